@@ -1,0 +1,35 @@
+.PHONY: demo test check
+
+PORT ?= 8000
+export PORT
+
+demo: .venv/demo.installed
+	@.venv/bin/python -m example_project
+
+test: .venv/dev.installed
+	.venv/bin/python -m pytest
+
+check: .venv/dev.installed
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+.venv/demo.installed: .venv/created pyproject.toml
+	.venv/bin/pip install --quiet --editable '.[server]'
+	@touch $@
+
+.venv/dev.installed: .venv/created pyproject.toml
+	.venv/bin/pip install --quiet --editable . --group dev
+	@touch $@
+
+# A name on PATH proves nothing (version managers put shims there), so each one is tried.
+.venv/created:
+	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+		if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "Creating .venv with $$($$python --version)"; \
+			$$python -m venv --clear .venv && .venv/bin/pip install --quiet --upgrade pip && touch $@; \
+			exit; \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer with venv found (on Debian: apt install python3 python3-venv)." >&2; \
+	exit 1

@@ -1,0 +1,1 @@
+"""Channels under its own module names, for ports. Under construction."""

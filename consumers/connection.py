@@ -1,0 +1,399 @@
+"""One connection's life.
+
+The server's own task is the reader: it awaits `receive()` and nothing else. A child task, the worker, runs
+`connect`, the handlers and `disconnect`; it is shielded from whatever happens to the server's task, so that
+every ending, of which there are many, takes the one way through `_finish`:
+
+    client's disconnect      ──┐ drains: waiting messages are handled, for at most `disconnect_timeout`
+    handler's error          ──┤
+    StopConsumer             ──┤ these cancel the handlers at once
+    a limit was hit          ──┤
+    the server's cancellation──┘
+          → close frame → tasks and threads have ended → websocket_disconnect() → detach → the error leaves
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+from starlette.websockets import WebSocketDisconnect
+
+from . import events, handlers
+from .exceptions import InvalidFrame, StopConsumer
+from .inbox import Inbox
+from .layers.base import BaseChannelLayer
+from .socket import Socket, State
+from .types import Message, Receive, Scope, Send
+
+logger = logging.getLogger("consumers.connection")
+
+DEFAULT_CAPACITY = 100
+
+
+class Handler(Protocol):
+    """What a connection needs of a consumer."""
+
+    scope: Scope
+    channel_layer: BaseChannelLayer
+    channel_name: str
+    max_tasks: int
+    inbox_limit: int
+    disconnect_timeout: float
+    cleanup_timeout: float
+    stall_timeout: float
+    overflow: Literal["drop", "close"]
+    strict_types: bool
+
+    async def dispatch(self, message: Message) -> None: ...
+    async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
+    async def _wait_for_threads(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a connection ends: the close code, the reason, and what it lets happen before.
+
+    Args:
+        code: the close code that `disconnect()` gets and, where nobody has closed yet, the client.
+        reason: the text that goes with it.
+        drains: finish what runs and waits first.
+        rejects: answer a handshake that is still pending with a rejection; else the server answers HTTP 500.
+    """
+
+    code: int
+    reason: str = ""
+    drains: bool = False
+    rejects: bool = False
+
+
+class Connection:
+    """Runs one consumer for one connection.
+
+    Args:
+        consumer: the consumer, with `scope` and `channel_layer` set.
+        receive: the server's ASGI `receive`.
+        send: the server's ASGI `send`.
+    """
+
+    def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
+        self._consumer = consumer
+        self._receive = receive
+        self._socket = Socket(send, self._expect_disconnect)
+        self.send = self._socket.send
+        self._protocol: str = consumer.scope["type"]
+        self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
+        self._ending: Ending | None = None
+        self._error: Exception | None = None
+        self._connected = False
+        self._cancelled = 0
+        self._running = 0  # handler tasks, started or about to start
+        self._starting = 0  # those of them that have not taken their message yet
+        self._background: set[anyio.CancelScope] = set()
+        self._handlers = anyio.CancelScope()
+        self._tasks: TaskGroup
+
+    async def run(self) -> None:
+        """Live the connection's life, in the server's task.
+
+        Raises:
+            Exception: whatever a handler raised, as it was raised.
+        """
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                self._tasks.start_soon(self._work)
+                await self._read()
+        finally:
+            error, self._error = self._error, None
+            try:
+                if error is not None:
+                    raise error
+            finally:
+                del error  # its traceback refers to this frame
+
+    def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
+        """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
+        scope = anyio.CancelScope()
+        if self._ending is None:
+            self._background.add(scope)
+            self._tasks.start_soon(self._run_background_task, scope, function, args)
+        else:
+            scope.cancel()
+        return scope
+
+    def deliver(self, message: Message) -> bool:
+        """Take a message from the channel layer; False if too many wait."""
+        if self._ending is not None:
+            return True
+        if self._inbox.put_layer(message):
+            return True
+        if self._consumer.overflow == "close":
+            self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
+        return False
+
+    # The reader
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] in events.DISCONNECTS:
+                    self._on_disconnect(message)
+                    return
+                if self._protocol == "channel":  # a worker's named channel: what it receives is a layer's
+                    self._inbox.put_layer(message)
+                    continue
+                self._inbox.put_client(message)
+                if self._inbox.is_full and not await self._wait_for_room():
+                    return
+        except Exception as error:
+            self._end(Ending(events.ABNORMAL_CLOSURE), error)
+        except BaseException:
+            self._end(Ending(self._socket.close_code or events.SERVICE_RESTART))
+            raise
+
+    def _on_disconnect(self, message: Message) -> None:
+        code = message.get("code")
+        code = events.NO_STATUS_RECEIVED if code is None else code
+        self._socket.lost(code)
+        drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
+        self._end(Ending(code, message.get("reason") or "", drains=drains))
+
+    async def _wait_for_room(self) -> bool:
+        with anyio.move_on_after(self._consumer.stall_timeout):
+            await self._inbox.wait_for_room()
+            return True
+        self._end_by_limit(
+            f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox)} wait",
+            "the server is busy with your earlier messages",
+        )
+        return False
+
+    def _expect_disconnect(self, code: int) -> None:
+        """Give the server a while to report the disconnect that must follow now; then end without it."""
+        if self._ending is None:
+            self._tasks.cancel_scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
+
+    # The ways to end
+
+    def _end(self, ending: Ending, error: Exception | None = None) -> None:
+        if error is not None:
+            if self._error is None:
+                self._error = error
+            elif self._error is not error:
+                logger.error("%s: one more error while it ends", self._name, exc_info=error)
+        if self._ending is None:
+            self._ending = ending
+            self._tasks.cancel_scope.deadline = float("inf")
+            for scope in self._background:
+                scope.cancel()
+        if ending.drains:
+            self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
+            self._inbox.notify()
+        else:
+            self._handlers.cancel()
+            self._tasks.cancel_scope.cancel()
+
+    def _end_by_limit(self, limit: str, reason: str) -> None:
+        if self._ending is None:
+            logger.warning("%s is closed with %d: %s", self._name, events.TRY_AGAIN_LATER, limit)
+            self._end(Ending(events.TRY_AGAIN_LATER, reason, rejects=True))
+
+    # The worker
+
+    async def _work(self) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                with self._handlers:
+                    await self._attach()
+                    await self._serve()
+            except Exception as error:
+                self._end(Ending(events.INTERNAL_ERROR), error)
+            except BaseException:
+                if self._ending is None:
+                    logger.warning("%s ends: its worker was cancelled by something else than the server", self._name)
+                self._end(Ending(events.SERVICE_RESTART))
+                raise
+            finally:
+                await self._finish()
+
+    async def _attach(self) -> None:
+        layer = self._consumer.channel_layer
+        if layer is None:
+            return
+        if hasattr(layer, "attach"):
+            self._consumer.channel_name = layer.attach(self.deliver)
+        else:
+            self._consumer.channel_name = await layer.new_channel()
+            self.start_background_task(self._pump, layer, self._consumer.channel_name)
+        self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
+
+    async def _pump(self, layer: BaseChannelLayer, channel_name: str) -> None:
+        """Stand in for `attach()` where a foreign layer has only `receive()`."""
+        while True:
+            self.deliver(await layer.receive(channel_name))
+
+    async def _serve(self) -> None:
+        inbox, max_tasks = self._inbox, self._consumer.max_tasks
+        while not inbox:
+            if self._ending is not None:
+                return
+            await inbox.wait()
+        self._connected = True
+        await self._handle(*inbox.pop())  # the connect event: first and alone
+        while True:
+            if max_tasks == 1:
+                while inbox and not self._handlers.cancel_called:
+                    await self._handle(*inbox.pop())
+            else:
+                while self._running < max_tasks and self._starting < len(inbox):
+                    self._running += 1
+                    self._starting += 1
+                    self._tasks.start_soon(self._run_handler)
+            if self._ending is not None and not inbox and not self._running:
+                return
+            await inbox.wait()
+
+    async def _run_handler(self) -> None:
+        self._starting -= 1
+        try:
+            if self._inbox and not self._handlers.cancel_called:
+                await self._handle(*self._inbox.pop())
+        finally:
+            self._running -= 1
+            self._inbox.notify()
+
+    async def _run_background_task(
+        self, scope: anyio.CancelScope, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
+    ) -> None:
+        try:
+            with scope:
+                await self._guard(function, args, None)
+        finally:
+            self._background.discard(scope)
+            self._inbox.notify()
+
+    async def _handle(self, message: Message, from_layer: bool) -> None:
+        consumer = self._consumer
+        if from_layer and not handlers.accepts(consumer, message, consumer.strict_types):
+            return
+        await self._guard(consumer.dispatch, (message,), message)
+
+    async def _guard(
+        self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
+    ) -> None:
+        """Run the application's code and turn what it raises into an ending."""
+        try:
+            await function(*args)
+        except StopConsumer:
+            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+        except WebSocketDisconnect as error:
+            logger.debug("%s: a handler ended because the client has gone (%d)", self._name, error.code)
+        except InvalidFrame as error:
+            if self._ending is None:
+                logger.warning("%s is closed with %d: %s", self._name, error.code, error.reason)
+            self._end(Ending(error.code, error.reason, rejects=True))
+        except Exception as error:
+            await self._report(error, message)
+        except BaseException:
+            self._cancelled += message is not None
+            raise
+
+    async def _report(self, error: Exception, message: Message | None) -> None:
+        try:
+            await self._consumer._on_error(error, message)
+        except StopConsumer:
+            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+        except Exception as final:
+            self._end(Ending(events.INTERNAL_ERROR, "internal error"), final)
+
+    # The ending
+
+    async def _finish(self) -> None:
+        ending = self._ending
+        assert ending is not None
+        if self._running:
+            self._tasks.cancel_scope.cancel()
+        doing = "waiting for its handlers"
+        try:
+            with anyio.CancelScope(
+                deadline=anyio.current_time() + self._consumer.cleanup_timeout, shield=True
+            ) as scope:
+                await self._close(ending)
+                await self._wait_for_tasks()
+                doing = "disconnect()"
+                if self._connected:
+                    await self._disconnect(ending)
+            if scope.cancelled_caught:
+                self._log_cut_clean_up(doing)
+        finally:
+            self._detach()
+            self._log_dropped()
+
+    async def _close(self, ending: Ending) -> None:
+        """Tell the client, unless somebody has: without a close frame it would see 1006."""
+        state = self._socket.state
+        if self._protocol != "websocket" or state is State.CLOSED:
+            return
+        if state is State.CONNECTING and not ending.rejects:
+            return
+        code = ending.code if events.is_sendable(ending.code) else events.INTERNAL_ERROR
+        with anyio.move_on_after(self._consumer.disconnect_timeout):
+            try:
+                await self.send(events.close(code, ending.reason))
+            except WebSocketDisconnect:
+                pass
+            except Exception:
+                logger.exception("%s: the server refused a close frame", self._name)
+
+    async def _wait_for_tasks(self) -> None:
+        while self._running or self._background:
+            await self._inbox.wait()
+        await self._consumer._wait_for_threads()
+
+    async def _disconnect(self, ending: Ending) -> None:
+        kind = f"{self._protocol}.disconnect"
+        if kind in events.DISCONNECTS and hasattr(self._consumer, kind.replace(".", "_")):
+            message = {"type": kind, "code": ending.code, "reason": ending.reason}
+            await self._guard(self._consumer.dispatch, (message,), message)
+
+    def _detach(self) -> None:
+        layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name
+        if channel_name and hasattr(layer, "detach"):
+            try:
+                layer.detach(channel_name)
+            except Exception:
+                logger.exception("%s: the layer could not detach %s", self._name, channel_name)
+
+    def _log_cut_clean_up(self, doing: str) -> None:
+        seconds = self._consumer.cleanup_timeout
+        if doing == "disconnect()":
+            logger.error(
+                "%s: disconnect() was cancelled: it took longer than cleanup_timeout (%s s)", self._name, seconds
+            )
+        else:
+            logger.error(
+                "%s: disconnect() was skipped: a handler still blocks its thread after cleanup_timeout (%s s)",
+                self._name,
+                seconds,
+            )
+
+    def _log_dropped(self) -> None:
+        if self._cancelled or self._inbox:
+            logger.warning(
+                "%s ended with %d: %d handlers were cancelled, %d waiting messages dropped",
+                self._name,
+                self._ending.code if self._ending else events.ABNORMAL_CLOSURE,
+                self._cancelled,
+                len(self._inbox),
+            )
+
+    @property
+    def _name(self) -> str:
+        """The consumer, the path and the client, for the log; `%r` keeps a client's line breaks out of it."""
+        scope = self._consumer.scope
+        client = scope.get("client")
+        address = f" from {client[0]}:{client[1]}" if client else ""
+        return f"{type(self._consumer).__name__} at {scope.get('path', '')!r}{address}"

@@ -1,0 +1,213 @@
+"""The base consumers: an ASGI application that sends every message to the method its type names."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Literal, Self
+
+import anyio
+from starlette.routing import Router
+
+from . import bridge, events
+from .connection import Connection
+from .layers.base import BaseChannelLayer
+from .layers.registry import get_channel_layer, lifespan
+from .types import Message, Receive, Scope, Send
+
+
+class ConsumerApplication:
+    """The ASGI application that `as_asgi()` returns: one new consumer for every connection.
+
+    Attributes:
+        consumer_class: the consumer's class.
+        consumer_initkwargs: the keyword arguments every instance is made with.
+    """
+
+    def __init__(self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any]) -> None:
+        _check_attributes(consumer_class)
+        functools.update_wrapper(self, consumer_class, updated=())
+        self.consumer_class = consumer_class
+        self.consumer_initkwargs = initkwargs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; also the server's lifespan, when this is the whole application."""
+        if scope["type"] == "lifespan":
+            await Router(lifespan=lifespan)(scope, receive, send)
+        else:
+            await self.consumer_class(**self.consumer_initkwargs)(scope, receive, send)
+
+    def __repr__(self) -> str:
+        return f"{self.consumer_class.__qualname__}.as_asgi()"
+
+
+class AsyncConsumer:
+    """A consumer whose methods are coroutines: a message of type `chat.message` goes to `chat_message(message)`.
+
+    Attributes:
+        scope: the connection's ASGI scope; `scope["url_route"]["kwargs"]` holds the path parameters.
+        channel_layer: the channel layer, None if `channel_layer_alias` is not configured.
+        channel_name: this connection's channel, "" without a layer.
+        base_send: the function every ASGI event is sent with.
+        channel_layer_alias: which channel layer to use.
+        max_tasks: how many handlers run at once. 1: strictly in order of arrival.
+        inbox_limit: how many of the client's messages may wait before reading stops.
+        disconnect_timeout: seconds that handlers have to finish after the client's disconnect.
+        cleanup_timeout: seconds that the rest of an ending has, `disconnect()` included.
+        stall_timeout: seconds that reading may stop before the connection is closed with 1013.
+        overflow: what happens when more layer messages wait than the layer's capacity: "drop" the message, or
+            "close" the connection with 1013.
+        strict_types: raise ValueError for a layer message without a handler, as Channels does, instead of dropping it.
+    """
+
+    channel_layer_alias: ClassVar[str] = "default"
+    max_tasks: int = 1
+    inbox_limit: int = 100
+    disconnect_timeout: float = 10.0
+    cleanup_timeout: float = 60.0
+    stall_timeout: float = 30.0
+    overflow: Literal["drop", "close"] = "drop"
+    strict_types: bool = False
+
+    scope: Scope
+    channel_layer: BaseChannelLayer
+    channel_name: str
+    base_send: Callable[[Message], Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse to be called as an ASGI application, which is what a route does with a class."""
+        if args and isinstance(args[0], dict) and "type" in args[0]:
+            raise TypeError(
+                f"{cls.__name__} is a class, not an ASGI application: write {cls.__name__}.as_asgi() in the route"
+            )
+        return super().__new__(cls)
+
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> ConsumerApplication:
+        """Return an ASGI application that makes a new consumer, with `initkwargs`, for every connection."""
+        return ConsumerApplication(cls, initkwargs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI 3)."""
+        scope["url_route"] = events.url_route(scope)
+        self.scope = scope
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]
+        self.channel_name = ""
+        self._connection = Connection(self, receive, send)
+        self.base_send = self._make_base_send(self._connection.send)
+        await self._connection.run()
+
+    async def dispatch(self, message: Message) -> None:
+        """Pass `message` to the method its type names; every message comes through here.
+
+        Raises:
+            ValueError: there is no such method.
+        """
+        await self._handler_of(message)(message)
+
+    async def send(self, message: Message) -> None:
+        """Send an ASGI event.
+
+        Raises:
+            starlette.websockets.WebSocketDisconnect: the client has gone.
+        """
+        await bridge.call(self.base_send, message)
+
+    async def on_error(self, exc: Exception, message: Message | None) -> None:
+        """Decide what a handler's exception does. The base raises it, which ends the connection with 1011.
+
+        Returning normally lets the connection live on.
+
+        Args:
+            exc: what the handler raised.
+            message: what it was handling; None for a background task.
+        """
+        raise exc
+
+    def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
+        """Run an async function beside the handlers, until it returns or the connection ends.
+
+        It never delays a disconnect. Its exception counts as a handler's.
+
+        Args:
+            function: the async function.
+            args: its positional arguments.
+
+        Returns:
+            anyio.CancelScope: `cancel()` stops the task. If the connection is ending, it is cancelled already.
+        """
+        return self._connection.start_background_task(function, *args)
+
+    def _handler_of(self, message: Message) -> Callable[[Message], Any]:
+        handler: Callable[[Message], Any] | None = getattr(self, events.handler_name(message), None)
+        if handler is None:
+            raise ValueError(f"No handler for message type {message['type']}")
+        return handler
+
+    def _make_base_send(self, send: Send) -> Callable[[Message], Any]:
+        return send
+
+    async def _on_error(self, exc: Exception, message: Message | None) -> None:
+        await self.on_error(exc, message)
+
+    async def _wait_for_threads(self) -> None:
+        pass
+
+
+class SyncConsumer(AsyncConsumer):
+    """A consumer whose methods are plain functions, each run whole in a worker thread. Needs asyncio.
+
+    Attributes:
+        thread_sensitive: run them all in asgiref's one thread for thread-sensitive code, as Channels does, instead
+            of in this library's own 40 threads.
+    """
+
+    thread_sensitive: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._threads = bridge.Threads(self.thread_sensitive)
+        await super().__call__(scope, receive, send)
+
+    async def dispatch(self, message: Message) -> None:
+        await self._threads.run(self._handler_of(message), message)
+
+    send = bridge.offer(AsyncConsumer.send)  # type: ignore[arg-type]
+
+    def on_error(self, exc: Exception, message: Message | None) -> None:  # type: ignore[override]
+        raise exc
+
+    def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
+        """Run an async function on the connection's event loop, as in `AsyncConsumer`."""
+
+        async def start() -> anyio.CancelScope:
+            return self._connection.start_background_task(function, *args)
+
+        return bridge.on_home_loop(start)()
+
+    def _make_base_send(self, send: Send) -> Callable[[Message], Any]:
+        return bridge.on_home_loop(send)
+
+    async def _on_error(self, exc: Exception, message: Message | None) -> None:
+        await self._threads.run(self.on_error, exc, message)
+
+    async def _wait_for_threads(self) -> None:
+        await self._threads.wait()
+
+
+def _check_attributes(consumer_class: type[AsyncConsumer]) -> None:
+    """Raise ValueError for a class attribute that cannot work, before a client finds out."""
+    for name in ("max_tasks", "inbox_limit"):
+        value = getattr(consumer_class, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{consumer_class.__name__}.{name} must be an int of 1 or more, not {value!r}")
+    for name in ("disconnect_timeout", "cleanup_timeout", "stall_timeout"):
+        value = getattr(consumer_class, name)
+        if not isinstance(value, int | float) or not value >= 0:
+            raise ValueError(f"{consumer_class.__name__}.{name} must be a number of seconds, not {value!r}")
+    if consumer_class.overflow not in ("drop", "close"):
+        raise ValueError(
+            f'{consumer_class.__name__}.overflow must be "drop" or "close", not {consumer_class.overflow!r}'
+        )
+    groups = getattr(consumer_class, "groups", None)
+    if isinstance(groups, str):
+        raise ValueError(
+            f"{consumer_class.__name__}.groups must be a list of names, not the str {groups!r}: [{groups!r}]?"
+        )

@@ -1,0 +1,318 @@
+"""`BaseWSEndpoint`: a Starlette `WebSocketEndpoint` with a background task for every message of the client.
+
+One connection is two tasks and the background tasks. The server's own task opens the TaskGroup, closes it,
+and does nothing else: a server's native `Task.cancel()` is not stopped by a shield, but it only makes the
+group end. The *keeper*, a child task, runs `on_connect()`, reads, starts the background tasks, and runs the
+ending.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from itertools import count
+from json import loads
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from starlette.endpoints import WebSocketEndpoint
+from starlette.exceptions import WebSocketException
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from . import events
+from .exceptions import InvalidFrame
+from .socket import Socket, State
+from .types import Message, Receive, Scope, Send
+
+logger = logging.getLogger("consumers.endpoint")
+
+TaskId = int
+"""Names a background task. Counted from 1 and unique in this process, so connections may share a registry."""
+
+_task_ids = count(1)
+
+_APPLICATION_STATES = {
+    State.CONNECTING: WebSocketState.CONNECTING,
+    State.OPEN: WebSocketState.CONNECTED,
+    State.CLOSED: WebSocketState.DISCONNECTED,
+}
+
+
+class BaseWSEndpoint(WebSocketEndpoint):
+    """Runs `_background_handler()` in a task of its own for every message of the client, finite or infinite.
+
+    All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's
+    disconnect, `websocket.close()` and an exception that `_handle_background_task_exception()` does not
+    swallow cancel all of them.
+
+    The exception then closes the connection with 1011 (before the accept, nothing is sent and the server
+    answers HTTP 500) and leaves the endpoint as it was raised, never in an ExceptionGroup. Later ones are
+    logged. `InvalidFrame` and Starlette's `WebSocketException` close with their own code and reason and are
+    logged in a line.
+
+    `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have
+    ended, also when the server cancels the connection (close code 1012).
+
+    A send to a client that has gone raises `WebSocketDisconnect`; leaving any method with it is no error. A
+    second `websocket.close()` does nothing.
+
+    Attributes:
+        encoding: what `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or
+            None, the default: str or bytes as they come. Data of the wrong kind closes with 1003, data that
+            does not parse with 1007; one line is logged.
+        max_tasks: how many background tasks may run at once (100). While they do, one more message is read
+            and waits; reading stops behind it, and the network slows the client.
+        stall_timeout: how long that message may wait, and a close frame for a client that does not read, in
+            seconds (30.0). Meanwhile a disconnect cannot be seen, so the connection then ends with 1013.
+        EXIT_MAX_DELAY: how long each of `_unregister_background_task()`,
+            `_handle_background_task_exception()` and `on_disconnect()`, which run shielded from cancellation,
+            may take, in seconds (60.0). What takes longer is cancelled and logged.
+    """
+
+    max_tasks: int = 100
+    stall_timeout: float = 30.0
+    EXIT_MAX_DELAY: float = 60.0
+
+    _group: TaskGroup
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, send)
+        self._connected = False
+        self._running = 0
+        self._task_ended = anyio.Event()
+        self._ending: tuple[int, str] | None = None
+        self._error: Exception | None = None
+
+    # To override.
+
+    async def _background_handler(self, task_id: TaskId, websocket: WebSocket, data: Any) -> Any:
+        """Handle one message of the client, in a task of its own. Override it.
+
+        Args:
+            task_id: names this task in all four hooks.
+            websocket: the connection. Several tasks may send at once: each frame is whole, their order is
+            open. data: the message, as `encoding` says.
+
+        Returns:
+            Anything: `_unregister_background_task()` gets it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs a method `_background_handler`")
+
+    async def _register_background_task(self, task_id: TaskId, websocket: WebSocket, data: Any) -> None:
+        """Prepare for a task that is about to start. Does nothing unless overridden.
+
+        Runs in order of the messages' arrival, before anything more is read, so decisions that depend on
+        order belong here (tasks may start in any order). Together with the wait for a free place it may take
+        `stall_timeout`. An exception refuses the task: it goes to `_handle_background_task_exception()`, the
+        handler does not run and nothing is unregistered.
+        """
+
+    async def _unregister_background_task(self, task_id: TaskId, websocket: WebSocket, task_result: Any) -> None:
+        """Clean up after a task. Does nothing unless overridden.
+
+        Runs once for every task whose `_register_background_task()` returned, shielded, for at most
+        `EXIT_MAX_DELAY`. An exception ends the connection as a handler's would.
+
+        Args:
+            task_id: which task ended.
+            websocket: the connection, which may be closed.
+            task_result: what the handler returned; None after an exception or a cancellation.
+        """
+
+    async def _handle_background_task_exception(self, task_id: TaskId, websocket: WebSocket, exc: Exception) -> None:
+        """Decide about an exception of a task. Re-raises it unless overridden.
+
+        Returning swallows `exc`: nothing is cancelled and the connection lives on. Raising, `exc` or another
+        exception, ends the connection with it. Runs shielded, for at most `EXIT_MAX_DELAY`, after which `exc`
+        counts as raised. `WebSocketDisconnect`, `InvalidFrame` and Starlette's `WebSocketException` do not
+        come here.
+        """
+        raise exc
+
+    # Starlette's interface.
+
+    async def dispatch(self) -> None:
+        """Run the connection from `on_connect()` to `on_disconnect()`.
+
+        Raises:
+            Exception: what ended the connection, if an exception did.
+        """
+        try:
+            async with anyio.create_task_group() as self._group:
+                self._group.start_soon(self._keep)
+        except anyio.get_cancelled_exc_class():
+            # A test client cancels as soon as it has seen the close frame. The test should see the error still.
+            if self._error is None:
+                raise
+        if self._error is not None:
+            raise self._error
+
+    async def on_receive(self, websocket: WebSocket, data: Any) -> None:
+        """Start a background task for `data`, as soon as fewer than `max_tasks` are running.
+
+        Runs for every message of the client. Call it, in `on_connect()` for instance, to start a task that
+        the client did not ask for.
+        """
+        with anyio.move_on_after(self.stall_timeout) as patience:
+            while self._running >= self.max_tasks:
+                await self._task_ended.wait()
+            self._running += 1
+            task_id = next(_task_ids)
+            registered = False
+            try:
+                await self._register_background_task(task_id, websocket, data)
+                registered = True
+            except Exception as exc:
+                await self._task_failed(task_id, websocket, exc)
+            finally:
+                if not registered:
+                    self._release()
+            if registered:
+                self._group.start_soon(self._run, task_id, websocket, data)
+        if patience.cancelled_caught:
+            logger.warning(
+                "%s closes a connection: a message waited %g s, with %d tasks running",
+                type(self).__name__,
+                self.stall_timeout,
+                self._running,
+            )
+            self._end(events.TRY_AGAIN_LATER, "Too many messages")
+
+    async def decode(self, websocket: WebSocket, message: Message) -> Any:
+        """Return the data of a `websocket.receive` event as `encoding` says.
+
+        Raises:
+            InvalidFrame: it is of another kind (1003) or does not parse (1007).
+        """
+        text, data = message.get("text"), message.get("bytes")
+        either = data if text is None else text
+        if self.encoding is None:
+            return either
+        if self.encoding == "json":
+            try:
+                return loads(either or "")
+            except (ValueError, RecursionError) as exc:
+                raise InvalidFrame(events.INVALID_PAYLOAD, "Invalid JSON") from exc
+        wanted = text if self.encoding == "text" else data
+        if wanted is None:
+            raise InvalidFrame(events.UNSUPPORTED_DATA, f"Expected a message of {self.encoding}")
+        return wanted
+
+    # The keeper.
+
+    async def _keep(self) -> None:
+        websocket = _ClientWebSocket(self)
+        try:
+            await self.on_connect(websocket)
+            self._connected = True
+            while self._ending is None:
+                message = await websocket.receive()
+                if message["type"] == "websocket.receive":
+                    await self.on_receive(websocket, await self.decode(websocket, message))
+        except Exception as exc:
+            self._fail(exc)
+        finally:
+            self._group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await self._finish(websocket)
+
+    async def _finish(self, websocket: WebSocket) -> None:
+        code, reason = self._ending or (events.SERVICE_RESTART, "The server is going away")
+        try:
+            # An exception before the accept makes the server answer HTTP 500: a close would make that 403.
+            if websocket.application_state is WebSocketState.CONNECTED or (self._ending and not self._error):
+                await self._shielded(websocket.close, code, reason)
+            while self._running:
+                await self._task_ended.wait()
+        finally:
+            await self._shielded(self.on_disconnect, websocket, code)
+
+    # The background tasks.
+
+    async def _run(self, task_id: TaskId, websocket: WebSocket, data: Any) -> None:
+        result = None
+        try:
+            try:
+                result = await self._background_handler(task_id, websocket, data)
+            except Exception as exc:
+                await self._task_failed(task_id, websocket, exc)
+            finally:
+                await self._shielded(self._unregister_background_task, task_id, websocket, result)
+        finally:
+            self._release()
+
+    async def _task_failed(self, task_id: TaskId, websocket: WebSocket, exc: Exception) -> None:
+        told = isinstance(exc, WebSocketDisconnect | InvalidFrame | WebSocketException)
+        if told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
+            self._fail(exc)
+
+    def _release(self) -> None:
+        self._running -= 1
+        self._task_ended.set()
+        self._task_ended = anyio.Event()
+
+    # The ending.
+
+    async def _shielded(self, function: Callable[..., Awaitable[object]], *args: Any) -> bool:
+        """Await `function(*args)`, whatever is cancelled meanwhile. Return False if it was cut off."""
+        with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
+            try:
+                await function(*args)
+            except Exception as exc:
+                self._fail(exc)
+        if limit.cancelled_caught:
+            name = getattr(function, "__name__", function)
+            logger.error("%s.%s was cut off after %g s", type(self).__name__, name, self.EXIT_MAX_DELAY)
+        return not limit.cancelled_caught
+
+    def _fail(self, exc: Exception) -> None:
+        """End the connection because of `exc`, unless the client has gone, which is no error."""
+        if isinstance(exc, WebSocketDisconnect):
+            return
+        if isinstance(exc, InvalidFrame | WebSocketException):
+            logger.warning("%s closes a connection with %d: %r", type(self).__name__, exc.code, exc.reason)
+            self._end(exc.code, exc.reason)
+        elif self._error is None:
+            self._error = exc
+            self._end(events.INTERNAL_ERROR, "Internal error")
+        elif self._error is not exc:
+            logger.error("%s: another exception while it was ending", type(self).__name__, exc_info=exc)
+
+    def _end(self, code: int, reason: str = "", cancel: bool = True) -> None:
+        """End the connection. The first `code` and `reason` count."""
+        self._ending = self._ending or (code, reason)
+        if cancel:
+            self._group.cancel_scope.cancel()
+
+    def _closed(self, code: int) -> None:
+        """Hear from the socket that the application closed it, or that the client has gone."""
+        # An on_connect() that rejects the client may finish what it is doing.
+        self._end(code, cancel=self._connected)
+
+
+class _ClientWebSocket(WebSocket):
+    """Starlette's WebSocket with the sending rules of this library: `consumers.socket`."""
+
+    def __init__(self, endpoint: BaseWSEndpoint) -> None:
+        super().__init__(endpoint.scope, endpoint.receive, endpoint.send)
+        self._on_close = endpoint._closed
+        self._socket = Socket(endpoint.send, endpoint._closed)
+        self._close_timeout = endpoint.stall_timeout
+
+    async def receive(self) -> Message:
+        message = await super().receive()
+        if message["type"] == "websocket.disconnect":
+            code = int(message.get("code") or events.NORMAL_CLOSURE)
+            self._socket.lost(code)
+            self._on_close(code)
+        return message
+
+    async def send(self, message: Message) -> None:
+        try:
+            if message["type"] == "websocket.close":
+                # Closing cancels every task, the one that closes too, but not its close frame.
+                with anyio.move_on_after(self._close_timeout, shield=True):
+                    await self._socket.send(message)
+            else:
+                await self._socket.send(message)
+        finally:
+            self.application_state = _APPLICATION_STATES[self._socket.state]

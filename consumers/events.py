@@ -1,0 +1,100 @@
+"""The shape of messages and ASGI events, as pure functions.
+
+Sources: the ASGI specification, "WebSocket" (https://asgi.readthedocs.io/en/latest/specs/www.html), and
+RFC 6455, section 7.4, for close codes.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from .types import Message, Scope
+
+DISCONNECTS = frozenset({"websocket.disconnect", "http.disconnect"})
+
+NORMAL_CLOSURE = 1000
+NO_STATUS_RECEIVED = 1005
+ABNORMAL_CLOSURE = 1006
+UNSUPPORTED_DATA = 1003
+INVALID_PAYLOAD = 1007
+INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
+TRY_AGAIN_LATER = 1013
+
+MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, the code takes two
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def handler_name(message: Mapping[str, Any]) -> str:
+    """Return the name of the method that handles `message`: its type, with `_` for every `.`.
+
+    Raises:
+        ValueError: the message has no type, or one that is no text, begins with an underscore, or names no method.
+    """
+    try:
+        kind = message["type"]
+    except KeyError:
+        raise ValueError("Incoming message has no 'type' attribute") from None
+    if not isinstance(kind, str):
+        raise ValueError(f"Malformed type in message: {kind!r} is not a str")
+    return _method_name(kind)
+
+
+@lru_cache(maxsize=1024)
+def _method_name(kind: str) -> str:
+    name = kind.replace(".", "_")
+    if name.startswith("_") or not name.isidentifier():
+        raise ValueError(f"Malformed type in message (leading underscore, or no name): {kind!r}")
+    return name
+
+
+def is_sendable(code: int) -> bool:
+    """Tell whether an endpoint may put close code `code` into a frame (RFC 6455, 7.4)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+def accept(subprotocol: str | None = None, headers: Headers | None = None) -> Message:
+    """Build the event that accepts a WebSocket handshake."""
+    event: Message = {"type": "websocket.accept", "subprotocol": subprotocol}
+    if headers:
+        event["headers"] = list(headers)
+    return event
+
+
+def close(code: int | bool | None = None, reason: str | None = None) -> Message:
+    """Build the event that closes, or before the accept rejects, a WebSocket.
+
+    Args:
+        code: the close code; None and True, as in Channels, mean 1000.
+        reason: a text for the peer, cut to 123 bytes of UTF-8 at a character's border.
+    """
+    number = NORMAL_CLOSURE if code is None or code is True else code
+    text = (reason or "").encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    return {"type": "websocket.close", "code": number, "reason": text}
+
+
+def check_close_code(code: object) -> None:
+    """Raise ValueError if `code` may not be sent in a close frame, naming the codes that may."""
+    if not isinstance(code, int) or not is_sendable(code):
+        raise ValueError(
+            f"close code {code!r} cannot be sent: use 1000-1003, 1007-1014, or 3000-4999 for codes of your own"
+        )
+
+
+def denial(status: int, body: bytes, headers: Headers | None = None) -> tuple[Message, Message]:
+    """Build the two events of the ASGI extension `websocket.http.response`, which answer a handshake by HTTP."""
+    start = {"type": "websocket.http.response.start", "status": status, "headers": list(headers or ())}
+    return start, {"type": "websocket.http.response.body", "body": body}
+
+
+def can_deny(scope: Scope) -> bool:
+    """Tell whether the server can answer a handshake with an HTTP response of the application's."""
+    return "websocket.http.response" in (scope.get("extensions") or {})
+
+
+def url_route(scope: Scope) -> dict[str, Any]:
+    """Return `scope["url_route"]` as Channels has it, with the path parameters of Starlette's routes merged in."""
+    route = scope.get("url_route") or {}
+    kwargs = {**scope.get("path_params", {}), **route.get("kwargs", {})}
+    return {"args": tuple(route.get("args", ())), "kwargs": kwargs}

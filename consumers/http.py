@@ -1,0 +1,75 @@
+"""The HTTP consumer."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .consumer import AsyncConsumer
+from .exceptions import StopConsumer
+from .types import Message
+
+HeaderPairs = Iterable[tuple[bytes, bytes]]
+
+
+class AsyncHttpConsumer(AsyncConsumer):
+    """An HTTP endpoint with a channel layer, for long polling and server-sent events: override `handle()`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.body: list[bytes] = []
+
+    async def send_headers(
+        self, *, status: int = 200, headers: HeaderPairs | Mapping[bytes, bytes] | None = None
+    ) -> None:
+        """Set the response's status and headers; they leave with the first `send_body()`.
+
+        Args:
+            status: the HTTP status code.
+            headers: pairs, or a mapping, of bytes; names in lower case.
+        """
+        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+        await self.send({"type": "http.response.start", "status": status, "headers": list(pairs)})
+
+    async def send_body(self, body: bytes, *, more_body: bool = False) -> None:
+        """Send a part of the response's body.
+
+        Args:
+            body: the content.
+            more_body: whether more follows; False ends the response.
+
+        Raises:
+            TypeError: `body` is not bytes.
+        """
+        if not isinstance(body, bytes):
+            raise TypeError(f"Body is not bytes but {type(body).__name__}: encode it first")
+        await self.send({"type": "http.response.body", "body": body, "more_body": more_body})
+
+    async def send_response(self, status: int, body: bytes, **kwargs: Any) -> None:
+        """Send a whole response; `kwargs` go to `send_headers()`."""
+        await self.send_headers(status=status, **kwargs)
+        await self.send_body(body)
+
+    async def handle(self, body: bytes) -> None:
+        """Override to answer the request whose whole body is `body`."""
+        raise NotImplementedError("Subclasses of AsyncHttpConsumer must provide a handle() method.")
+
+    async def disconnect(self) -> None:
+        """Override to clean up; runs exactly once. Nothing can be sent from here."""
+
+    async def http_request(self, message: Message) -> None:
+        """Handle a part of the request's body; the last one calls `handle()`.
+
+        Raises:
+            StopConsumer: `handle()` has returned.
+        """
+        self.body.append(message.get("body", b""))
+        if not message.get("more_body"):
+            await self.handle(b"".join(self.body))
+            raise StopConsumer()
+
+    async def http_disconnect(self, message: Message) -> None:
+        """Handle the ending, whatever its cause: call `disconnect()`.
+
+        Raises:
+            StopConsumer: always, at the end.
+        """
+        await self.disconnect()
+        raise StopConsumer()

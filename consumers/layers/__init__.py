@@ -1,0 +1,8 @@
+"""Channel layers: how one part of an application sends messages to another, or to many at once."""
+
+from .base import BaseChannelLayer as BaseChannelLayer
+from .memory import InMemoryChannelLayer as InMemoryChannelLayer
+from .registry import channel_layers as channel_layers
+from .registry import get_channel_layer as get_channel_layer
+
+__all__ = ["BaseChannelLayer", "InMemoryChannelLayer", "channel_layers", "get_channel_layer"]

@@ -1,0 +1,237 @@
+"""The channel-layer contract, the rules for names, and capacities."""
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from ..types import Deliver, Message
+
+Number = TypeVar("Number", int, float)
+
+
+class BaseChannelLayer:
+    """What every channel layer has in common.
+
+    A layer overrides the asynchronous methods below. One that can hand messages over as they arrive also
+    has two plain methods, `attach(deliver)` and `detach(name)`; this class does not define them, so that
+    `hasattr(layer, "attach")` tells the two kinds apart. Connections pump `receive()` of those without.
+
+    Args:
+        expiry: seconds until a message that nobody has received is dropped.
+        capacity: how many messages a channel holds.
+        channel_capacity: other capacities by channel name, as globs ("http.request!*") or compiled regular
+            expressions; the first that matches counts.
+
+    Raises:
+        ValueError: if expiry or a capacity is not positive.
+    """
+
+    MAX_NAME_LENGTH: ClassVar[int] = 100
+    extensions: ClassVar[list[str]] = []
+
+    channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?")
+    group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+")
+    invalid_name_error = (
+        "{} name must be a valid unicode string with length < {} containing only ASCII alphanumerics, "
+        "hyphens, underscores, or periods: {}"
+    )
+
+    def __init__(
+        self,
+        expiry: float = 60,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+    ) -> None:
+        self.expiry = _positive("expiry", expiry)
+        self.capacity = _positive("capacity", capacity)
+        self.channel_capacity = self.compile_capacities(channel_capacity or {})
+
+    def compile_capacities(
+        self, channel_capacity: Mapping[str | re.Pattern[str], int]
+    ) -> list[tuple[re.Pattern[str], int]]:
+        """Turn the `channel_capacity` argument into the list that `get_capacity` searches."""
+        return [
+            (
+                re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern,
+                _positive(f"channel_capacity of {pattern!r}", capacity),
+            )
+            for pattern, capacity in channel_capacity.items()
+        ]
+
+    def get_capacity(self, channel: str) -> int:
+        """Return how many messages a channel holds: the first match in `channel_capacity`, or `capacity`."""
+        for pattern, capacity in self.channel_capacity:
+            if pattern.match(channel):
+                return capacity
+        return self.capacity
+
+    def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        """Check a channel name: as a group name, but with one "!" allowed after the first character.
+
+        Args:
+            name: the value to check.
+            receive: also require that a name with a "!" ends there, as Channels does for some layers.
+
+        Returns:
+            True.
+
+        Raises:
+            TypeError: if the name breaks the rule; the message says where.
+        """
+        self._require_valid_name("Channel", self.channel_name_regex, name)
+        if receive and isinstance(name, str) and "!" in name and not name.endswith("!"):
+            raise TypeError(f"Specific channel names in receive() must end at the !, {name!r} does not")
+        return True
+
+    def require_valid_group_name(self, name: object) -> bool:
+        """Check a group name: ASCII letters, digits, "-", "_" and "."; fewer than `MAX_NAME_LENGTH`.
+
+        Returns:
+            True.
+
+        Raises:
+            TypeError: if the name breaks the rule; the message says where.
+        """
+        self._require_valid_name("Group", self.group_name_regex, name)
+        return True
+
+    def require_valid_message(self, message: object) -> None:
+        """Check that a message is a dict.
+
+        Raises:
+            TypeError: if it is not.
+        """
+        if not isinstance(message, dict):
+            raise TypeError(f"A message must be a dict with a 'type', not {_kind(message)}")
+
+    def non_local_name(self, name: str) -> str:
+        """Return a process-specific channel name up to and including its "!", any other name as it is."""
+        head, mark, _ = name.partition("!")
+        return head + mark
+
+    def _require_valid_name(self, noun: str, allowed: re.Pattern[str], name: object) -> None:
+        if isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH and allowed.fullmatch(name):
+            return
+        reason = _what_is_wrong(name, self.MAX_NAME_LENGTH, noun == "Channel")
+        raise TypeError(self.invalid_name_error.format(noun, self.MAX_NAME_LENGTH, reason))
+
+    if TYPE_CHECKING:  # see the class's docstring
+
+        def attach(self, deliver: Deliver) -> str:
+            """Make a channel whose messages are handed to `deliver` as they arrive.
+
+            Must be called on the event loop that `deliver` belongs to: it is called on that loop only,
+            whichever thread or loop a message is sent from.
+
+            Args:
+                deliver: takes a message; plain and immediate. Returns False if it has no room for it.
+
+            Returns:
+                The channel's name.
+
+            Raises:
+                RuntimeError: if no event loop is running.
+            """
+
+        def detach(self, name: str) -> None:
+            """Undo `attach()`: remove the channel from every group and forget it.
+
+            Immediate. Its `deliver` is not called again. Doing it twice is harmless.
+            """
+
+    async def send(self, channel: str, message: Message) -> None:
+        """Send a message to one channel.
+
+        Raises:
+            TypeError: if the name is invalid or the message is not a dict.
+            ChannelFull: if the channel holds as many messages as it may.
+        """
+        raise NotImplementedError("send() should be implemented in a channel layer")
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the oldest message of a channel and take it.
+
+        If several tasks wait on one channel, each message reaches one of them.
+
+        Raises:
+            TypeError: if the name is invalid.
+        """
+        raise NotImplementedError("receive() should be implemented in a channel layer")
+
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        """Return a new channel name, for use with `receive()` in this process.
+
+        Raises:
+            TypeError: if the prefix makes an invalid name.
+        """
+        raise NotImplementedError("new_channel() should be implemented in a channel layer")
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel to a group; once more does nothing but renew the membership.
+
+        Raises:
+            TypeError: if a name is invalid.
+        """
+        raise NotImplementedError("group_add() not implemented (groups extension)")
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Remove a channel from a group; harmless if it is not in it.
+
+        Raises:
+            TypeError: if a name is invalid.
+        """
+        raise NotImplementedError("group_discard() not implemented (groups extension)")
+
+    async def group_send(self, group: str, message: Message) -> None:
+        """Send a message to every channel in a group. It is dropped for those that are full.
+
+        Raises:
+            TypeError: if the name is invalid or the message is not a dict.
+        """
+        raise NotImplementedError("group_send() not implemented (groups extension)")
+
+    async def flush(self) -> None:
+        """Forget all messages and groups. Attached channels stay attached."""
+        raise NotImplementedError("flush() not implemented (flush extension)")
+
+    async def close(self) -> None:
+        """Release what the layer holds on to. It opens again when it is next used."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _positive(what: str, value: Number) -> Number:
+    if not value > 0:
+        raise ValueError(f"{what} must be positive, not {value!r}")
+    return value
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__name__}: {value!r:.80}"
+
+
+def _what_is_wrong(name: object, max_length: int, is_channel: bool) -> str:
+    """Say what is wrong with a name that is known to be invalid."""
+    if not isinstance(name, str):
+        return f"it is not a string but {_kind(name)}"
+    if not name:
+        return "it is empty"
+    if len(name) >= max_length:
+        return f"{name[:20]!r}… has {len(name)} characters"
+    if is_channel and name.startswith("!"):
+        return f"{name!r} has nothing before its '!'"
+    if is_channel and name.count("!") > 1:
+        return f"{name!r} has more than one '!'"
+    allowed = "-_.!" if is_channel else "-_."
+    for position, character in enumerate(name):
+        if not (character.isascii() and character.isalnum()) and character not in allowed:
+            return f"{name!r} has {character!r} at position {position}"
+    return f"{name!r} does not match"  # a subclass has narrower rules

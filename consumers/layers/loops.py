@@ -1,0 +1,39 @@
+"""The running event loop, and calls into others: asyncio's and trio's alike."""
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Protocol, cast
+
+from anyio.lowlevel import current_token
+
+
+def running_loop() -> object | None:
+    """Return the native token of the event loop running in this thread (asyncio: the loop), or None."""
+    try:
+        token: Any = current_token()
+    except RuntimeError:
+        return None
+    native: object = getattr(token, "native_token", token)  # anyio before 4.11 returns the native one itself
+    return native
+
+
+class _AsyncioLoop(Protocol):
+    def call_soon_threadsafe(self, callback: Callable[[], object], *, context: Context) -> object: ...
+
+
+class _TrioToken(Protocol):
+    def run_sync_soon(self, callback: Callable[[], object]) -> None: ...
+
+
+def call_soon(loop: object, callback: Callable[[], object]) -> None:
+    """Have another event loop, given by its native token, call a function soon. Never blocks.
+
+    The function runs in a context without any of the caller's variables.
+
+    Raises:
+        RuntimeError: if that loop is closed.
+    """
+    if hasattr(loop, "call_soon_threadsafe"):
+        cast(_AsyncioLoop, loop).call_soon_threadsafe(callback, context=Context())
+    else:
+        cast(_TrioToken, loop).run_sync_soon(callback)

@@ -1,0 +1,159 @@
+"""The channel layer for one process."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, cast
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ..exceptions import ChannelFull
+from ..types import Deliver, Message
+from .base import BaseChannelLayer
+from .local import LocalChannels
+
+ATTACHED_PREFIX = "specific.inmemory!attached."
+
+EXTRA_CHECKPOINTS = 8
+"""How often a sender lets others run, beyond once, while a receiver's mailbox may be filling.
+
+A receiver then keeps up if its handler suspends no more often than this per message.
+"""
+
+
+class InMemoryChannelLayer(BaseChannelLayer):
+    """A channel layer inside one process: for tests, for development, and where one process is enough.
+
+    Works on asyncio and trio, and between threads and event loops: a message for a receiver on another loop
+    is handed to that loop, without waiting for it.
+
+    Args:
+        expiry: seconds until a message that nobody has received is dropped.
+        group_expiry: seconds until a channel leaves a group that it is not added to again. Does not apply to
+            attached channels, such as those of consumers.
+        capacity: how many messages a channel holds.
+        channel_capacity: other capacities by channel name; see `BaseChannelLayer`.
+        clock: returns the time in seconds and never goes backwards; for tests.
+
+    Raises:
+        TypeError: for any other argument.
+        ValueError: if a time or a capacity is not positive.
+    """
+
+    extensions: ClassVar[list[str]] = ["groups", "flush"]
+
+    def __init__(
+        self,
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(expiry, capacity, channel_capacity)
+        if not group_expiry > 0:
+            raise ValueError(f"group_expiry must be positive, not {group_expiry!r}")
+        self.group_expiry = group_expiry
+        self._local = LocalChannels(self.get_capacity, expiry, group_expiry, ATTACHED_PREFIX, clock)
+
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """The channels that are attached, waited on or not empty, with the messages in them; a snapshot."""
+        return MappingProxyType(self._local.channels())
+
+    @property
+    def groups(self) -> Mapping[str, frozenset[str]]:
+        """The groups and their members; a snapshot."""
+        return MappingProxyType(self._local.groups())
+
+    @property
+    def dropped(self) -> int:
+        """How many messages receivers have missed because they were full."""
+        return self._local.dropped
+
+    def attach(self, deliver: Deliver) -> str:
+        name = ATTACHED_PREFIX + secrets.token_hex(8)
+        self._local.attach(name, deliver)
+        return name
+
+    def detach(self, name: str) -> None:
+        self._require_channel(name)
+        self._local.detach(name)
+
+    async def send(self, channel: str, message: Message) -> None:
+        self.require_valid_message(message)
+        self._require_channel(channel)
+        try:
+            filling = self._local.send(channel, message)
+        except ChannelFull:
+            await checkpoint()  # whoever tries again and again must let the receiver run
+            raise
+        await self._let_others_run(filling)
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the oldest message of a channel and take it.
+
+        Raises:
+            TypeError: if the name is invalid.
+            ValueError: if the channel is attached: its messages go elsewhere.
+        """
+        self.require_valid_channel_name(channel)
+        if self._local.is_attached_name(channel):
+            raise ValueError(f"Channel {channel!r} is attached: its messages are delivered to its consumer")
+        await checkpoint()  # before taking a message, which a cancellation would lose
+        arrived = anyio.Event()
+        waiter = self._local.take(channel, arrived.set)
+        if waiter.entry is None:
+            try:
+                await arrived.wait()
+            except BaseException:
+                self._local.withdraw(waiter)
+                raise
+        return cast("tuple[float, dict[str, Any]]", waiter.entry)[1]
+
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        self.require_valid_channel_name(prefix)
+        name = f"{prefix.removesuffix('.')}.inmemory!{secrets.token_hex(8)}"
+        self.require_valid_channel_name(name)
+        return name
+
+    async def group_add(self, group: str, channel: str) -> None:
+        self._require_group(group)
+        self._require_channel(channel)
+        self._local.group_add(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        self._require_group(group)
+        self._require_channel(channel)
+        self._local.group_discard(group, channel)
+
+    async def group_send(self, group: str, message: Message) -> None:
+        self.require_valid_message(message)
+        self._require_group(group)
+        await self._let_others_run(self._local.group_send(group, message))
+
+    async def flush(self) -> None:
+        self._local.flush()
+
+    async def close(self) -> None:
+        """Forget all messages and groups; the layer can be used again."""
+        self._local.flush()
+
+    def _require_channel(self, name: str) -> None:
+        if not (isinstance(name, str) and self._local.has_receiver(name)):
+            self.require_valid_channel_name(name)
+
+    def _require_group(self, name: str) -> None:
+        if not (isinstance(name, str) and self._local.has_group(name)):
+            self.require_valid_group_name(name)
+
+    async def _let_others_run(self, filling: bool) -> None:
+        """Without this, a sender in a loop overruns receivers that could keep up."""
+        await checkpoint()
+        if filling:
+            for _ in range(EXTRA_CHECKPOINTS):
+                await checkpoint()

@@ -1,0 +1,204 @@
+"""Channel layers by alias, and their end with the application."""
+
+import difflib
+import logging
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any, cast
+
+import anyio
+
+from ..exceptions import InvalidChannelLayerError
+from .base import BaseChannelLayer
+
+logger = logging.getLogger("consumers.layers")
+
+DEFAULT_ALIAS = "default"
+
+CLOSE_TIMEOUT = 10.0
+"""Seconds that the layers have to close when the application ends."""
+
+KEYS = ("BACKEND", "CONFIG", "TEST_CONFIG")
+
+BACKENDS = ("consumers.layers.InMemoryChannelLayer", "consumers.layers.memory.InMemoryChannelLayer")
+"""What a misspelt BACKEND may have meant."""
+
+
+class ChannelLayerManager:
+    """The channel layers of an application, by alias. A layer is made when it is first asked for.
+
+    Attributes:
+        configs: what `configure()` was given.
+        backends: the layers that exist, by alias.
+    """
+
+    def __init__(self) -> None:
+        self.configs: dict[str, Any] = {}
+        self.backends: dict[str, BaseChannelLayer] = {}
+        self._lock = threading.RLock()  # a layer that two threads ask for at once is made once
+
+    def configure(self, configs: Mapping[str, Any]) -> None:
+        """Set the layers up, in place of all that were; `close()` those first if they are in use.
+
+        Args:
+            configs: for each alias a layer, or a dict as in Channels' CHANNEL_LAYERS setting: "BACKEND", a
+                class or its dotted name; "CONFIG" and "TEST_CONFIG", its arguments (default: none).
+
+        Raises:
+            InvalidChannelLayerError: if it has another shape. A BACKEND given by name is imported, and CONFIG
+                used, only when the layer is first asked for.
+        """
+        for alias, config in configs.items():
+            _check_config(alias, config)
+        with self._lock:
+            self.configs = dict(configs)
+            self.backends = {alias: config for alias, config in configs.items() if not isinstance(config, Mapping)}
+
+    def make_backend(self, alias: str) -> BaseChannelLayer:
+        """Make a new layer from the alias' CONFIG.
+
+        Raises:
+            KeyError: if the alias is not configured.
+            InvalidChannelLayerError: if its BACKEND cannot be imported or does not take its CONFIG.
+        """
+        return self._make(alias, "CONFIG", {})
+
+    def make_test_backend(self, alias: str) -> BaseChannelLayer:
+        """Make a new layer from the alias' TEST_CONFIG.
+
+        Raises:
+            KeyError: if the alias is not configured.
+            InvalidChannelLayerError: as `make_backend()`, or if there is no TEST_CONFIG.
+        """
+        return self._make(alias, "TEST_CONFIG", None)
+
+    def set(self, alias: str, layer: BaseChannelLayer | None) -> BaseChannelLayer | None:
+        """Put another layer in an alias' place, as tests do, and return the old one.
+
+        Args:
+            alias: the alias, configured or not.
+            layer: the layer; None: the one that the alias is configured with, made anew.
+
+        Returns:
+            What was there, or None if the layer had not been made. Neither is closed.
+        """
+        with self._lock:
+            old = self.backends.pop(alias, None)
+            if layer is not None:
+                self.backends[alias] = layer
+            return old
+
+    def __getitem__(self, alias: str) -> BaseChannelLayer:
+        with self._lock:
+            if alias not in self.backends:
+                self.backends[alias] = self.make_backend(alias)
+            return self.backends[alias]
+
+    def __contains__(self, alias: object) -> bool:
+        return alias in self.backends or alias in self.configs
+
+    async def close(self) -> None:
+        """Close every layer that exists. An error in closing one is logged and does not stop the others."""
+        for alias, layer in list(self.backends.items()):
+            try:
+                await layer.close()
+            except Exception:
+                logger.exception("Channel layer %r failed to close", alias)
+
+    def _make(self, alias: str, key: str, default: dict[str, Any] | None) -> BaseChannelLayer:
+        config = self.configs[alias]
+        if not isinstance(config, Mapping):
+            if default is None:
+                raise InvalidChannelLayerError(f"Channel layer {alias!r} is a layer object, it has no {key}")
+            return cast(BaseChannelLayer, config)
+        arguments = config.get(key, default)
+        if arguments is None:
+            raise InvalidChannelLayerError(f"Channel layer {alias!r} has no {key}")
+        backend = config["BACKEND"]
+        factory = _import_backend(alias, backend) if isinstance(backend, str) else backend
+        try:
+            return cast(BaseChannelLayer, factory(**arguments))
+        except (TypeError, ValueError) as error:
+            raise InvalidChannelLayerError(
+                f"Channel layer {alias!r}: {_name(backend)} does not take its {key}: {error}"
+            ) from error
+
+
+def _check_config(alias: str, config: object) -> None:
+    where = f"Channel layer {alias!r}"
+    if isinstance(config, type) or not (isinstance(config, Mapping) or hasattr(config, "send")):
+        raise InvalidChannelLayerError(f"{where} must be a layer or a dict with a BACKEND, not {config!r}")
+    if not isinstance(config, Mapping):
+        return
+    if "BACKEND" not in config:
+        raise InvalidChannelLayerError(f"{where} has no BACKEND, only {sorted(map(str, config))}")
+    if not (isinstance(config["BACKEND"], str) or callable(config["BACKEND"])):
+        raise InvalidChannelLayerError(
+            f"{where}: BACKEND must be a class or its dotted name, not {config['BACKEND']!r}"
+        )
+    for key in config:
+        if key not in KEYS:
+            raise InvalidChannelLayerError(f"{where} has an unknown key {key!r}; there are {', '.join(KEYS)}")
+        if key != "BACKEND" and not isinstance(config[key], Mapping):
+            raise InvalidChannelLayerError(f"{where}: {key} must be a dict of arguments, not {config[key]!r}")
+
+
+def _import_backend(alias: str, dotted: str) -> Any:
+    module, _, name = dotted.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        # A name is usually right in its last part, or nearly right as a whole.
+        meant = [backend for backend in BACKENDS if backend.endswith("." + name)][:1]
+        meant = meant or difflib.get_close_matches(dotted, BACKENDS, 1)
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        raise InvalidChannelLayerError(
+            f"Channel layer {alias!r}: cannot import BACKEND {dotted!r}: {error}{hint}"
+        ) from error
+
+
+def _name(backend: object) -> str:
+    return backend if isinstance(backend, str) else getattr(backend, "__qualname__", repr(backend))
+
+
+channel_layers = ChannelLayerManager()
+"""The application's layers; none until `channel_layers.configure({...})`."""
+
+
+def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | None:
+    """Return the layer with this alias, or None if it is not configured.
+
+    Raises:
+        InvalidChannelLayerError: if it is configured wrongly.
+    """
+    if alias not in channel_layers:
+        return None
+    return channel_layers[alias]
+
+
+@asynccontextmanager
+async def lifespan(app: object = None) -> AsyncIterator[None]:
+    """Close the channel layers when the application ends: `Starlette(..., lifespan=lifespan)`.
+
+    Inside another lifespan: `async with lifespan(app): ...`. At the start it makes the configured layers, so
+    that a mistake in them shows then, and loads anyio's back end, for which the first client would wait.
+
+    Args:
+        app: the application; not used.
+
+    Raises:
+        InvalidChannelLayerError: if a layer is configured wrongly.
+    """
+    async with anyio.create_task_group():
+        pass
+    for alias in channel_layers.configs:
+        channel_layers[alias]
+    try:
+        yield
+    finally:
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True) as scope:
+            await channel_layers.close()
+        if scope.cancelled_caught:
+            logger.error("The channel layers did not close within %s s", CLOSE_TIMEOUT)

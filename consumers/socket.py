@@ -1,0 +1,100 @@
+"""The sending side of a connection: what may be sent in which state, and what a client that has gone looks like."""
+
+import enum
+from collections.abc import Callable
+
+import anyio
+from starlette.websockets import WebSocketDisconnect
+
+from . import events
+from .types import Message, Send
+
+# How servers and test clients say that the peer has gone: ASGI asks for an OSError (2.4, "send"), the memory
+# streams of Starlette's and httpx-ws' test clients raise anyio's own.
+GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+class State(enum.Enum):
+    """The states of a handshake and what follows."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Socket:
+    """Passes events to the server's `send`, after checking that they are allowed.
+
+    Args:
+        send: the server's ASGI `send`.
+        on_close: called once with the close code when the application closed the socket or a send failed.
+    """
+
+    __slots__ = ("_on_close", "_send", "close_code", "state")
+
+    def __init__(self, send: Send, on_close: Callable[[int], None]) -> None:
+        self._send = send
+        self._on_close = on_close
+        self.state = State.CONNECTING
+        self.close_code: int | None = None
+
+    async def send(self, event: Message) -> None:
+        """Send an ASGI event.
+
+        Raises:
+            WebSocketDisconnect: the client has gone, or the application has closed the socket.
+            RuntimeError: a frame before the accept, or a second accept.
+            ValueError: a close code that cannot be put into a close frame.
+        """
+        kind = event["type"]
+        if kind == "websocket.send":
+            if self.state is not State.OPEN:
+                self._refuse("send")
+            await self._pass_on(event)
+        elif kind == "websocket.close":
+            await self._close(event)
+        elif kind in ("websocket.accept", "websocket.http.response.start"):
+            if self.state is not State.CONNECTING:
+                self._refuse(kind.rpartition(".")[2])
+            if kind == "websocket.accept":
+                self.state = State.OPEN
+            else:
+                self._closed(events.ABNORMAL_CLOSURE)
+            await self._pass_on(event)
+        else:
+            await self._pass_on(event)
+
+    def lost(self, code: int) -> None:
+        """Note that the server reported the client's disconnect."""
+        self.state = State.CLOSED
+        if self.close_code is None:
+            self.close_code = code
+
+    async def _close(self, event: Message) -> None:
+        if self.state is State.CLOSED:
+            return
+        complete = events.close(event.get("code"), event.get("reason"))
+        if self.state is State.OPEN:
+            events.check_close_code(complete["code"])
+        self._closed(complete["code"])
+        await self._pass_on(complete)
+
+    async def _pass_on(self, event: Message) -> None:
+        try:
+            await self._send(event)
+        except GONE as error:
+            if self.state is not State.CLOSED:
+                self._closed(events.ABNORMAL_CLOSURE)
+            raise WebSocketDisconnect(events.ABNORMAL_CLOSURE) from error
+
+    def _closed(self, code: int) -> None:
+        self.state = State.CLOSED
+        self.close_code = code
+        self._on_close(code)
+
+    def _refuse(self, what: str) -> None:
+        if self.state is State.CLOSED:
+            raise WebSocketDisconnect(self.close_code or events.ABNORMAL_CLOSURE)
+        if self.state is State.CONNECTING:
+            raise RuntimeError(f"{what}() before accept(): call `await self.accept()` in connect() first")
+        raise RuntimeError("accept() or deny() after accept(): a handshake is answered once")

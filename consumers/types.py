@@ -1,0 +1,12 @@
+"""The aliases every other room uses. ASGI's own are Starlette's, so that both type-check together."""
+
+from collections.abc import Callable
+
+from starlette.types import ASGIApp as ASGIApp
+from starlette.types import Message as Message
+from starlette.types import Receive as Receive
+from starlette.types import Scope as Scope
+from starlette.types import Send as Send
+
+Deliver = Callable[[Message], bool]
+"""Takes a layer's message for a receiver, plain and immediate; False if the receiver is full and did not take it."""

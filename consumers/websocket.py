@@ -1,0 +1,277 @@
+"""The WebSocket consumers.
+
+The logic is written once, in the async classes, which reach their own methods through `bridge.call`; the sync
+classes offer the same methods to worker threads.
+"""
+
+import inspect
+import json
+import logging
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import anyio
+
+from . import events
+from .bridge import call, offer, on_home_loop
+from .consumer import AsyncConsumer, SyncConsumer
+from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
+from .types import Message
+
+logger = logging.getLogger("consumers.connection")
+
+
+class AsyncWebsocketConsumer(AsyncConsumer):
+    """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`.
+
+    Attributes:
+        groups: the groups every connection joins before `connect()` and leaves before `disconnect()`.
+    """
+
+    groups: list[str] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if self.groups is None:
+            self.groups = []
+
+    async def websocket_connect(self, message: Message) -> None:
+        """Handle the handshake: join the class's groups, then call `connect()`."""
+        await call(self._join_groups)
+        try:
+            await call(self.connect)
+        except AcceptConnection:
+            await call(self.accept)
+        except DenyConnection:
+            await call(self.close)
+
+    async def connect(self) -> None:
+        """Override to decide on the handshake: `accept()`, `close()` or `deny()`. The base accepts."""
+        await self.accept()
+
+    async def accept(
+        self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        """Accept the handshake.
+
+        Args:
+            subprotocol: one of those the client offers in `scope["subprotocols"]`.
+            headers: further response headers, names in lower case.
+
+        Raises:
+            DenyConnection: the client does not offer `subprotocol`, and would fail the handshake by itself.
+        """
+        offered = self.scope.get("subprotocols") or []
+        if subprotocol is not None and subprotocol not in offered:
+            logger.warning(
+                "rejected %r: it offers the subprotocols %r, not %r", self.scope.get("path"), offered, subprotocol
+            )
+            raise DenyConnection(f"the client does not offer the subprotocol {subprotocol!r}")
+        await call(self.base_send, events.accept(subprotocol, headers))
+
+    async def deny(
+        self, status: int = 403, body: str | bytes = b"", headers: Iterable[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        """Answer the handshake with an HTTP response instead of accepting it.
+
+        A server without the ASGI extension `websocket.http.response` answers a plain 403.
+
+        Args:
+            status: the HTTP status code.
+            body: the response's body; text is sent as UTF-8.
+            headers: the response's headers, names in lower case.
+        """
+        if not events.can_deny(self.scope):
+            await call(self.close)
+            return
+        content = body.encode() if isinstance(body, str) else body
+        for event in events.denial(status, content, headers):
+            await call(self.base_send, event)
+
+    async def websocket_receive(self, message: Message) -> None:
+        """Handle a frame: pass it to `receive()`.
+
+        Raises:
+            InvalidFrame: `receive()` has no parameter for this kind of data (close code 1003).
+        """
+        text = message.get("text")
+        name, data = ("text_data", text) if text is not None else ("bytes_data", message.get("bytes"))
+        if not _takes(type(self).receive, name):
+            kind = "text" if text is not None else "binary"
+            raise InvalidFrame(events.UNSUPPORTED_DATA, f"{kind} frames are not accepted")
+        await call(self.receive, **{name: data})
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Override to handle a frame: text in `text_data` or binary in `bytes_data`, the other is None."""
+
+    async def send(  # type: ignore[override]
+        self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool | int = False
+    ) -> None:
+        """Send a frame, then close if asked to.
+
+        Args:
+            text_data: the text of a text frame.
+            bytes_data: the content of a binary frame.
+            close: True, or the close code, to close afterwards.
+
+        Raises:
+            ValueError: neither text nor bytes.
+            starlette.websockets.WebSocketDisconnect: the client has gone.
+        """
+        if text_data is not None:
+            await call(self.base_send, {"type": "websocket.send", "text": text_data})
+        elif bytes_data is not None:
+            await call(self.base_send, {"type": "websocket.send", "bytes": bytes_data})
+        else:
+            raise ValueError("You must pass one of bytes_data or text_data")
+        if close:
+            await call(self.close, close)
+
+    async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
+        """Close the connection; before the accept, reject it (HTTP 403). Does nothing if it is closed.
+
+        Args:
+            code: 1000 (the default) to 1003, 1007 to 1014, or 3000 to 4999; before the accept, any.
+            reason: a text for the client, cut to 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: the code cannot be sent.
+        """
+        await call(self.base_send, events.close(code, reason))
+
+    async def websocket_disconnect(self, message: Message) -> None:
+        """Handle the ending, whatever its cause: leave the class's groups, then call `disconnect()`.
+
+        Raises:
+            StopConsumer: always, at the end.
+        """
+        await call(self._leave_groups)
+        await call(self.disconnect, message["code"])
+        raise StopConsumer()
+
+    async def disconnect(self, code: int) -> None:
+        """Override to clean up; runs exactly once if `connect()` started.
+
+        Args:
+            code: the close code: the client's, 1011 after an error, 1012 at shutdown, 1013 after a limit was hit.
+        """
+
+    async def _join_groups(self) -> None:
+        if not self.groups:
+            return
+        if self.channel_layer is None or not hasattr(self.channel_layer, "group_add"):
+            raise InvalidChannelLayerError(
+                f"{type(self).__name__}.groups = {self.groups!r} needs a channel layer with groups, but the alias "
+                f"{self.channel_layer_alias!r} is not configured: see consumers.channel_layers.configure()"
+            )
+        for group in self.groups:
+            await self.channel_layer.group_add(group, self.channel_name)
+
+    async def _leave_groups(self) -> None:
+        if not self.groups or self.channel_layer is None:
+            return
+        # Half the time at most, so that a layer which hangs leaves the other half to disconnect().
+        with anyio.move_on_after(self.cleanup_timeout / 2) as scope:
+            for group in self.groups:
+                try:
+                    await self.channel_layer.group_discard(group, self.channel_name)
+                except Exception:
+                    logger.exception("%s could not leave the group %r", type(self).__name__, group)
+        if scope.cancelled_caught:
+            logger.error("%s could not leave its groups within %s s", type(self).__name__, self.cleanup_timeout / 2)
+
+
+class WebsocketConsumer(SyncConsumer):
+    """The sync version of `AsyncWebsocketConsumer`: the same methods, as plain functions for worker threads."""
+
+    groups: list[str] | None = None
+
+    __init__ = AsyncWebsocketConsumer.__init__
+
+    websocket_connect = offer(AsyncWebsocketConsumer.websocket_connect)
+    websocket_receive = offer(AsyncWebsocketConsumer.websocket_receive)
+    websocket_disconnect = offer(AsyncWebsocketConsumer.websocket_disconnect)
+    accept = offer(AsyncWebsocketConsumer.accept)
+    deny = offer(AsyncWebsocketConsumer.deny)
+    send = offer(AsyncWebsocketConsumer.send)  # type: ignore[assignment]
+    close = offer(AsyncWebsocketConsumer.close)
+
+    def connect(self) -> None:
+        """Override to decide on the handshake. The base accepts."""
+        self.accept()
+
+    def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Override to handle a frame."""
+
+    def disconnect(self, code: int) -> None:
+        """Override to clean up."""
+
+    def _join_groups(self) -> None:
+        if self.groups:  # spare the others a way to the loop and back
+            on_home_loop(AsyncWebsocketConsumer._join_groups)(self)  # type: ignore[arg-type]
+
+    def _leave_groups(self) -> None:
+        if self.groups:
+            on_home_loop(AsyncWebsocketConsumer._leave_groups)(self)  # type: ignore[arg-type]
+
+
+class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
+    """A WebSocket consumer that speaks JSON in text frames: override `receive_json()`, send with `send_json()`."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        """Decode a frame and pass it to `receive_json()`.
+
+        Raises:
+            InvalidFrame: a binary frame (close code 1003), or a text that is not JSON (1007).
+        """
+        if text_data is None:
+            raise InvalidFrame(events.UNSUPPORTED_DATA, "No text section for incoming WebSocket frame!")
+        try:
+            content = await call(self.decode_json, text_data)
+        except (ValueError, RecursionError) as error:
+            raise InvalidFrame(events.INVALID_PAYLOAD, "the text is not valid JSON") from error
+        await call(self.receive_json, content, **kwargs)
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """Override to handle the decoded content of a frame."""
+
+    async def send_json(self, content: Any, close: bool | int = False) -> None:
+        """Send `content` as JSON, then close if asked to; see `send()`."""
+        await call(self.send, text_data=await call(self.encode_json, content), close=close)
+
+    @classmethod
+    async def decode_json(cls, text_data: str) -> Any:
+        """Override to decode otherwise; raise ValueError if it cannot be done."""
+        return json.loads(text_data)
+
+    @classmethod
+    async def encode_json(cls, content: Any) -> str:
+        """Override to encode otherwise."""
+        return json.dumps(content)
+
+
+class JsonWebsocketConsumer(WebsocketConsumer):
+    """The sync version of `AsyncJsonWebsocketConsumer`."""
+
+    receive = offer(AsyncJsonWebsocketConsumer.receive)
+    send_json = offer(AsyncJsonWebsocketConsumer.send_json)
+
+    def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """Override to handle the decoded content of a frame."""
+
+    @classmethod
+    def decode_json(cls, text_data: str) -> Any:
+        """Override to decode otherwise; raise ValueError if it cannot be done."""
+        return json.loads(text_data)
+
+    @classmethod
+    def encode_json(cls, content: Any) -> str:
+        """Override to encode otherwise."""
+        return json.dumps(content)
+
+
+@lru_cache(maxsize=1024)
+def _takes(method: Callable[..., Any], name: str) -> bool:
+    """Tell whether `method` can be called with the keyword argument `name`."""
+    parameters = inspect.signature(method).parameters
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -1,0 +1,46 @@
+"""The example's application: one page, a WebSocket for each of its panels, and the recipes in `endpoints`."""
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+import consumers
+
+from .consumers import ChatConsumer, CommandsConsumer, DialogueConsumer, TickerConsumer
+from .endpoints import routes as endpoint_routes
+
+STATIC = Path(__file__).parent / "static"
+
+consumers.channel_layers.configure(
+    {
+        "default": {
+            "BACKEND": "consumers.layers.InMemoryChannelLayer",
+            # How many messages may wait for one consumer. Everyone in a room greets a newcomer at once.
+            "CONFIG": {"capacity": 1000},
+        }
+    }
+)
+
+
+async def page(request: Request) -> FileResponse:
+    """Answer with the page."""
+    return FileResponse(STATIC / "index.html")
+
+
+app = Starlette(
+    routes=[
+        Route("/", page),
+        Mount("/static", StaticFiles(directory=STATIC)),
+        # `:path`, so that the consumer also gets to answer a room name with a slash in it.
+        WebSocketRoute("/ws/chat/{room:path}", ChatConsumer.as_asgi()),
+        WebSocketRoute("/ws/ticker", TickerConsumer.as_asgi()),
+        WebSocketRoute("/ws/commands", CommandsConsumer.as_asgi()),
+        WebSocketRoute("/ws/dialogue", DialogueConsumer.as_asgi()),
+        *endpoint_routes,
+    ],
+    lifespan=consumers.lifespan,
+)

@@ -1,0 +1,107 @@
+"""A chat in rooms: who is here, who comes and goes, and what they say."""
+
+import re
+from contextlib import suppress
+from secrets import token_hex
+from typing import Any
+
+from consumers import AsyncJsonWebsocketConsumer, ChannelFull, StopConsumer
+
+ROOM_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+BAD_ROOM_NAME = 4004  # close code; 4000 to 4999 belong to the application (RFC 6455, 7.4.2)
+MAX_NAME = 30  # characters
+MAX_TEXT = 1000  # characters
+JOINERS = dict.fromkeys((0x200C, 0x200D))  # invisible, but part of Persian names and of many emoji
+
+Person = dict[str, str]
+
+
+class ChatConsumer(AsyncJsonWebsocketConsumer):
+    """One person in one room, served at `/ws/chat/{room}`.
+
+    From the client: `{"type": "join", "name": …}` once, then `{"type": "say", "text": …}`.
+    To the client: `welcome` with who you are, then `here`, `joined`, `left` and `message` with the person
+    they are about, and `error` with a `text` to show.
+
+    Nobody keeps a list of who is in a room. A newcomer is announced to the room's group, and everyone in it
+    answers for themselves; `disconnect()` tells the group, however the connection ended. So the list that
+    each client builds is right with one server process and with many.
+    """
+
+    # Who missed a message would see the wrong people in the room. Better to be closed and come back.
+    overflow = "close"
+
+    me: Person | None = None
+
+    async def connect(self) -> None:
+        room = self.scope["url_route"]["kwargs"]["room"]
+        await self.accept()  # first: a page sees the code of a close, but not of a rejection
+        if not ROOM_NAME.fullmatch(room):
+            await self.close(BAD_ROOM_NAME, "A room name is 1 to 40 letters (a-z), digits, - or _.")
+            raise StopConsumer
+        self.room_group = f"chat.{room}"
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        match content:
+            case {"type": "join", "name": str(name)}:
+                await self.join(name)
+            case {"type": "say", "text": str(text)}:
+                await self.say(text)
+            case _:
+                await self.refuse('Send {"type": "join", "name": …} or {"type": "say", "text": …}.')
+
+    async def disconnect(self, code: int) -> None:
+        if self.me is not None:
+            await self.channel_layer.group_discard(self.room_group, self.channel_name)
+            await self.show_room({"type": "left", "person": self.me})
+
+    async def join(self, name: str) -> None:
+        """Enter the room under a name of 1 to 30 visible characters."""
+        name = " ".join(name.split())
+        if self.me is not None:
+            await self.refuse("You have joined already.")
+        elif not name.translate(JOINERS):
+            await self.refuse("Choose a name first.")
+        elif len(name) > MAX_NAME:
+            await self.refuse(f"That name has {len(name)} characters; {MAX_NAME} is the limit.")
+        elif not name.translate(JOINERS).isprintable():
+            await self.refuse("That name has invisible characters in it. Please use letters you can see.")
+        else:
+            person = {"id": token_hex(8), "name": name}
+            await self.send_json({"type": "welcome", "person": person})
+            await self.channel_layer.group_add(self.room_group, self.channel_name)
+            self.me = person
+            announcement = {"type": "chat.joined", "person": self.me, "answer_to": self.channel_name}
+            await self.channel_layer.group_send(self.room_group, announcement)
+
+    async def say(self, text: str) -> None:
+        """Show a message of 1 to 1000 characters to everyone in the room, its sender included."""
+        text = text.encode(errors="replace").decode().strip()  # half a surrogate pair is JSON, but not UTF-8
+        if self.me is None:
+            await self.refuse("Join before you say something.")
+        elif not text:
+            await self.refuse("That message is empty.")
+        elif len(text) > MAX_TEXT:
+            await self.refuse(f"That message has {len(text)} characters; {MAX_TEXT} is the limit.")
+        else:
+            await self.show_room({"type": "message", "person": self.me, "text": text})
+
+    async def show_room(self, content: dict[str, Any]) -> None:
+        """Send content to every client in the room. Its layer type is ours, never one that a client chose."""
+        await self.channel_layer.group_send(self.room_group, {"type": "chat.show", "content": content})
+
+    async def refuse(self, text: str) -> None:
+        """Tell this client, and nobody else, what was wrong."""
+        await self.send_json({"type": "error", "text": text})
+
+    async def chat_show(self, event: dict[str, Any]) -> None:
+        """Handle `chat.show`: something to pass on to this client."""
+        await self.send_json(event["content"])
+
+    async def chat_joined(self, event: dict[str, Any]) -> None:
+        """Handle `chat.joined`: show the newcomer to this client, and this client to the newcomer."""
+        await self.send_json({"type": "joined", "person": event["person"]})
+        if event["answer_to"] != self.channel_name:
+            answer = {"type": "chat.show", "content": {"type": "here", "person": self.me}}
+            with suppress(ChannelFull):  # who reads too slowly is closed for it, and will ask again
+                await self.channel_layer.send(event["answer_to"], answer)

@@ -1,0 +1,449 @@
+// The page of the example. Whatever came over a socket is shown as text (textContent), never as HTML.
+
+const FIRST_DELAY = 1000; // milliseconds, as all times here
+const LONGEST_DELAY = 30_000;
+const STEADY = 5000; // a connection that lasted this long was a good one: the next delay is the first again
+const LONGEST_LOG = 500; // entries
+
+const NAMES_OF_STATES = { idle: "", connecting: "Connecting…", open: "Connected", waiting: "Disconnected" };
+
+/** Makes an element with some text or other elements in it. */
+function make(tag, className, ...contents) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...contents);
+  return element;
+}
+
+/** Keeps a log scrolled to its end, unless its reader has scrolled up. */
+function follow(log) {
+  let atEnd = true;
+  const stay = () => {
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  };
+  log.addEventListener("scroll", () => {
+    atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  });
+  new MutationObserver(stay).observe(log, { childList: true, subtree: true });
+  new ResizeObserver(stay).observe(log);
+}
+
+/** Adds an entry to a log and drops the oldest when there are too many. */
+function write(log, entry) {
+  log.append(entry);
+  while (log.childElementCount > LONGEST_LOG) log.firstElementChild.remove();
+  return entry;
+}
+
+/** Shows what is wrong with a field beside it, or, with no text, that all is well. */
+function complain(field, text = "") {
+  document.getElementById(`${field.id}-problem`).textContent = text;
+  field.removeAttribute("aria-invalid");
+  if (text) {
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+  }
+}
+
+/**
+ * A WebSocket of one panel. Its state is the panel's data-state: idle, connecting, open or waiting.
+ *
+ * With `returns`, it comes back after a drop, each time after a longer wait, with a random part, so that all the
+ * clients of a restarted server don't come at the same instant. A close with 1000 or a code of the application
+ * (4000 and up) is meant: it is not answered by coming back.
+ */
+class Connection {
+  socket = null;
+  wasOpen = false;
+  failures = 0;
+  timer = null;
+
+  constructor(panel, { returns = false, opened = () => {}, received, dropped = () => {}, ended = () => {} }) {
+    Object.assign(this, { panel, returns, opened, received, dropped, ended });
+    this.link = panel.querySelector(".link");
+    this.notice = panel.querySelector(".notice"); // what is seen of a drop
+    this.told = panel.querySelector(".told"); // what is read aloud of it
+    this.notice?.querySelector(".again").addEventListener("click", () => this.connect());
+    addEventListener("online", () => this.state === "waiting" && this.connect());
+  }
+
+  get state() {
+    return this.panel.dataset.state;
+  }
+
+  set state(name) {
+    this.panel.dataset.state = name;
+    this.link.textContent = NAMES_OF_STATES[name];
+  }
+
+  open(path) {
+    this.close();
+    this.path = path;
+    this.wasOpen = false;
+    this.failures = 0;
+    this.connect();
+  }
+
+  connect() {
+    clearInterval(this.timer);
+    const url = new URL(this.path, document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.abandon();
+    this.state = "connecting";
+    if (this.failures) this.tell("Trying again…");
+    const socket = new WebSocket(url);
+    let openedAt = null;
+    socket.onopen = () => {
+      openedAt = performance.now();
+      this.wasOpen = true;
+      this.state = "open";
+      this.hush();
+      this.opened();
+    };
+    socket.onmessage = (event) => this.received(JSON.parse(event.data));
+    socket.onclose = ({ code, reason }) => {
+      this.socket = null;
+      if (openedAt !== null && performance.now() - openedAt > STEADY) this.failures = 0;
+      if (!this.returns || code === 1000 || code >= 4000) {
+        this.close();
+        this.ended(code, reason);
+      } else {
+        if (openedAt !== null) this.dropped();
+        this.wait();
+      }
+    };
+    this.socket = socket;
+  }
+
+  /** Waits before the next attempt: 1 s, 2 s, 4 s and so on up to 30 s, of which up to a half is taken off at random. */
+  wait() {
+    const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.failures);
+    const end = performance.now() + longest * (0.5 + Math.random() / 2);
+    const what = this.wasOpen ? "Connection lost." : "The server does not answer.";
+    const say = () => `${what} Next try in ${Math.max(1, Math.ceil((end - performance.now()) / 1000))} s.`;
+    this.failures += 1;
+    this.state = "waiting";
+    this.tell(say());
+    this.timer = setInterval(() => {
+      if (performance.now() >= end) this.connect();
+      else this.tell(say(), { aloud: false });
+    }, 200);
+  }
+
+  /** Shows a notice, and has it read aloud once: not again for each second of a countdown. */
+  tell(text, { aloud = true } = {}) {
+    this.notice.hidden = false;
+    this.notice.querySelector(".countdown").textContent = text;
+    if (aloud) this.told.textContent = text;
+  }
+
+  hush() {
+    if (!this.notice) return;
+    const focused = this.notice.contains(document.activeElement);
+    this.notice.hidden = true;
+    this.told.textContent = "";
+    if (focused) this.panel.querySelector("form:not([hidden]) input, .toggle")?.focus();
+  }
+
+  /** Sends if the connection is open; says whether it was. */
+  send(content) {
+    if (this.socket?.readyState !== WebSocket.OPEN) return false;
+    this.socket.send(JSON.stringify(content));
+    return true;
+  }
+
+  abandon() {
+    if (!this.socket) return;
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close(1000);
+    this.socket = null;
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.abandon();
+    this.hush();
+    this.state = "idle";
+  }
+}
+
+function startChat() {
+  const panel = document.getElementById("chat");
+  const [joinForm, room, sayForm] = [".join", ".room", ".say"].map((selector) => panel.querySelector(selector));
+  const [log, list, title] = [".log", ".people", "#room-title"].map((selector) => panel.querySelector(selector));
+  const { name: nameField, room: roomField } = joinForm.elements;
+  const { text: textField } = sayForm.elements;
+  const people = new Map(); // id to list entry
+  let me = null;
+  let wasHere = false;
+  let lastSaid = "";
+
+  const connection = new Connection(panel, {
+    returns: true,
+    opened: () => connection.send({ type: "join", name: nameField.value }),
+    received: (content) => answers[content.type]?.(content),
+    dropped: () => note("The connection was lost."),
+    ended: (code, reason) => {
+      leave();
+      complain(roomField, reason || `The server closed the room (${code}).`);
+    },
+  });
+
+  const answers = {
+    welcome: ({ person }) => {
+      me = person;
+      people.clear();
+      list.replaceChildren();
+      enter();
+    },
+    here: ({ person }) => add(person),
+    joined: ({ person }) => {
+      add(person);
+      if (person.id !== me.id) note(who(person), " joined.");
+      else if (wasHere) note("Connected again. What was said meanwhile is not shown.");
+      else note("You joined ", roomField.value, ".");
+      if (person.id === me.id) wasHere = true;
+    },
+    left: ({ person }) => {
+      if (!people.has(person.id)) return;
+      people.get(person.id).remove();
+      people.delete(person.id);
+      note(who(person), " left.");
+    },
+    message: ({ person, text }) => {
+      const mine = person.id === me.id;
+      const now = new Date();
+      const time = make("time", "", now.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+      time.dateTime = now.toISOString();
+      const by = make("span", "by", mine ? "You" : who(person));
+      const words = make("p", "words", text);
+      words.dir = "auto";
+      const entry = make("div", mine ? "message mine" : "message", make("div", "meta", by, time), words);
+      colour(entry, person);
+      write(log, entry);
+    },
+    error: ({ text }) => {
+      if (me === null) {
+        connection.close();
+        complain(nameField, text);
+      } else {
+        textField.value ||= lastSaid;
+        complain(textField, text);
+      }
+    },
+  };
+
+  const who = (person) => make("bdi", "", person.name);
+  const note = (...contents) => write(log, make("p", "note", ...contents));
+
+  function colour(element, person) {
+    element.style.setProperty("--hue", parseInt(person.id.slice(0, 4), 16) % 360);
+  }
+
+  function add(person) {
+    if (people.has(person.id)) return;
+    const entry = make("li", "", who(person), person.id === me.id ? " (you)" : "");
+    colour(entry, person);
+    people.set(person.id, entry);
+    list.append(entry);
+  }
+
+  function enter() {
+    if (!room.hidden) return;
+    joinForm.hidden = true;
+    room.hidden = sayForm.hidden = false;
+    title.textContent = roomField.value;
+    history.replaceState(null, "", `#${roomField.value}`);
+    log.replaceChildren();
+    textField.focus();
+  }
+
+  function leave() {
+    connection.close();
+    me = null;
+    wasHere = false;
+    joinForm.hidden = false;
+    room.hidden = sayForm.hidden = true;
+    complain(textField);
+    nameField.focus();
+  }
+
+  joinForm.addEventListener("submit", (event) => {
+    event.preventDefault();
+    complain(nameField);
+    complain(roomField);
+    roomField.value = roomField.value.trim();
+    if (!roomField.value) complain(roomField, "Choose a room first.");
+    else connection.open(`ws/chat/${encodeURIComponent(roomField.value)}`);
+  });
+
+  sayForm.addEventListener("submit", (event) => {
+    event.preventDefault();
+    complain(textField);
+    if (connection.send({ type: "say", text: textField.value })) {
+      lastSaid = textField.value;
+      textField.value = "";
+    } else {
+      complain(textField, "Not sent: there is no connection. Your message stays here until there is.");
+    }
+  });
+
+  panel.querySelector(".leave").addEventListener("click", leave);
+  if (/^#[\w-]{1,40}$/.test(location.hash)) roomField.value = location.hash.slice(1);
+}
+
+function startTicker() {
+  const SHOWN = 60; // values in the line
+  const panel = document.getElementById("ticker");
+  const [toggle, value, count] = [".toggle", ".value", ".count"].map((selector) => panel.querySelector(selector));
+  const line = panel.querySelector("polyline");
+  let values = [];
+  let wanted = false; // what the button asks for
+  let running = false; // what the server does
+
+  const connection = new Connection(panel, {
+    returns: true,
+    opened: () => connection.send({ type: wanted ? "start" : "stop" }),
+    received: (content) => answers[content.type]?.(content),
+    dropped: () => {
+      running = false;
+      count.textContent = "Interrupted";
+    },
+    ended: () => want(false),
+  });
+
+  const answers = {
+    state: (state) => {
+      running = state.running;
+      count.textContent = running ? "Started" : "Stopped";
+    },
+    tick: (tick) => {
+      if (!running) return; // it was on its way when the server stopped
+      values = [...values, tick.value].slice(-SHOWN);
+      value.textContent = tick.value.toFixed(2);
+      count.textContent = `Tick ${tick.number}`;
+      draw();
+    },
+    error: ({ text }) => {
+      count.textContent = text;
+    },
+  };
+
+  function draw() {
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const height = (value) => (high === low ? 10 : 20 - (20 * (value - low)) / (high - low));
+    line.setAttribute("points", values.map((value, index) => `${index},${height(value).toFixed(2)}`).join(" "));
+  }
+
+  function want(something) {
+    wanted = something;
+    toggle.textContent = wanted ? "Stop" : "Start";
+  }
+
+  toggle.addEventListener("click", () => {
+    want(!wanted);
+    if (connection.send({ type: wanted ? "start" : "stop" })) return;
+    if (wanted && connection.state === "idle") connection.open("ws/ticker");
+    if (!wanted && connection.state === "waiting") connection.close();
+  });
+}
+
+function startCommands() {
+  const panel = document.getElementById("commands");
+  const form = panel.querySelector("form");
+  const log = panel.querySelector(".log");
+  const field = form.elements.line;
+  const running = new Map(); // id to log entry
+  let lastId = 0;
+  let unsent = [];
+
+  const connection = new Connection(panel, {
+    opened: () => {
+      unsent.forEach((command) => connection.send(command));
+      unsent = [];
+    },
+    received: ({ type, id, text }) => finish(id, text, type === "error"),
+    ended: () => {
+      unsent = [];
+      for (const id of running.keys()) finish(id, "No answer: there is no connection to the server.", true);
+    },
+  });
+
+  function finish(id, text, wrong) {
+    const entry = running.get(id);
+    if (!entry) return;
+    running.delete(id);
+    entry.dataset.state = "done";
+    const answer = entry.querySelector(".answer");
+    answer.textContent = text;
+    answer.classList.toggle("wrong", wrong);
+  }
+
+  function run(line) {
+    const command = { id: ++lastId, line };
+    const entry = make("div", "run", make("p", "line", line), make("p", "answer", "running…"));
+    entry.dataset.state = "running";
+    running.set(command.id, write(log, entry));
+    if (connection.send(command)) return;
+    unsent.push(command);
+    if (connection.state === "idle") connection.open("ws/commands");
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    run(field.value);
+    field.value = "";
+  });
+  for (const button of panel.querySelectorAll(".chips button")) {
+    button.addEventListener("click", () => run(button.textContent));
+  }
+}
+
+function startDialogue() {
+  const panel = document.getElementById("dialogue");
+  const [log, begin, form] = [".log", ".begin", "form"].map((selector) => panel.querySelector(selector));
+  const field = form.elements.answer;
+
+  const connection = new Connection(panel, {
+    received: ({ type, text }) => {
+      if (type === "error") complain(field, text);
+      else say(text, type);
+    },
+    ended: (code) => {
+      if (code !== 1000) say("The connection was lost.", "note");
+      complain(field);
+      const focused = form.contains(document.activeElement);
+      form.hidden = true;
+      begin.hidden = false;
+      begin.textContent = "Begin again";
+      if (focused) begin.focus();
+    },
+  });
+
+  const say = (text, className) => write(log, make("p", className, text));
+
+  begin.addEventListener("click", () => {
+    log.replaceChildren();
+    begin.hidden = true;
+    form.hidden = false;
+    field.focus();
+    connection.open("ws/dialogue");
+  });
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    complain(field);
+    if (!connection.send({ type: "answer", text: field.value })) {
+      complain(field, "There is no connection yet.");
+    } else if (field.value.trim()) {
+      say(field.value, "you");
+      field.value = "";
+    }
+  });
+}
+
+document.querySelectorAll(".log").forEach(follow);
+startChat();
+startTicker();
+startCommands();
+startDialogue();

@@ -1,0 +1,47 @@
+"""What every test shares."""
+
+import os
+from typing import Any
+
+import pytest
+
+from consumers import InMemoryChannelLayer, channel_layers
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run every asynchronous test on both event loops."""
+    return str(request.param)
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
+    """Give the test a channel layer of its own as the default one."""
+    layer = InMemoryChannelLayer()
+    monkeypatch.setitem(channel_layers.backends, "default", layer)
+    return layer
+
+
+@pytest.fixture
+def no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configure no channel layer at all."""
+    monkeypatch.setattr(channel_layers, "configs", {})
+    monkeypatch.setattr(channel_layers, "backends", {})
+
+
+def _forbid_skipping(report: Any) -> Any:
+    """Count a skipped test as failed while CI is set: a machine that checks changes has all that tests need."""
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped, which is a failure while CI is set: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Any:
+    return _forbid_skipping((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Any:
+    return _forbid_skipping((yield))

@@ -1,0 +1,327 @@
+"""`as_asgi()`, and sync consumers in their threads."""
+
+import asyncio
+import inspect
+import threading
+import time
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+import pytest
+from asgiref.sync import async_to_sync
+
+import consumers
+from consumers import (
+    AsyncConsumer,
+    AsyncWebsocketConsumer,
+    InMemoryChannelLayer,
+    JsonWebsocketConsumer,
+    WebsocketConsumer,
+)
+from consumers.testing import WebsocketCommunicator
+
+from .wire import Wire, connected, connecting, eventually, run_app, start, websocket_scope
+
+pytestmark = pytest.mark.anyio
+
+only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+
+
+async def test_the_application_is_an_object_with_the_class_and_its_arguments() -> None:
+    class Named(AsyncConsumer):
+        """What it does."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def websocket_connect(self, message: Any) -> None:
+            seen.append((self, self.name))
+
+    seen: list[tuple[Any, str]] = []
+    app = Named.as_asgi(name="x")
+    assert app.consumer_class is Named
+    assert app.consumer_initkwargs == {"name": "x"}
+    assert app.__name__ == "Named"  # type: ignore[attr-defined]
+    assert app.__doc__ == "What it does."
+    assert not inspect.isfunction(app)
+    assert inspect.iscoroutinefunction(app.__call__)
+    for _ in range(2):
+        wire = Wire()
+        wire.client("connect")
+        wire.disconnect()
+        await run_app(wire, app, websocket_scope())
+        assert wire.error is None
+    assert [name for _, name in seen] == ["x", "x"]
+    assert seen[0][0] is not seen[1][0]
+
+
+async def test_a_class_called_as_an_application_says_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"write AsyncWebsocketConsumer\.as_asgi\(\) in the route"):
+        AsyncWebsocketConsumer(websocket_scope(), None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_tasks", 0),
+        ("max_tasks", "4"),
+        ("inbox_limit", 0),
+        ("disconnect_timeout", -1),
+        ("cleanup_timeout", None),
+        ("stall_timeout", float("nan")),
+        ("overflow", "dorp"),
+        ("groups", "chat"),
+    ],
+)
+async def test_an_attribute_that_cannot_work_is_refused_at_once(name: str, value: Any) -> None:
+    consumer: Any = type("Misspelt", (AsyncWebsocketConsumer,), {name: value})
+    with pytest.raises(ValueError, match=rf"Misspelt\.{name} must be .* not .*{value}"):
+        consumer.as_asgi()
+
+
+async def test_url_route_is_always_there_and_has_starlettes_path_parameters() -> None:
+    class Route(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            routes.append(self.scope["url_route"])
+            await super().connect()
+
+    routes: list[Any] = []
+    for scope in (
+        {},
+        {"path_params": {"room": "a"}},
+        {"path_params": {"room": "a"}, "url_route": {"args": ("b",), "kwargs": {"c": 1}}},
+    ):
+        async with connected(Route.as_asgi(), **scope):
+            pass
+    assert routes == [
+        {"args": (), "kwargs": {}},
+        {"args": (), "kwargs": {"room": "a"}},
+        {"args": ("b",), "kwargs": {"room": "a", "c": 1}},
+    ]
+
+
+async def test_every_public_name_exists() -> None:
+    for name in consumers.__all__:
+        assert getattr(consumers, name)
+
+
+@only_asyncio
+async def test_twenty_blocking_consumers_finish_in_under_three_seconds(layer: InMemoryChannelLayer) -> None:
+    class Blocking(WebsocketConsumer):
+        def receive(self, text_data: str) -> None:
+            time.sleep(1)
+            self.send(threading.current_thread().name)
+
+    wires = [Wire() for _ in range(20)]
+    async with anyio.create_task_group() as tasks:
+        for wire in wires:
+            start(tasks, wire, Blocking.as_asgi())
+        for wire in wires:
+            await wire.accepted()
+            wire.text("go")
+        with anyio.fail_after(3):
+            threads = {await wire.next_text() for wire in wires}
+        for wire in wires:
+            wire.disconnect()
+    assert len(threads) == 20
+
+
+class Room(JsonWebsocketConsumer):
+    """Joins a group from its thread, and passes on what it gets."""
+
+    def connect(self) -> None:
+        async_to_sync(self.channel_layer.group_add)("room", self.channel_name)
+        self.accept()
+
+    def receive_json(self, content: Any, **kwargs: Any) -> None:
+        async_to_sync(self.channel_layer.group_send)("room", {"type": "note", "content": content})
+
+    def note(self, event: Any) -> None:
+        self.send_json(event["content"])
+
+    def disconnect(self, code: int) -> None:
+        async_to_sync(self.channel_layer.group_discard)("room", self.channel_name)
+
+
+@only_asyncio
+async def test_a_sync_consumer_reaches_the_layer_through_async_to_sync(layer: InMemoryChannelLayer) -> None:
+    communicators = [WebsocketCommunicator(Room.as_asgi(), "/") for _ in range(3)]
+    for communicator in communicators:
+        assert await communicator.connect() == (True, None)
+    await communicators[0].send_json_to("hi")
+    for communicator in communicators:
+        assert await communicator.receive_json_from() == "hi"
+    for communicator in communicators:
+        await communicator.disconnect()
+    assert not layer.groups
+    assert not layer.channels
+
+
+@only_asyncio
+async def test_senders_in_threads_and_on_other_loops_arrive(layer: InMemoryChannelLayer) -> None:
+    async with connected(Room.as_asgi()) as wire:
+        message = {"type": "note", "content": "a thread"}
+        await anyio.to_thread.run_sync(async_to_sync(layer.group_send), "room", message)
+        assert await wire.next_text() == '"a thread"'
+
+        def two_loops() -> None:
+            for number in range(2):
+                asyncio.run(layer.group_send("room", {"type": "note", "content": number}))
+
+        thread = threading.Thread(target=two_loops)
+        thread.start()
+        assert [await wire.next_text(), await wire.next_text()] == ["0", "1"]
+        await anyio.to_thread.run_sync(thread.join)
+
+
+@only_asyncio
+async def test_context_variables_cross_into_the_threads_and_stay(layer: InMemoryChannelLayer) -> None:
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+
+    class Setting(WebsocketConsumer):
+        def connect(self) -> None:
+            user.set("alice")
+            self.accept()
+
+        def receive(self, text_data: str) -> None:
+            self.send(user.get())
+
+    async with connected(Setting.as_asgi()) as wire:
+        wire.text("who")
+        assert await wire.next_text() == "alice"
+
+
+@only_asyncio
+async def test_a_sync_handlers_error_leaves_as_it_was_raised(layer: InMemoryChannelLayer) -> None:
+    codes: list[int] = []
+
+    class Failing(WebsocketConsumer):
+        def receive(self, text_data: str) -> None:
+            raise LookupError("in a thread")
+
+        def disconnect(self, code: int) -> None:
+            codes.append(code)
+
+    async with connected(Failing.as_asgi()) as wire:
+        wire.text("go")
+        await wire.end()
+    assert isinstance(wire.error, LookupError)
+    assert wire.close_code == 1011
+    assert codes == [1011]
+
+
+@only_asyncio
+async def test_disconnect_waits_for_a_blocked_thread(layer: InMemoryChannelLayer) -> None:
+    log: list[Any] = []
+    release = threading.Event()
+
+    class Blocking(WebsocketConsumer):
+        disconnect_timeout = 0.05
+
+        def receive(self, text_data: str) -> None:
+            log.append("blocked")
+            release.wait(5)
+            log.append("released")
+
+        def disconnect(self, code: int) -> None:
+            log.append(code)
+
+    async with connected(Blocking.as_asgi()) as wire:
+        wire.text("go")
+        await eventually(lambda: log)
+        wire.disconnect(1001)
+        with anyio.move_on_after(0.2):
+            await wire.finished.wait()
+        assert log == ["blocked"]
+        release.set()
+        await wire.end()
+    assert log == ["blocked", "released", 1001]
+
+
+@only_asyncio
+async def test_disconnect_is_skipped_and_logged_if_the_thread_never_ends(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[Any] = []
+    release = threading.Event()
+
+    class Blocking(WebsocketConsumer):
+        disconnect_timeout = 0.05
+        cleanup_timeout = 0.1
+
+        def receive(self, text_data: str) -> None:
+            log.append("blocked")
+            release.wait(5)
+
+        def disconnect(self, code: int) -> None:
+            log.append(code)
+
+    async with connected(Blocking.as_asgi()) as wire:
+        wire.text("go")
+        await eventually(lambda: log)
+        wire.disconnect()
+        await wire.end()
+    release.set()
+    assert log == ["blocked"]
+    assert "disconnect() was skipped: a handler still blocks its thread" in caplog.text
+    assert not layer.channels
+
+
+@only_asyncio
+async def test_a_sync_on_error_that_returns_keeps_the_connection(layer: InMemoryChannelLayer) -> None:
+    class Forgiving(WebsocketConsumer):
+        def receive(self, text_data: str) -> None:
+            raise LookupError(text_data)
+
+        def on_error(self, exc: Exception, message: Any) -> None:
+            self.send(f"sorry: {exc}")
+
+    async with connected(Forgiving.as_asgi()) as wire:
+        for text in "ab":
+            wire.text(text)
+            assert await wire.next_text() == f"sorry: {text}"
+    assert wire.error is None
+
+
+@only_asyncio
+async def test_a_sync_consumer_starts_background_tasks_on_its_loop(layer: InMemoryChannelLayer) -> None:
+    class Pushing(WebsocketConsumer):
+        def connect(self) -> None:
+            self.accept()
+            self.start_background_task(self.push, "tick")
+
+        async def push(self, text: str) -> None:
+            await self._connection.send({"type": "websocket.send", "text": text})
+            await anyio.sleep_forever()
+
+    async with connecting(Pushing.as_asgi()) as wire:
+        await wire.accepted()
+        assert await wire.next_text() == "tick"
+
+
+@only_asyncio
+async def test_a_native_cancellation_in_a_sync_handler_still_disconnects(layer: InMemoryChannelLayer) -> None:
+    log: list[Any] = []
+    release = threading.Event()
+
+    class Blocking(WebsocketConsumer):
+        def receive(self, text_data: str) -> None:
+            log.append("blocked")
+            release.wait(5)
+
+        def disconnect(self, code: int) -> None:
+            log.append(code)
+
+    wire = Wire()
+    wire.client("connect")
+    task = asyncio.ensure_future(Blocking.as_asgi()(websocket_scope(), wire.app_receive, wire.app_send))
+    await wire.accepted()
+    wire.text("go")
+    await eventually(lambda: log)
+    task.cancel()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["blocked", 1012]
+    assert not layer.channels

@@ -1,0 +1,802 @@
+"""`BaseWSEndpoint` on a server of two memory streams, on Starlette's TestClient and on a real uvicorn."""
+
+import asyncio
+import itertools
+import logging
+import math
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+import uvicorn
+import websockets.sync.client
+from starlette.applications import Starlette
+from starlette.exceptions import WebSocketException
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.exceptions import ConnectionClosed
+
+from consumers.endpoint import BaseWSEndpoint
+from consumers.exceptions import InvalidFrame
+from consumers.types import Message
+
+asynchronous = pytest.mark.anyio
+
+
+class Server:
+    """An ASGI server for one connection."""
+
+    def __init__(self, endpoint: type[BaseWSEndpoint]) -> None:
+        self.endpoint = endpoint
+        self.to_app, self.receive = anyio.create_memory_object_stream[Message](math.inf)
+        self.send, self.from_app = anyio.create_memory_object_stream[Message](math.inf)
+        self.scope = anyio.CancelScope()
+        self.ended = anyio.Event()
+        self.error: BaseException | None = None
+        self.gone = False
+        self.native_cancel: Callable[[], object] = lambda: None
+        self.before_close: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint
+
+    async def serve(self) -> None:
+        with self.scope:
+            try:
+                await self.endpoint({"type": "websocket", "headers": []}, self.receive.receive, self._send)
+            except Exception as exc:
+                self.error = exc
+        self.ended.set()
+
+    async def serve_in_a_native_task(self) -> None:
+        task = asyncio.create_task(self.serve())
+        self.native_cancel = task.cancel
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+        self.ended.set()
+
+    async def _send(self, message: Message) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self.gone:
+            raise OSError("the client has gone")
+        if message["type"] == "websocket.close":
+            assert isinstance(message["code"], int)
+            assert isinstance(message["reason"], str)
+            await self.before_close()
+        self.send.send_nowait(message)
+
+    def connect(self) -> None:
+        self.to_app.send_nowait({"type": "websocket.connect"})
+
+    def text(self, text: str) -> None:
+        self.to_app.send_nowait({"type": "websocket.receive", "text": text})
+
+    def disconnect(self, code: int = 1001) -> None:
+        self.to_app.send_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+
+    async def event(self) -> Message:
+        with anyio.fail_after(5):
+            return await self.from_app.receive()
+
+    async def end(self) -> list[Message]:
+        """Wait for the endpoint's end and return the events not yet seen."""
+        with anyio.fail_after(5):
+            await self.ended.wait()
+        return [self.from_app.receive_nowait() for _ in range(self.from_app.statistics().current_buffer_used)]
+
+
+@asynccontextmanager
+async def served(endpoint: type[BaseWSEndpoint], native: bool = False) -> AsyncIterator[Server]:
+    server = Server(endpoint)
+    with server.to_app, server.receive, server.send, server.from_app:
+        async with anyio.create_task_group() as group:
+            group.cancel_scope.deadline = anyio.current_time() + 10
+            group.start_soon(server.serve_in_a_native_task if native else server.serve)
+            server.connect()
+            yield server
+            server.scope.cancel()
+
+
+@asynccontextmanager
+async def accepted(endpoint: type[BaseWSEndpoint], native: bool = False) -> AsyncIterator[Server]:
+    async with served(endpoint, native) as server:
+        assert (await server.event())["type"] == "websocket.accept"
+        yield server
+
+
+class Noted(BaseWSEndpoint):
+    """Notes what happens in `seen`. Data "wait" waits for ever, "raise" raises, everything else is
+    returned."""
+
+    encoding = "text"
+    seen: list[Any]
+    started: anyio.Event
+
+    def __init_subclass__(cls) -> None:
+        cls.seen = []
+
+    async def on_connect(self, websocket: WebSocket) -> None:
+        type(self).started = anyio.Event()
+        await super().on_connect(websocket)
+
+    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> Any:
+        if data == "raise":
+            raise LookupError(data)
+        if data == "wait":
+            self.started.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self.seen.append("cancelled")
+        await websocket.send_text(data)
+        return data
+
+    async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.seen.append(("unregistered", task_result))
+
+    async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.seen.append(("disconnected", close_code))
+
+
+@asynchronous
+async def test_a_message_is_handled_while_another_one_is() -> None:
+    class Endpoint(Noted):
+        pass
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        server.text("hello")
+        assert await server.event() == {"type": "websocket.send", "text": "hello"}
+        assert Endpoint.seen in ([], [("unregistered", "hello")])
+
+
+@asynchronous
+async def test_a_handler_that_returns_ends_alone() -> None:
+    class Endpoint(Noted):
+        pass
+
+    async with accepted(Endpoint) as server:
+        for text in ("one", "two"):
+            server.text(text)
+            assert (await server.event())["text"] == text
+        assert not server.ended.is_set()
+        server.disconnect()
+        await server.end()
+    assert ("unregistered", "one") in Endpoint.seen
+    assert ("disconnected", 1001) in Endpoint.seen
+
+
+@asynchronous
+async def test_a_disconnect_cancels_every_task_and_on_disconnect_comes_last() -> None:
+    class Endpoint(Noted):
+        pass
+
+    async with accepted(Endpoint) as server:
+        for _ in range(3):
+            server.text("wait")
+            await Endpoint.started.wait()
+            Endpoint.started = anyio.Event()
+        server.disconnect(1001)
+        assert await server.end() == []
+    assert server.error is None
+    assert Endpoint.seen.count("cancelled") == Endpoint.seen.count(("unregistered", None)) == 3
+    assert Endpoint.seen[-1] == ("disconnected", 1001)
+    assert len(Endpoint.seen) == 7
+
+
+@asynchronous
+async def test_an_exception_cancels_the_others_closes_with_1011_and_leaves_as_it_is() -> None:
+    class Endpoint(Noted):
+        pass
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        await Endpoint.started.wait()
+        server.text("raise")
+        [close] = await server.end()
+    assert close == {"type": "websocket.close", "code": 1011, "reason": "Internal error"}
+    assert type(server.error) is LookupError
+    assert server.error.__cause__ is None
+    assert server.error.__context__ is None
+    assert Endpoint.seen.count("cancelled") == 1
+    assert Endpoint.seen.count(("unregistered", None)) == 2
+    assert Endpoint.seen[-1] == ("disconnected", 1011)
+
+
+@asynchronous
+async def test_an_exception_leaves_although_the_server_cancels_at_the_close_frame() -> None:
+    class Endpoint(Noted):
+        pass
+
+    async with accepted(Endpoint) as server:
+
+        async def cancel() -> None:
+            server.scope.cancel()
+
+        server.before_close = cancel
+        server.text("raise")
+        [close] = await server.end()
+    assert close["code"] == 1011
+    assert isinstance(server.error, LookupError)
+    assert Endpoint.seen == [("unregistered", None), ("disconnected", 1011)]
+
+
+@asynchronous
+async def test_a_client_that_does_not_read_cannot_hold_the_close_up() -> None:
+    class Endpoint(Noted):
+        stall_timeout = 0.01
+
+    async with accepted(Endpoint) as server:
+        server.before_close = anyio.sleep_forever
+        server.text("raise")
+        assert await server.end() == []
+    assert isinstance(server.error, LookupError)
+    assert Endpoint.seen[-1] == ("disconnected", 1011)
+
+
+@asynchronous
+async def test_a_swallowed_exception_cancels_nothing() -> None:
+    class Endpoint(Noted):
+        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+            await websocket.send_text(repr(exc))
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        server.text("raise")
+        assert (await server.event())["text"] == "LookupError('raise')"
+        server.text("still here")
+        assert (await server.event())["text"] == "still here"
+        assert "cancelled" not in Endpoint.seen
+
+
+@asynchronous
+async def test_an_exception_is_not_lost_when_its_hook_is_cancelled_or_too_slow(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Endpoint(Noted):
+        EXIT_MAX_DELAY = 0.1
+
+        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+            self.started.set()
+            await anyio.sleep_forever()
+
+    async with accepted(Endpoint) as server:
+        server.text("raise")
+        await Endpoint.started.wait()
+        server.disconnect()
+        await server.end()
+    assert isinstance(server.error, LookupError)
+    assert [record.message for record in caplog.records] == [
+        "Endpoint._handle_background_task_exception was cut off after 0.1 s"
+    ]
+
+
+@asynchronous
+async def test_the_exception_that_the_hook_raises_leaves() -> None:
+    class Endpoint(Noted):
+        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+            raise KeyError("mine") from exc
+
+    async with accepted(Endpoint) as server:
+        server.text("raise")
+        await server.end()
+    assert isinstance(server.error, KeyError)
+    assert isinstance(server.error.__cause__, LookupError)
+
+
+@asynchronous
+async def test_only_the_first_of_two_exceptions_leaves_and_the_other_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Endpoint(Noted):
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            raise KeyError("second")
+
+    async with accepted(Endpoint) as server:
+        server.text("raise")
+        await server.end()
+    assert isinstance(server.error, LookupError)
+    assert not isinstance(server.error, KeyError)
+    [record] = caplog.records
+    assert record.name == "consumers.endpoint"
+    assert record.exc_info
+    assert record.exc_info[0] is KeyError
+
+
+@asynchronous
+async def test_tasks_are_registered_in_order_of_arrival_under_unique_ids() -> None:
+    registered: list[tuple[int, str]] = []
+
+    class Endpoint(Noted):
+        async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            await anyio.lowlevel.checkpoint()
+            registered.append((task_id, data))
+
+    texts = [str(number) for number in range(50)]
+    for _ in range(2):
+        async with accepted(Endpoint) as server:
+            for text in texts:
+                server.text(text)
+            assert sorted([(await server.event())["text"] for _ in texts]) == sorted(texts)
+    assert [data for _, data in registered] == texts * 2
+    assert len({task_id for task_id, _ in registered}) == 100
+
+
+@asynchronous
+@pytest.mark.parametrize("swallow", [True, False])
+async def test_an_exception_while_registering_refuses_the_task(swallow: bool) -> None:
+    class Endpoint(Noted):
+        async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            if data == "refused":
+                raise PermissionError
+
+        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+            if not swallow:
+                raise exc
+
+    async with accepted(Endpoint) as server:
+        server.text("refused")
+        if swallow:
+            server.text("taken")
+            assert (await server.event())["text"] == "taken"
+            server.disconnect(1011)
+        await server.end()
+    assert isinstance(server.error, PermissionError) is not swallow
+    assert Endpoint.seen == [("unregistered", "taken")] * swallow + [("disconnected", 1011)]
+
+
+@asynchronous
+async def test_unregistering_and_on_disconnect_are_cut_off_after_their_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Endpoint(Noted):
+        EXIT_MAX_DELAY = 0.01
+
+        async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+            await anyio.sleep_forever()
+
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            self.seen.append("disconnecting")
+            await anyio.sleep_forever()
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        await Endpoint.started.wait()
+        server.disconnect()
+        await server.end()
+    assert Endpoint.seen == ["cancelled", "disconnecting"]
+    assert [(record.name, record.message) for record in caplog.records] == [
+        ("consumers.endpoint", "Endpoint._unregister_background_task was cut off after 0.01 s"),
+        ("consumers.endpoint", "Endpoint.on_disconnect was cut off after 0.01 s"),
+    ]
+
+
+@asynchronous
+async def test_no_more_than_max_tasks_run_and_reading_stops() -> None:
+    class Endpoint(BaseWSEndpoint):
+        max_tasks = 2
+        gate = anyio.Event()
+        running = peak = 0
+
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            Endpoint.running += 1
+            Endpoint.peak = max(Endpoint.peak, Endpoint.running)
+            await self.gate.wait()
+            Endpoint.running -= 1
+            await websocket.send_text(data)
+
+    async with accepted(Endpoint) as server:
+        texts = [str(number) for number in range(10)]
+        for text in texts:
+            server.text(text)
+        await anyio.wait_all_tasks_blocked()
+        assert server.receive.statistics().current_buffer_used == 7  # two are running, one waits
+        Endpoint.gate.set()
+        assert sorted([(await server.event())["text"] for _ in texts]) == texts
+    assert Endpoint.peak == 2
+
+
+@asynchronous
+async def test_a_message_that_waits_too_long_for_a_place_ends_the_connection_with_1013(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Endpoint(Noted):
+        max_tasks = 1
+        stall_timeout = 0.01
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        server.text("wait")
+        server.disconnect()  # stays unread
+        [close] = await server.end()
+    assert (close["code"], close["reason"]) == (1013, "Too many messages")
+    assert Endpoint.seen == ["cancelled", ("unregistered", None), ("disconnected", 1013)]
+    assert len(caplog.records) == 1
+    assert server.error is None
+
+
+@asynchronous
+async def test_a_disconnect_is_seen_while_max_tasks_are_running_and_nothing_waits() -> None:
+    class Endpoint(Noted):
+        max_tasks = 1
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        await Endpoint.started.wait()
+        server.disconnect(1001)
+        await server.end()
+    assert Endpoint.seen[-1] == ("disconnected", 1001)
+
+
+WHERE = ["on_connect", "register", "handler", "unregister", "idle", "on_disconnect"]
+
+
+@asynchronous
+@pytest.mark.parametrize("native", [False, True], ids=["anyio", "native"])
+@pytest.mark.parametrize("where", WHERE)
+async def test_on_disconnect_runs_once_whatever_the_server_cancels(
+    where: str, native: bool, anyio_backend: str
+) -> None:
+    if native and anyio_backend == "trio":
+        return  # trio's only cancellation is anyio's
+    reached = anyio.Event()
+
+    async def pause(here: str) -> None:
+        if here == where:
+            reached.set()
+            await (anyio.sleep_forever() if here in ("on_connect", "register", "handler") else gate.wait())
+
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await pause("on_connect")
+            await websocket.accept()
+
+        async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            await pause("register")
+
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            await pause("handler")
+
+        async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+            await pause("unregister")
+            self.seen.append("unregistered")
+
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            await pause("on_disconnect")
+            await super().on_disconnect(websocket, close_code)
+
+    gate = anyio.Event()
+    async with served(Endpoint, native) as server:
+        if where != "idle":
+            server.text("anything")
+        if where == "on_disconnect":
+            server.disconnect(1001)
+        if where == "idle":
+            await server.event()
+            await anyio.wait_all_tasks_blocked()
+        else:
+            await reached.wait()
+        if native:
+            server.native_cancel()
+        else:
+            server.scope.cancel()
+        for _ in range(20):  # let the cancellation go wherever it gets before the gates open
+            await anyio.lowlevel.checkpoint()
+        gate.set()
+        events = await server.end()
+    code = 1001 if where == "on_disconnect" else 1012
+    assert Endpoint.seen[-1] == ("disconnected", code)
+    assert [entry for entry in Endpoint.seen if entry != "unregistered"] == [("disconnected", code)]
+    assert Endpoint.seen.count("unregistered") == (where in ("handler", "unregister", "on_disconnect"))
+    closes = [event["code"] for event in events if event["type"] == "websocket.close"]
+    assert closes == ([] if where in ("on_connect", "on_disconnect") else [1012])
+
+
+@asynchronous
+@pytest.mark.parametrize(
+    ("encoding", "frame", "code"),
+    [
+        ("json", {"text": "{"}, 1007),
+        ("json", {"text": ""}, 1007),
+        ("json", {"bytes": b"\xff"}, 1007),
+        ("json", {"text": "[" * 100_000}, 1007),
+        ("text", {"bytes": b"binary"}, 1003),
+        ("bytes", {"text": "text", "bytes": None}, 1003),
+    ],
+)
+async def test_data_that_is_not_taken_closes_with_its_code_and_one_line(
+    encoding: Any, frame: Message, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Endpoint(Noted):
+        pass
+
+    Endpoint.encoding = encoding
+    async with accepted(Endpoint) as server:
+        server.to_app.send_nowait({"type": "websocket.receive", **frame})
+        [close] = await server.end()
+    assert close["code"] == code
+    assert close["reason"]
+    assert server.error is None
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is None
+    assert "\n" not in record.message
+    assert Endpoint.seen == [("disconnected", code)]
+
+
+@asynchronous
+@pytest.mark.parametrize(
+    ("encoding", "frame", "data"),
+    [
+        (None, {"text": "", "bytes": None}, ""),
+        (None, {"bytes": b"x"}, b"x"),
+        ("text", {"text": ""}, ""),
+        ("bytes", {"bytes": b"", "text": None}, b""),
+        ("json", {"text": '{"a": [1]}'}, {"a": [1]}),
+        ("json", {"bytes": b"null"}, None),
+    ],
+)
+async def test_the_handler_gets_data_as_encoding_says(encoding: Any, frame: Message, data: Any) -> None:
+    class Endpoint(BaseWSEndpoint):
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            await websocket.send_text(repr(data))
+
+    Endpoint.encoding = encoding
+    async with accepted(Endpoint) as server:
+        server.to_app.send_nowait({"type": "websocket.receive", **frame})
+        assert (await server.event())["text"] == repr(data)
+
+
+@asynchronous
+@pytest.mark.parametrize("error", [InvalidFrame(1008, "no"), WebSocketException(1008, "no")], ids=repr)
+async def test_an_exception_that_carries_a_close_code_closes_with_it(error: Exception) -> None:
+    class Endpoint(Noted):
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            raise error
+
+        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+            self.seen.append("asked")
+
+    async with accepted(Endpoint) as server:
+        server.text("x")
+        [close] = await server.end()
+    assert close == {"type": "websocket.close", "code": 1008, "reason": "no"}
+    assert server.error is None
+    assert "asked" not in Endpoint.seen
+
+
+@asynchronous
+async def test_a_send_to_a_client_that_has_gone_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Endpoint(Noted):
+        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+            self.seen.append("asked")
+
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            await super().on_disconnect(websocket, close_code)
+            await websocket.close()
+            await websocket.send_text("too late")
+
+    async with accepted(Endpoint) as server:
+        server.gone = True
+        server.text("anyone there?")
+        assert await server.end() == []
+    assert server.error is None
+    assert not caplog.records
+    assert Endpoint.seen == [("unregistered", None), ("disconnected", 1006)]
+
+
+@asynchronous
+async def test_websocket_close_ends_the_connection_with_its_code() -> None:
+    class Endpoint(Noted):
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> Any:
+            if data == "close":
+                await websocket.close(4000, "é" * 100)
+                await websocket.close(4001)
+            return await super()._background_handler(task_id, websocket, data)
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        await Endpoint.started.wait()
+        server.text("close")
+        [close] = await server.end()
+    assert (close["code"], close["reason"]) == (4000, "é" * 61)  # 123 bytes hold no more
+    assert server.error is None
+    assert "cancelled" in Endpoint.seen
+    assert Endpoint.seen[-1] == ("disconnected", 4000)
+
+
+@asynchronous
+async def test_the_first_close_code_counts_and_a_later_exception_still_leaves() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await websocket.accept()
+            await websocket.close(4000)
+            raise LookupError
+
+    async with accepted(Endpoint) as server:
+        [close] = await server.end()
+    assert close["code"] == 4000
+    assert isinstance(server.error, LookupError)
+    assert Endpoint.seen[-1] == ("disconnected", 4000)
+
+
+@asynchronous
+async def test_a_task_started_by_on_connect_ends_when_the_client_is_rejected() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            type(self).started = anyio.Event()
+            await self.on_receive(websocket, "wait")
+            await self.started.wait()
+            await websocket.close(4003)
+
+    async with served(Endpoint) as server:
+        await server.end()
+    assert Endpoint.seen == ["cancelled", ("unregistered", None), ("disconnected", 4003)]
+
+
+@asynchronous
+async def test_a_close_code_that_cannot_be_sent_is_an_error() -> None:
+    class Endpoint(Noted):
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            await websocket.close(1005)
+
+    async with accepted(Endpoint) as server:
+        server.text("x")
+        [close] = await server.end()
+    assert close["code"] == 1011
+    assert isinstance(server.error, ValueError)
+
+
+@asynchronous
+async def test_a_rejected_client_gets_one_close_and_on_connect_ends_what_it_was_doing() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await websocket.close(4003)
+            await anyio.lowlevel.checkpoint()
+            self.seen.append("noted the rejection")
+
+    async with served(Endpoint) as server:
+        assert await server.end() == [{"type": "websocket.close", "code": 4003, "reason": ""}]
+    assert server.error is None
+    assert Endpoint.seen == ["noted the rejection", ("disconnected", 4003)]
+
+
+@asynchronous
+async def test_before_the_accept_an_exception_that_carries_a_close_code_rejects_with_it() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            raise WebSocketException(4001, "no")
+
+    async with served(Endpoint) as server:
+        assert await server.end() == [{"type": "websocket.close", "code": 4001, "reason": "no"}]
+    assert server.error is None
+    assert Endpoint.seen == [("disconnected", 4001)]
+
+
+@asynchronous
+async def test_before_the_accept_an_exception_leaves_and_nothing_is_sent() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            raise LookupError
+
+    async with served(Endpoint) as server:
+        assert await server.end() == []
+    assert isinstance(server.error, LookupError)
+    assert Endpoint.seen == [("disconnected", 1011)]
+
+
+@asynchronous
+async def test_on_connect_can_start_a_task_of_its_own() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await websocket.accept()
+            await self.on_receive(websocket, "welcome")
+
+    async with accepted(Endpoint) as server:
+        assert (await server.event())["text"] == "welcome"
+
+
+@asynchronous
+async def test_a_class_without_a_handler_says_what_is_missing() -> None:
+    async with accepted(BaseWSEndpoint) as server:
+        server.text("x")
+        await server.end()
+    assert isinstance(server.error, NotImplementedError)
+    assert "BaseWSEndpoint needs a method `_background_handler`" in str(server.error)
+
+
+@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_starlettes_test_client_raises_the_original_error_in_the_with_block(backend: Any) -> None:
+    from starlette.testclient import TestClient
+
+    class Endpoint(Noted):
+        pass
+
+    client = TestClient(Starlette(routes=[WebSocketRoute("/", Endpoint)]), backend=backend)
+
+    def talk() -> None:
+        with client.websocket_connect("/") as session:
+            session.send_text("hello")
+            assert session.receive_text() == "hello"
+            session.send_text("raise")
+            with pytest.raises(WebSocketDisconnect) as closed:
+                session.receive_text()
+            assert closed.value.code == 1011
+
+    with pytest.raises(LookupError, match="raise"):
+        talk()
+    assert Endpoint.seen[-1] == ("disconnected", 1011)
+
+
+@contextmanager
+def uvicorn_serving(endpoint: type[BaseWSEndpoint], protocol: str) -> Iterator[str]:
+    app = Starlette(routes=[WebSocketRoute("/", endpoint)])
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, ws=protocol, lifespan="off", log_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look every 5 ms, for 5 s: what is looked for happens in the server's thread."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("protocol", ["wsproto", "websockets-sansio"])
+def test_a_real_server_and_client(protocol: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Endpoint(Noted):
+        pass
+
+    ended = itertools.count(1)
+
+    def disconnected(*codes: int) -> None:
+        number = next(ended)
+        wait_for(lambda: sum(entry[0] == "disconnected" for entry in Endpoint.seen) == number)
+        assert Endpoint.seen[-1] in [("disconnected", code) for code in codes]
+
+    @contextmanager
+    def busy_client(url: str) -> Iterator[websockets.sync.client.ClientConnection]:
+        with websockets.sync.client.connect(url) as client:
+            client.send("wait")
+            client.send("hello")
+            assert client.recv(5) == "hello"
+            yield client
+
+    with uvicorn_serving(Endpoint, protocol) as url:
+        with busy_client(url) as client:
+            client.close(4000)
+        disconnected(4000)
+
+        with busy_client(url) as client:
+            client.socket.shutdown(socket.SHUT_RDWR)
+            disconnected(1005, 1006)  # servers differ in how they call a lost connection
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+        with busy_client(url) as client:
+            client.send("raise")
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(5)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1011
+        disconnected(1011)
+        wait_for(lambda: any(r.exc_info and r.exc_info[0] is LookupError for r in caplog.records))
+
+    with ExitStack() as stack:
+        with uvicorn_serving(Endpoint, protocol) as url:
+            stack.enter_context(busy_client(url))
+        disconnected(1012)

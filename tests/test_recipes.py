@@ -1,0 +1,196 @@
+"""The recipes for `BaseWSEndpoint` in the example project, as a client sees them."""
+
+import json
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from starlette.applications import Starlette
+
+from consumers import InMemoryChannelLayer, channel_layers
+from consumers.types import Message
+from example_project.endpoints import routes
+from example_project.endpoints.push import PushEndpoint
+
+pytestmark = pytest.mark.anyio
+
+app = Starlette(routes=routes)
+
+
+@pytest.fixture(autouse=True)
+def layer() -> Iterator[InMemoryChannelLayer]:
+    layer = InMemoryChannelLayer()
+    old = channel_layers.set("default", layer)
+    yield layer
+    channel_layers.set("default", old)
+
+
+class Client:
+    def __init__(self) -> None:
+        self.to_app, self.receive = anyio.create_memory_object_stream[Message](math.inf)
+        self.send, self.from_app = anyio.create_memory_object_stream[Message](math.inf)
+
+    def say(self, *frames: Any) -> None:
+        """Send frames, all at once: text as it is, anything else as JSON."""
+        for frame in frames:
+            text = frame if isinstance(frame, str) else json.dumps(frame)
+            self.to_app.send_nowait({"type": "websocket.receive", "text": text})
+
+    async def event(self) -> Message:
+        with anyio.fail_after(5):
+            return await self.from_app.receive()
+
+    async def hear(self) -> str:
+        return str((await self.event())["text"])
+
+    async def hear_json(self) -> Any:
+        return json.loads(await self.hear())
+
+    async def silent(self) -> bool:
+        await anyio.wait_all_tasks_blocked()
+        return self.from_app.statistics().current_buffer_used == 0
+
+
+@asynccontextmanager
+async def connected(path: str) -> AsyncIterator[Client]:
+    client = Client()
+    scope = {"type": "websocket", "path": path, "root_path": "", "headers": [], "query_string": b""}
+    with client.to_app, client.receive, client.send, client.from_app:
+        async with anyio.create_task_group() as group:
+            group.start_soon(app, scope, client.receive.receive, client.send.send)
+            client.to_app.send_nowait({"type": "websocket.connect"})
+            assert (await client.event())["type"] == "websocket.accept"
+            yield client
+            client.to_app.send_nowait({"type": "websocket.disconnect", "code": 1000})
+
+
+@pytest.fixture
+def fast_push(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PushEndpoint, "interval", 0.0)
+
+
+@pytest.mark.usefixtures("fast_push")
+async def test_push_goes_on_until_it_is_stopped() -> None:
+    async with connected("/endpoints/push") as client:
+        client.say("start")
+        assert [await client.hear() for _ in range(5)] == ["1", "2", "3", "4", "5"]
+        client.say("stop")
+        while await client.hear() != "stopped":
+            pass
+        assert await client.silent()
+        client.say("start")
+        assert await client.hear() == "1"
+
+
+async def test_push_never_has_two_loops_on_one_connection() -> None:
+    async with connected("/endpoints/push") as client:
+        client.say("start", "start")
+        assert {await client.hear(), await client.hear()} == {"1", "already started"}
+        assert await client.silent()
+        client.say("stop", "start", "start")
+        assert sorted([await client.hear() for _ in range(3)]) == ["1", "already started", "stopped"]
+        assert await client.silent()
+
+
+async def test_push_loops_of_two_connections_do_not_know_of_each_other() -> None:
+    async with connected("/endpoints/push") as one, connected("/endpoints/push") as two:
+        for client in (one, two):
+            client.say("start")
+            assert await client.hear() == "1"
+        one.say("stop")
+        assert await one.hear() == "stopped"
+        two.say("start", "nonsense")
+        assert {await two.hear(), await two.hear()} == {"already started", "send start or stop"}
+
+
+async def test_an_action_is_answered_while_a_slow_one_is_running() -> None:
+    async with connected("/endpoints/actions") as client:
+        client.say({"id": "slow", "action": "wait", "argument": 10}, {"id": 2, "action": "roll"})
+        with anyio.fail_after(1):
+            answer = await client.hear_json()
+        assert answer["id"] == 2
+        assert answer["result"] in range(1, 7)
+
+
+async def test_an_action_that_takes_its_time_is_answered_when_it_is_done() -> None:
+    async with connected("/endpoints/actions") as client:
+        client.say({"id": 1, "action": "wait", "argument": 0.01})
+        assert await client.hear_json() == {"id": 1, "result": "waited 0.01 s"}
+        client.say({"id": 2, "action": "time"})
+        assert (await client.hear_json())["result"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"id": 1, "action": "roll", "argument": "six"},
+        {"id": 1, "action": "roll", "argument": True},
+        {"id": 1, "action": "wait", "argument": 1e9},
+        {"id": 1, "action": "wait", "argument": math.nan},
+        {"id": 1, "action": "__import__"},
+        {"id": 1},
+    ],
+)
+async def test_an_action_that_cannot_be_done_is_an_answer(request_: Any) -> None:
+    async with connected("/endpoints/actions") as client:
+        client.say(request_)
+        answer = await client.hear_json()
+        assert answer["id"] == 1
+        assert answer["error"]
+        client.say([])
+        assert (await client.hear_json())["id"] is None
+
+
+async def test_turns_asks_one_question_after_the_other() -> None:
+    async with connected("/endpoints/turns") as client:
+        for answer in ("Ada", "London", "tea"):
+            assert "question" in await client.hear_json()
+            client.say({"answer": answer})
+        answers = (await client.hear_json())["answers"]
+        assert list(answers.values()) == ["Ada", "London", "tea"]
+        close = await client.event()
+        assert (close["type"], close["code"]) == ("websocket.close", 1000)
+
+
+async def test_turns_takes_one_answer_for_a_question() -> None:
+    async with connected("/endpoints/turns") as client:
+        await client.hear_json()
+        client.say("{}")
+        assert "error" in await client.hear_json()
+        client.say({"answer": "one"}, {"answer": "two"})
+        replies = [await client.hear_json(), await client.hear_json()]
+        assert any("question" in reply for reply in replies)
+        # The second answer is either out of turn or the answer to the second question.
+        assert all("question" in reply or reply == {"error": "It is not your turn."} for reply in replies)
+
+
+async def test_chat_reaches_everyone_in_the_room_in_order_and_nobody_else(
+    layer: InMemoryChannelLayer,
+) -> None:
+    path = "/endpoints/chat/"
+    async with connected(path + "a") as one, connected(path + "a") as two, connected(path + "b") as other:
+        texts = [str(number) for number in range(50)]
+        one.say(*({"text": text} for text in texts))
+        for client in (one, two):
+            assert [(await client.hear_json())["text"] for _ in texts] == texts
+        assert await other.silent()
+    assert not layer.channels
+    assert not layer.groups
+
+
+async def test_chat_refuses_what_is_no_text_and_says_so() -> None:
+    async with connected("/endpoints/chat/a") as client:
+        refused: list[Any] = [{"text": ""}, {"text": "x" * 1001}, {"text": 1}, []]
+        for nonsense in refused:
+            client.say(nonsense)
+            assert "error" in await client.hear_json()
+
+
+async def test_chat_closes_where_the_rooms_name_is_none() -> None:
+    async with connected("/endpoints/chat/!") as client:
+        close = await client.event()
+        assert (close["code"], close["type"]) == (4004, "websocket.close")

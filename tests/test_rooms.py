@@ -1,0 +1,118 @@
+"""An import goes only to a lower floor; the core needs nothing but Starlette, anyio and asgiref."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for package in ("consumers", "compat")
+    for file in (ROOT / package).rglob("*.py")
+}
+CORE = sorted(name for name in MODULES if name.partition(".")[0] == "consumers")
+
+# A room that holds a package covers the modules in it that are not named here.
+FLOORS = {
+    "types": 0,
+    "exceptions": 0,
+    "events": 1,
+    "bridge": 1,
+    "patterns": 1,
+    "layers.base": 1,
+    "layers.isolation": 1,
+    "layers.loops": 1,
+    "handlers": 2,
+    "inbox": 2,
+    "socket": 2,
+    "layers.local": 2,
+    "layers.codec": 2,
+    "layers": 3,
+    "connection": 3,
+    "consumer": 4,
+    "websocket": 5,
+    "http": 5,
+    "endpoint": 5,
+    "worker": 5,
+    "": 6,
+    "__main__": 6,
+}
+SIDE = {"routing", "origin", "testing"}
+"""Rooms that need floors 0 and 1 only, and that only the roof imports."""
+
+LIBRARIES = {"starlette", "anyio", "asgiref"}
+EVENT_LOOPS = {"bridge": {"asyncio"}, "testing.application": {"asyncio", "trio"}}
+"""Where anyio is not enough: asgiref's threads know only asyncio; anyio starts no task that outlives a block."""
+
+
+def room(name: str) -> str:
+    """Return the room that a module of `consumers` is in, as it is called in the tables."""
+    name = name.removeprefix("consumers").removeprefix(".")
+    while name and name not in FLOORS and name not in SIDE:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def imports(name: str) -> Iterator[str]:
+    """Yield the full names of the modules that a module imports, wherever in its code."""
+    package = name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*parents, *filter(None, [node.module])])
+            for alias in node.names:
+                full = f"{source}.{alias.name}"
+                yield full if full in MODULES else source
+
+
+def is_allowed(importer: str, imported: str) -> bool:
+    """Say whether one module of `consumers` may import another one."""
+    source, target = room(importer), room(imported)
+    same_package = importer.split(".")[1:2] == imported.split(".")[1:2]
+    if target in SIDE:
+        return source == target or FLOORS.get(source) == FLOORS[""]
+    if source in SIDE:
+        return FLOORS[target] <= 1
+    return FLOORS[target] < FLOORS[source] or (same_package and FLOORS[target] == FLOORS[source])
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_a_module_has_a_floor(name: str) -> None:
+    assert name == "consumers" or room(name), f"{name} is in no room: give it a floor in this file"
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_an_import_goes_only_to_a_lower_floor(name: str) -> None:
+    ours = [imported for imported in imports(name) if imported.partition(".")[0] == "consumers"]
+    assert [imported for imported in ours if not is_allowed(name, imported)] == []
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_imports_only_the_standard_library_and_its_three_dependencies(name: str) -> None:
+    allowed = (sys.stdlib_module_names - {"asyncio"}) | LIBRARIES | {"consumers"}
+    allowed |= EVENT_LOOPS.get(name.removeprefix("consumers."), set())
+    assert {imported.partition(".")[0] for imported in imports(name)} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("consumers.consumer", "consumers.connection", True),
+        ("consumers.connection", "consumers.consumer", False),
+        ("consumers.http", "consumers.websocket", False),
+        ("consumers.layers.registry", "consumers.layers.memory", True),
+        ("consumers.layers.base", "consumers.layers.memory", False),
+        ("consumers.testing.http", "consumers.testing.application", True),
+        ("consumers.testing.http", "consumers.consumer", False),
+        ("consumers.worker", "consumers.routing", False),
+        ("consumers.types", "consumers", False),
+        ("consumers", "consumers.routing", True),
+    ],
+)
+def test_the_rules_of_the_house(importer: str, imported: str, allowed: bool) -> None:
+    assert is_allowed(importer, imported) is allowed
