@@ -1,5 +1,6 @@
 """`python -m example_project`: serve the example on http://127.0.0.1:8000, or on port PORT."""
 
+import contextlib
 import os
 import socket
 import sys
@@ -54,11 +55,12 @@ def main() -> int:
         )
     )
     with listener:
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down properly, then raises what it was given
             server.run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn shuts down properly, then raises the signal it was given
-            print("\nBye.")
-    return 0 if server.started else 1
+    if not server.started:
+        return 1
+    print("\nBye.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -351,7 +351,7 @@ async def test_a_group_send_makes_one_call_to_each_other_loop(
     monkeypatch.setattr("consumers.layers.local.call_soon", count)
     for _ in range(50):
         await layer.group_add("room", layer.attach(mailbox.deliver))
-    await anyio.to_thread.run_sync(async_to_sync(layer.group_send), "room", {"type": "test"})
+    await anyio.to_thread.run_sync(lambda: asyncio.run(layer.group_send("room", {"type": "test"})))
     await mailbox.holds(50)
     assert len(calls) == 1
 
