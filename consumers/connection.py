@@ -242,7 +242,8 @@ class Connection:
                 return
             await inbox.wait()
         self._connected = True
-        await self._handle(*inbox.pop())  # the connect event: first and alone
+        if self._protocol == "websocket":
+            await self._handle(*inbox.pop())  # the connect event: first and alone
         while True:
             if max_tasks == 1:
                 while inbox and not self._handlers.cancel_called:

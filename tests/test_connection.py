@@ -353,7 +353,7 @@ async def test_a_plain_consumer_ends_after_a_disconnect_although_nothing_stops_i
 async def test_ten_thousand_connections_leave_nothing(layer: InMemoryChannelLayer) -> None:
     log: list[Any] = []
     app = Recorder.as_asgi(log=log)
-    gc.collect()
+    tasks_before = len(anyio.get_running_tasks())
     for _ in range(10_000):
         wire = Wire()
         wire.client("connect")
@@ -362,6 +362,7 @@ async def test_ten_thousand_connections_leave_nothing(layer: InMemoryChannelLaye
         assert wire.error is None
     assert len(disconnects(log)) == 10_000
     assert nothing_left(layer)
+    assert len(anyio.get_running_tasks()) == tasks_before
     gc.collect()
     assert sum(isinstance(thing, Recorder) for thing in gc.get_objects()) <= 1
 

@@ -66,8 +66,11 @@ class Wire:
         self.sent.append(event)
         self._from_app.put(event)
 
+    def event(self, event: Message) -> None:
+        self._to_app.put(event)
+
     def client(self, kind: str, **fields: Any) -> None:
-        self._to_app.put({"type": f"websocket.{kind}", **fields})
+        self.event({"type": f"websocket.{kind}", **fields})
 
     def text(self, text: str) -> None:
         self.client("receive", text=text)
@@ -119,8 +122,9 @@ async def run_app(wire: Wire, app: ASGIApp, scope: Scope) -> None:
 
 @asynccontextmanager
 async def connecting(app: ASGIApp, **scope: Any) -> AsyncIterator[Wire]:
-    """Run `app` for a client that has sent its handshake; on leaving, the client disconnects."""
+    """Run `app` for a client that has sent its handshake; on leaving, the client disconnects and no task is left."""
     wire = Wire()
+    tasks_before = len(anyio.get_running_tasks())
     async with anyio.create_task_group() as tasks:
         start(tasks, wire, app, **scope)
         try:
@@ -129,6 +133,7 @@ async def connecting(app: ASGIApp, **scope: Any) -> AsyncIterator[Wire]:
             await wire.end()
         finally:
             tasks.cancel_scope.cancel()
+    assert len(anyio.get_running_tasks()) == tasks_before
 
 
 @asynccontextmanager
