@@ -213,7 +213,7 @@ class Connection:
                 self._end(Ending(events.INTERNAL_ERROR), error)
             except BaseException:
                 if self._ending is None:
-                    logger.warning("%s ends: its worker was cancelled by something else than the server", self._name)
+                    logger.info("%s ends: its worker was cancelled by something else than the server", self._name)
                 self._end(Ending(events.SERVICE_RESTART))
                 raise
             finally:
@@ -329,6 +329,8 @@ class Connection:
                     await self._disconnect(ending)
             if scope.cancelled_caught:
                 self._log_cut_clean_up(doing)
+            if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
+                logger.warning("%s: the client left; connect() had not called accept(), close() or deny()", self._name)
         finally:
             self._detach()
             self._log_dropped()
@@ -384,7 +386,7 @@ class Connection:
     def _log_dropped(self) -> None:
         if self._cancelled or self._inbox:
             logger.warning(
-                "%s ended with %d: %d handlers were cancelled, %d waiting messages dropped",
+                "%s ended with %d: handlers cancelled: %d, waiting messages dropped: %d",
                 self._name,
                 self._ending.code if self._ending else events.ABNORMAL_CLOSURE,
                 self._cancelled,

@@ -1,17 +1,24 @@
 """The base consumers: an ASGI application that sends every message to the method its type names."""
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Literal, Self
 
 import anyio
+from starlette.responses import PlainTextResponse
 from starlette.routing import Router
+from starlette.websockets import WebSocketClose
 
-from . import bridge, events
+from . import bridge, checks, events
 from .connection import Connection
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .types import Message, Receive, Scope, Send
+
+logger = logging.getLogger("consumers.connection")
+
+OPENING_HANDLERS = {"http": "http_request", "websocket": "websocket_connect"}
 
 
 class ConsumerApplication:
@@ -23,7 +30,8 @@ class ConsumerApplication:
     """
 
     def __init__(self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any]) -> None:
-        _check_attributes(consumer_class)
+        checks.check_attributes(consumer_class)
+        checks.check_hooks(consumer_class, issubclass(consumer_class, SyncConsumer))
         functools.update_wrapper(self, consumer_class, updated=())
         self.consumer_class = consumer_class
         self.consumer_initkwargs = initkwargs
@@ -32,8 +40,28 @@ class ConsumerApplication:
         """Serve one connection; also the server's lifespan, when this is the whole application."""
         if scope["type"] == "lifespan":
             await Router(lifespan=lifespan)(scope, receive, send)
+        elif not self._speaks(scope["type"]):
+            await self._refuse(scope, receive, send)
         else:
             await self.consumer_class(**self.consumer_initkwargs)(scope, receive, send)
+
+    def _speaks(self, protocol: str) -> bool:
+        """Tell whether the consumer has a handler for what opens a connection of this protocol."""
+        consumer = self.consumer_class
+        return (
+            protocol not in OPENING_HANDLERS
+            or hasattr(consumer, OPENING_HANDLERS[protocol])
+            or consumer.strict_types
+            or consumer.dispatch not in (AsyncConsumer.dispatch, SyncConsumer.dispatch)
+        )
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        logger.info("%r does not speak %s: %r refused", self, scope["type"], scope.get("path"))
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        else:
+            text = "This is a WebSocket endpoint.\n"
+            await PlainTextResponse(text, 426, headers={"upgrade": "websocket"})(scope, receive, send)
 
     def __repr__(self) -> str:
         return f"{self.consumer_class.__qualname__}.as_asgi()"
@@ -75,18 +103,33 @@ class AsyncConsumer:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
         if args and isinstance(args[0], dict) and "type" in args[0]:
-            raise TypeError(
-                f"{cls.__name__} is a class, not an ASGI application: write {cls.__name__}.as_asgi() in the route"
-            )
+            raise TypeError(f"{cls.__name__} is a class, not an ASGI application: write {cls.__name__}.as_asgi()")
         return super().__new__(cls)
 
     @classmethod
-    def as_asgi(cls, **initkwargs: Any) -> ConsumerApplication:
-        """Return an ASGI application that makes a new consumer, with `initkwargs`, for every connection."""
+    def as_asgi(cls, *called_by_a_route: Any, **initkwargs: Any) -> ConsumerApplication:
+        """Return an ASGI application that makes a new consumer, with `initkwargs`, for every connection.
+
+        Raises:
+            TypeError: a method is `async def` or plain where it must be the other, or takes other arguments.
+            ValueError: a class attribute has a value that cannot work.
+        """
+        if called_by_a_route:
+            raise TypeError(
+                f"{cls.__name__}.as_asgi is a method, not an ASGI application: write {cls.__name__}.as_asgi()"
+            )
         return ConsumerApplication(cls, initkwargs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI 3)."""
+        """Serve one connection (ASGI 3).
+
+        Raises:
+            RuntimeError: this instance has served one before.
+        """
+        if hasattr(self, "_connection"):
+            raise RuntimeError(
+                f"this {type(self).__name__} has a connection already: use {type(self).__name__}.as_asgi()"
+            )
         scope["url_route"] = events.url_route(scope)
         self.scope = scope
         self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]
@@ -101,7 +144,13 @@ class AsyncConsumer:
         Raises:
             ValueError: there is no such method.
         """
-        await self._handler_of(message)(message)
+        handler = self._handler_of(message)
+        result = handler(message)
+        if not hasattr(result, "__await__"):
+            raise TypeError(
+                f"{type(self).__name__}.{handler.__name__}() must be `async def`: this is an async consumer"
+            )
+        await result
 
     async def send(self, message: Message) -> None:
         """Send an ASGI event.
@@ -133,7 +182,11 @@ class AsyncConsumer:
 
         Returns:
             anyio.CancelScope: `cancel()` stops the task. If the connection is ending, it is cancelled already.
+
+        Raises:
+            TypeError: `function` is no function, but for instance what calling it returned.
         """
+        checks.check_background_function(function)
         return self._connection.start_background_task(function, *args)
 
     def _handler_of(self, message: Message) -> Callable[[Message], Any]:
@@ -176,6 +229,7 @@ class SyncConsumer(AsyncConsumer):
 
     def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
         """Run an async function on the connection's event loop, as in `AsyncConsumer`."""
+        checks.check_background_function(function)
 
         async def start() -> anyio.CancelScope:
             return self._connection.start_background_task(function, *args)
@@ -190,24 +244,3 @@ class SyncConsumer(AsyncConsumer):
 
     async def _wait_for_threads(self) -> None:
         await self._threads.wait()
-
-
-def _check_attributes(consumer_class: type[AsyncConsumer]) -> None:
-    """Raise ValueError for a class attribute that cannot work, before a client finds out."""
-    for name in ("max_tasks", "inbox_limit"):
-        value = getattr(consumer_class, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{consumer_class.__name__}.{name} must be an int of 1 or more, not {value!r}")
-    for name in ("disconnect_timeout", "cleanup_timeout", "stall_timeout"):
-        value = getattr(consumer_class, name)
-        if not isinstance(value, int | float) or not value >= 0:
-            raise ValueError(f"{consumer_class.__name__}.{name} must be a number of seconds, not {value!r}")
-    if consumer_class.overflow not in ("drop", "close"):
-        raise ValueError(
-            f'{consumer_class.__name__}.overflow must be "drop" or "close", not {consumer_class.overflow!r}'
-        )
-    groups = getattr(consumer_class, "groups", None)
-    if isinstance(groups, str):
-        raise ValueError(
-            f"{consumer_class.__name__}.groups must be a list of names, not the str {groups!r}: [{groups!r}]?"
-        )

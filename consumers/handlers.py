@@ -48,22 +48,22 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         name = handler_name(message)
     except ValueError as error:
         if not strict:
-            _log_once(type(consumer), repr(message.get("type", "(none)"))[:80], str(error)[:200])
+            _log_once(type(consumer), str(error)[:200])
         return strict
     if name in reserved_names(type(consumer)):
-        _log_once(type(consumer), repr(name), "it names a method of the framework")
+        _log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
     if not strict and not callable(getattr(consumer, name, None)):
-        _log_once(type(consumer), repr(name[:80]), f"define `{name[:80]}(self, event)` to handle it")
+        _log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`")
         return False
     return True
 
 
-def _log_once(consumer_class: type, kind: str, why: str) -> None:
+def _log_once(consumer_class: type, why: str) -> None:
+    # What a client has chosen is in `why` as its repr(), which keeps line breaks out of the log.
     logged = _logged.setdefault(consumer_class, set())
-    if kind in logged or len(logged) > MAX_LOGGED_TYPES:
+    if why in logged or len(logged) > MAX_LOGGED_TYPES:
         return
-    logged.add(kind)
-    more = " (further types are not logged)" if len(logged) > MAX_LOGGED_TYPES else ""
-    # The type may come from a client: its repr() keeps line breaks out of the log.
-    logger.warning("%s dropped a layer message of type %s: %s%s", consumer_class.__name__, kind, why, more)
+    logged.add(why)
+    more = " (no more types are logged)" if len(logged) > MAX_LOGGED_TYPES else ""
+    logger.warning("%s dropped a layer message: %s%s", consumer_class.__name__, why, more)

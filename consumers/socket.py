@@ -30,13 +30,14 @@ class Socket:
         on_close: called once with the close code when the application closed the socket or a send failed.
     """
 
-    __slots__ = ("_on_close", "_send", "close_code", "state")
+    __slots__ = ("_on_close", "_send", "answered", "close_code", "state")
 
     def __init__(self, send: Send, on_close: Callable[[int], None]) -> None:
         self._send = send
         self._on_close = on_close
         self.state = State.CONNECTING
         self.close_code: int | None = None
+        self.answered = False  # the handshake, by accept(), close() or deny()
 
     async def send(self, event: Message) -> None:
         """Send an ASGI event.
@@ -80,6 +81,7 @@ class Socket:
         await self._pass_on(complete)
 
     async def _pass_on(self, event: Message) -> None:
+        self.answered = True
         try:
             await self._send(event)
         except GONE as error:
@@ -96,5 +98,5 @@ class Socket:
         if self.state is State.CLOSED:
             raise WebSocketDisconnect(self.close_code or events.ABNORMAL_CLOSURE)
         if self.state is State.CONNECTING:
-            raise RuntimeError(f"{what}() before accept(): call `await self.accept()` in connect() first")
+            raise RuntimeError(f"{what}() before accept(): call accept() in connect() first")
         raise RuntimeError("accept() or deny() after accept(): a handshake is answered once")

@@ -4,10 +4,9 @@ The logic is written once, in the async classes, which reach their own methods t
 classes offer the same methods to worker threads.
 """
 
-import inspect
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -15,11 +14,14 @@ import anyio
 
 from . import events
 from .bridge import call, offer, on_home_loop
+from .checks import takes
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .types import Message
 
 logger = logging.getLogger("consumers.connection")
+
+_takes = lru_cache(maxsize=1024)(takes)
 
 
 class AsyncWebsocketConsumer(AsyncConsumer):
@@ -96,7 +98,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         """
         text = message.get("text")
         name, data = ("text_data", text) if text is not None else ("bytes_data", message.get("bytes"))
-        if not _takes(type(self).receive, name):
+        if name not in _takes(type(self).receive):
             kind = "text" if text is not None else "binary"
             raise InvalidFrame(events.UNSUPPORTED_DATA, f"{kind} frames are not accepted")
         await call(self.receive, **{name: data})
@@ -116,9 +118,14 @@ class AsyncWebsocketConsumer(AsyncConsumer):
 
         Raises:
             ValueError: neither text nor bytes.
+            TypeError: the text is no str.
             starlette.websockets.WebSocketDisconnect: the client has gone.
         """
         if text_data is not None:
+            if not isinstance(text_data, str):
+                raise TypeError(
+                    f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
+                )
             await call(self.base_send, {"type": "websocket.send", "text": text_data})
         elif bytes_data is not None:
             await call(self.base_send, {"type": "websocket.send", "bytes": bytes_data})
@@ -175,6 +182,8 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             for group in self.groups:
                 try:
                     await self.channel_layer.group_discard(group, self.channel_name)
+                except TypeError:
+                    pass  # an invalid name, which has kept the group from being joined
                 except Exception:
                     logger.exception("%s could not leave the group %r", type(self).__name__, group)
         if scope.cancelled_caught:
@@ -225,7 +234,7 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
             InvalidFrame: a binary frame (close code 1003), or a text that is not JSON (1007).
         """
         if text_data is None:
-            raise InvalidFrame(events.UNSUPPORTED_DATA, "No text section for incoming WebSocket frame!")
+            raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
         try:
             content = await call(self.decode_json, text_data)
         except (ValueError, RecursionError) as error:
@@ -268,10 +277,3 @@ class JsonWebsocketConsumer(WebsocketConsumer):
     def encode_json(cls, content: Any) -> str:
         """Override to encode otherwise."""
         return json.dumps(content)
-
-
-@lru_cache(maxsize=1024)
-def _takes(method: Callable[..., Any], name: str) -> bool:
-    """Tell whether `method` can be called with the keyword argument `name`."""
-    parameters = inspect.signature(method).parameters
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

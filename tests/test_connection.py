@@ -85,7 +85,7 @@ async def test_a_sleeping_handler_does_not_hide_a_disconnect(
         assert anyio.current_time() - started < 2
     assert disconnects(log) == [("disconnect", 1001)]
     assert nothing_left(layer)
-    assert "1 handlers were cancelled, 0 waiting messages dropped" in caplog.text
+    assert "handlers cancelled: 1, waiting messages dropped: 0" in caplog.text
 
 
 async def test_messages_before_the_close_are_handled_before_disconnect(layer: InMemoryChannelLayer) -> None:
@@ -109,7 +109,7 @@ async def test_what_the_drain_has_no_time_for_is_dropped_and_counted(
         wire.disconnect()
         await wire.end()
     assert log == ["connect", "sleep", ("disconnect", 1000)]
-    assert "1 handlers were cancelled, 2 waiting messages dropped" in caplog.text
+    assert "handlers cancelled: 1, waiting messages dropped: 2" in caplog.text
 
 
 async def test_a_handler_error_closes_with_1011_then_disconnects_then_leaves_the_application(

@@ -57,7 +57,7 @@ async def test_the_application_is_an_object_with_the_class_and_its_arguments() -
 
 
 async def test_a_class_called_as_an_application_says_what_to_write() -> None:
-    with pytest.raises(TypeError, match=r"write AsyncWebsocketConsumer\.as_asgi\(\) in the route"):
+    with pytest.raises(TypeError, match=r"write AsyncWebsocketConsumer\.as_asgi\(\)"):
         AsyncWebsocketConsumer(websocket_scope(), None, None)
 
 
@@ -325,3 +325,80 @@ async def test_a_native_cancellation_in_a_sync_handler_still_disconnects(layer: 
         await task
     assert log == ["blocked", 1012]
     assert not layer.channels
+
+
+class AsyncMistakes:
+    class Connect(AsyncWebsocketConsumer):
+        def connect(self) -> None: ...
+
+    class Receive(AsyncWebsocketConsumer):
+        async def receive(self, data: str) -> None: ...
+
+
+class SyncMistakes:
+    class Receive(WebsocketConsumer):
+        async def receive(self, text_data: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("consumer", "advice"),
+    [
+        (AsyncMistakes.Connect, r"Connect\.connect\(\) must be `async def`"),
+        (AsyncMistakes.Receive, r"Receive\.receive\(\) must take text_data, bytes_data or both"),
+        (SyncMistakes.Receive, r"Receive\.receive\(\) must be a plain `def`"),
+    ],
+)
+async def test_a_method_that_cannot_be_called_is_refused_at_once(consumer: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=advice):
+        consumer.as_asgi()
+
+
+async def test_a_plain_handler_of_an_async_consumer_says_what_to_write(layer: InMemoryChannelLayer) -> None:
+    class Plain(AsyncWebsocketConsumer):
+        groups = ["room"]
+
+        def note(self, event: Any) -> None: ...
+
+    async with connected(Plain.as_asgi()) as wire:
+        await layer.group_send("room", {"type": "note"})
+        await wire.end()
+    assert "Plain.note() must be `async def`" in str(wire.error)
+
+
+async def test_a_background_task_that_was_called_already_says_what_to_write() -> None:
+    class Calling(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            self.start_background_task(self.push())  # type: ignore[arg-type]
+
+        async def push(self) -> None: ...
+
+    async with connecting(Calling.as_asgi()) as wire:
+        await wire.end()
+    assert "start_background_task(self.push, 'news')" in str(wire.error)
+
+
+async def test_one_instance_serves_one_connection() -> None:
+    consumer = AsyncWebsocketConsumer()
+    async with connected(consumer), connecting(consumer) as second:
+        await second.end()
+    assert "use AsyncWebsocketConsumer.as_asgi()" in str(second.error)
+
+
+async def test_a_forgotten_answer_to_the_handshake_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Silent(AsyncWebsocketConsumer):
+        async def connect(self) -> None: ...
+
+    async with connecting(Silent.as_asgi()):
+        pass
+    assert "connect() had not called accept(), close() or deny()" in caplog.text
+
+
+async def test_text_that_is_no_str_says_so() -> None:
+    class Sending(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.accept()
+            await self.send({"a": 1})  # type: ignore[arg-type]
+
+    async with connected(Sending.as_asgi()) as wire:
+        await wire.end()
+    assert str(wire.error) == "text_data must be a str, not dict; JSON consumers have send_json()"

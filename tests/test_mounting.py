@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import starlette.websockets
 from asgiref.sync import async_to_sync
 from fastapi import FastAPI
 from httpx_ws import AsyncWebSocketSession, WebSocketDisconnect, aconnect_ws
@@ -103,6 +104,28 @@ def test_the_test_clients_with_block_raises_an_error_of_connect_and_of_disconnec
 def test_a_class_as_an_endpoint_says_what_to_write(backend: Any) -> None:
     app = Starlette(routes=[WebSocketRoute("/ws", Room)])
     with TestClient(app, backend=backend) as client, pytest.raises(TypeError, match=r"Room\.as_asgi\(\)"):
+        with client.websocket_connect("/ws"):
+            pass
+
+
+@backends
+def test_the_wrong_protocol_is_answered_without_a_traceback(backend: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with TestClient(Room.as_asgi(), backend=backend) as client:
+        response = client.get("/")
+        assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")
+    with (
+        TestClient(Hello.as_asgi(), backend=backend) as client,
+        pytest.raises(starlette.websockets.WebSocketDisconnect),
+    ):
+        with client.websocket_connect("/"):
+            pass
+    assert not any(record.exc_info for record in caplog.records)
+
+
+@backends
+def test_as_asgi_without_parentheses_says_what_to_write(backend: Any) -> None:
+    app = Starlette(routes=[WebSocketRoute("/ws", Room.as_asgi)])
+    with TestClient(app, backend=backend) as client, pytest.raises(TypeError, match=r"write Room\.as_asgi\(\)"):
         with client.websocket_connect("/ws"):
             pass
 

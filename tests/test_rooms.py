@@ -21,6 +21,7 @@ FLOORS = {
     "exceptions": 0,
     "events": 1,
     "bridge": 1,
+    "checks": 1,
     "patterns": 1,
     "layers.base": 1,
     "layers.isolation": 1,
