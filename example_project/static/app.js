@@ -5,7 +5,13 @@ const LONGEST_DELAY = 30_000;
 const STEADY = 5000; // a connection that lasted this long was a good one: the next delay is the first again
 const LONGEST_LOG = 500; // entries
 
-const NAMES_OF_STATES = { idle: "", connecting: "Connecting…", open: "Connected", waiting: "Disconnected" };
+const NAMES_OF_STATES = {
+  idle: "",
+  connecting: "Connecting…",
+  open: "Connected",
+  waiting: "Disconnected", // for the next attempt
+  lost: "Disconnected", // until the visitor asks for something
+};
 
 /** Makes an element with some text or other elements in it. */
 function make(tag, className, ...contents) {
@@ -35,6 +41,13 @@ function write(log, entry) {
   return entry;
 }
 
+/** Brings an entry into view, once `follow` has had its turn, while its reader is busy in its panel. */
+function reveal(entry) {
+  queueMicrotask(() => {
+    if (entry.closest(".panel")?.contains(document.activeElement)) entry.scrollIntoView({ block: "nearest" });
+  });
+}
+
 /** Shows what is wrong with a field beside it, or, with no text, that all is well. */
 function complain(field, text = "") {
   document.getElementById(`${field.id}-problem`).textContent = text;
@@ -45,8 +58,18 @@ function complain(field, text = "") {
   }
 }
 
+/** Returns the hue of a name, in degrees: always the same one, and names that are alike have hues that are not. */
+function hueOf(name) {
+  let hash = 0;
+  for (const character of name) {
+    hash = Math.imul(hash ^ character.codePointAt(0), 0xc2b2ae35); // from MurmurHash3
+    hash ^= hash >>> 16;
+  }
+  return (hash >>> 0) % 360;
+}
+
 /**
- * A WebSocket of one panel. Its state is the panel's data-state: idle, connecting, open or waiting.
+ * A WebSocket of one panel. Its state is the panel's data-state, one of NAMES_OF_STATES.
  *
  * With `returns`, it comes back after a drop, each time after a longer wait, with a random part, so that all the
  * clients of a restarted server don't come at the same instant. A close with 1000 or a code of the application
@@ -104,8 +127,10 @@ class Connection {
     socket.onclose = ({ code, reason }) => {
       this.socket = null;
       if (openedAt !== null && performance.now() - openedAt > STEADY) this.failures = 0;
-      if (!this.returns || code === 1000 || code >= 4000) {
+      const meant = code === 1000 || code >= 4000;
+      if (meant || !this.returns) {
         this.close();
+        if (!meant) this.state = "lost";
         this.ended(code, reason);
       } else {
         if (openedAt !== null) this.dropped();
@@ -180,9 +205,15 @@ function startChat() {
 
   const connection = new Connection(panel, {
     returns: true,
-    opened: () => connection.send({ type: "join", name: nameField.value }),
+    opened: () => {
+      complain(textField);
+      connection.send({ type: "join", name: nameField.value });
+    },
     received: (content) => answers[content.type]?.(content),
-    dropped: () => note("The connection was lost."),
+    dropped: () => {
+      complain(textField);
+      note("The connection was lost.");
+    },
     ended: (code, reason) => {
       leave();
       complain(roomField, reason || `The server closed the room (${code}).`);
@@ -237,7 +268,7 @@ function startChat() {
   const note = (...contents) => write(log, make("p", "note", ...contents));
 
   function colour(element, person) {
-    element.style.setProperty("--hue", parseInt(person.id.slice(0, 4), 16) % 360);
+    element.style.setProperty("--hue", hueOf(person.name));
   }
 
   function add(person) {
@@ -366,6 +397,9 @@ function startCommands() {
     ended: () => {
       unsent = [];
       for (const id of running.keys()) finish(id, "No answer: there is no connection to the server.", true);
+      if (connection.wasOpen) {
+        reveal(write(log, make("p", "note", "Disconnected. The next command reconnects.")));
+      }
     },
   });
 
@@ -377,6 +411,7 @@ function startCommands() {
     const answer = entry.querySelector(".answer");
     answer.textContent = text;
     answer.classList.toggle("wrong", wrong);
+    reveal(entry);
   }
 
   function run(line) {
@@ -384,9 +419,10 @@ function startCommands() {
     const entry = make("div", "run", make("p", "line", line), make("p", "answer", "running…"));
     entry.dataset.state = "running";
     running.set(command.id, write(log, entry));
+    reveal(entry);
     if (connection.send(command)) return;
     unsent.push(command);
-    if (connection.state === "idle") connection.open("ws/commands");
+    if (!connection.socket) connection.open("ws/commands");
   }
 
   form.addEventListener("submit", (event) => {
@@ -405,6 +441,7 @@ function startDialogue() {
   const field = form.elements.answer;
 
   const connection = new Connection(panel, {
+    opened: () => complain(field),
     received: ({ type, text }) => {
       if (type === "error") complain(field, text);
       else say(text, type);
@@ -420,7 +457,7 @@ function startDialogue() {
     },
   });
 
-  const say = (text, className) => write(log, make("p", className, text));
+  const say = (text, className) => reveal(write(log, make("p", className, text)));
 
   begin.addEventListener("click", () => {
     log.replaceChildren();
@@ -443,6 +480,9 @@ function startDialogue() {
 }
 
 document.querySelectorAll(".log").forEach(follow);
+for (const field of document.querySelectorAll("[aria-describedby$='-problem']")) {
+  field.addEventListener("input", () => complain(field));
+}
 startChat();
 startTicker();
 startCommands();
