@@ -8,10 +8,11 @@ made inside the thread back to the connection's own event loop. Threads need asy
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import anyio
@@ -23,6 +24,8 @@ R = TypeVar("R")
 # A consumer that blocks must not stop the others: asyncio's default executor has as few as five threads, and
 # everything else in the process shares it. Forty is anyio's and Starlette's number.
 _threads = ThreadPoolExecutor(max_workers=40, thread_name_prefix="consumers")
+# Handlers that block every one of those must not keep the others' endings from running.
+_ending_threads = ThreadPoolExecutor(max_workers=40, thread_name_prefix="consumers-ending")
 
 
 async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -31,27 +34,47 @@ async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return await result if hasattr(result, "__await__") else result
 
 
-def offer(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
-    """Make a plain method, for worker threads, of an async one that reaches its own object through `call` alone."""
+def offer(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]) -> Callable[Concatenate[Any, P], Any]:
+    """Make a plain method, for worker threads, of an async one that reaches its own object through `call` alone.
+
+    On an event loop, in a background task of a sync consumer, the method is to be awaited.
+    """
 
     @functools.wraps(method)
-    def plain(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+    def plain(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         coroutine = method(self, *args, **kwargs)
+        if _on_a_loop():
+            return coroutine
         try:
             coroutine.send(None)
         except StopIteration as stop:
-            result: R = stop.value
-            return result
+            return stop.value
         finally:
             coroutine.close()
         raise RuntimeError(f"{method.__qualname__}() of a sync consumer awaited something: make it a plain function")
 
-    return cast(Callable[Concatenate[Any, P], R], plain)
+    return cast(Callable[Concatenate[Any, P], Any], plain)
 
 
-def on_home_loop(function: Callable[P, Awaitable[R]]) -> Callable[P, R]:
-    """Make a plain function, for worker threads, that runs the async `function` on the connection's event loop."""
-    return async_to_sync(function)
+def on_home_loop(function: Callable[P, Awaitable[R]]) -> Callable[P, Any]:
+    """Make a plain function, for worker threads, that runs the async `function` on the connection's event loop.
+
+    On an event loop it returns the coroutine.
+    """
+    blocking = async_to_sync(function)
+
+    def dual(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return function(*args, **kwargs) if _on_a_loop() else blocking(*args, **kwargs)
+
+    return dual
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Threads:
@@ -60,32 +83,65 @@ class Threads:
     Args:
         thread_sensitive: run in asgiref's one thread for code that must not change threads, as Channels does,
             instead of this module's forty.
+
+    Raises:
+        RuntimeError: the event loop is not asyncio's.
     """
 
     def __init__(self, thread_sensitive: bool) -> None:
+        if not _on_a_loop():
+            raise RuntimeError("sync consumers need asyncio: use an async consumer on trio")
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self._sensitive = thread_sensitive
         self._busy = 0
         self._lock = threading.Lock()
         self._idle: anyio.Event | None = None
 
-    async def run(self, function: Callable[..., R], *args: Any) -> R:
-        """Run a plain function in a thread. Cancelling abandons the thread; `wait()` knows when it is done."""
-        loop = asyncio.get_running_loop()
+    async def run(self, function: Callable[..., R], *args: Any, ending: bool = False) -> R:
+        """Run a plain function in a thread. Cancelling abandons the thread; `wait()` knows when it is done.
+
+        Args:
+            function: the function.
+            args: its arguments.
+            ending: use the threads that are kept for endings.
+        """
+        self._context = contextvars.copy_context()
 
         def tracked() -> R:
             with self._lock:
                 self._busy += 1
             try:
                 return function(*args)
+            except StopIteration as error:  # a future cannot carry it
+                raise RuntimeError(f"{getattr(function, '__qualname__', function)} raised StopIteration") from error
             finally:
                 with self._lock:
                     self._busy -= 1
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                    loop.call_soon_threadsafe(self._finished)
+                    self._loop.call_soon_threadsafe(self._finished)
 
         if self._sensitive:
             return await sync_to_async(tracked, thread_sensitive=True)()
-        return await sync_to_async(tracked, thread_sensitive=False, executor=_threads)()
+        executor = _ending_threads if ending else _threads
+        return await sync_to_async(tracked, thread_sensitive=False, executor=executor)()
+
+    def start_on_loop(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Run, from a thread, a coroutine that starts tasks: in the context that the thread was started in.
+
+        The thread's own context holds what asgiref knows of this thread, which no task may inherit.
+        """
+        result: Future[R] = Future()
+
+        async def run() -> None:
+            try:
+                result.set_result(await coroutine)
+            except BaseException as error:
+                result.set_exception(error)
+                raise
+
+        self._loop.call_soon_threadsafe(lambda: self._loop.create_task(run()), context=self._context.copy())
+        return result.result()
 
     async def wait(self) -> None:
         """Wait until no abandoned thread is running any more."""

@@ -16,7 +16,7 @@ def check_attributes(consumer_class: Any) -> None:
             raise ValueError(f"{consumer_class.__name__}.{name} must be an int of 1 or more, not {value!r}")
     for name in ("disconnect_timeout", "cleanup_timeout", "stall_timeout"):
         value = getattr(consumer_class, name)
-        if not isinstance(value, int | float) or not value >= 0:
+        if not isinstance(value, int | float) or not value >= 0 or (name == "cleanup_timeout" and not value):
             raise ValueError(f"{consumer_class.__name__}.{name} must be a number of seconds, not {value!r}")
     if consumer_class.overflow not in ("drop", "close"):
         raise ValueError(

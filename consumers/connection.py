@@ -23,14 +23,16 @@ from starlette.websockets import WebSocketDisconnect
 
 from . import events, handlers
 from .exceptions import InvalidFrame, StopConsumer
+from .failures import departure, without_cancellations
 from .inbox import Inbox
 from .layers.base import BaseChannelLayer
-from .socket import Socket, State
+from .socket import CLOSE_TIMEOUT, Socket, State
 from .types import Message, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.connection")
 
 DEFAULT_CAPACITY = 100
+INTERNAL_ERROR = "internal error"  # the reason that a client sees
 
 
 class Handler(Protocol):
@@ -81,7 +83,8 @@ class Connection:
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         self._consumer = consumer
         self._receive = receive
-        self._socket = Socket(send, self._expect_disconnect)
+        close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
+        self._socket = Socket(send, self._expect_disconnect, close_timeout, events.can_deny(consumer.scope))
         self.send = self._socket.send
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
@@ -93,6 +96,7 @@ class Connection:
         self._starting = 0  # those of them that have not taken their message yet
         self._background: set[anyio.CancelScope] = set()
         self._handlers = anyio.CancelScope()
+        self._finished: anyio.Event | None = None
         self._tasks: TaskGroup
 
     async def run(self) -> None:
@@ -123,15 +127,14 @@ class Connection:
             scope.cancel()
         return scope
 
-    def deliver(self, message: Message) -> bool:
-        """Take a message from the channel layer; False if too many wait."""
+    def deliver(self, message: Message) -> int:
+        """Take a message from the channel layer; return how many wait now, or 0 if that are too many to take it."""
         if self._ending is not None:
-            return True
-        if self._inbox.put_layer(message):
-            return True
-        if self._consumer.overflow == "close":
+            return 1
+        waiting = self._inbox.put_layer(message)
+        if not waiting and self._consumer.overflow == "close":
             self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
-        return False
+        return waiting
 
     # The reader
 
@@ -141,6 +144,8 @@ class Connection:
                 message = await self._receive()
                 if message["type"] in events.DISCONNECTS:
                     self._on_disconnect(message)
+                    self._finished = anyio.Event()
+                    await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
                     return
                 if self._protocol == "channel":  # a worker's named channel: what it receives is a layer's
                     self._inbox.put_layer(message)
@@ -218,6 +223,8 @@ class Connection:
                 raise
             finally:
                 await self._finish()
+                if self._finished is not None:
+                    self._finished.set()
 
     async def _attach(self) -> None:
         layer = self._consumer.channel_layer
@@ -231,9 +238,13 @@ class Connection:
         self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
     async def _pump(self, layer: BaseChannelLayer, channel_name: str) -> None:
-        """Stand in for `attach()` where a foreign layer has only `receive()`."""
-        while True:
-            self.deliver(await layer.receive(channel_name))
+        """Stand in for `attach()` where a foreign layer has only `receive()`; what there is no room for waits in it."""
+        try:
+            while True:
+                await self._inbox.wait_for_layer_room()
+                self.deliver(await layer.receive(channel_name))
+        except Exception as error:
+            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), error)
 
     async def _serve(self) -> None:
         inbox, max_tasks = self._inbox, self._consumer.max_tasks
@@ -277,38 +288,49 @@ class Connection:
             self._inbox.notify()
 
     async def _handle(self, message: Message, from_layer: bool) -> None:
-        consumer = self._consumer
-        if from_layer and not handlers.accepts(consumer, message, consumer.strict_types):
-            return
-        await self._guard(consumer.dispatch, (message,), message)
+        dispatch = self._dispatch_of_layer if from_layer else self._consumer.dispatch
+        try:
+            await self._guard(dispatch, (message,), message)
+        except BaseException:
+            self._cancelled += 1
+            raise
+
+    async def _dispatch_of_layer(self, message: Message) -> None:
+        if handlers.accepts(self._consumer, message, self._consumer.strict_types):
+            await self._consumer.dispatch(message)
 
     async def _guard(
-        self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
+        self,
+        function: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        message: Message | None,
+        last: bool = False,
     ) -> None:
-        """Run the application's code and turn what it raises into an ending."""
+        """Run the application's code and turn what it raises into an ending, after asking `on_error()`."""
         try:
             await function(*args)
         except StopConsumer:
             self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
-        except WebSocketDisconnect as error:
-            logger.debug("%s: a handler ended because the client has gone (%d)", self._name, error.code)
         except InvalidFrame as error:
             if self._ending is None:
                 logger.warning("%s is closed with %d: %s", self._name, error.code, error.reason)
             self._end(Ending(error.code, error.reason, rejects=True))
-        except Exception as error:
-            await self._report(error, message)
-        except BaseException:
-            self._cancelled += message is not None
-            raise
+        except (Exception, BaseExceptionGroup) as error:
+            failure = without_cancellations(error)
+            gone = departure(failure)
+            if gone is not None:
+                self._on_departure(gone)
+            elif last:
+                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+            else:
+                await self._guard(self._consumer._on_error, (failure, message), message, last=True)
 
-    async def _report(self, error: Exception, message: Message | None) -> None:
-        try:
-            await self._consumer._on_error(error, message)
-        except StopConsumer:
-            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
-        except Exception as final:
-            self._end(Ending(events.INTERNAL_ERROR, "internal error"), final)
+    def _on_departure(self, error: Exception) -> None:
+        """Take note that a handler ended because the client has gone; from `connect()`, Starlette's way to reject."""
+        pending = self._protocol == "websocket" and self._socket.state is State.CONNECTING
+        if pending and isinstance(error, WebSocketDisconnect):
+            self._end(Ending(error.code, error.reason, rejects=True))
+        logger.debug("%s: a handler ended because the client has gone: %r", self._name, error)
 
     # The ending
 
@@ -317,20 +339,24 @@ class Connection:
         assert ending is not None
         if self._running:
             self._tasks.cancel_scope.cancel()
-        doing = "waiting for its handlers"
+        seconds = self._consumer.cleanup_timeout
+        deadline = anyio.current_time() + seconds
+        disconnecting = False
         try:
-            with anyio.CancelScope(
-                deadline=anyio.current_time() + self._consumer.cleanup_timeout, shield=True
-            ) as scope:
+            with anyio.CancelScope(shield=True):
                 await self._close(ending)
+            with anyio.move_on_after(seconds / 2, shield=True) as waiting:
                 await self._wait_for_tasks()
-                doing = "disconnect()"
+            if waiting.cancelled_caught:
+                logger.error("%s: handlers still run %s s after they were cancelled", self._name, seconds / 2)
+            with anyio.CancelScope(deadline=deadline, shield=True) as scope:
+                await self._consumer._wait_for_threads()
+                disconnecting = True
                 if self._connected:
                     await self._disconnect(ending)
             if scope.cancelled_caught:
-                self._log_cut_clean_up(doing)
-            if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
-                logger.warning("%s: the client left; connect() had not called accept(), close() or deny()", self._name)
+                self._log_cut_clean_up(disconnecting)
+            self._log_unanswered(ending)
         finally:
             self._detach()
             self._log_dropped()
@@ -343,18 +369,16 @@ class Connection:
         if state is State.CONNECTING and not ending.rejects:
             return
         code = ending.code if events.is_sendable(ending.code) else events.INTERNAL_ERROR
-        with anyio.move_on_after(self._consumer.disconnect_timeout):
-            try:
-                await self.send(events.close(code, ending.reason))
-            except WebSocketDisconnect:
-                pass
-            except Exception:
-                logger.exception("%s: the server refused a close frame", self._name)
+        try:
+            await self.send(events.close(code, ending.reason))
+        except WebSocketDisconnect:
+            pass
+        except Exception:
+            logger.exception("%s: the server refused a close frame", self._name)
 
     async def _wait_for_tasks(self) -> None:
         while self._running or self._background:
             await self._inbox.wait()
-        await self._consumer._wait_for_threads()
 
     async def _disconnect(self, ending: Ending) -> None:
         kind = f"{self._protocol}.disconnect"
@@ -370,22 +394,23 @@ class Connection:
             except Exception:
                 logger.exception("%s: the layer could not detach %s", self._name, channel_name)
 
-    def _log_cut_clean_up(self, doing: str) -> None:
+    def _log_cut_clean_up(self, disconnecting: bool) -> None:
         seconds = self._consumer.cleanup_timeout
-        if doing == "disconnect()":
-            logger.error(
-                "%s: disconnect() was cancelled: it took longer than cleanup_timeout (%s s)", self._name, seconds
-            )
+        if disconnecting:
+            logger.error("%s: disconnect() was cut short: cleanup_timeout (%s s) was over", self._name, seconds)
         else:
-            logger.error(
-                "%s: disconnect() was skipped: a handler still blocks its thread after cleanup_timeout (%s s)",
-                self._name,
-                seconds,
-            )
+            why = "a handler still blocks its thread after cleanup_timeout"
+            logger.error("%s: disconnect() was skipped: %s (%s s)", self._name, why, seconds)
+
+    def _log_unanswered(self, ending: Ending) -> None:
+        if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
+            logger.warning("%s: the client left; connect() had not called accept(), close() or deny()", self._name)
 
     def _log_dropped(self) -> None:
         if self._cancelled or self._inbox:
-            logger.warning(
+            # A client that leaves before an HTTP response is complete is an everyday event.
+            logger.log(
+                logging.DEBUG if self._protocol == "http" else logging.WARNING,
                 "%s ended with %d: handlers cancelled: %d, waiting messages dropped: %d",
                 self._name,
                 self._ending.code if self._ending else events.ABNORMAL_CLOSURE,

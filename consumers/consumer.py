@@ -1,6 +1,7 @@
 """The base consumers: an ASGI application that sends every message to the method its type names."""
 
 import functools
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Literal, Self
@@ -220,21 +221,34 @@ class SyncConsumer(AsyncConsumer):
         await super().__call__(scope, receive, send)
 
     async def dispatch(self, message: Message) -> None:
-        await self._threads.run(self._handler_of(message), message)
+        handler = self._handler_of(message)
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError(
+                f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"
+            )
+        await self._threads.run(handler, message, ending=message["type"] in events.DISCONNECTS)
 
-    send = bridge.offer(AsyncConsumer.send)  # type: ignore[arg-type]
+    send = bridge.offer(AsyncConsumer.send)
 
     def on_error(self, exc: Exception, message: Message | None) -> None:  # type: ignore[override]
         raise exc
 
-    def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
-        """Run an async function on the connection's event loop, as in `AsyncConsumer`."""
+    def start_background_task(self, function: Callable[..., Any], *args: Any) -> anyio.CancelScope:
+        """Run a function beside the handlers, as in `AsyncConsumer`.
+
+        An async function runs on the connection's event loop, and awaits `self.send()` there. A plain one runs in a
+        thread, which nothing can stop: it has to return by itself.
+        """
         checks.check_background_function(function)
 
-        async def start() -> anyio.CancelScope:
-            return self._connection.start_background_task(function, *args)
+        async def run_in_thread(*args: Any) -> None:
+            await self._threads.run(function, *args)
 
-        return bridge.on_home_loop(start)()
+        async def start() -> anyio.CancelScope:
+            on_loop = function if inspect.iscoroutinefunction(function) else run_in_thread
+            return self._connection.start_background_task(on_loop, *args)
+
+        return self._threads.start_on_loop(start())
 
     def _make_base_send(self, send: Send) -> Callable[[Message], Any]:
         return bridge.on_home_loop(send)

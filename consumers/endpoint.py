@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from . import events
 from .exceptions import InvalidFrame
+from .failures import departure, without_cancellations
 from .socket import Socket, State
 from .types import Message, Receive, Scope, Send
 
@@ -29,6 +30,8 @@ TaskId = int
 """Names a background task. Counted from 1 and unique in this process, so connections may share a registry."""
 
 _task_ids = count(1)
+
+_ENCODINGS = ("text", "bytes", "json", None)
 
 _APPLICATION_STATES = {
     State.CONNECTING: WebSocketState.CONNECTING,
@@ -52,13 +55,14 @@ class BaseWSEndpoint(WebSocketEndpoint):
     `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have
     ended, also when the server cancels the connection (close code 1012).
 
-    A send to a client that has gone raises `WebSocketDisconnect`; leaving any method with it is no error. A
-    second `websocket.close()` does nothing.
+    A send to a client that has gone raises `WebSocketDisconnect`; leaving any method with it, or with an
+    ExceptionGroup of nothing else, is no error. Raised by `on_connect()` before the accept, it rejects the
+    client (HTTP 403), and `on_disconnect()` gets its code. A second `websocket.close()` does nothing.
 
     Attributes:
         encoding: what `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or
-            None, the default: str or bytes as they come. Data of the wrong kind closes with 1003, data that
-            does not parse with 1007; one line is logged.
+            None, the default: str or bytes as they come. Anything else is a ValueError when the endpoint is
+            made. Data of the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
         max_tasks: how many background tasks may run at once (100). While they do, one more message is read
             and waits; reading stops behind it, and the network slows the client.
         stall_timeout: how long that message may wait, and a close frame for a client that does not read, in
@@ -76,6 +80,9 @@ class BaseWSEndpoint(WebSocketEndpoint):
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
+        if self.encoding not in _ENCODINGS:
+            allowed = ", ".join(map(repr, _ENCODINGS))
+            raise ValueError(f"{type(self).__name__}.encoding is {self.encoding!r}: use one of {allowed}")
         self._connected = False
         self._running = 0
         self._task_ended = anyio.Event()
@@ -89,8 +96,8 @@ class BaseWSEndpoint(WebSocketEndpoint):
 
         Args:
             task_id: names this task in all four hooks.
-            websocket: the connection. Several tasks may send at once: each frame is whole, their order is
-            open. data: the message, as `encoding` says.
+            websocket: the connection. Several tasks may send at once: each frame is whole, their order is open.
+            data: the message, as `encoding` says.
 
         Returns:
             Anything: `_unregister_background_task()` gets it.
@@ -208,8 +215,12 @@ class BaseWSEndpoint(WebSocketEndpoint):
                 message = await websocket.receive()
                 if message["type"] == "websocket.receive":
                     await self.on_receive(websocket, await self.decode(websocket, message))
-        except Exception as exc:
-            self._fail(exc)
+        except (Exception, BaseExceptionGroup) as exc:
+            failure = without_cancellations(exc)
+            gone = departure(failure)
+            if isinstance(gone, WebSocketDisconnect) and websocket.unanswered:
+                self._end(gone.code, gone.reason)
+            self._fail(failure)
         finally:
             self._group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
@@ -233,15 +244,15 @@ class BaseWSEndpoint(WebSocketEndpoint):
         try:
             try:
                 result = await self._background_handler(task_id, websocket, data)
-            except Exception as exc:
-                await self._task_failed(task_id, websocket, exc)
+            except (Exception, BaseExceptionGroup) as exc:
+                await self._task_failed(task_id, websocket, without_cancellations(exc))
             finally:
                 await self._shielded(self._unregister_background_task, task_id, websocket, result)
         finally:
             self._release()
 
     async def _task_failed(self, task_id: TaskId, websocket: WebSocket, exc: Exception) -> None:
-        told = isinstance(exc, WebSocketDisconnect | InvalidFrame | WebSocketException)
+        told = isinstance(exc, InvalidFrame | WebSocketException) or departure(exc)
         if told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
             self._fail(exc)
 
@@ -266,7 +277,7 @@ class BaseWSEndpoint(WebSocketEndpoint):
 
     def _fail(self, exc: Exception) -> None:
         """End the connection because of `exc`, unless the client has gone, which is no error."""
-        if isinstance(exc, WebSocketDisconnect):
+        if departure(exc):
             return
         if isinstance(exc, InvalidFrame | WebSocketException):
             logger.warning("%s closes a connection with %d: %r", type(self).__name__, exc.code, exc.reason)
@@ -295,8 +306,12 @@ class _ClientWebSocket(WebSocket):
     def __init__(self, endpoint: BaseWSEndpoint) -> None:
         super().__init__(endpoint.scope, endpoint.receive, endpoint.send)
         self._on_close = endpoint._closed
-        self._socket = Socket(endpoint.send, endpoint._closed)
-        self._close_timeout = endpoint.stall_timeout
+        self._socket = Socket(endpoint.send, endpoint._closed, close_timeout=endpoint.stall_timeout)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the client still waits for the answer to its handshake."""
+        return self._socket.state is State.CONNECTING
 
     async def receive(self) -> Message:
         message = await super().receive()
@@ -308,11 +323,6 @@ class _ClientWebSocket(WebSocket):
 
     async def send(self, message: Message) -> None:
         try:
-            if message["type"] == "websocket.close":
-                # Closing cancels every task, the one that closes too, but not its close frame.
-                with anyio.move_on_after(self._close_timeout, shield=True):
-                    await self._socket.send(message)
-            else:
-                await self._socket.send(message)
+            await self._socket.send(message)
         finally:
             self.application_state = _APPLICATION_STATES[self._socket.state]

@@ -23,7 +23,9 @@ TRY_AGAIN_LATER = 1013
 
 MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, the code takes two
 
-Headers = Iterable[tuple[bytes, bytes]]
+MAX_TYPE_LENGTH = 200  # characters; a client may have chosen the type
+
+Headers = Iterable[tuple[bytes, bytes]] | Mapping[bytes, bytes]
 
 
 def handler_name(message: Mapping[str, Any]) -> str:
@@ -36,6 +38,8 @@ def handler_name(message: Mapping[str, Any]) -> str:
         kind = message["type"]
     except KeyError:
         raise ValueError("Incoming message has no 'type' attribute") from None
+    if isinstance(kind, str) and len(kind) > MAX_TYPE_LENGTH:
+        raise ValueError(f"Malformed type in message: {len(kind)} characters, {kind[:20]!r}…")
     if not isinstance(kind, str):
         raise ValueError(f"Malformed type in message: {kind!r} is not a str")
     return _method_name(kind)
@@ -58,8 +62,13 @@ def accept(subprotocol: str | None = None, headers: Headers | None = None) -> Me
     """Build the event that accepts a WebSocket handshake."""
     event: Message = {"type": "websocket.accept", "subprotocol": subprotocol}
     if headers:
-        event["headers"] = list(headers)
+        event["headers"] = pairs(headers)
     return event
+
+
+def pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return headers as the list of pairs that ASGI wants."""
+    return list(headers.items() if isinstance(headers, Mapping) else headers)
 
 
 def close(code: int | bool | None = None, reason: str | None = None) -> Message:
@@ -68,8 +77,13 @@ def close(code: int | bool | None = None, reason: str | None = None) -> Message:
     Args:
         code: the close code; None and True, as in Channels, mean 1000.
         reason: a text for the peer, cut to 123 bytes of UTF-8 at a character's border.
+
+    Raises:
+        ValueError: the code is no number.
     """
     number = NORMAL_CLOSURE if code is None or code is True else code
+    if not isinstance(number, int):
+        raise ValueError(f"close code {code!r} is not an int")
     text = (reason or "").encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     return {"type": "websocket.close", "code": number, "reason": text}
 
@@ -84,7 +98,7 @@ def check_close_code(code: object) -> None:
 
 def denial(status: int, body: bytes, headers: Headers | None = None) -> tuple[Message, Message]:
     """Build the two events of the ASGI extension `websocket.http.response`, which answer a handshake by HTTP."""
-    start = {"type": "websocket.http.response.start", "status": status, "headers": list(headers or ())}
+    start = {"type": "websocket.http.response.start", "status": status, "headers": pairs(headers or ())}
     return start, {"type": "websocket.http.response.body", "body": body}
 
 

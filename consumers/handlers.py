@@ -53,10 +53,16 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
     if name in reserved_names(type(consumer)):
         _log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
-    if not strict and not callable(getattr(consumer, name, None)):
+    if not strict and not callable(_attribute(consumer, name)):
         _log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`")
         return False
     return True
+
+
+def _attribute(consumer: object, name: str) -> object:
+    """Look an attribute up without running a property: a client may have chosen its name."""
+    attribute: object = getattr(type(consumer), name, None)
+    return vars(consumer).get(name) if attribute is None else attribute
 
 
 def _log_once(consumer_class: type, why: str) -> None:

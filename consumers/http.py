@@ -1,13 +1,11 @@
 """The HTTP consumer."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import events
 from .consumer import AsyncConsumer
 from .exceptions import StopConsumer
 from .types import Message
-
-HeaderPairs = Iterable[tuple[bytes, bytes]]
 
 
 class AsyncHttpConsumer(AsyncConsumer):
@@ -16,17 +14,14 @@ class AsyncHttpConsumer(AsyncConsumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.body: list[bytes] = []
 
-    async def send_headers(
-        self, *, status: int = 200, headers: HeaderPairs | Mapping[bytes, bytes] | None = None
-    ) -> None:
+    async def send_headers(self, *, status: int = 200, headers: events.Headers | None = None) -> None:
         """Set the response's status and headers; they leave with the first `send_body()`.
 
         Args:
             status: the HTTP status code.
             headers: pairs, or a mapping, of bytes; names in lower case.
         """
-        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-        await self.send({"type": "http.response.start", "status": status, "headers": list(pairs)})
+        await self.send({"type": "http.response.start", "status": status, "headers": events.pairs(headers or ())})
 
     async def send_body(self, body: bytes, *, more_body: bool = False) -> None:
         """Send a part of the response's body.
@@ -37,6 +32,7 @@ class AsyncHttpConsumer(AsyncConsumer):
 
         Raises:
             TypeError: `body` is not bytes.
+            RequestAborted: the client has gone; leaving `handle()` with it is no error.
         """
         if not isinstance(body, bytes):
             raise TypeError(f"Body is not bytes but {type(body).__name__}: encode it first")

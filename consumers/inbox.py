@@ -40,14 +40,14 @@ class Inbox:
         self._messages.append((message, False))
         self.notify()
 
-    def put_layer(self, message: Message) -> bool:
-        """Add a message of the layer's, or return False if too many wait."""
+    def put_layer(self, message: Message) -> int:
+        """Add a message of the layer's and return how many wait now, or 0 if it was not added: too many wait."""
         if self._layer >= self.layer_limit:
-            return False
+            return 0
         self._layer += 1
         self._messages.append((message, True))
         self.notify()
-        return True
+        return self._layer
 
     def pop(self) -> tuple[Message, bool]:
         """Take the oldest message; the second value tells whether it came from the layer."""
@@ -56,8 +56,8 @@ class Inbox:
             self._layer -= 1
         else:
             self._client -= 1
-            if self._room is not None:
-                self._room.set()
+        if self._room is not None:
+            self._room.set()
         return entry
 
     def notify(self) -> None:
@@ -76,8 +76,14 @@ class Inbox:
     async def wait_for_room(self) -> None:
         """Wait, as the reader, until a message of the client's has been taken."""
         while self.is_full:
+            await self._next_pop()
+
+    async def wait_for_layer_room(self) -> None:
+        """Wait, as the pump of a foreign layer, until one more of its messages can be added."""
+        while self._layer >= self.layer_limit:
+            await self._next_pop()
+
+    async def _next_pop(self) -> None:
+        if self._room is None or self._room.is_set():
             self._room = anyio.Event()
-            try:
-                await self._room.wait()
-            finally:
-                self._room = None
+        await self._room.wait()

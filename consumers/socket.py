@@ -7,11 +7,16 @@ import anyio
 from starlette.websockets import WebSocketDisconnect
 
 from . import events
+from .exceptions import RequestAborted
 from .types import Message, Send
 
 # How servers and test clients say that the peer has gone: ASGI asks for an OSError (2.4, "send"), the memory
 # streams of Starlette's and httpx-ws' test clients raise anyio's own.
 GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a close frame has to leave, at most, for a client that does not read."""
 
 
 class State(enum.Enum):
@@ -28,12 +33,22 @@ class Socket:
     Args:
         send: the server's ASGI `send`.
         on_close: called once with the close code when the application closed the socket or a send failed.
+        close_timeout: seconds that a close frame has to leave.
+        can_deny: whether the server answers a handshake with an HTTP response (`websocket.http.response`).
     """
 
-    __slots__ = ("_on_close", "_send", "answered", "close_code", "state")
+    __slots__ = ("_can_deny", "_close_timeout", "_on_close", "_send", "answered", "close_code", "state")
 
-    def __init__(self, send: Send, on_close: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        on_close: Callable[[int], None],
+        close_timeout: float = CLOSE_TIMEOUT,
+        can_deny: bool = True,
+    ) -> None:
         self._send = send
+        self._close_timeout = close_timeout
+        self._can_deny = can_deny
         self._on_close = on_close
         self.state = State.CONNECTING
         self.close_code: int | None = None
@@ -44,6 +59,7 @@ class Socket:
 
         Raises:
             WebSocketDisconnect: the client has gone, or the application has closed the socket.
+            RequestAborted: the client of an HTTP request has gone.
             RuntimeError: a frame before the accept, or a second accept.
             ValueError: a close code that cannot be put into a close frame.
         """
@@ -54,14 +70,21 @@ class Socket:
             await self._pass_on(event)
         elif kind == "websocket.close":
             await self._close(event)
-        elif kind in ("websocket.accept", "websocket.http.response.start"):
+        elif kind == "websocket.accept":
             if self.state is not State.CONNECTING:
-                self._refuse(kind.rpartition(".")[2])
-            if kind == "websocket.accept":
-                self.state = State.OPEN
-            else:
-                self._closed(events.ABNORMAL_CLOSURE)
+                self._refuse("accept")
+            self.state = State.OPEN
             await self._pass_on(event)
+        elif kind == "websocket.http.response.start":
+            if self.state is not State.CONNECTING:
+                self._refuse("deny")
+            self._closed(events.ABNORMAL_CLOSURE)
+            await self._pass_on(event if self._can_deny else events.close())
+        elif kind == "websocket.http.response.body":
+            if self._can_deny:
+                await self._pass_on(event)
+        elif self.state is State.CLOSED:
+            raise RequestAborted("the client has gone")
         else:
             await self._pass_on(event)
 
@@ -78,7 +101,9 @@ class Socket:
         if self.state is State.OPEN:
             events.check_close_code(complete["code"])
         self._closed(complete["code"])
-        await self._pass_on(complete)
+        # A handler that is cancelled while it closes must not keep the frame from leaving: nobody sends another.
+        with anyio.move_on_after(self._close_timeout, shield=True):
+            await self._pass_on(complete)
 
     async def _pass_on(self, event: Message) -> None:
         self.answered = True
@@ -98,5 +123,5 @@ class Socket:
         if self.state is State.CLOSED:
             raise WebSocketDisconnect(self.close_code or events.ABNORMAL_CLOSURE)
         if self.state is State.CONNECTING:
-            raise RuntimeError(f"{what}() before accept(): call accept() in connect() first")
+            raise RuntimeError(f"{what}() before accept(): the handshake is pending, call accept() first")
         raise RuntimeError("accept() or deny() after accept(): a handshake is answered once")

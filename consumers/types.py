@@ -8,5 +8,9 @@ from starlette.types import Receive as Receive
 from starlette.types import Scope as Scope
 from starlette.types import Send as Send
 
-Deliver = Callable[[Message], bool]
-"""Takes a layer's message for a receiver, plain and immediate; False if the receiver is full and did not take it."""
+Deliver = Callable[[Message], int]
+"""Takes a layer's message for a receiver, plain and immediate.
+
+Returns how many of the layer's messages wait in the receiver's mailbox now, this one included (True counts
+as 1), or 0 if it was full and did not take it.
+"""

@@ -6,7 +6,6 @@ classes offer the same methods to worker threads.
 
 import json
 import logging
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -51,29 +50,26 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         """Override to decide on the handshake: `accept()`, `close()` or `deny()`. The base accepts."""
         await self.accept()
 
-    async def accept(
-        self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] | None = None
-    ) -> None:
+    async def accept(self, subprotocol: str | None = None, headers: events.Headers | None = None) -> None:
         """Accept the handshake.
 
         Args:
             subprotocol: one of those the client offers in `scope["subprotocols"]`.
-            headers: further response headers, names in lower case.
+            headers: further response headers, pairs or a mapping, names in lower case.
 
         Raises:
-            DenyConnection: the client does not offer `subprotocol`, and would fail the handshake by itself.
+            StopConsumer: the client does not offer `subprotocol`, would fail the handshake by itself and is rejected.
         """
         offered = self.scope.get("subprotocols") or []
         if subprotocol is not None and subprotocol not in offered:
             logger.warning(
                 "rejected %r: it offers the subprotocols %r, not %r", self.scope.get("path"), offered, subprotocol
             )
-            raise DenyConnection(f"the client does not offer the subprotocol {subprotocol!r}")
+            await call(self.close)
+            raise StopConsumer
         await call(self.base_send, events.accept(subprotocol, headers))
 
-    async def deny(
-        self, status: int = 403, body: str | bytes = b"", headers: Iterable[tuple[bytes, bytes]] | None = None
-    ) -> None:
+    async def deny(self, status: int = 403, body: str | bytes = b"", headers: events.Headers | None = None) -> None:
         """Answer the handshake with an HTTP response instead of accepting it.
 
         A server without the ASGI extension `websocket.http.response` answers a plain 403.
@@ -81,11 +77,8 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         Args:
             status: the HTTP status code.
             body: the response's body; text is sent as UTF-8.
-            headers: the response's headers, names in lower case.
+            headers: the response's headers, pairs or a mapping, names in lower case.
         """
-        if not events.can_deny(self.scope):
-            await call(self.close)
-            return
         content = body.encode() if isinstance(body, str) else body
         for event in events.denial(status, content, headers):
             await call(self.base_send, event)

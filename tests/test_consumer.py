@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
 import consumers
 from consumers import (
@@ -292,7 +292,7 @@ async def test_a_sync_consumer_starts_background_tasks_on_its_loop(layer: InMemo
             self.start_background_task(self.push, "tick")
 
         async def push(self, text: str) -> None:
-            await self._connection.send({"type": "websocket.send", "text": text})
+            await self.send(text)
             await anyio.sleep_forever()
 
     async with connecting(Pushing.as_asgi()) as wire:
@@ -402,3 +402,100 @@ async def test_text_that_is_no_str_says_so() -> None:
     async with connected(Sending.as_asgi()) as wire:
         await wire.end()
     assert str(wire.error) == "text_data must be a str, not dict; JSON consumers have send_json()"
+
+
+@only_asyncio
+async def test_forty_blocked_handlers_of_others_keep_no_disconnect_from_running(layer: InMemoryChannelLayer) -> None:
+    log: list[Any] = []
+    release = threading.Event()
+
+    class Blocking(WebsocketConsumer):
+        disconnect_timeout = 0.05
+
+        def connect(self) -> None:
+            self.accept()
+
+        def receive(self, text_data: str) -> None:
+            log.append("blocked")
+            release.wait(10)
+
+        def disconnect(self, code: int) -> None:
+            log.append(code)
+
+    wires = [Wire() for _ in range(41)]
+    async with anyio.create_task_group() as tasks:
+        for wire in wires:
+            start(tasks, wire, Blocking.as_asgi())
+        for wire in wires:
+            await wire.accepted()
+        for wire in wires[:40]:
+            wire.text("go")
+        await eventually(lambda: log == ["blocked"] * 40)
+        wires[40].text("go")
+        wires[40].disconnect(1001)
+        await wires[40].end()
+        assert log[40:] == [1001]
+        release.set()
+        for wire in wires[:40]:
+            wire.disconnect()
+
+
+@only_asyncio
+async def test_a_stop_iteration_in_a_sync_handler_is_an_error_like_others(layer: InMemoryChannelLayer) -> None:
+    class Iterating(WebsocketConsumer):
+        groups = ["room"]
+
+        def note(self, event: Any) -> None:
+            next(iter([]))
+
+    async with connected(Iterating.as_asgi()) as wire:
+        await layer.group_send("room", {"type": "note"})
+        await wire.end()
+    assert "note raised StopIteration" in str(wire.error)
+
+
+@only_asyncio
+@pytest.mark.parametrize("sensitive", [True, False])
+async def test_a_sync_consumers_background_tasks_may_use_threads_and_fail(
+    layer: InMemoryChannelLayer, sensitive: bool
+) -> None:
+    class Pushing(WebsocketConsumer):
+        thread_sensitive = sensitive
+
+        def receive(self, text_data: str) -> None:
+            self.start_background_task(self.run_async if text_data == "async" else self.run_plain, text_data)
+
+        async def run_async(self, text: str) -> None:
+            await self.send(await sync_to_async(str.upper)(text))
+            raise LookupError("as it was")
+
+        def run_plain(self, text: str) -> None:
+            self.send(text)
+
+    async with connected(Pushing.as_asgi()) as wire:
+        wire.text("plain")
+        assert await wire.next_text() == "plain"
+        wire.text("async")
+        assert await wire.next_text() == "ASYNC"
+        await wire.end()
+    assert isinstance(wire.error, LookupError)
+
+
+@only_asyncio
+async def test_an_async_handler_of_a_sync_consumer_says_what_to_write(layer: InMemoryChannelLayer) -> None:
+    class Mixed(WebsocketConsumer):
+        groups = ["room"]
+
+        async def note(self, event: Any) -> None: ...
+
+    async with connected(Mixed.as_asgi()) as wire:
+        await layer.group_send("room", {"type": "note"})
+        await wire.end()
+    assert "Mixed.note() must be a plain `def`" in str(wire.error)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_a_sync_consumer_on_trio_says_that_it_needs_asyncio() -> None:
+    async with connecting(WebsocketConsumer.as_asgi()) as wire:
+        await wire.end()
+    assert "sync consumers need asyncio" in str(wire.error)

@@ -498,6 +498,40 @@ async def test_on_disconnect_runs_once_whatever_the_server_cancels(
 
 
 @asynchronous
+@pytest.mark.parametrize("native", [False, True], ids=["anyio", "native"])
+@pytest.mark.parametrize("steps", range(12))
+async def test_on_disconnect_runs_once_at_whatever_step_of_on_connect_the_server_cancels(
+    steps: int, native: bool, anyio_backend: str
+) -> None:
+    if native and anyio_backend == "trio":
+        return  # trio's only cancellation is anyio's
+
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            self.seen.append("connecting")
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep_forever)
+                await websocket.accept()
+                await anyio.sleep_forever()
+
+    async with served(Endpoint, native) as server:
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        for _ in range(3):  # a server that is in a hurry
+            if native:
+                server.native_cancel()
+            else:
+                server.scope.cancel()
+            await anyio.lowlevel.checkpoint()
+        events = await server.end()
+    assert server.error is None
+    assert Endpoint.seen == (["connecting", ("disconnected", 1012)] if Endpoint.seen else [])
+    assert Endpoint.seen or steps < 6
+    # An accept that is cancelled on its way out leaves a close alone, which rejects.
+    assert [event["type"] for event in events] in ([], ["websocket.close"], ["websocket.accept", "websocket.close"])
+
+
+@asynchronous
 @pytest.mark.parametrize(
     ("encoding", "frame", "code"),
     [
@@ -550,6 +584,23 @@ async def test_the_handler_gets_data_as_encoding_says(encoding: Any, frame: Mess
     async with accepted(Endpoint) as server:
         server.to_app.send_nowait({"type": "websocket.receive", **frame})
         assert (await server.event())["text"] == repr(data)
+
+
+@pytest.mark.parametrize("encoding", ["JSON", "", [], "str"])
+def test_an_unknown_encoding_is_refused_when_the_endpoint_is_made(encoding: Any) -> None:
+    class Endpoint(Noted):
+        pass
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        raise AssertionError
+
+    Endpoint.encoding = encoding
+    with pytest.raises(ValueError, match="Endpoint") as refused:
+        Endpoint({"type": "websocket"}, receive, send)
+    assert str(refused.value) == f"Endpoint.encoding is {encoding!r}: use one of 'text', 'bytes', 'json', None"
 
 
 @asynchronous
@@ -676,6 +727,150 @@ async def test_before_the_accept_an_exception_that_carries_a_close_code_rejects_
         assert await server.end() == [{"type": "websocket.close", "code": 4001, "reason": "no"}]
     assert server.error is None
     assert Endpoint.seen == [("disconnected", 4001)]
+
+
+@asynchronous
+@pytest.mark.parametrize("in_a_group", [False, True])
+async def test_before_the_accept_a_websocket_disconnect_rejects_with_its_code(in_a_group: bool) -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            if not in_a_group:
+                raise WebSocketDisconnect(1008, "no")
+            async with anyio.create_task_group():
+                raise WebSocketDisconnect(1008, "no")
+
+    async with served(Endpoint) as server:
+        assert await server.end() == [{"type": "websocket.close", "code": 1008, "reason": "no"}]
+    assert server.error is None
+    assert Endpoint.seen == [("disconnected", 1008)]
+
+
+@asynchronous
+async def test_before_the_accept_a_websocket_disconnect_answers_nothing_if_the_client_has_gone() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await websocket.receive()  # "websocket.connect"
+            websocket._raise_on_disconnect(await websocket.receive())
+
+    async with served(Endpoint) as server:
+        server.disconnect(1001)
+        assert await server.end() == []
+    assert server.error is None
+    assert Endpoint.seen == [("disconnected", 1001)]
+
+
+@asynchronous
+async def test_a_client_that_goes_at_the_accept_or_at_the_rejection_is_no_error() -> None:
+    class Accepting(Noted):
+        pass
+
+    class Rejecting(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            raise WebSocketDisconnect(1008)
+
+    for endpoint, code in ((Accepting, 1006), (Rejecting, 1008)):
+        async with served(endpoint) as server:
+            server.gone = True
+            assert await server.end() == []
+        assert server.error is None
+        assert endpoint.seen == [("disconnected", code)]
+
+
+@asynchronous
+@pytest.mark.parametrize("others", [0, 2], ids=["alone", "with_others"])
+async def test_a_client_that_goes_while_a_handler_has_its_own_tasks_is_no_error(
+    others: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Endpoint(Noted):
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            async with anyio.create_task_group() as outer, anyio.create_task_group() as group:
+                for _ in range(others):
+                    outer.start_soon(anyio.sleep_forever)
+                    group.start_soon(anyio.sleep_forever)
+                group.start_soon(websocket.send_text, "one")
+                group.start_soon(websocket.send_text, "two")
+
+        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+            self.seen.append("asked")
+
+    async with accepted(Endpoint) as server:
+        server.gone = True
+        server.text("x")
+        assert await server.end() == []
+    assert server.error is None
+    assert not caplog.records
+    assert Endpoint.seen == [("unregistered", None), ("disconnected", 1006)]
+
+
+@asynchronous
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_group_that_holds_another_exception_is_an_error_and_leaves_as_it_is(gone: bool) -> None:
+    class Endpoint(Noted):
+        raised: BaseException | None = None
+
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            async def fail() -> None:
+                try:
+                    await websocket.send_text("anyone there?")
+                    await anyio.sleep_forever()
+                finally:
+                    raise LookupError
+
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(fail)
+                    group.start_soon(anyio.sleep_forever)
+                    if not gone:
+                        raise WebSocketDisconnect
+            except BaseExceptionGroup as exc:
+                Endpoint.raised = exc
+                raise
+
+    async with accepted(Endpoint) as server:
+        server.gone = gone
+        server.text("x")
+        await server.end()
+    assert isinstance(server.error, ExceptionGroup)
+    assert server.error.subgroup(LookupError)
+    if isinstance(Endpoint.raised, Exception):
+        assert server.error is Endpoint.raised
+    assert not any(isinstance(exc, ExceptionGroup) for exc in server.error.exceptions)
+    assert Endpoint.seen == [("unregistered", None), ("disconnected", 1006 if gone else 1011)]
+
+
+@asynchronous
+async def test_before_the_accept_a_websocket_disconnect_counts_beside_cancelled_tasks() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            async def refuse() -> None:
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    raise WebSocketDisconnect(1008)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(refuse)
+                group.start_soon(anyio.sleep_forever)
+
+    async with served(Endpoint) as server:
+        await anyio.wait_all_tasks_blocked()
+        server.scope.cancel()
+        assert [close["code"] for close in await server.end()] == [1008]
+    assert server.error is None
+    assert Endpoint.seen == [("disconnected", 1008)]
+
+
+@asynchronous
+async def test_after_the_accept_the_code_of_another_connections_disconnect_is_not_sent() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await websocket.accept()
+            raise WebSocketDisconnect(1006)
+
+    async with accepted(Endpoint) as server:
+        assert [close["code"] for close in await server.end()] == [1012]
+    assert server.error is None
+    assert Endpoint.seen == [("disconnected", 1012)]
 
 
 @asynchronous

@@ -64,6 +64,22 @@ async def test_a_client_that_leaves_ends_a_handler_that_waits() -> None:
     assert log == [b"sleep", "disconnect"]
 
 
+async def test_a_stream_to_a_client_that_leaves_ends_at_once_and_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    class Stream(AsyncHttpConsumer):
+        async def handle(self, body: bytes) -> None:
+            await self.send_headers()
+            while True:
+                await self.send_body(b"data: tick\n\n", more_body=True)
+                await anyio.sleep(0.001)
+
+    communicator = ApplicationCommunicator(Stream.as_asgi(), dict(SCOPE))
+    await communicator.send_input({"type": "http.request", "body": b""})
+    await communicator.receive_output()
+    await communicator.send_input({"type": "http.disconnect"})
+    await communicator.wait()
+    assert caplog.records == []
+
+
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_handled() -> None:
     log: list[Any] = []
     communicator = ApplicationCommunicator(Recorder.as_asgi(log=log), dict(SCOPE))

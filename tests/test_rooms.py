@@ -22,6 +22,7 @@ FLOORS = {
     "events": 1,
     "bridge": 1,
     "checks": 1,
+    "failures": 1,
     "patterns": 1,
     "layers.base": 1,
     "layers.isolation": 1,

@@ -15,7 +15,7 @@ from consumers import (
 )
 from consumers.testing import WebsocketCommunicator
 
-from .wire import connecting
+from .wire import connected, connecting
 
 pytestmark = pytest.mark.anyio
 
@@ -153,6 +153,18 @@ async def test_deny_answers_by_http_where_the_server_can() -> None:
         assert body == {"type": "websocket.http.response.body", "body": b"who are you?"}
     async with connecting(Denying.as_asgi()) as wire:
         assert await wire.next() == {"type": "websocket.close", "code": 1000, "reason": ""}
+
+
+@pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
+async def test_deny_after_accept_is_an_error_whatever_the_server(extensions: dict[str, Any]) -> None:
+    class Late(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.accept()
+            await self.deny()
+
+    async with connected(Late.as_asgi(), extensions=extensions) as wire:
+        await wire.end()
+    assert "a handshake is answered once" in str(wire.error)
 
 
 async def test_send_can_close_afterwards(anyio_backend: str) -> None:

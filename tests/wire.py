@@ -47,6 +47,7 @@ class Wire:
         self._to_app = Queue()
         self._from_app = Queue()
         self.receive_calls = 0
+        self.sends = 0
         self.sent: list[Message] = []
         self.gone = False
         self.hold_sends: anyio.Event | None = None
@@ -59,6 +60,7 @@ class Wire:
         return await self._to_app.get()
 
     async def app_send(self, event: Message) -> None:
+        self.sends += 1
         if self.hold_sends is not None:
             await self.hold_sends.wait()
         if self.gone:

@@ -126,7 +126,8 @@ class BaseChannelLayer:
             whichever thread or loop a message is sent from.
 
             Args:
-                deliver: takes a message; plain and immediate. Returns False if it has no room for it.
+                deliver: takes a message; plain and immediate. Returns how many messages
+                    wait there now, or 0 if it has no room for it.
 
             Returns:
                 The channel's name.

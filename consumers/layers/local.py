@@ -120,46 +120,48 @@ class LocalChannels:
             if receiver is not None:
                 self._leave(group, receiver)
 
-    def send(self, channel: str, message: Message) -> bool:
+    def send(self, channel: str, message: Message) -> int:
         """Send one channel a copy of the message.
 
         Returns:
-            Whether its mailbox may be filling: the sender should let others run.
+            How many messages wait for it, if that is over half its capacity and its mailbox is of this event
+            loop; otherwise 0. The sender should let others run the longer, the more there are.
 
         Raises:
             ChannelFull: if it is full; a mailbox of another event loop counts what it drops instead.
         """
         receiver = self._receivers.get(channel)
         if receiver is None and self.is_attached_name(channel):
-            return False
+            return 0
         copy, original = choose_copier(message)
         if receiver is None or receiver.loop is None:
-            if not self._store(channel, copy(original)):
+            stored = self._store(channel, copy(original))
+            if not stored:
                 raise self._full(channel)
-            return len(self._queues.get(channel, ())) > self._capacity(channel) // 2
+            return stored if stored > self._capacity(channel) // 2 else 0
         if receiver.loop is not running_loop():
             self._post([receiver], original, copy)
-            return False
+            return 0
         full: list[_Receiver] = []
-        filling = self._hand_over([receiver], original, copy, full.append)
+        waiting = self._hand_over([receiver], original, copy, full.append)
         if full:
             raise self._full(channel)
-        return filling
+        return waiting
 
-    def group_send(self, group: str, message: Message) -> bool:
+    def group_send(self, group: str, message: Message) -> int:
         """Send every member of a group a copy of the message of its own.
 
         The messages of one sender reach one receiver in their order. A member that is full, or whose
         `deliver` raises, misses the message; members of a closed event loop are detached.
 
         Returns:
-            Whether some member's mailbox may be filling: the sender should let others run.
+            The largest number that `send` would return for a member that took the message, or 0.
         """
         with self._lock:
             self._expire()
             receivers = list(self._groups.get(group, {}).values())
         if not receivers:
-            return False
+            return 0
         copy, original = choose_copier(message)
         here = running_loop()
         local = [receiver for receiver in receivers if receiver.loop is here or receiver.loop is None]
@@ -238,30 +240,25 @@ class LocalChannels:
         message: Message,
         copy: Copier,
         refused: Callable[["_Receiver"], None],
-    ) -> bool:
+    ) -> int:
         """Call `deliver` of receivers that are stored or belong to the running loop.
 
-        Nobody tells how full a mailbox is, only that it is full. One that has taken more than half its
-        capacity within this second may be filling; one that stays full takes nothing and never is.
+        Returns:
+            The largest count that it returned of those over half the receiver's capacity, or 0. A receiver
+            that stays full takes nothing, so it never counts.
         """
-        second = int(self._clock())
-        filling = False
+        most = 0
         for receiver in receivers:
             try:
-                taken = receiver.deliver(copy(message))
+                waiting = receiver.deliver(copy(message))
             except Exception:
                 logger.exception("Channel %s could not take a message", receiver.name)
                 continue
-            if not taken:
+            if not waiting:
                 refused(receiver)
-            elif receiver.second != second:
-                receiver.second = second
-                receiver.taken = 1
-            else:
-                receiver.taken += 1
-                if receiver.taken > receiver.capacity >> 1:
-                    filling = True
-        return filling
+            elif waiting > most and waiting > receiver.capacity // 2:
+                most = waiting
+        return most
 
     def _post(self, receivers: list["_Receiver"], message: Message, copy: Copier) -> None:
         """Have the receivers' loop, which is not the running one, hand the message over."""
@@ -293,11 +290,16 @@ class LocalChannels:
     def _full(self, channel: str) -> ChannelFull:
         return ChannelFull(f"Channel {channel!r} is full: it holds {self._capacity(channel)} messages, its capacity")
 
-    def _store(self, channel: str, message: Message) -> bool:
+    def _store(self, channel: str, message: Message) -> int:
+        """Do as a `Deliver` does, for a channel that is not attached."""
         return self._offer(channel, (self._clock() + self._expiry, message), back=False)
 
-    def _offer(self, channel: str, entry: Entry, back: bool) -> bool:
-        """Give an entry to the oldest waiter, or store it: `back` at the front, new if there is room."""
+    def _offer(self, channel: str, entry: Entry, back: bool) -> int:
+        """Give an entry to the oldest waiter, or store it: `back` at the front, new if there is room.
+
+        Returns:
+            How many wait now: 1 if a waiter got it, 0 if there was no room.
+        """
         while True:
             with self._lock:
                 waiter = self._next_waiter(channel)
@@ -305,7 +307,7 @@ class LocalChannels:
                     return self._enqueue(channel, entry, back)
                 waiter.entry = entry
             if waiter.wake_up():
-                return True
+                return 1
 
     # The tables; the caller holds the lock
 
@@ -318,18 +320,18 @@ class LocalChannels:
             del self._waiters[channel]
         return waiter
 
-    def _enqueue(self, channel: str, entry: Entry, back: bool) -> bool:
+    def _enqueue(self, channel: str, entry: Entry, back: bool) -> int:
         queue = self._live_queue(channel, self._expire())
         if back:
             queue.appendleft(entry)
         elif len(queue) < self._capacity(channel):
             queue.append(entry)
         else:
-            return False
+            return 0
         self._queues[channel] = queue
         if queue[-1] is entry:  # put back into an empty queue, it is older than others'
             self._queues.move_to_end(channel, last=not back)
-        return True
+        return len(queue)
 
     def _live_queue(self, channel: str, now: float) -> deque[Entry]:
         """Return the channel's queue without what has expired."""
@@ -404,18 +406,7 @@ class Waiter:
 class _Receiver:
     """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
 
-    __slots__ = (
-        "capacity",
-        "deliver",
-        "dropped",
-        "groups",
-        "loop",
-        "name",
-        "second",
-        "silent_until",
-        "taken",
-        "unreported",
-    )
+    __slots__ = ("capacity", "deliver", "dropped", "groups", "loop", "name", "silent_until", "unreported")
 
     def __init__(self, name: str, deliver: Deliver, loop: object | None, capacity: int) -> None:
         self.name = name
@@ -426,10 +417,8 @@ class _Receiver:
         self.dropped = 0
         self.unreported = 0
         self.silent_until = float("-inf")
-        self.second = 0
-        self.taken = 0  # within that second
 
 
-def _ignore(message: Message) -> bool:
+def _ignore(message: Message) -> int:
     """Stand in for the `deliver` of a receiver that has ended."""
-    return True
+    return 1

@@ -53,13 +53,13 @@ class ChatEndpoint(BaseWSEndpoint):
             self.queue.close()
             self.deliveries.close()
 
-    def deliver(self, message: Message) -> bool:
-        """Queue a message of the layer's. A slow reader misses it when the queue is full; the layer warns."""
+    def deliver(self, message: Message) -> int:
+        """Queue a message of the layer's and tell how many wait. A slow reader misses it when the queue is full."""
         try:
             self.queue.send_nowait(message)
         except anyio.WouldBlock:
-            return False
-        return True
+            return 0
+        return self.queue.statistics().current_buffer_used or 1
 
     async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
         if data is DELIVERIES:

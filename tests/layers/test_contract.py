@@ -50,12 +50,12 @@ class Mailbox:
         self.room = room
         self._changed = anyio.Event()
 
-    def deliver(self, message: Message) -> bool:
+    def deliver(self, message: Message) -> int:
         if len(self.messages) >= self.room:
-            return False
+            return 0
         self.messages.append(message)
         self._changed.set()
-        return True
+        return len(self.messages)
 
     async def holds(self, count: int) -> list[Message]:
         with anyio.fail_after(5):
@@ -343,27 +343,38 @@ async def test_sends_let_other_tasks_run(layer: BaseChannelLayer) -> None:
             assert ran
 
 
-async def test_a_sender_in_a_loop_does_not_overrun_receivers_that_suspend(layer: BaseChannelLayer) -> None:
+@pytest.mark.parametrize(("senders", "sends", "capacity"), [(1, 1000, 100), (20, 200, 100), (1, 1000, 1)])
+async def test_senders_in_loops_do_not_overrun_receivers_that_suspend(
+    make_layer: MakeLayer, senders: int, sends: int, capacity: int
+) -> None:
+    layer = make_layer(capacity=capacity)
     received = [0] * 20
 
     async def member(index: int) -> None:
-        mailbox = Mailbox(room=layer.capacity)
+        mailbox = Mailbox(room=capacity)
         await layer.group_add("room", layer.attach(mailbox.deliver))
-        while received[index] < 1000:
+        while True:
             await mailbox.holds(1)
             mailbox.messages.pop(0)
-            for _ in range(3):
+            for _ in range(2 + index % 2):
                 await checkpoint()
             received[index] += 1
 
-    with anyio.move_on_after(30):
-        async with anyio.create_task_group() as task_group:
+    async def send() -> None:
+        for _ in range(sends):
+            await layer.group_send("room", {"type": "test"})
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as members:
             for index in range(20):
-                task_group.start_soon(member, index)
+                members.start_soon(member, index)
             await anyio.wait_all_tasks_blocked()
-            for _ in range(1000):
-                await layer.group_send("room", {"type": "test"})
-    assert received == [1000] * 20
+            async with anyio.create_task_group() as task_group:
+                for _ in range(senders):
+                    task_group.start_soon(send)
+            await anyio.wait_all_tasks_blocked()
+            members.cancel_scope.cancel()
+    assert received == [senders * sends] * 20
 
 
 async def test_a_sender_in_a_loop_does_not_overrun_a_worker(layer: BaseChannelLayer) -> None:

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
+from unittest.mock import Mock
 
 import anyio
 import anyio.from_thread
@@ -16,6 +17,7 @@ from asgiref.sync import async_to_sync
 
 from consumers import ChannelFull, InMemoryChannelLayer
 from consumers.layers.loops import call_soon
+from consumers.layers.memory import EXTRA_CHECKPOINTS
 from consumers.types import Message
 
 pytestmark = pytest.mark.anyio
@@ -274,30 +276,67 @@ async def test_a_full_stored_member_drops_too(caplog: pytest.LogCaptureFixture) 
     assert len(caplog.records) == 1
 
 
-async def test_a_member_that_is_always_full_does_not_slow_the_sender(
-    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checkpoints = 0
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Have the layer note its checkpoints here instead of passing them."""
+    passed: list[None] = []
 
     async def checkpoint() -> None:
-        nonlocal checkpoints
-        checkpoints += 1
+        passed.append(None)
 
     monkeypatch.setattr("consumers.layers.memory.checkpoint", checkpoint)
-    room = layer.capacity
+    return passed
 
-    def deliver(message: Message) -> bool:
-        nonlocal room
-        room -= 1
-        return room >= 0
+
+@pytest.mark.parametrize("before", [0, 49, 50, 99])
+async def test_a_sender_waits_as_long_as_the_fullest_mailbox_over_half_needs(
+    layer: InMemoryChannelLayer, checkpoints: list[None], before: int
+) -> None:
+    for waiting in (0, 1, before + 1, 3):  # the first is full
+        await layer.group_add("room", layer.attach(Mock(return_value=waiting)))
+    await layer.group_send("room", {"type": "test"})
+    assert len(checkpoints) == 1 + (before + 1 + EXTRA_CHECKPOINTS if before >= 50 else 0)
+
+
+async def test_a_sender_waits_for_a_stored_channel_over_half_too(
+    layer: InMemoryChannelLayer, checkpoints: list[None]
+) -> None:
+    for send, name in ((layer.send, "worker"), (layer.group_send, "room")):
+        await layer.flush()
+        await layer.group_add("room", "worker")
+        for before in range(layer.capacity):
+            checkpoints.clear()
+            await send(name, {"type": "test"})
+            assert len(checkpoints) == 1 + (before + 1 + EXTRA_CHECKPOINTS if before >= 50 else 0)
+
+
+async def test_a_member_that_is_stuck_does_not_slow_senders(
+    layer: InMemoryChannelLayer, checkpoints: list[None]
+) -> None:
+    stuck: list[Message] = []
+
+    def deliver(message: Message) -> int:
+        if len(stuck) == layer.capacity:
+            return 0
+        stuck.append(message)
+        return len(stuck)
 
     await layer.group_add("room", layer.attach(deliver))
     for _ in range(layer.capacity):
         await layer.group_send("room", {"type": "test"})
-    checkpoints = 0
+    checkpoints.clear()
     for _ in range(100):
         await layer.group_send("room", {"type": "test"})
-    assert checkpoints == 100
+    assert len(checkpoints) == 100
+
+
+async def test_a_deliver_that_returns_true_tells_of_one_message(
+    layer: InMemoryChannelLayer, checkpoints: list[None]
+) -> None:
+    await layer.group_add("room", layer.attach(lambda message: True))
+    for _ in range(100):
+        await layer.group_send("room", {"type": "test"})
+    assert len(checkpoints) == 100
 
 
 # Threads and event loops
