@@ -18,6 +18,14 @@ from .layers.memory import InMemoryChannelLayer as InMemoryChannelLayer
 from .layers.registry import channel_layers as channel_layers
 from .layers.registry import get_channel_layer as get_channel_layer
 from .layers.registry import lifespan as lifespan
+from .origin import AllowedHostsOriginValidator as AllowedHostsOriginValidator
+from .origin import OriginValidator as OriginValidator
+from .patterns import path as path
+from .patterns import re_path as re_path
+from .patterns import register_converter as register_converter
+from .routing import ChannelNameRouter as ChannelNameRouter
+from .routing import ProtocolTypeRouter as ProtocolTypeRouter
+from .routing import URLRouter as URLRouter
 from .websocket import AsyncJsonWebsocketConsumer as AsyncJsonWebsocketConsumer
 from .websocket import AsyncWebsocketConsumer as AsyncWebsocketConsumer
 from .websocket import JsonWebsocketConsumer as JsonWebsocketConsumer
@@ -25,6 +33,7 @@ from .websocket import WebsocketConsumer as WebsocketConsumer
 
 __all__ = [
     "AcceptConnection",
+    "AllowedHostsOriginValidator",
     "AsyncConsumer",
     "AsyncHttpConsumer",
     "AsyncJsonWebsocketConsumer",
@@ -32,18 +41,25 @@ __all__ = [
     "BaseChannelLayer",
     "BaseWSEndpoint",
     "ChannelFull",
+    "ChannelNameRouter",
     "DenyConnection",
     "InMemoryChannelLayer",
     "InvalidChannelLayerError",
     "InvalidFrame",
     "JsonWebsocketConsumer",
     "MessageTooLarge",
+    "OriginValidator",
+    "ProtocolTypeRouter",
     "RequestAborted",
     "RequestTimeout",
     "StopConsumer",
     "SyncConsumer",
+    "URLRouter",
     "WebsocketConsumer",
     "channel_layers",
     "get_channel_layer",
     "lifespan",
+    "path",
+    "re_path",
+    "register_converter",
 ]

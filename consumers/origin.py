@@ -1,0 +1,171 @@
+"""Who may open a WebSocket: the Origin header, compared with a list.
+
+A browser lets any site open a WebSocket to any other and sends its cookies along; it tells by the Origin header
+which site that was (RFC 6455, 10.2). Source of the list's form: Channels' documentation, "Security".
+"""
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import NamedTuple, Self
+
+from . import events
+from .patterns import require_application
+from .types import ASGIApp, Receive, Scope, Send
+
+logger = logging.getLogger("consumers.origin")
+
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_SERIALIZED = re.compile(  # RFC 6454, 6.2; browsers send international names in their ASCII form
+    r"([a-z][a-z0-9+.-]*)://([a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE
+)
+
+
+class OriginValidator:
+    """Lets only WebSockets of known origins through to an application; others are rejected (HTTP 403), and logged.
+
+    Args:
+        application: the ASGI application, such as a `URLRouter`.
+        allowed_origins: what may be: "https://example.com" (with the scheme's port), "https://example.com:8443",
+            "example.com" (any scheme and port), "example.com:8443" (any scheme). A name that begins with a dot
+            stands for the domain and all of its sub-domains: ".example.com", "https://.example.com". "*" turns the
+            check off.
+        allow_missing: let clients without an Origin header through too: programs, but no browser, leave it out.
+
+    Raises:
+        TypeError: an argument is of the wrong kind.
+        ValueError: an entry of the list could never match; says which.
+    """
+
+    def __init__(self, application: ASGIApp, allowed_origins: Iterable[str], *, allow_missing: bool = False) -> None:
+        require_application(application, type(self).__name__)
+        if isinstance(allowed_origins, str) or not isinstance(allowed_origins, Iterable):
+            raise TypeError(f'the allowed origins must be a list, such as ["example.com"], not {allowed_origins!r}')
+        self.application = application
+        self.allowed_origins = list(allowed_origins)
+        self.allow_missing = allow_missing
+        self._allows_all = "*" in self.allowed_origins
+        self._rules = [_Rule.parse(entry) for entry in self.allowed_origins if entry != "*"]
+        # A path() in front of a router matches a beginning; so it does with this in between.
+        self._path_routing = getattr(application, "_path_routing", False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or reject it before the application hears of it.
+
+        Raises:
+            ValueError: it is no WebSocket.
+        """
+        if scope["type"] != "websocket":
+            raise ValueError(
+                f"You cannot use OriginValidator on a non-WebSocket connection, here of type {scope['type']!r}: "
+                'put it under "websocket" in a ProtocolTypeRouter, or around the endpoint of a WebSocketRoute'
+            )
+        objection = None if self._allows_all else self._objection(scope)
+        if objection is None:
+            await self.application(scope, receive, send)
+            return
+        logger.warning("rejected the websocket path %r: %s", scope.get("path"), objection)
+        if (await receive())["type"] not in events.DISCONNECTS:
+            with contextlib.suppress(OSError):  # the client has gone
+                await send(events.close())
+
+    def _objection(self, scope: Scope) -> str | None:
+        """Return what is wrong with the connection's origin; None if it is allowed."""
+        headers = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name.lower() == b"origin"]
+        if not headers:
+            return None if self.allow_missing else "it has no Origin header"
+        if len(headers) > 1:
+            return f"it has several Origin headers: {headers!r}"
+        origin = _Origin.parse(headers[0])
+        if origin is None:
+            return f"its Origin {headers[0]!r} is malformed"
+        if any(rule.allows(origin) for rule in self._rules):
+            return None
+        return f"its Origin {headers[0]!r} is not allowed"
+
+
+def AllowedHostsOriginValidator(
+    application: ASGIApp, allowed_hosts: Iterable[str], *, allow_missing: bool = False
+) -> OriginValidator:
+    """Let only WebSockets of the site's own hosts through, as `OriginValidator`, which see.
+
+    Args:
+        application: the ASGI application.
+        allowed_hosts: the hosts' names, as in Django's setting `ALLOWED_HOSTS`: "example.com", ".example.com", "*".
+        allow_missing: let clients without an Origin header through too.
+    """
+    return OriginValidator(application, allowed_hosts, allow_missing=allow_missing)
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int | None  # None: the scheme has no default
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the parts of a serialized origin, in one spelling; None if it is malformed."""
+        match = _SERIALIZED.fullmatch(text)
+        if match is None:
+            return None
+        scheme, host = match[1].lower(), match[2].lower()
+        port = int(match[3]) if match[3] else _DEFAULT_PORTS.get(scheme)
+        if port is not None and port > 65535:
+            return None
+        if host.startswith("["):
+            try:
+                host = f"[{IPv6Address(host[1:-1])}]"
+            except ValueError:
+                return None
+        return cls(scheme, host, port)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One entry of the list: `scheme` None stands for any, `port` then too."""
+
+    scheme: str | None
+    host: str
+    port: int | None
+    with_subdomains: bool
+
+    @classmethod
+    def parse(cls, entry: str) -> Self:
+        if not isinstance(entry, str):
+            raise TypeError(f"an allowed origin must be a str, not {entry!r}")
+        scheme, _, rest = entry.removesuffix("/").rpartition("://")
+        host = rest.removeprefix(".")
+        origin = None if host == "null" else _Origin.parse(f"{scheme or 'any'}://{_ascii(host, entry)}")
+        if origin is None:
+            raise ValueError(
+                f'{entry!r} cannot be an allowed origin: write "https://example.com", "example.com", or ".example.com" '
+                'for its sub-domains too; a port may follow. "*" allows all, also the Origin "null"'
+            )
+        return cls(origin.scheme if scheme else None, origin.host, origin.port, rest.startswith("."))
+
+    def allows(self, origin: _Origin) -> bool:
+        if self.scheme is not None and (self.scheme, self.port) != (origin.scheme, origin.port):
+            return False
+        if self.port is not None and self.port != origin.port:
+            return False
+        return origin.host == self.host or (self.with_subdomains and origin.host.endswith(f".{self.host}"))
+
+
+def _ascii(host: str, entry: str) -> str:
+    """Return `host`, with or without a port, as an origin has it."""
+    if host.count(":") > 1 and not host.startswith("["):
+        return f"[{host}]"  # an IPv6 address as ALLOWED_HOSTS may have it
+    if host.isascii():
+        return host
+    name, colon, port = host.partition(":")
+    try:
+        encoded = name.encode("idna").decode("ascii")
+        # Python's codec is IDNA 2003, which makes "strasse" of "straße": browsers take that for another domain.
+        if encoded.encode().decode("idna") == name.lower():
+            return encoded + colon + port
+    except UnicodeError:
+        pass
+    raise ValueError(f"{entry!r} has an international name: write its ASCII form, which begins with xn--")
