@@ -149,6 +149,7 @@ class Connection:
                     return
                 if self._protocol == "channel":  # a worker's named channel: what it receives is a layer's
                     self._inbox.put_layer(message)
+                    await self._inbox.wait_for_layer_room()
                     continue
                 self._inbox.put_client(message)
                 if self._inbox.is_full and not await self._wait_for_room():
@@ -235,7 +236,8 @@ class Connection:
         else:
             self._consumer.channel_name = await layer.new_channel()
             self.start_background_task(self._pump, layer, self._consumer.channel_name)
-        self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
+        if hasattr(layer, "get_capacity"):  # foreign layers may have none
+            self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
     async def _pump(self, layer: BaseChannelLayer, channel_name: str) -> None:
         """Stand in for `attach()` where a foreign layer has only `receive()`; what there is no room for waits in it."""
