@@ -27,11 +27,22 @@ _threads = ThreadPoolExecutor(max_workers=40, thread_name_prefix="consumers")
 # Handlers that block every one of those must not keep the others' endings from running.
 _ending_threads = ThreadPoolExecutor(max_workers=40, thread_name_prefix="consumers-ending")
 
+_thread = threading.local()
+"""`context`: the context that the handler running in this thread was called in, on its loop."""
+
 
 async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call `function`, async or plain, and return its result."""
+    """Call `function`, async or plain, and return its result.
+
+    Raises:
+        TypeError: it is a plain one without a result, outside a worker thread: a `def` that lacks its `async`.
+    """
     result = function(*args, **kwargs)
-    return await result if hasattr(result, "__await__") else result
+    if hasattr(result, "__await__"):
+        return await result
+    if result is None and not hasattr(_thread, "context"):
+        raise TypeError(f"{function.__qualname__}() must be `async def`: this is an async consumer")
+    return result
 
 
 def offer(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]) -> Callable[Concatenate[Any, P], Any]:
@@ -77,6 +88,31 @@ def _on_a_loop() -> bool:
     return True
 
 
+class LoopScope:
+    """A cancel scope of an event loop that may be cancelled from any thread.
+
+    Args:
+        scope: the scope.
+        loop: its event loop.
+    """
+
+    def __init__(self, scope: anyio.CancelScope, loop: asyncio.AbstractEventLoop) -> None:
+        self._scope = scope
+        self._loop = loop
+
+    def cancel(self) -> None:
+        """Cancel the scope; from a thread, as soon as the loop gets to it."""
+        if _on_a_loop():
+            self._scope.cancel()
+        else:
+            self._loop.call_soon_threadsafe(self._scope.cancel)
+
+    @property
+    def cancel_called(self) -> bool:
+        """Whether the scope has been cancelled."""
+        return self._scope.cancel_called
+
+
 class Threads:
     """The worker threads of one sync consumer.
 
@@ -91,8 +127,7 @@ class Threads:
     def __init__(self, thread_sensitive: bool) -> None:
         if not _on_a_loop():
             raise RuntimeError("sync consumers need asyncio: use an async consumer on trio")
-        self._loop = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()
+        self.loop = asyncio.get_running_loop()
         self._sensitive = thread_sensitive
         self._busy = 0
         self._lock = threading.Lock()
@@ -106,9 +141,10 @@ class Threads:
             args: its arguments.
             ending: use the threads that are kept for endings.
         """
-        self._context = contextvars.copy_context()
+        context = contextvars.copy_context()
 
         def tracked() -> R:
+            _thread.context = context
             with self._lock:
                 self._busy += 1
             try:
@@ -119,28 +155,30 @@ class Threads:
                 with self._lock:
                     self._busy -= 1
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                    self._loop.call_soon_threadsafe(self._finished)
+                    self.loop.call_soon_threadsafe(self._finished)
 
         if self._sensitive:
             return await sync_to_async(tracked, thread_sensitive=True)()
         executor = _ending_threads if ending else _threads
         return await sync_to_async(tracked, thread_sensitive=False, executor=executor)()
 
-    def start_on_loop(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        """Run, from a thread, a coroutine that starts tasks: in the context that the thread was started in.
+    def start_on_loop(self, function: Callable[[], R]) -> R:
+        """Call, from a thread, a plain function that starts tasks, on the loop and in the calling handler's context.
 
         The thread's own context holds what asgiref knows of this thread, which no task may inherit.
         """
+        if _on_a_loop():
+            return function()
         result: Future[R] = Future()
 
         async def run() -> None:
             try:
-                result.set_result(await coroutine)
+                result.set_result(function())
             except BaseException as error:
                 result.set_exception(error)
                 raise
 
-        self._loop.call_soon_threadsafe(lambda: self._loop.create_task(run()), context=self._context.copy())
+        self.loop.call_soon_threadsafe(lambda: self.loop.create_task(run()), context=_thread.context.copy())
         return result.result()
 
     async def wait(self) -> None:

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-HOOKS = ("connect", "receive", "receive_json", "disconnect", "handle")
+HOOKS = ("connect", "receive", "receive_json", "disconnect", "handle", "on_error")
 """The methods that applications override and the framework calls."""
 
 
@@ -29,27 +29,39 @@ def check_attributes(consumer_class: Any) -> None:
         )
 
 
-def check_hooks(consumer_class: type, sync: bool) -> None:
-    """Raise TypeError for an overridden method that the framework cannot call, before a client finds out."""
+def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
+    """Raise TypeError for an overridden method that the framework cannot call, before a client finds out.
+
+    Args:
+        consumer_class: the application's class.
+        framework: the framework's class that it derives from; a method that this one lacks is the application's own.
+        sync: whether its methods run in threads.
+    """
     for name in HOOKS:
-        hook = getattr(consumer_class, name, None)
-        method = f"{consumer_class.__name__}.{name}()"
-        if sync and inspect.iscoroutinefunction(hook):
-            raise TypeError(f"{method} must be a plain `def`: this is a sync consumer")
-        # A decorator may well return a plain function that returns a coroutine: only a literal `def` is wrong.
-        is_plain = inspect.isfunction(hook) and not inspect.iscoroutinefunction(hook) and hook.__code__.co_name == name
-        if not sync and is_plain:
-            raise TypeError(f"{method} must be `async def`: this is an async consumer")
-    receive = getattr(consumer_class, "receive", None)
-    if receive is not None and not {"text_data", "bytes_data"} & takes(receive):
-        raise TypeError(f"{consumer_class.__name__}.receive() must take text_data, bytes_data or both, by these names")
+        if sync and hasattr(framework, name) and inspect.iscoroutinefunction(getattr(consumer_class, name)):
+            raise TypeError(f"{consumer_class.__name__}.{name}() must be a plain `def`: this is a sync consumer")
+    if hasattr(framework, "receive") and not takes(consumer_class.receive):  # type: ignore[attr-defined]
+        raise TypeError(
+            f"{consumer_class.__name__}.receive() must take text_data, bytes_data or both, by these names; "
+            "what may be missing needs a default"
+        )
 
 
 def takes(function: Callable[..., Any]) -> set[str]:
-    """Return which of the frame arguments, text_data and bytes_data, can be passed to `function` by name."""
-    parameters = inspect.signature(function).parameters
-    names = {"text_data", "bytes_data"}
-    return names if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else names & set(parameters)
+    """Return which of the frame arguments, text_data and bytes_data, `function` can be called with by name, alone."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some built in functions have none
+        return {"text_data", "bytes_data"}
+    return {name for name in ("text_data", "bytes_data") if _binds(signature, name)}
+
+
+def _binds(signature: inspect.Signature, name: str) -> bool:
+    try:
+        signature.bind(None, **{name: None})  # None stands for self
+    except TypeError:
+        return False
+    return True
 
 
 def check_background_function(function: object) -> None:

@@ -117,6 +117,11 @@ class Connection:
             finally:
                 del error  # its traceback refers to this frame
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the connection is draining or past that."""
+        return self._ending is not None
+
     def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
         scope = anyio.CancelScope()
@@ -148,8 +153,8 @@ class Connection:
                     await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
                     return
                 if self._protocol == "channel":  # a worker's named channel: what it receives is a layer's
-                    self._inbox.put_layer(message)
-                    await self._inbox.wait_for_layer_room()
+                    while not self._inbox.put_layer(message):
+                        await self._inbox.wait_for_layer_room()
                     continue
                 self._inbox.put_client(message)
                 if self._inbox.is_full and not await self._wait_for_room():
@@ -313,19 +318,27 @@ class Connection:
             await function(*args)
         except StopConsumer:
             self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+            return
         except InvalidFrame as error:
             if self._ending is None:
                 logger.warning("%s is closed with %d: %s", self._name, error.code, error.reason)
             self._end(Ending(error.code, error.reason, rejects=True))
+            return
         except (Exception, BaseExceptionGroup) as error:
             failure = without_cancellations(error)
-            gone = departure(failure)
-            if gone is not None:
-                self._on_departure(gone)
-            elif last:
-                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
-            else:
+        else:
+            return
+        gone = departure(failure)
+        if gone is not None:
+            self._on_departure(gone)
+        elif last:
+            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+        else:
+            try:
                 await self._guard(self._consumer._on_error, (failure, message), message, last=True)
+            except BaseException:  # nobody has decided about the failure: it must not be lost
+                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+                raise
 
     def _on_departure(self, error: Exception) -> None:
         """Take note that a handler ended because the client has gone; from `connect()`, Starlette's way to reject."""
@@ -339,7 +352,7 @@ class Connection:
     async def _finish(self) -> None:
         ending = self._ending
         assert ending is not None
-        if self._running:
+        if self._running or self._background:
             self._tasks.cancel_scope.cancel()
         seconds = self._consumer.cleanup_timeout
         deadline = anyio.current_time() + seconds
@@ -426,4 +439,5 @@ class Connection:
         scope = self._consumer.scope
         client = scope.get("client")
         address = f" from {client[0]}:{client[1]}" if client else ""
-        return f"{type(self._consumer).__name__} at {scope.get('path', '')!r}{address}"
+        place = scope.get("path") or scope.get("channel", "")
+        return f"{type(self._consumer).__name__} at {place!r}{address}"

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketClose
 
 from . import bridge, checks, events
 from .connection import Connection
+from .handlers import is_framework
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .types import Message, Receive, Scope, Send
@@ -32,7 +33,8 @@ class ConsumerApplication:
 
     def __init__(self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any]) -> None:
         checks.check_attributes(consumer_class)
-        checks.check_hooks(consumer_class, issubclass(consumer_class, SyncConsumer))
+        framework = next(base for base in consumer_class.__mro__ if is_framework(base))
+        checks.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
         functools.update_wrapper(self, consumer_class, updated=())
         self.consumer_class = consumer_class
         self.consumer_initkwargs = initkwargs
@@ -233,7 +235,7 @@ class SyncConsumer(AsyncConsumer):
     def on_error(self, exc: Exception, message: Message | None) -> None:  # type: ignore[override]
         raise exc
 
-    def start_background_task(self, function: Callable[..., Any], *args: Any) -> anyio.CancelScope:
+    def start_background_task(self, function: Callable[..., Any], *args: Any) -> bridge.LoopScope:  # type: ignore[override]
         """Run a function beside the handlers, as in `AsyncConsumer`.
 
         An async function runs on the connection's event loop, and awaits `self.send()` there. A plain one runs in a
@@ -242,19 +244,18 @@ class SyncConsumer(AsyncConsumer):
         checks.check_background_function(function)
 
         async def run_in_thread(*args: Any) -> None:
-            await self._threads.run(function, *args)
+            if hasattr(await self._threads.run(function, *args), "__await__"):
+                raise TypeError(f"{function!r} returned an awaitable: pass the async function itself")
 
-        async def start() -> anyio.CancelScope:
-            on_loop = function if inspect.iscoroutinefunction(function) else run_in_thread
-            return self._connection.start_background_task(on_loop, *args)
-
-        return self._threads.start_on_loop(start())
+        on_loop = function if inspect.iscoroutinefunction(function) else run_in_thread
+        scope = self._threads.start_on_loop(lambda: self._connection.start_background_task(on_loop, *args))
+        return bridge.LoopScope(scope, self._threads.loop)
 
     def _make_base_send(self, send: Send) -> Callable[[Message], Any]:
         return bridge.on_home_loop(send)
 
     async def _on_error(self, exc: Exception, message: Message | None) -> None:
-        await self._threads.run(self.on_error, exc, message)
+        await self._threads.run(self.on_error, exc, message, ending=self._connection.is_ending)
 
     async def _wait_for_threads(self) -> None:
         await self._threads.wait()

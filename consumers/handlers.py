@@ -26,11 +26,16 @@ _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 _logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 
+def is_framework(consumer_class: type) -> bool:
+    """Tell whether a class is the framework's own."""
+    return consumer_class.__module__.partition(".")[0] in FRAMEWORK_PACKAGES
+
+
 def reserved_names(consumer_class: type) -> frozenset[str]:
     """Return the names that the framework's own classes among `consumer_class`'s bases define."""
     names = _reserved.get(consumer_class)
     if names is None:
-        own = [base for base in consumer_class.__mro__ if base.__module__.partition(".")[0] in FRAMEWORK_PACKAGES]
+        own = [base for base in consumer_class.__mro__ if is_framework(base)]
         defined = {name for base in own for name in (*vars(base), *inspect.get_annotations(base))}
         names = _reserved[consumer_class] = frozenset(defined - REACHABLE_IN_FRAMEWORK)
     return names

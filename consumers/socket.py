@@ -78,8 +78,11 @@ class Socket:
         elif kind == "websocket.http.response.start":
             if self.state is not State.CONNECTING:
                 self._refuse("deny")
-            self._closed(events.ABNORMAL_CLOSURE)
-            await self._pass_on(event if self._can_deny else events.close())
+            if self._can_deny:
+                self._closed(events.ABNORMAL_CLOSURE)
+                await self._pass_on(event)
+            else:
+                await self._close(events.close())
         elif kind == "websocket.http.response.body":
             if self._can_deny:
                 await self._pass_on(event)

@@ -659,7 +659,7 @@ async def test_an_error_in_one_task_cancels_the_others(layer: InMemoryChannelLay
 
 async def test_background_tasks_stop_on_request_and_never_delay_a_disconnect(layer: InMemoryChannelLayer) -> None:
     class Pushing(Recorder):
-        disconnect_timeout = 60.0
+        disconnect_timeout = cleanup_timeout = 60.0
 
         async def receive(self, text_data: str) -> None:
             if text_data == "start":

@@ -328,14 +328,20 @@ async def test_a_native_cancellation_in_a_sync_handler_still_disconnects(layer: 
 
 
 class AsyncMistakes:
-    class Connect(AsyncWebsocketConsumer):
-        def connect(self) -> None: ...
+    class Positional(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str, /) -> None: ...
+
+    class NoDefaults(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str, bytes_data: bytes) -> None: ...
 
     class Receive(AsyncWebsocketConsumer):
         async def receive(self, data: str) -> None: ...
 
 
 class SyncMistakes:
+    class OnError(WebsocketConsumer):
+        async def on_error(self, exc: Exception, message: Any) -> None: ...
+
     class Receive(WebsocketConsumer):
         async def receive(self, text_data: str) -> None: ...
 
@@ -343,7 +349,9 @@ class SyncMistakes:
 @pytest.mark.parametrize(
     ("consumer", "advice"),
     [
-        (AsyncMistakes.Connect, r"Connect\.connect\(\) must be `async def`"),
+        (AsyncMistakes.Positional, r"Positional\.receive\(\) must take"),
+        (AsyncMistakes.NoDefaults, r"NoDefaults\.receive\(\) must take .* needs a default"),
+        (SyncMistakes.OnError, r"OnError\.on_error\(\) must be a plain `def`"),
         (AsyncMistakes.Receive, r"Receive\.receive\(\) must take text_data, bytes_data or both"),
         (SyncMistakes.Receive, r"Receive\.receive\(\) must be a plain `def`"),
     ],
@@ -351,6 +359,30 @@ class SyncMistakes:
 async def test_a_method_that_cannot_be_called_is_refused_at_once(consumer: Any, advice: str) -> None:
     with pytest.raises(TypeError, match=advice):
         consumer.as_asgi()
+
+
+async def test_names_that_are_the_applications_own_are_not_checked() -> None:
+    class Worker(AsyncConsumer):
+        async def receive(self, message: Any) -> None: ...
+
+        def handle(self, thing: Any) -> None: ...
+
+    class Returning(AsyncWebsocketConsumer):
+        def connect(self) -> Any:
+            return super().connect()
+
+    Worker.as_asgi()
+    async with connected(Returning.as_asgi()):
+        pass
+
+
+async def test_a_plain_hook_of_an_async_consumer_says_what_to_write() -> None:
+    class Plain(AsyncWebsocketConsumer):
+        def connect(self) -> None: ...
+
+    async with connecting(Plain.as_asgi()) as wire:
+        await wire.end()
+    assert "Plain.connect() must be `async def`" in str(wire.error)
 
 
 async def test_a_plain_handler_of_an_async_consumer_says_what_to_write(layer: InMemoryChannelLayer) -> None:
@@ -499,3 +531,69 @@ async def test_a_sync_consumer_on_trio_says_that_it_needs_asyncio() -> None:
     async with connecting(WebsocketConsumer.as_asgi()) as wire:
         await wire.end()
     assert "sync consumers need asyncio" in str(wire.error)
+
+
+@only_asyncio
+async def test_a_sync_handler_stops_a_background_task_and_a_task_starts_another(layer: InMemoryChannelLayer) -> None:
+    log: list[str] = []
+
+    class Ticking(WebsocketConsumer):
+        cleanup_timeout = 60.0
+
+        def receive(self, text_data: str) -> None:
+            if text_data == "start":
+                self.task = self.start_background_task(self.first)
+            else:
+                self.task.cancel()
+
+        async def first(self) -> None:
+            self.start_background_task(self.second)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                log.append("stopped")
+
+        async def second(self) -> None:
+            log.append("second")
+
+    async with connected(Ticking.as_asgi()) as wire:
+        wire.text("start")
+        await eventually(lambda: log == ["second"])
+        wire.text("stop")
+        await eventually(lambda: log == ["second", "stopped"])
+
+
+@only_asyncio
+async def test_an_error_in_disconnect_is_not_lost_when_the_handlers_threads_are_busy(
+    layer: InMemoryChannelLayer,
+) -> None:
+    release = threading.Event()
+    blocked: list[int] = []
+
+    class Blocking(WebsocketConsumer):
+        def receive(self, text_data: str) -> None:
+            blocked.append(1)
+            release.wait(10)
+
+    class Failing(WebsocketConsumer):
+        def disconnect(self, code: int) -> None:
+            raise LookupError("in disconnect")
+
+    wires = [Wire() for _ in range(40)]
+    async with anyio.create_task_group() as tasks:
+        for wire in wires:
+            start(tasks, wire, Blocking.as_asgi())
+        for wire in wires:
+            await wire.accepted()
+        failing = Wire()
+        start(tasks, failing, Failing.as_asgi())
+        await failing.accepted()
+        for wire in wires:
+            wire.text("go")
+        await eventually(lambda: len(blocked) == 40)
+        failing.disconnect()
+        await failing.end()
+        assert isinstance(failing.error, LookupError)
+        release.set()
+        for wire in wires:
+            wire.disconnect()

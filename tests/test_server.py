@@ -36,7 +36,13 @@ def anyio_backend() -> str:
     return "asyncio"  # uvicorn's loop
 
 
-@pytest.fixture(params=["websockets-sansio", "wsproto"])
+@pytest.fixture(
+    params=[
+        "websockets-sansio",
+        "wsproto",
+        pytest.param("websockets", marks=pytest.mark.filterwarnings("ignore")),  # deprecated, and in use
+    ]
+)
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
