@@ -155,6 +155,7 @@ class Connection:
                 if self._protocol == "channel":  # a worker's named channel: what it receives is a layer's
                     while not self._inbox.put_layer(message):
                         await self._inbox.wait_for_layer_room()
+                    await self._inbox.wait_for_layer_room()  # what there is no room for stays in the layer
                     continue
                 self._inbox.put_client(message)
                 if self._inbox.is_full and not await self._wait_for_room():
