@@ -267,14 +267,14 @@ def test_djangos_include_says_what_to_write_instead() -> None:
 
 async def test_a_root_path_is_taken_off(app: Recorder) -> None:
     router = URLRouter([path("a/<n>", app)])
-    for root_path, given_path in [("/root", "/root/a/1"), ("/root/", "/root/a/2"), ("", "/a/3"), ("/proxied", "/a/4")]:
+    for root_path, given_path in [("/base", "/base/a/1"), ("/base/", "/base/a/2"), ("", "/a/3"), ("/proxied", "/a/4")]:
         await visit(router, given_path, root_path=root_path)
     assert [scope["url_route"]["kwargs"]["n"] for scope in app.scopes] == ["1", "2", "3", "4"]
 
 
 async def test_a_root_path_ends_with_a_whole_segment(app: Recorder) -> None:
-    await visit(URLRouter([path("rooted", app), re_path("^ed", Recorder())]), "/rooted", root_path="/root")
-    await visit(URLRouter([path("", app)]), "/root", root_path="/root")
+    await visit(URLRouter([path("rooted", app), re_path("^ed", Recorder())]), "/rooted", root_path="/base")
+    await visit(URLRouter([path("", app)]), "/base", root_path="/base")
     assert len(app.scopes) == 2
 
 
@@ -283,7 +283,7 @@ async def test_below_mounts_the_rest_is_matched_and_their_parameters_are_kept(ap
     starlette = Starlette(routes=[Mount("/{tenant}", routes=[Mount("/deep", app=router)])])
     await visit(starlette, "/acme/deep/rooms/7")
     assert app.route == {"args": (), "kwargs": {"tenant": "acme", "n": 7}}
-    await visit(starlette, "/root/acme/deep/nested/1", root_path="/root")
+    await visit(starlette, "/base/acme/deep/nested/1", root_path="/base")
     assert app.route == {"args": (), "kwargs": {"tenant": "acme", "x": "1"}}
 
 
@@ -409,8 +409,8 @@ async def test_a_strict_router_raises_as_channels_does(app: Recorder, caplog: py
     for given_path, fields, named in [
         ("/b", {}, "'b'"),
         ("/a/x", {}, "'a/x'"),
-        ("/root/x", {"root_path": "/root"}, "'x'"),
-        ("/c", {"root_path": "/root"}, "'/c'"),
+        ("/base/x", {"root_path": "/base"}, "'x'"),
+        ("/c", {"root_path": "/base"}, "'/c'"),
         ("/b", {"type": "http"}, "'b'"),
         ("/a/x", {"path_remaining": "x"}, "'x'"),
     ]:
