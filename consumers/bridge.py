@@ -40,7 +40,7 @@ async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     result = function(*args, **kwargs)
     if hasattr(result, "__await__"):
         return await result
-    if result is None and not hasattr(_thread, "context"):
+    if result is None and getattr(_thread, "context", None) is None:
         raise TypeError(f"{function.__qualname__}() must be `async def`: this is an async consumer")
     return result
 
@@ -144,7 +144,7 @@ class Threads:
         context = contextvars.copy_context()
 
         def tracked() -> R:
-            _thread.context = context
+            outer, _thread.context = getattr(_thread, "context", None), context
             with self._lock:
                 self._busy += 1
             try:
@@ -152,6 +152,7 @@ class Threads:
             except StopIteration as error:  # a future cannot carry it
                 raise RuntimeError(f"{getattr(function, '__qualname__', function)} raised StopIteration") from error
             finally:
+                _thread.context = outer  # the thread outlives the connection
                 with self._lock:
                     self._busy -= 1
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits

@@ -322,7 +322,8 @@ class Connection:
             return
         except InvalidFrame as error:
             if self._ending is None:
-                logger.warning("%s is closed with %d: %s", self._name, error.code, error.reason)
+                # %r: the application may quote the client in its reason, line breaks and all.
+                logger.warning("%s is closed with %d: %r", self._name, error.code, error.reason)
             self._end(Ending(error.code, error.reason, rejects=True))
             return
         except (Exception, BaseExceptionGroup) as error:

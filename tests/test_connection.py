@@ -1087,7 +1087,7 @@ async def test_an_invalid_frame_closes_with_its_code_and_one_line(
 ) -> None:
     class Picky(Recorder):
         async def receive(self, text_data: str) -> None:
-            raise InvalidFrame(1008, "not like this")
+            raise InvalidFrame(1008, "not\nlike this")
 
     log: list[Any] = []
     async with connected(Picky.as_asgi(log=log), client=("192.0.2.1", 5)) as wire:
@@ -1097,7 +1097,7 @@ async def test_an_invalid_frame_closes_with_its_code_and_one_line(
     assert wire.close_code == 1008
     assert disconnects(log) == [("disconnect", 1008)]
     [record] = [r for r in caplog.records if r.levelno >= logging.WARNING]
-    assert record.getMessage() == "Picky at '/ws' from 192.0.2.1:5 is closed with 1008: not like this"
+    assert record.getMessage() == "Picky at '/ws' from 192.0.2.1:5 is closed with 1008: 'not\\nlike this'"
     assert record.exc_info is None
 
 

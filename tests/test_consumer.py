@@ -1,9 +1,11 @@
 """`as_asgi()`, and sync consumers in their threads."""
 
 import asyncio
+import gc
 import inspect
 import threading
 import time
+import weakref
 from contextvars import ContextVar
 from typing import Any
 
@@ -190,6 +192,27 @@ async def test_context_variables_cross_into_the_threads_and_stay(layer: InMemory
     async with connected(Setting.as_asgi()) as wire:
         wire.text("who")
         assert await wire.next_text() == "alice"
+
+
+@only_asyncio
+async def test_a_thread_keeps_nothing_of_a_connection_that_has_ended(layer: InMemoryChannelLayer) -> None:
+    class Secret:
+        pass
+
+    secret: ContextVar[Secret | None] = ContextVar("secret", default=None)
+    kept: list[weakref.ref[Secret]] = []
+
+    class Holding(WebsocketConsumer):
+        def connect(self) -> None:
+            value = Secret()
+            kept.append(weakref.ref(value))
+            secret.set(value)
+            self.accept()
+
+    async with connected(Holding.as_asgi()):
+        pass
+    gc.collect()
+    assert kept[0]() is None
 
 
 @only_asyncio

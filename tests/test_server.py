@@ -194,6 +194,7 @@ async def test_the_shutdown_with_500_open_sockets_disconnects_them_all(
     member: Any, layer: InMemoryChannelLayer
 ) -> None:
     closed: list[int] = []
+    tasks = len(asyncio.all_tasks())
 
     class Closing(InMemoryChannelLayer):
         async def close(self) -> None:
@@ -210,6 +211,7 @@ async def test_the_shutdown_with_500_open_sockets_disconnects_them_all(
     assert [member.codes.get_nowait() for _ in range(500)] == [1012] * 500
     assert member.codes.empty()
     assert closed == [500]  # the layer is closed last
+    await no_more_tasks_than(tasks)
     assert not closing.channels
     assert not closing.groups
 
