@@ -211,8 +211,7 @@ async def test_a_thread_keeps_nothing_of_a_connection_that_has_ended(layer: InMe
 
     async with connected(Holding.as_asgi()):
         pass
-    gc.collect()
-    assert kept[0]() is None
+    await eventually(lambda: gc.collect() >= 0 and kept[0]() is None)  # the thread may still be returning
 
 
 @only_asyncio
