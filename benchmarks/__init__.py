@@ -1,0 +1,1 @@
+"""What this library costs beside what people would use instead: `make bench`."""

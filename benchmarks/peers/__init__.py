@@ -1,0 +1,80 @@
+"""One small adapter for each library that is compared.
+
+Every adapter offers the same four WebSocket endpoints, written as the library's documentation writes them:
+
+- `echo` sends every text back;
+- `room` is a member of one group and sends every text of its client to that group;
+- `crowd` is a member of another group, to which nothing is sent;
+- `json` is a member of a third group, to which objects are sent as JSON.
+"""
+
+import importlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+Message = MutableMapping[str, Any]
+App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
+
+PEERS = ("bare", "starlette", "consumers", "consumers_raw", "litestar", "socketio", "fast_channels", "channels")
+"""The adapters' module names, in the order of the tables."""
+
+
+class Peer:
+    """What the scenarios need of a library; each adapter's module has one subclass, named `Adapter`."""
+
+    title: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    """The distributions whose versions the results name."""
+    lacks: ClassVar[Mapping[str, str]] = {}
+    """Endpoints that are not there, each with the reason; `raise` nothing for them."""
+    hello: ClassVar[tuple[str, ...]] = ()
+    """Frames that a client sends before it counts as connected."""
+    opening: ClassVar[int] = 0
+    """How many frames the server sends before a client counts as connected."""
+    app: App
+
+    def target(self, endpoint: str) -> str:
+        """The path, with a query if there is one, of an endpoint."""
+        return f"/{endpoint}"
+
+    def frame(self, text: str) -> str:
+        """The frame that carries `text`, in both directions."""
+        return text
+
+    def content(self, frame: str) -> Any:
+        """The object that a frame of the endpoint `json` carries."""
+        return json.loads(frame)
+
+    def running(self) -> AbstractAsyncContextManager[Any]:
+        """What has to be open while the application runs."""
+        return nullcontext()
+
+    async def broadcast(self, text: str) -> None:
+        """Send `text` to the members of `room`."""
+        raise NotImplementedError
+
+    async def broadcast_object(self, content: Any) -> None:
+        """Send an object to the members of `json`."""
+        raise NotImplementedError
+
+    @property
+    def versions(self) -> str:
+        return ", ".join(f"{package} {version(package)}" for package in self.packages)
+
+
+def load(name: str) -> Peer:
+    """Import one adapter; the others stay unimported, so that they cannot slow it down."""
+    adapter: Peer = importlib.import_module(f"{__name__}.{name}").Adapter()
+    return adapter
+
+
+def by_path(endpoints: Mapping[str, App]) -> App:
+    """An application that looks its endpoint up: the same, cheap, for every library that needs no router."""
+
+    async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await endpoints[scope["path"][1:]](scope, receive, send)
+
+    return app

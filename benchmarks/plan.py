@@ -1,0 +1,71 @@
+"""What is measured, in which order and how long."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .scenarios import Scenario, connections, echo, fanout
+
+SECONDS_A_ROUND = 2.0
+"""A peer stops before a group so large that a single message to it would take longer than this."""
+
+MEMBERS = (10, 100, 1_000, 10_000)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A scenario that runs inside one process.
+
+    Args:
+        title: how the tables name it.
+        unit: what a figure counts.
+        scenario: the function that sets it up.
+        endpoint: what it needs of a peer; see `benchmarks.peers`.
+        sizes: how many members, one figure for each.
+        scale: what to multiply the scenario's numbers with.
+        count: how many operations make one measurement; None: as many as fit into the time.
+    """
+
+    title: str
+    unit: str
+    scenario: Scenario
+    endpoint: str
+    sizes: tuple[int, ...] = (1,)
+    scale: float = 1e6
+    count: int | None = None
+
+
+IN_PROCESS: Mapping[str, Spec] = {
+    "echo": Spec("echo, pipelined", "µs/message", echo.pipelined, "echo"),
+    "pingpong": Spec("echo, one in flight", "µs/round trip", echo.pingpong, "echo"),
+    "fanout": Spec("text to a group", "µs/delivery", fanout.texts, "room", MEMBERS),
+    "json": Spec("1 KB object to a group", "µs/delivery", fanout.objects, "json", (1_000,)),
+    "connect": Spec("connect and close, with one group", "µs/connection", connections.connect, "room"),
+    "idle": Spec("idle member of a group", "KiB", connections.idle, "room", (1_000,), 1, 1),
+    "tasks": Spec("idle member of a group", "tasks", connections.tasks, "room", (1_000,), 1, 1),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says.
+
+    Args:
+        only: patterns of scenarios' names; empty: all.
+        peers: which peers.
+        rounds: how many measurements make a median.
+        seconds: how long one measurement in one process takes, about.
+        shrink: divide the numbers of connections by this, to try the suite itself out.
+    """
+
+    only: tuple[str, ...]
+    peers: tuple[str, ...]
+    rounds: int
+    seconds: float
+    shrink: int
+
+    def size(self, size: int) -> int:
+        return max(1, size // self.shrink)
+
+
+Command = Mapping[str, Any]
