@@ -40,7 +40,7 @@ class Peer:
         """The path, with a query if there is one, of an endpoint."""
         return f"/{endpoint}"
 
-    def frame(self, text: str) -> str:
+    def frame(self, endpoint: str, text: str) -> str:
         """The frame that carries `text`, in both directions."""
         return text
 

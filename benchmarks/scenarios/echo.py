@@ -14,7 +14,7 @@ TEXT = "a line of chat, neither long nor short"
 @asynccontextmanager
 async def pipelined(peer: Peer, size: int) -> AsyncIterator[Measure]:
     """Messages that are there whenever the application asks for one."""
-    frame = peer.frame(TEXT)
+    frame = peer.frame("echo", TEXT)
     async with Members(peer, "echo", 1) as members:
         [client] = members.connections
 
@@ -33,7 +33,7 @@ async def pipelined(peer: Peer, size: int) -> AsyncIterator[Measure]:
 @asynccontextmanager
 async def pingpong(peer: Peer, size: int) -> AsyncIterator[Measure]:
     """The next message comes a turn of the loop after the answer to the last, as it would from a socket."""
-    frame = peer.frame(TEXT)
+    frame = peer.frame("echo", TEXT)
     async with Members(peer, "echo", 1) as members:
         [client] = members.connections
         loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ async def texts(peer: Peer, size: int) -> AsyncIterator[Measure]:
                     complete = members.tally.expect(size)
                     await peer.broadcast(text)
                     await complete
-            members.take([peer.frame(text) for text in rounds])
+            members.take([peer.frame("room", text) for text in rounds])
             return stopwatch.seconds / (count * size)
 
         yield measure
