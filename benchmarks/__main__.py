@@ -1,49 +1,77 @@
 """Run the suite: `make bench`, or `python -m benchmarks --help`."""
 
 import argparse
-import asyncio
+import resource
 import sys
 from fnmatch import fnmatchcase
+
+import uvloop
 
 from . import report
 from .in_process import InProcess
 from .peers import PEERS
-from .plan import IN_PROCESS, Options
+from .plan import IN_PROCESS, NAMES, Options
 from .results import Results
+from .wire import run as wire
+
+CROWD = 10_000
+"""Idle connections, if the limit on open files allows for so many."""
+
+OTHER_FILES = 1_000
+"""What the limit on open files has to allow beside them."""
+
+
+def crowd() -> int:
+    """Raise the limit on open files as far as it goes; return how many idle connections it allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return CROWD if hard == resource.RLIM_INFINITY else min(CROWD, hard - OTHER_FILES)
 
 
 def parse() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", help="scenarios, separated by commas; patterns such as 'wire-*' too")
+    parser.add_argument("--only", default="*", help="scenarios, separated by commas; patterns such as 'wire-*' too")
     parser.add_argument("--peers", default=",".join(PEERS), help="peers, separated by commas")
     parser.add_argument("--rounds", type=int, default=5, help="measurements for each median")
-    parser.add_argument("--seconds", type=float, default=0.2, help="about how long one measurement takes")
+    parser.add_argument("--seconds", type=float, default=0.2, help="about how long one measurement in a process takes")
+    parser.add_argument("--wire-seconds", type=float, default=0.5, help="the same for one over sockets")
     parser.add_argument("--shrink", type=int, default=1, help="divide the numbers of connections by this")
     arguments = parser.parse_args()
-    only = tuple(filter(None, arguments.only.split(",")))
-    peers = tuple(filter(None, arguments.peers.split(",")))
-    for pattern in only:
-        if not any(fnmatchcase(name, pattern) for name in IN_PROCESS):
-            parser.error(f"no scenario is called {pattern!r}; there are {', '.join(IN_PROCESS)}")
+    patterns, peers = arguments.only.split(","), tuple(arguments.peers.split(","))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in NAMES):
+            parser.error(f"no scenario is called {pattern!r}; there are {', '.join(NAMES)}")
     for peer in peers:
         if peer not in PEERS:
             parser.error(f"no peer is called {peer!r}; there are {', '.join(PEERS)}")
-    return Options(only, peers, arguments.rounds, arguments.seconds, arguments.shrink)
+    return Options(
+        only=tuple(name for name in NAMES if any(fnmatchcase(name, pattern) for pattern in patterns)),
+        peers=peers,
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        wire_seconds=arguments.wire_seconds,
+        crowd=crowd(),
+        shrink=arguments.shrink,
+    )
 
 
 async def main(options: Options) -> Results:
     results = Results()
-    names = [name for name in IN_PROCESS if not options.only or any(fnmatchcase(name, p) for p in options.only)]
     async with InProcess(options, results).running() as in_process:
-        for name in names:
+        for name in options.only:
             print(f"{name} …", file=sys.stderr, flush=True)
-            await in_process.run(name)
-    print(report.table(results, options, names))
+            if name in IN_PROCESS:
+                await in_process.run(name)
+            elif name == "wire-idle":
+                await wire.run_idle(name, options, results)
+            else:
+                await wire.run(name, options, results)
+    print(report.table(results, options, options.only))
     return results
 
 
 if __name__ == "__main__":
-    failures = asyncio.run(main(parse())).failures
+    failures = uvloop.run(main(parse())).failures
     for failure in failures:
         print(f"Failed: {failure}", file=sys.stderr)
     sys.exit(bool(failures))

@@ -38,8 +38,8 @@ class Spec:
 IN_PROCESS: Mapping[str, Spec] = {
     "echo": Spec("echo, pipelined", "µs/message", echo.pipelined, "echo"),
     "pingpong": Spec("echo, one in flight", "µs/round trip", echo.pingpong, "echo"),
-    "fanout": Spec("text to a group", "µs/delivery", fanout.texts, "room", MEMBERS),
-    "json": Spec("1 KB object to a group", "µs/delivery", fanout.objects, "json", (1_000,)),
+    "fanout": Spec("text to a group of {}", "µs/delivery", fanout.texts, "room", MEMBERS),
+    "json": Spec("1 KB object to a group of {}", "µs/delivery", fanout.objects, "json", (1_000,)),
     "connect": Spec("connect and close, with one group", "µs/connection", connections.connect, "room"),
     "idle": Spec("idle member of a group", "KiB", connections.idle, "room", (1_000,), 1, 1),
     "tasks": Spec("idle member of a group", "tasks", connections.tasks, "room", (1_000,), 1, 1),
@@ -47,14 +47,40 @@ IN_PROCESS: Mapping[str, Spec] = {
 
 
 @dataclass(frozen=True)
+class WireSpec:
+    """A scenario over real sockets.
+
+    Args:
+        title: how the tables name it.
+        endpoint: what it needs of a peer.
+        size: how many clients.
+    """
+
+    title: str
+    endpoint: str
+    size: int
+
+
+WIRE: Mapping[str, WireSpec] = {
+    "wire-echo": WireSpec("echo, one in flight for each of {} clients", "echo", 100),
+    "wire-fanout": WireSpec("text to a group of {}", "room", 1_000),
+    "wire-idle": WireSpec("text to a group of {}", "room", 100),
+}
+
+NAMES = (*IN_PROCESS, *WIRE)
+
+
+@dataclass(frozen=True)
 class Options:
     """What the command line says.
 
     Args:
-        only: patterns of scenarios' names; empty: all.
+        only: which scenarios.
         peers: which peers.
         rounds: how many measurements make a median.
         seconds: how long one measurement in one process takes, about.
+        wire_seconds: how long one measurement over sockets takes, about.
+        crowd: how many idle connections.
         shrink: divide the numbers of connections by this, to try the suite itself out.
     """
 
@@ -62,6 +88,8 @@ class Options:
     peers: tuple[str, ...]
     rounds: int
     seconds: float
+    wire_seconds: float
+    crowd: int
     shrink: int
 
     def size(self, size: int) -> int:

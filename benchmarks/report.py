@@ -1,9 +1,46 @@
 """The tables of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from .plan import IN_PROCESS, Options
+from .plan import IN_PROCESS, WIRE, Options
 from .results import Results
+from .wire.run import ALONE, CPU
+
+Row = tuple[str, str, int, str]
+"""A row's title, the scenario and the size that its figures have in the results, and what they count."""
+
+
+def rows(options: Options, name: str) -> Iterator[Row]:
+    """The rows of one scenario."""
+    if name in IN_PROCESS:
+        spec = IN_PROCESS[name]
+        for size in map(options.size, spec.sizes):
+            yield f"{name}: {spec.title.format(f'{size:,}')}", name, size, spec.unit
+        return
+    size = options.size(WIRE[name].size)
+    title = f"{name}: {WIRE[name].title.format(f'{size:,}')}"
+    if name == "wire-idle":
+        yield f"{title}, alone", ALONE, size, "µs/round"
+        yield f"{title}, beside {options.size(options.crowd):,} idle connections", name, size, "µs/round"
+    else:
+        unit = "message" if WIRE[name].endpoint == "echo" else "delivery"
+        yield title, name, size, f"{unit}s/s".replace("ys/", "ies/")
+        yield f"{title}, server's CPU time", name + CPU, size, f"µs/{unit}"
+
+
+def table(results: Results, options: Options, names: Iterable[str]) -> str:
+    """The figures as a Markdown table: a row for each scenario and size, a column for each peer."""
+    lines = [["scenario", "", *options.peers]]
+    for name in names:
+        for title, key, size, unit in rows(options, name):
+            lines.append([title, unit, *(cell(results, key, size, peer) for peer in options.peers)])
+    return markdown(lines)
+
+
+def cell(results: Results, key: str, size: int, peer: str) -> str:
+    """A median, or why there is none."""
+    median = results.median(key, size, peer)
+    return results.notes.get((key, size, peer), "") if median is None else figure(median)
 
 
 def figure(value: float) -> str:
@@ -14,24 +51,16 @@ def figure(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def table(results: Results, options: Options, names: Iterable[str]) -> str:
-    """The figures as a Markdown table: a row for each scenario and size, a column for each peer."""
-    rows = [["", *options.peers]]
-    for name in names:
-        spec = IN_PROCESS[name]
-        for size in map(options.size, spec.sizes):
-            title = f"{name}: {spec.title}" + (f" of {size:,}" if size > 1 else "") + f", {spec.unit}"
-            cells = []
-            for peer in options.peers:
-                median = results.median(name, size, peer)
-                cells.append(results.notes.get((name, size, peer), "") if median is None else figure(median))
-            rows.append([title, *cells])
-    return markdown(rows)
+def markdown(lines: list[list[str]]) -> str:
+    """Rows, the first of them the head, as a Markdown table whose columns line up; the first two are text."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = ["| " + " | ".join(_aligned(line, widths)) + " |" for line in lines]
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if n < 2 else ":") for n, width in enumerate(widths)) + "|"
+    return "\n".join([texts[0], rule, *texts[1:]])
 
 
-def markdown(rows: list[list[str]]) -> str:
-    """Rows, the first of them the head, as a Markdown table whose columns line up."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |" for row in rows]
-    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+def _aligned(line: list[str], widths: list[int]) -> list[str]:
+    return [
+        text.ljust(width) if n < 2 else text.rjust(width)
+        for n, (text, width) in enumerate(zip(line, widths, strict=True))
+    ]

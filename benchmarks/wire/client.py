@@ -1,0 +1,258 @@
+"""WebSocket clients that cost next to nothing: they compare the bytes that come with the bytes that should."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from . import PLACEHOLDER
+
+AT_ONCE = 200
+"""Handshakes under way at the same time."""
+
+PATIENCE = 30.0
+"""Seconds until frames that have not come are missed."""
+
+TEXT_FRAME = 0x81
+MASKED = 0x80
+
+
+class WireError(Exception):
+    """Something else came from the server than what was expected, or nothing."""
+
+
+def frame(text: str, masked: bool) -> bytes:
+    """A text frame; the mask is zero, which leaves the payload as it is."""
+    payload = text.encode()
+    flag = MASKED if masked else 0
+    if len(payload) < 126:
+        head = struct.pack("!BB", TEXT_FRAME, flag | len(payload))
+    else:
+        head = struct.pack("!BBH", TEXT_FRAME, flag | 126, len(payload))
+    return head + (b"\0\0\0\0" if masked else b"") + payload
+
+
+@dataclass
+class Address:
+    """Where a peer's server listens and how its clients talk: the first line that `benchmarks.wire.server` prints."""
+
+    port: int
+    targets: dict[str, str]
+    frames: dict[str, str]
+    hello: list[str]
+    opening: int
+    versions: str
+    lacks: dict[str, str]
+
+
+class Client(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        swarm: what it belongs to.
+    """
+
+    __slots__ = ("_buffer", "_handle", "_opening", "frames", "ready", "swarm", "transport")
+
+    def __init__(self, swarm: "Swarm") -> None:
+        self.swarm = swarm
+        self.ready = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport
+        self.frames = 0
+        self._buffer = b""
+        self._opening = swarm.address.opening
+        self._handle: Callable[[bytes], None] = self._on_handshake
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(self.swarm.handshake)
+
+    def data_received(self, data: bytes) -> None:
+        self._handle(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.swarm.fail("a connection was closed by the server")
+
+    def abort(self) -> None:
+        """Drop the connection at once, so that its port is free again."""
+        self.swarm.closing = True
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def _on_handshake(self, data: bytes) -> None:
+        self._buffer += data
+        head, end, rest = self._buffer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        if not head.startswith(b"HTTP/1.1 101 "):
+            self.swarm.fail(f"no handshake but {head[:100]!r}")
+            return
+        for text in self.swarm.address.hello:
+            self.transport.write(frame(text, masked=True))
+        self._buffer = b""
+        self._handle = self._on_opening
+        self._on_opening(rest)
+
+    def _on_opening(self, data: bytes) -> None:
+        self._buffer += data
+        while self._opening and len(self._buffer) > 1:
+            size, start = self._buffer[1], 2
+            if size == 126:
+                size, start = int.from_bytes(self._buffer[2:4]), 4
+            if len(self._buffer) < start + size:
+                return
+            self._buffer = self._buffer[start + size :]
+            self._opening -= 1
+        if not self._opening and not self.ready.done():
+            self._handle = self._on_frames
+            self.ready.set_result(None)
+
+    def _on_frames(self, data: bytes) -> None:
+        swarm = self.swarm
+        if data == swarm.expected and not self._buffer:
+            self.frames += 1
+            swarm.on_frame(self)
+            return
+        self._buffer += data
+        while self._buffer.startswith(swarm.expected):
+            self._buffer = self._buffer[len(swarm.expected) :]
+            self.frames += 1
+            swarm.on_frame(self)
+        if not swarm.expected.startswith(self._buffer):
+            swarm.fail(f"{self._buffer[:100]!r} came where {swarm.expected!r} was expected")
+
+
+class Swarm:
+    """Clients of one endpoint.
+
+    Args:
+        address: the server.
+        endpoint: which of its endpoints.
+        size: how many clients.
+    """
+
+    def __init__(self, address: Address, endpoint: str, size: int) -> None:
+        self.address, self.endpoint, self.size = address, endpoint, size
+        self.clients: list[Client] = []
+        self.closing = False
+        self.expected = b"\0"
+        self.on_frame: Callable[[Client], None] = lambda client: self.fail("a frame came that nobody had asked for")
+        self.handshake = (
+            f"GET {address.targets[endpoint]} HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{address.port}\r\n"
+            "Connection: Upgrade\r\n"
+            "Upgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        ).encode()
+        self._failure: str | None = None
+        self._complete: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        for start in range(0, self.size, AT_ONCE):
+            await self._connect(min(AT_ONCE, self.size - start))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closing = True
+        for client in self.clients:
+            client.abort()
+        self.clients.clear()
+
+    def fail(self, why: str) -> None:
+        """End what is being measured with an error."""
+        if self.closing:
+            return
+        self._failure = self._failure or why
+        for future in [self._complete, *(client.ready for client in self.clients)]:
+            if future is not None and not future.done():
+                future.set_exception(WireError(why))
+
+    async def echo(self, count: int) -> None:
+        """Let each client send so many messages, the next when the last has come back."""
+        request, self.expected = self._frames("a line of chat, neither long nor short")
+        left = self.size
+        self._reset()
+        complete = self._begin()
+
+        def on_frame(client: Client) -> None:
+            nonlocal left
+            if client.frames < count:
+                client.transport.write(request)
+            else:
+                left -= 1
+                if not left:
+                    complete.set_result(None)
+
+        self.on_frame = on_frame
+        for client in self.clients:
+            client.transport.write(request)
+        await self._wait(complete)
+        self._check(count)
+
+    async def fan_out(self, count: int) -> None:
+        """Let one client send so many messages to all, the next when the last has reached everyone."""
+        left = 0
+
+        def on_frame(client: Client) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                complete.set_result(None)
+
+        self.on_frame = on_frame
+        speaker = self.clients[0].transport
+        self._reset()
+        for number in range(count):
+            request, self.expected = self._frames(f"a line of chat, number {number:08}")
+            left = self.size
+            complete = self._begin()
+            speaker.write(request)
+            await self._wait(complete)
+        self._check(count)
+
+    async def _connect(self, count: int) -> None:
+        loop = asyncio.get_running_loop()
+        connected = [loop.create_connection(lambda: Client(self), "127.0.0.1", self.address.port) for _ in range(count)]
+        clients = [client for _, client in await asyncio.gather(*connected)]
+        self.clients += clients
+        if self._failure is not None:
+            raise WireError(self._failure)
+        await self._wait(asyncio.gather(*(client.ready for client in clients)))
+
+    def _frames(self, text: str) -> tuple[bytes, bytes]:
+        text = self.address.frames[self.endpoint].replace(PLACEHOLDER, text)
+        return frame(text, masked=True), frame(text, masked=False)
+
+    def _begin(self) -> asyncio.Future[None]:
+        if self._failure is not None:
+            raise WireError(self._failure)
+        self._complete = asyncio.get_running_loop().create_future()
+        return self._complete
+
+    async def _wait(self, future: Awaitable[Any]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await future
+        except TimeoutError:
+            raise WireError(f"frames are missing {PATIENCE:.0f} s after they were asked for") from None
+
+    def _reset(self) -> None:
+        for client in self.clients:
+            client.frames = 0
+
+    def _check(self, count: int) -> None:
+        wrong = {client.frames for client in self.clients} - {count}
+        if wrong or self._failure is not None:
+            raise WireError(self._failure or f"a client got {wrong} frames, {count} were expected")
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time that a process has used, to the hundredth of a second."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

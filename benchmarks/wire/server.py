@@ -1,0 +1,51 @@
+"""One peer behind uvicorn: `python -m benchmarks.wire.server PEER`, until its input ends.
+
+The first line of its output says, as JSON, where it listens and how its clients talk.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+
+import uvicorn
+import uvloop
+
+from ..peers import load
+from . import PLACEHOLDER
+
+
+async def main(name: str) -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    peer = load(name)
+    config = uvicorn.Config(
+        peer.app,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        lifespan="off",  # peer.running() does what there is to do
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    asyncio.get_running_loop().add_reader(sys.stdin, lambda: setattr(server, "should_exit", True))
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        endpoints = [endpoint for endpoint in ("echo", "room", "crowd") if endpoint not in peer.lacks]
+        hello = {
+            "versions": peer.versions,
+            "lacks": dict(peer.lacks),
+            "port": listener.getsockname()[1],
+            "targets": {endpoint: peer.target(endpoint) for endpoint in endpoints},
+            "frames": {endpoint: peer.frame(endpoint, PLACEHOLDER) for endpoint in endpoints},
+            "hello": peer.hello,
+            "opening": peer.opening,
+        }
+        async with peer.running():
+            print(json.dumps(hello), file=answers)
+            await server.serve(sockets=[listener])
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1]))
