@@ -11,8 +11,9 @@ import contextlib
 import contextvars
 import functools
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import CoroutineType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import anyio
@@ -31,21 +32,38 @@ _thread = threading.local()
 """`context`: the context that the handler running in this thread was called in, on its loop."""
 
 
-async def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call `function`, async or plain, and return its result.
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+    """Call `function`, async or plain; what is returned, and to be awaited at once, has its result.
 
     Raises:
         TypeError: it is a plain one without a result, outside a worker thread: a `def` that lacks its `async`.
     """
-    result = function(*args, **kwargs)
-    if hasattr(result, "__await__"):
-        return await result
+    return result_of(function, function(*args, **kwargs))
+
+
+def result_of(function: Callable[..., Any], result: Any) -> Awaitable[Any]:
+    """Do as `call` does, where the call has been written out: passing arguments on costs more than the rest."""
+    if type(result) is CoroutineType or hasattr(result, "__await__"):
+        return cast("Awaitable[Any]", result)
     if result is None and getattr(_thread, "context", None) is None:
         raise TypeError(f"{function.__qualname__}() must be `async def`: this is an async consumer")
-    return result
+    return _Result(result)
 
 
-def offer(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]) -> Callable[Concatenate[Any, P], Any]:
+class _Result:
+    """Awaited, gives a value without suspending. A coroutine would cost more, and `call` is in every frame's way."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._value
+        yield
+
+
+def offer(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Concatenate[Any, P], Any]:
     """Make a plain method, for worker threads, of an async one that reaches its own object through `call` alone.
 
     On an event loop, in a background task of a sync consumer, the method is to be awaited.
@@ -53,15 +71,16 @@ def offer(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]) -> Ca
 
     @functools.wraps(method)
     def plain(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        coroutine = method(self, *args, **kwargs)
+        awaitable = method(self, *args, **kwargs)
         if _on_a_loop():
-            return coroutine
+            return awaitable
+        steps = awaitable.__await__()
         try:
-            coroutine.send(None)
+            next(steps)
         except StopIteration as stop:
             return stop.value
         finally:
-            coroutine.close()
+            steps.close()
         raise RuntimeError(f"{method.__qualname__}() of a sync consumer awaited something: make it a plain function")
 
     return cast(Callable[Concatenate[Any, P], Any], plain)

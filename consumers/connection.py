@@ -13,9 +13,9 @@ every ending, of which there are many, takes the one way through `_finish`:
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,6 +28,7 @@ from .inbox import Inbox
 from .layers.base import BaseChannelLayer
 from .socket import CLOSE_TIMEOUT, Socket, State
 from .types import Message, Receive, Scope, Send
+from .wake import make_waker
 
 logger = logging.getLogger("consumers.connection")
 
@@ -49,13 +50,12 @@ class Handler(Protocol):
     overflow: Literal["drop", "close"]
     strict_types: bool
 
-    async def dispatch(self, message: Message) -> None: ...
+    def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
     async def _wait_for_threads(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """Why a connection ends: the close code, the reason, and what it lets happen before.
 
     Args:
@@ -95,8 +95,11 @@ class Connection:
         self._running = 0  # handler tasks, started or about to start
         self._starting = 0  # those of them that have not taken their message yet
         self._background: set[anyio.CancelScope] = set()
-        self._handlers = anyio.CancelScope()
-        self._finished: anyio.Event | None = None
+        self._handlers = anyio.CancelScope(shield=True)
+        self._stopped = False  # no more handlers are to start
+        self._is_finishing = False
+        self._known_types = handlers.known_types(type(consumer))
+        self._finished = make_waker()
         self._tasks: TaskGroup
 
     async def run(self) -> None:
@@ -145,26 +148,37 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            while True:
-                message = await self._receive()
-                if message["type"] in events.DISCONNECTS:
-                    self._on_disconnect(message)
-                    self._finished = anyio.Event()
-                    await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
-                    return
-                if self._protocol == "channel":  # a worker's named channel: what it receives is a layer's
-                    while not self._inbox.put_layer(message):
-                        await self._inbox.wait_for_layer_room()
-                    await self._inbox.wait_for_layer_room()  # what there is no room for stays in the layer
-                    continue
-                self._inbox.put_client(message)
-                if self._inbox.is_full and not await self._wait_for_room():
-                    return
+            if self._protocol == "channel":
+                message: Message | None = await self._read_channel()
+            else:
+                message = await self._read_client()
+            if message is not None:
+                self._on_disconnect(message)
+                await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
             self._end(Ending(events.ABNORMAL_CLOSURE), error)
         except BaseException:
             self._end(Ending(self._socket.close_code or events.SERVICE_RESTART))
             raise
+
+    async def _read_client(self) -> Message | None:
+        """Put the client's messages into the inbox until it disconnects, or (None) is to be read no more."""
+        receive, inbox, disconnects = self._receive, self._inbox, events.DISCONNECTS
+        while True:
+            message = await receive()
+            if message["type"] in disconnects:
+                return message
+            inbox.put_client(message)
+            if inbox.is_full and not await self._wait_for_room():
+                return None
+
+    async def _read_channel(self) -> Message:
+        """Put the messages of a worker's named channel, which are a layer's, into the inbox until the worker stops."""
+        while (message := await self._receive())["type"] not in events.DISCONNECTS:
+            while not self._inbox.put_layer(message):
+                await self._inbox.wait_for_layer_room()
+            await self._inbox.wait_for_layer_room()  # what there is no room for stays in the layer
+        return message
 
     def _on_disconnect(self, message: Message) -> None:
         code = message.get("code")
@@ -196,15 +210,20 @@ class Connection:
                 self._error = error
             elif self._error is not error:
                 logger.error("%s: one more error while it ends", self._name, exc_info=error)
+        if self._is_finishing:  # nothing is left to end
+            return
         if self._ending is None:
             self._ending = ending
-            self._tasks.cancel_scope.deadline = float("inf")
+            if self._tasks.cancel_scope.deadline != math.inf:
+                self._tasks.cancel_scope.deadline = math.inf
             for scope in self._background:
                 scope.cancel()
         if ending.drains:
-            self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
+            if self._running or not self._inbox.is_awaited:  # else nothing is being handled
+                self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
             self._inbox.notify()
         else:
+            self._stopped = True
             self._handlers.cancel()
             self._tasks.cancel_scope.cancel()
 
@@ -216,22 +235,21 @@ class Connection:
     # The worker
 
     async def _work(self) -> None:
-        with anyio.CancelScope(shield=True):
-            try:
-                with self._handlers:
-                    await self._attach()
-                    await self._serve()
-            except Exception as error:
-                self._end(Ending(events.INTERNAL_ERROR), error)
-            except BaseException:
-                if self._ending is None:
-                    logger.info("%s ends: its worker was cancelled by something else than the server", self._name)
-                self._end(Ending(events.SERVICE_RESTART))
-                raise
-            finally:
-                await self._finish()
-                if self._finished is not None:
-                    self._finished.set()
+        """Serve, then finish; each in a shield against what happens to the server's task."""
+        try:
+            with self._handlers:
+                await self._attach()
+                await self._serve()
+        except Exception as error:
+            self._end(Ending(events.INTERNAL_ERROR), error)
+        except BaseException:
+            if self._ending is None:
+                logger.info("%s ends: its worker was cancelled by something else than the server", self._name)
+            self._end(Ending(events.SERVICE_RESTART))
+            raise
+        finally:
+            await self._finish()
+            self._finished.wake()
 
     async def _attach(self) -> None:
         layer = self._consumer.channel_layer
@@ -255,31 +273,46 @@ class Connection:
             self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), error)
 
     async def _serve(self) -> None:
-        inbox, max_tasks = self._inbox, self._consumer.max_tasks
-        while not inbox:
+        while not self._inbox.messages:
             if self._ending is not None:
                 return
-            await inbox.wait()
+            await self._inbox.wait()
         self._connected = True
         if self._protocol == "websocket":
-            await self._handle(*inbox.pop())  # the connect event: first and alone
+            await self._handle(*self._inbox.pop())  # the connect event: first and alone
+        if self._consumer.max_tasks == 1:
+            await self._serve_in_turn()
+        else:
+            await self._serve_at_once(self._consumer.max_tasks)
+
+    async def _serve_in_turn(self) -> None:
+        inbox, messages, consumer = self._inbox, self._inbox.messages, self._consumer
         while True:
-            if max_tasks == 1:
-                while inbox and not self._handlers.cancel_called:
-                    await self._handle(*inbox.pop())
-            else:
-                while self._running < max_tasks and self._starting < len(inbox):
-                    self._running += 1
-                    self._starting += 1
-                    self._tasks.start_soon(self._run_handler)
-            if self._ending is not None and not inbox and not self._running:
+            while messages and not self._stopped:
+                message, from_layer = inbox.pop()
+                try:  # as _handle(), without the cost of one more coroutine
+                    if not from_layer or self._accepts(message):
+                        await consumer.dispatch(message)
+                except BaseException as error:
+                    await self._fail(error, message)
+            if self._ending is not None and not messages:
                 return
             await inbox.wait()
+
+    async def _serve_at_once(self, max_tasks: int) -> None:
+        while True:
+            while self._running < max_tasks and self._starting < len(self._inbox.messages):
+                self._running += 1
+                self._starting += 1
+                self._tasks.start_soon(self._run_handler)
+            if self._ending is not None and not self._inbox.messages and not self._running:
+                return
+            await self._inbox.wait()
 
     async def _run_handler(self) -> None:
         self._starting -= 1
         try:
-            if self._inbox and not self._handlers.cancel_called:
+            if self._inbox.messages and not self._stopped:
                 await self._handle(*self._inbox.pop())
         finally:
             self._running -= 1
@@ -296,51 +329,69 @@ class Connection:
             self._inbox.notify()
 
     async def _handle(self, message: Message, from_layer: bool) -> None:
-        dispatch = self._dispatch_of_layer if from_layer else self._consumer.dispatch
         try:
-            await self._guard(dispatch, (message,), message)
+            if not from_layer or self._accepts(message):
+                await self._consumer.dispatch(message)
+        except BaseException as error:
+            await self._fail(error, message)
+
+    def _accepts(self, message: Message) -> bool:
+        kind = message.get("type")
+        if type(kind) is str and kind in self._known_types:
+            return True
+        return handlers.accepts(self._consumer, message, self._consumer.strict_types)
+
+    async def _guard(
+        self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
+    ) -> None:
+        """Run the application's code and turn what it raises into an ending."""
+        try:
+            await function(*args)
+        except (Exception, BaseExceptionGroup) as error:
+            await self._decide(error, message)
+
+    async def _fail(self, error: BaseException, message: Message) -> None:
+        """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
+        try:
+            if not isinstance(error, Exception | BaseExceptionGroup):
+                raise error
+            await self._decide(error, message)
         except BaseException:
             self._cancelled += 1
             raise
 
-    async def _dispatch_of_layer(self, message: Message) -> None:
-        if handlers.accepts(self._consumer, message, self._consumer.strict_types):
-            await self._consumer.dispatch(message)
-
-    async def _guard(
-        self,
-        function: Callable[..., Awaitable[Any]],
-        args: tuple[Any, ...],
-        message: Message | None,
-        last: bool = False,
-    ) -> None:
-        """Run the application's code and turn what it raises into an ending, after asking `on_error()`."""
-        try:
-            await function(*args)
-        except StopConsumer:
-            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+    async def _decide(self, error: Exception | BaseExceptionGroup[BaseException], message: Message | None) -> None:
+        """Turn what the application raised into an ending, after asking `on_error()`."""
+        failure = self._end_as_asked(error)
+        if failure is None:
             return
-        except InvalidFrame as error:
+        try:
+            await self._consumer._on_error(failure, message)
+        except (Exception, BaseExceptionGroup) as second:
+            failure = self._end_as_asked(second)
+            if failure is not None:
+                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+        except BaseException:  # nobody has decided about the failure: it must not be lost
+            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+            raise
+
+    def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
+        """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
+        if isinstance(error, StopConsumer):
+            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+            return None
+        if isinstance(error, InvalidFrame):
             if self._ending is None:
                 # %r: the application may quote the client in its reason, line breaks and all.
                 logger.warning("%s is closed with %d: %r", self._name, error.code, error.reason)
             self._end(Ending(error.code, error.reason, rejects=True))
-            return
-        except (Exception, BaseExceptionGroup) as error:
-            failure = without_cancellations(error)
-        else:
-            return
+            return None
+        failure = without_cancellations(error)
         gone = departure(failure)
-        if gone is not None:
-            self._on_departure(gone)
-        elif last:
-            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
-        else:
-            try:
-                await self._guard(self._consumer._on_error, (failure, message), message, last=True)
-            except BaseException:  # nobody has decided about the failure: it must not be lost
-                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
-                raise
+        if gone is None:
+            return failure
+        self._on_departure(gone)
+        return None
 
     def _on_departure(self, error: Exception) -> None:
         """Take note that a handler ended because the client has gone; from `connect()`, Starlette's way to reject."""
@@ -356,17 +407,14 @@ class Connection:
         assert ending is not None
         if self._running or self._background:
             self._tasks.cancel_scope.cancel()
+        self._is_finishing = True
         seconds = self._consumer.cleanup_timeout
-        deadline = anyio.current_time() + seconds
         disconnecting = False
         try:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(seconds, shield=True) as scope:
                 await self._close(ending)
-            with anyio.move_on_after(seconds / 2, shield=True) as waiting:
-                await self._wait_for_tasks()
-            if waiting.cancelled_caught:
-                logger.error("%s: handlers still run %s s after they were cancelled", self._name, seconds / 2)
-            with anyio.CancelScope(deadline=deadline, shield=True) as scope:
+                if self._running or self._background:
+                    await self._wait_for_tasks(seconds / 2)
                 await self._consumer._wait_for_threads()
                 disconnecting = True
                 if self._connected:
@@ -393,9 +441,12 @@ class Connection:
         except Exception:
             logger.exception("%s: the server refused a close frame", self._name)
 
-    async def _wait_for_tasks(self) -> None:
-        while self._running or self._background:
-            await self._inbox.wait()
+    async def _wait_for_tasks(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds) as waiting:
+            while self._running or self._background:
+                await self._inbox.wait()
+        if waiting.cancelled_caught:
+            logger.error("%s: handlers still run %s s after they were cancelled", self._name, seconds)
 
     async def _disconnect(self, ending: Ending) -> None:
         kind = f"{self._protocol}.disconnect"

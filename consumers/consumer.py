@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import anyio
 from starlette.responses import PlainTextResponse
@@ -143,19 +143,21 @@ class AsyncConsumer:
         self.base_send = self._make_base_send(self._connection.send)
         await self._connection.run()
 
-    async def dispatch(self, message: Message) -> None:
+    def dispatch(self, message: Message) -> Awaitable[None]:
         """Pass `message` to the method its type names; every message comes through here.
+
+        To be awaited, and to be overridden by an `async def`.
 
         Raises:
             ValueError: there is no such method.
         """
-        handler = self._handler_of(message)
-        result = handler(message)
-        if not hasattr(result, "__await__"):
+        handler = getattr(self, events.handler_name(message), None) or self._no_handler(message)
+        result: Awaitable[None] | None = handler(message)
+        if result is None:
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be `async def`: this is an async consumer"
             )
-        await result
+        return result
 
     async def send(self, message: Message) -> None:
         """Send an ASGI event.
@@ -194,11 +196,8 @@ class AsyncConsumer:
         checks.check_background_function(function)
         return self._connection.start_background_task(function, *args)
 
-    def _handler_of(self, message: Message) -> Callable[[Message], Any]:
-        handler: Callable[[Message], Any] | None = getattr(self, events.handler_name(message), None)
-        if handler is None:
-            raise ValueError(f"No handler for message type {message['type']}")
-        return handler
+    def _no_handler(self, message: Message) -> NoReturn:
+        raise ValueError(f"No handler for message type {message['type']}")
 
     def _make_base_send(self, send: Send) -> Callable[[Message], Any]:
         return send
@@ -224,13 +223,13 @@ class SyncConsumer(AsyncConsumer):
         self._threads = bridge.Threads(self.thread_sensitive)
         await super().__call__(scope, receive, send)
 
-    async def dispatch(self, message: Message) -> None:
-        handler = self._handler_of(message)
+    def dispatch(self, message: Message) -> Awaitable[None]:
+        handler = getattr(self, events.handler_name(message), None) or self._no_handler(message)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"
             )
-        await self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
+        return self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
 
     send = bridge.offer(AsyncConsumer.send)
 

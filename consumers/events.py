@@ -35,18 +35,19 @@ def handler_name(message: Mapping[str, Any]) -> str:
         ValueError: the message has no type, or one that is no text, begins with an underscore, or names no method.
     """
     try:
-        kind = message["type"]
+        return _method_name(message["type"])
     except KeyError:
         raise ValueError("Incoming message has no 'type' attribute") from None
-    if isinstance(kind, str) and len(kind) > MAX_TYPE_LENGTH:
-        raise ValueError(f"Malformed type in message: {len(kind)} characters, {kind[:20]!r}…")
-    if not isinstance(kind, str):
-        raise ValueError(f"Malformed type in message: {kind!r} is not a str")
-    return _method_name(kind)
+    except TypeError:  # it cannot be hashed
+        raise ValueError(f"Malformed type in message: {message['type']!r:.80} is not a str") from None
 
 
 @lru_cache(maxsize=1024)
-def _method_name(kind: str) -> str:
+def _method_name(kind: object) -> str:
+    if not isinstance(kind, str):
+        raise ValueError(f"Malformed type in message: {kind!r:.80} is not a str")
+    if len(kind) > MAX_TYPE_LENGTH:
+        raise ValueError(f"Malformed type in message: {len(kind)} characters, {kind[:20]!r}…")
     name = kind.replace(".", "_")
     if name.startswith("_") or not name.isidentifier():
         raise ValueError(f"Malformed type in message (leading underscore, or no name): {kind!r}")

@@ -22,6 +22,7 @@ REACHABLE_IN_FRAMEWORK = frozenset({"send_json"})
 
 MAX_LOGGED_TYPES = 100
 
+_accepted: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 _logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
@@ -41,6 +42,11 @@ def reserved_names(consumer_class: type) -> frozenset[str]:
     return names
 
 
+def known_types(consumer_class: type) -> set[str]:
+    """Return the types that `accepts()` has found handlers for in this class; it adds to the set."""
+    return _accepted.setdefault(consumer_class, set())
+
+
 def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
     """Tell whether a layer's message may be dispatched; if not, log its type once.
 
@@ -58,16 +64,13 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
     if name in reserved_names(type(consumer)):
         _log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
-    if not strict and not callable(_attribute(consumer, name)):
+    if callable(getattr(type(consumer), name, None)):
+        known_types(type(consumer)).add(message["type"])
+        return True
+    if not strict and not callable(vars(consumer).get(name)):  # properties are not run: a client may choose the name
         _log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`")
         return False
     return True
-
-
-def _attribute(consumer: object, name: str) -> object:
-    """Look an attribute up without running a property: a client may have chosen its name."""
-    attribute: object = getattr(type(consumer), name, None)
-    return vars(consumer).get(name) if attribute is None else attribute
 
 
 def _log_once(consumer_class: type, why: str) -> None:

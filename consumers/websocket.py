@@ -6,13 +6,14 @@ classes offer the same methods to worker threads.
 
 import json
 import logging
+from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any
 
 import anyio
 
 from . import events
-from .bridge import call, offer, on_home_loop
+from .bridge import call, offer, on_home_loop, result_of
 from .checks import takes
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
@@ -83,18 +84,21 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         for event in events.denial(status, content, headers):
             await call(self.base_send, event)
 
-    async def websocket_receive(self, message: Message) -> None:
-        """Handle a frame: pass it to `receive()`.
+    def websocket_receive(self, message: Message) -> Awaitable[None]:
+        """Handle a frame: pass it to `receive()`. To be awaited, and to be overridden by an `async def`.
 
         Raises:
             InvalidFrame: `receive()` has no parameter for this kind of data (close code 1003).
         """
+        takes = _takes(type(self).receive)
         text = message.get("text")
-        name, data = ("text_data", text) if text is not None else ("bytes_data", message.get("bytes"))
-        if name not in _takes(type(self).receive):
-            kind = "text" if text is not None else "binary"
-            raise InvalidFrame(events.UNSUPPORTED_DATA, f"{kind} frames are not accepted")
-        await call(self.receive, **{name: data})
+        if text is not None:
+            if "text_data" not in takes:
+                raise InvalidFrame(events.UNSUPPORTED_DATA, "text frames are not accepted")
+            return result_of(self.receive, self.receive(text_data=text))
+        if "bytes_data" not in takes:
+            raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
+        return result_of(self.receive, self.receive(bytes_data=message.get("bytes")))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Override to handle a frame: text in `text_data` or binary in `bytes_data`, the other is None."""
@@ -119,9 +123,9 @@ class AsyncWebsocketConsumer(AsyncConsumer):
                 raise TypeError(
                     f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
                 )
-            await call(self.base_send, {"type": "websocket.send", "text": text_data})
+            await result_of(self.base_send, self.base_send({"type": "websocket.send", "text": text_data}))
         elif bytes_data is not None:
-            await call(self.base_send, {"type": "websocket.send", "bytes": bytes_data})
+            await result_of(self.base_send, self.base_send({"type": "websocket.send", "bytes": bytes_data}))
         else:
             raise ValueError("You must pass one of bytes_data or text_data")
         if close:

@@ -26,7 +26,8 @@ FLOORS = {
     "patterns": 1,
     "layers.base": 1,
     "layers.isolation": 1,
-    "layers.loops": 1,
+    "layers.loops": 0,
+    "wake": 1,
     "handlers": 2,
     "inbox": 2,
     "socket": 2,
@@ -46,8 +47,14 @@ SIDE = {"routing", "origin", "testing"}
 """Rooms that need floors 0 and 1 only, and that only the roof imports."""
 
 LIBRARIES = {"starlette", "anyio", "asgiref"}
-EVENT_LOOPS = {"bridge": {"asyncio"}, "testing.application": {"asyncio", "trio"}}
-"""Where anyio is not enough: asgiref's threads know only asyncio; anyio starts no task that outlives a block."""
+EVENT_LOOPS = {
+    "bridge": {"asyncio"},
+    "layers.loops": {"asyncio"},
+    "wake": {"asyncio"},
+    "testing.application": {"asyncio", "trio"},
+}
+"""Where anyio is not enough: asgiref's threads know only asyncio; anyio starts no task that outlives a block; waking a
+task costs less where the loop is known."""
 
 
 def room(name: str) -> str:
