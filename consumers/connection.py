@@ -25,14 +25,16 @@ from . import events, handlers
 from .exceptions import InvalidFrame, StopConsumer
 from .failures import departure, without_cancellations
 from .inbox import Inbox
+from .inline import Rest, Starter, make_starter
 from .layers.base import BaseChannelLayer
-from .socket import CLOSE_TIMEOUT, Socket, State
+from .socket import CLOSE_TIMEOUT, OPEN, Socket, State
 from .types import Message, Receive, Scope, Send
 from .wake import make_waker
 
 logger = logging.getLogger("consumers.connection")
 
 DEFAULT_CAPACITY = 100
+FRAME = "websocket.send"
 INTERNAL_ERROR = "internal error"  # the reason that a client sees
 
 
@@ -49,6 +51,7 @@ class Handler(Protocol):
     stall_timeout: float
     overflow: Literal["drop", "close"]
     strict_types: bool
+    raw_frames: bool
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
@@ -99,6 +102,8 @@ class Connection:
         self._stopped = False  # no more handlers are to start
         self._is_finishing = False
         self._known_types = handlers.known_types(type(consumer))
+        self._takes_frames = consumer.raw_frames and not hasattr(consumer, "websocket_send")
+        self._starter: Starter | None = None
         self._finished = make_waker()
         self._tasks: TaskGroup
 
@@ -139,6 +144,12 @@ class Connection:
         """Take a message from the channel layer; return how many wait now, or 0 if that are too many to take it."""
         if self._ending is not None:
             return 1
+        starter = self._starter
+        if starter is not None and message.get("type") == FRAME and self._inbox.is_awaited and not self._running:
+            rest = self._start_frame(message, starter)
+            if rest is None:
+                return 1
+            message = {"type": FRAME, "rest": rest}
         waiting = self._inbox.put_layer(message)
         if not waiting and self._consumer.overflow == "close":
             self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
@@ -280,6 +291,8 @@ class Connection:
         self._connected = True
         if self._protocol == "websocket":
             await self._handle(*self._inbox.pop())  # the connect event: first and alone
+            if self._takes_frames:
+                self._starter = make_starter()
         if self._consumer.max_tasks == 1:
             await self._serve_in_turn()
         else:
@@ -291,8 +304,10 @@ class Connection:
             while messages and not self._stopped:
                 message, from_layer = inbox.pop()
                 try:  # as _handle(), without the cost of one more coroutine
-                    if not from_layer or self._accepts(message):
+                    if not from_layer:
                         await consumer.dispatch(message)
+                    elif (handler := self._handler_of(message)) is not None:
+                        await handler(message)
                 except BaseException as error:
                     await self._fail(error, message)
             if self._ending is not None and not messages:
@@ -330,16 +345,44 @@ class Connection:
 
     async def _handle(self, message: Message, from_layer: bool) -> None:
         try:
-            if not from_layer or self._accepts(message):
-                await self._consumer.dispatch(message)
+            handler = self._handler_of(message) if from_layer else self._consumer.dispatch
+            if handler is not None:
+                await handler(message)
         except BaseException as error:
             await self._fail(error, message)
 
-    def _accepts(self, message: Message) -> bool:
+    def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
+        """Return what handles a layer's message; None if nothing does."""
         kind = message.get("type")
         if type(kind) is str and kind in self._known_types:
+            return self._consumer.dispatch
+        if kind == FRAME and self._takes_frames:
+            return self._send_frame
+        if handlers.accepts(self._consumer, message, self._consumer.strict_types):
+            return self._consumer.dispatch
+        return None
+
+    # Raw frames: a layer's message that is an event for the server, so that no handler is needed
+
+    def _start_frame(self, message: Message, starter: Starter) -> Rest | None:
+        """Send a frame at once, while the worker waits; return what is left for the worker to do."""
+        if type(message.get("text")) is not str and not self._is_frame(message):
+            return None
+        coroutine = self._socket.frame(message)
+        return None if coroutine is None else starter.start(coroutine)
+
+    async def _send_frame(self, message: Message) -> None:
+        rest = message.get("rest")
+        if isinstance(rest, Rest):
+            await self._socket.finish_frame(rest)
+        elif self._socket.state is OPEN and self._is_frame(message):
+            await self.send(message)
+
+    def _is_frame(self, message: Message) -> bool:
+        if isinstance(message.get("text"), str) or isinstance(message.get("bytes"), bytes):
             return True
-        return handlers.accepts(self._consumer, message, self._consumer.strict_types)
+        handlers.log_once(type(self._consumer), "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
+        return False
 
     async def _guard(
         self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
@@ -424,6 +467,9 @@ class Connection:
             self._log_unanswered(ending)
         finally:
             self._detach()
+            for message in self._inbox.messages:
+                if isinstance(rest := message.get("rest"), Rest):
+                    rest.close()
             self._log_dropped()
 
     async def _close(self, ending: Ending) -> None:

@@ -88,6 +88,9 @@ class AsyncConsumer:
         stall_timeout: seconds that reading may stop before the connection is closed with 1013.
         overflow: what happens when more layer messages wait than the layer's capacity: "drop" the message, or
             "close" the connection with 1013.
+        raw_frames: pass a layer's message of type "websocket.send", with its "text" or "bytes", on to the client
+            without a handler, unless the class defines `websocket_send()`. Whoever can choose a message's type can
+            then choose what the client gets.
         strict_types: raise ValueError for a layer message without a handler, as Channels does, instead of dropping it.
     """
 
@@ -99,6 +102,7 @@ class AsyncConsumer:
     stall_timeout: float = 30.0
     overflow: Literal["drop", "close"] = "drop"
     strict_types: bool = False
+    raw_frames: bool = False
 
     scope: Scope
     channel_layer: BaseChannelLayer

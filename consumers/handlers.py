@@ -59,21 +59,22 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         name = handler_name(message)
     except ValueError as error:
         if not strict:
-            _log_once(type(consumer), str(error)[:200])
+            log_once(type(consumer), str(error)[:200])
         return strict
     if name in reserved_names(type(consumer)):
-        _log_once(type(consumer), f"type {name!r} names a method of the framework")
+        log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
     if callable(getattr(type(consumer), name, None)):
         known_types(type(consumer)).add(message["type"])
         return True
     if not strict and not callable(vars(consumer).get(name)):  # properties are not run: a client may choose the name
-        _log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`")
+        log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`")
         return False
     return True
 
 
-def _log_once(consumer_class: type, why: str) -> None:
+def log_once(consumer_class: type, why: str) -> None:
+    """Log, once for each class and reason, why a layer's message was dropped."""
     # What a client has chosen is in `why` as its repr(), which keeps line breaks out of the log.
     logged = _logged.setdefault(consumer_class, set())
     if why in logged or len(logged) > MAX_LOGGED_TYPES:

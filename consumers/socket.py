@@ -1,7 +1,9 @@
 """The sending side of a connection: what may be sent in which state, and what a client that has gone looks like."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from types import CoroutineType
+from typing import Any
 
 import anyio
 from starlette.websockets import WebSocketDisconnect
@@ -97,6 +99,24 @@ class Socket:
         else:
             await self._pass_on(event)
 
+    def frame(self, event: Message) -> Coroutine[Any, Any, None] | None:
+        """Return what sends a frame, for whoever steps it; None if the socket is not open."""
+        if self.state is not OPEN:
+            return None
+        sending: Any = self._send(event)  # without send(), whose coroutine would cost a third of the whole
+        return sending if type(sending) is CoroutineType else _wait_for(sending)
+
+    async def finish_frame(self, sending: Awaitable[None]) -> None:
+        """Await what is left of `frame()`.
+
+        Raises:
+            WebSocketDisconnect: the client has gone.
+        """
+        try:
+            await sending
+        except GONE as error:
+            raise self._gone() from error
+
     def lost(self, code: int) -> None:
         """Note that the server reported the client's disconnect."""
         self.state = State.CLOSED
@@ -137,3 +157,7 @@ class Socket:
         if self.state is State.CONNECTING:
             raise RuntimeError(f"{what}() before accept(): the handshake is pending, call accept() first")
         raise RuntimeError("accept() or deny() after accept(): a handshake is answered once")
+
+
+async def _wait_for(awaitable: Awaitable[None]) -> None:
+    await awaitable

@@ -27,6 +27,7 @@ FLOORS = {
     "layers.base": 1,
     "layers.isolation": 1,
     "layers.loops": 0,
+    "inline": 1,
     "wake": 1,
     "handlers": 2,
     "inbox": 2,
@@ -49,6 +50,7 @@ SIDE = {"routing", "origin", "testing"}
 LIBRARIES = {"starlette", "anyio", "asgiref"}
 EVENT_LOOPS = {
     "bridge": {"asyncio"},
+    "inline": {"asyncio"},
     "layers.loops": {"asyncio"},
     "wake": {"asyncio"},
     "testing.application": {"asyncio", "trio"},
