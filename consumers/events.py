@@ -72,6 +72,11 @@ def pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
     return list(headers.items() if isinstance(headers, Mapping) else headers)
 
 
+def text_frame(text: str) -> Message:
+    """Build the event that sends a text frame."""
+    return {"type": "websocket.send", "text": text}
+
+
 def close(code: int | bool | None = None, reason: str | None = None) -> Message:
     """Build the event that closes, or before the accept rejects, a WebSocket.
 

@@ -68,7 +68,8 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         known_types(type(consumer)).add(message["type"])
         return True
     if not strict and not callable(vars(consumer).get(name)):  # properties are not run: a client may choose the name
-        log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`")
+        instead = ", or set raw_frames = True" if name == "websocket_send" else ""
+        log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`{instead}")
         return False
     return True
 

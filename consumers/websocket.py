@@ -160,14 +160,21 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             code: the close code: the client's, 1011 after an error, 1012 at shutdown, 1013 after a limit was hit.
         """
 
+    async def _group_send(self, group: str, message: Message) -> None:
+        self._require_groups("group_send_json()")
+        await self.channel_layer.group_send(group, message)
+
+    def _require_groups(self, what: str) -> None:
+        if self.channel_layer is None or not hasattr(self.channel_layer, "group_add"):
+            raise InvalidChannelLayerError(
+                f"{type(self).__name__}.{what} needs a channel layer with groups, but the alias "
+                f"{self.channel_layer_alias!r} is not configured: see consumers.channel_layers.configure()"
+            )
+
     async def _join_groups(self) -> None:
         if not self.groups:
             return
-        if self.channel_layer is None or not hasattr(self.channel_layer, "group_add"):
-            raise InvalidChannelLayerError(
-                f"{type(self).__name__}.groups = {self.groups!r} needs a channel layer with groups, but the alias "
-                f"{self.channel_layer_alias!r} is not configured: see consumers.channel_layers.configure()"
-            )
+        self._require_groups(f"groups = {self.groups!r}")
         for group in self.groups:
             await self.channel_layer.group_add(group, self.channel_name)
 
@@ -216,6 +223,11 @@ class WebsocketConsumer(SyncConsumer):
         if self.groups:  # spare the others a way to the loop and back
             on_home_loop(AsyncWebsocketConsumer._join_groups)(self)  # type: ignore[arg-type]
 
+    _require_groups = AsyncWebsocketConsumer._require_groups
+
+    def _group_send(self, group: str, message: Message) -> None:
+        on_home_loop(AsyncWebsocketConsumer._group_send)(self, group, message)  # type: ignore[arg-type]
+
     def _leave_groups(self) -> None:
         if self.groups:
             on_home_loop(AsyncWebsocketConsumer._leave_groups)(self)  # type: ignore[arg-type]
@@ -245,6 +257,22 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         """Send `content` as JSON, then close if asked to; see `send()`."""
         await call(self.send, text_data=await call(self.encode_json, content), close=close)
 
+    async def group_send_json(self, group: str, content: Any) -> None:
+        """Send `content` as JSON to every client in a group, encoded once for all of them.
+
+        It goes out as a raw frame: the members' classes must set `raw_frames = True`. Outside a consumer,
+        `await layer.group_send(group, {"type": "websocket.send", "text": json.dumps(content)})` does the same.
+
+        Args:
+            group: the group's name.
+            content: what `encode_json()` takes.
+
+        Raises:
+            InvalidChannelLayerError: there is no channel layer.
+        """
+        text = await call(self.encode_json, content)
+        await call(self._group_send, group, events.text_frame(text))
+
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
         """Override to decode otherwise; raise ValueError if it cannot be done."""
@@ -261,6 +289,7 @@ class JsonWebsocketConsumer(WebsocketConsumer):
 
     receive = offer(AsyncJsonWebsocketConsumer.receive)
     send_json = offer(AsyncJsonWebsocketConsumer.send_json)
+    group_send_json = offer(AsyncJsonWebsocketConsumer.group_send_json)
 
     def receive_json(self, content: Any, **kwargs: Any) -> None:
         """Override to handle the decoded content of a frame."""

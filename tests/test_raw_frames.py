@@ -10,7 +10,14 @@ from typing import Any
 import anyio
 import pytest
 
-from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, WebsocketConsumer
+from consumers import (
+    AsyncJsonWebsocketConsumer,
+    AsyncWebsocketConsumer,
+    InMemoryChannelLayer,
+    InvalidChannelLayerError,
+    JsonWebsocketConsumer,
+    WebsocketConsumer,
+)
 from consumers.types import Message, Receive, Scope, Send
 
 from .wire import Wire, connected, connecting, eventually
@@ -136,7 +143,9 @@ async def test_it_has_to_be_switched_on(layer: InMemoryChannelLayer, caplog: pyt
         await layer.group_send("room", frame("chosen by a client"))
         await layer.group_send("room", {"type": "note", "text": "after"})
         assert await wire.next_text() == "after"
-    assert "no handler for type 'websocket_send'" in caplog.text
+    assert (
+        "no handler for type 'websocket_send': define `websocket_send(self, event)`, or set raw_frames" in caplog.text
+    )
 
 
 async def test_a_handler_of_the_class_goes_first(layer: InMemoryChannelLayer) -> None:
@@ -306,3 +315,60 @@ async def test_sync_consumers_take_them_too(layer: InMemoryChannelLayer, anyio_b
         await eventually(lambda: "room" in layer.groups)
         await layer.group_send("room", frame("hello"))
         assert await wire.next_text() == "hello"
+
+
+encoded: list[Any] = []
+
+
+class Board(AsyncJsonWebsocketConsumer):
+    groups = ["room"]
+    raw_frames = True
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        await self.group_send_json("room", content)
+
+    @classmethod
+    async def encode_json(cls, content: Any) -> str:
+        encoded.append(content)
+        return await super().encode_json(content)
+
+
+class PlainBoard(JsonWebsocketConsumer):
+    groups = ["room"]
+    raw_frames = True
+
+    def receive_json(self, content: Any, **kwargs: Any) -> None:
+        self.group_send_json("room", content)
+
+    @classmethod
+    def encode_json(cls, content: Any) -> str:
+        encoded.append(content)
+        return super().encode_json(content)
+
+
+@pytest.mark.parametrize("board", [Board, PlainBoard])
+async def test_a_group_gets_json_that_was_encoded_once(
+    layer: InMemoryChannelLayer, anyio_backend: str, board: type[Board]
+) -> None:
+    if board is PlainBoard and anyio_backend == "trio":  # sync consumers need asyncio
+        return
+    encoded.clear()
+    async with AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(connected(board.as_asgi())) for _ in range(5)]
+        await eventually(lambda: len(layer.groups["room"]) == 5)
+        wires[0].text('{"a": [1, 2]}')
+        for wire in wires:
+            assert await wire.next_text() == '{"a": [1, 2]}'
+    assert encoded == [{"a": [1, 2]}]
+
+
+async def test_sending_to_a_group_without_a_layer_says_so(no_layer: None) -> None:
+    class Alone(Board):
+        groups = []
+
+    async with connected(Alone.as_asgi()) as wire:
+        wire.text("{}")
+        assert (await wire.next())["code"] == 1011
+        await wire.end()
+        assert isinstance(wire.error, InvalidChannelLayerError)
+        assert "Alone.group_send_json() needs a channel layer with groups" in str(wire.error)
