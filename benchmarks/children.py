@@ -54,8 +54,13 @@ class Child:
             async with asyncio.timeout(10):
                 await self._process.wait()
         except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End the process at once, for want of anything worth saying goodbye to."""
+        if self._process.returncode is None:
             self._process.kill()
-            await self._process.wait()
+        await self._process.wait()
 
     async def _answer(self) -> Any:
         assert self._process.stdout is not None

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Self
 
 from . import PLACEHOLDER
@@ -15,6 +16,12 @@ AT_ONCE = 200
 
 PATIENCE = 30.0
 """Seconds until frames that have not come are missed."""
+
+IN_FLIGHT = 2
+"""Messages to the group under way at the same time, so that the server never waits for the clients."""
+
+NOTHING = b"nothing"
+"""Not a frame: ends what a client may expect."""
 
 TEXT_FRAME = 0x81
 MASKED = 0x80
@@ -113,17 +120,20 @@ class Client(asyncio.Protocol):
 
     def _on_frames(self, data: bytes) -> None:
         swarm = self.swarm
-        if data == swarm.expected and not self._buffer:
+        self._buffer = self._buffer + data if self._buffer else data
+        while self._buffer:
+            expected = swarm.script[self.frames]
+            if self._buffer == expected:
+                self._buffer = b""
+            elif self._buffer.startswith(expected):
+                self._buffer = self._buffer[len(expected) :]
+            elif expected.startswith(self._buffer):
+                return  # a part of it
+            else:
+                swarm.fail(f"{self._buffer[:100]!r} came where {expected!r} was expected")
+                return
             self.frames += 1
             swarm.on_frame(self)
-            return
-        self._buffer += data
-        while self._buffer.startswith(swarm.expected):
-            self._buffer = self._buffer[len(swarm.expected) :]
-            self.frames += 1
-            swarm.on_frame(self)
-        if not swarm.expected.startswith(self._buffer):
-            swarm.fail(f"{self._buffer[:100]!r} came where {swarm.expected!r} was expected")
 
 
 class Swarm:
@@ -139,8 +149,8 @@ class Swarm:
         self.address, self.endpoint, self.size = address, endpoint, size
         self.clients: list[Client] = []
         self.closing = False
-        self.expected = b"\0"
-        self.on_frame: Callable[[Client], None] = lambda client: self.fail("a frame came that nobody had asked for")
+        self.script: list[bytes] = [NOTHING]
+        self.on_frame: Callable[[Client], None] = lambda client: None
         self.handshake = (
             f"GET {address.targets[endpoint]} HTTP/1.1\r\n"
             f"Host: 127.0.0.1:{address.port}\r\n"
@@ -174,10 +184,9 @@ class Swarm:
 
     async def echo(self, count: int) -> None:
         """Let each client send so many messages, the next when the last has come back."""
-        request, self.expected = self._frames("a line of chat, neither long nor short")
+        request, answer = self._frames("a line of chat, neither long nor short")
+        complete = self._begin([answer] * count)
         left = self.size
-        self._reset()
-        complete = self._begin()
 
         def on_frame(client: Client) -> None:
             nonlocal left
@@ -195,24 +204,26 @@ class Swarm:
         self._check(count)
 
     async def fan_out(self, count: int) -> None:
-        """Let one client send so many messages to all, the next when the last has reached everyone."""
-        left = 0
+        """Let one client send so many messages to all, the next when the last but one has reached everyone."""
+        frames = [self._frames(f"a line of chat, number {number:08}") for number in range(count)]
+        complete = self._begin([message for _, message in frames])
+        left = [self.size] * count
+        requests = iter([request for request, _ in frames])
+        speaker = self.clients[0].transport
 
         def on_frame(client: Client) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
+            number = client.frames - 1
+            left[number] -= 1
+            if left[number]:
+                return
+            if number == count - 1:
                 complete.set_result(None)
+            else:
+                speaker.write(next(requests, b""))
 
         self.on_frame = on_frame
-        speaker = self.clients[0].transport
-        self._reset()
-        for number in range(count):
-            request, self.expected = self._frames(f"a line of chat, number {number:08}")
-            left = self.size
-            complete = self._begin()
-            speaker.write(request)
-            await self._wait(complete)
+        speaker.write(b"".join(islice(requests, IN_FLIGHT)))
+        await self._wait(complete)
         self._check(count)
 
     async def _connect(self, count: int) -> None:
@@ -228,9 +239,12 @@ class Swarm:
         text = self.address.frames[self.endpoint].replace(PLACEHOLDER, text)
         return frame(text, masked=True), frame(text, masked=False)
 
-    def _begin(self) -> asyncio.Future[None]:
+    def _begin(self, script: list[bytes]) -> asyncio.Future[None]:
         if self._failure is not None:
             raise WireError(self._failure)
+        self.script = [*script, NOTHING]
+        for client in self.clients:
+            client.frames = 0
         self._complete = asyncio.get_running_loop().create_future()
         return self._complete
 
@@ -240,10 +254,6 @@ class Swarm:
                 await future
         except TimeoutError:
             raise WireError(f"frames are missing {PATIENCE:.0f} s after they were asked for") from None
-
-    def _reset(self) -> None:
-        for client in self.clients:
-            client.frames = 0
 
     def _check(self, count: int) -> None:
         wrong = {client.frames for client in self.clients} - {count}

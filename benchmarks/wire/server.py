@@ -27,10 +27,9 @@ async def main(name: str) -> None:
         ws_ping_interval=None,
         lifespan="off",  # peer.running() does what there is to do
         log_level="warning",
-        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    asyncio.get_running_loop().add_reader(sys.stdin, lambda: setattr(server, "should_exit", True))
+    asyncio.get_running_loop().add_reader(sys.stdin, os._exit, 0)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         endpoints = [endpoint for endpoint in ("echo", "room", "crowd") if endpoint not in peer.lacks]
         hello = {
