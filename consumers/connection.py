@@ -24,17 +24,17 @@ from starlette.websockets import WebSocketDisconnect
 from . import events, handlers
 from .exceptions import InvalidFrame, StopConsumer
 from .failures import departure, without_cancellations
+from .frames import FRAME, Frames
 from .inbox import Inbox
-from .inline import Rest, Starter, make_starter
+from .journal import Journal
 from .layers.base import BaseChannelLayer
-from .socket import CLOSE_TIMEOUT, OPEN, Socket, State
+from .socket import CLOSE_TIMEOUT, Socket, State
 from .types import Message, Receive, Scope, Send
 from .wake import make_waker
 
 logger = logging.getLogger("consumers.connection")
 
 DEFAULT_CAPACITY = 100
-FRAME = "websocket.send"
 INTERNAL_ERROR = "internal error"  # the reason that a client sees
 
 
@@ -89,6 +89,7 @@ class Connection:
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
         self._socket = Socket(send, self._expect_disconnect, close_timeout, events.can_deny(consumer.scope))
         self.send = self._socket.send
+        self._journal = Journal(type(consumer), consumer.scope)
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
         self._ending: Ending | None = None
@@ -102,8 +103,9 @@ class Connection:
         self._stopped = False  # no more handlers are to start
         self._is_finishing = False
         self._known_types = handlers.known_types(type(consumer))
-        self._takes_frames = consumer.raw_frames and not hasattr(consumer, "websocket_send")
-        self._starter: Starter | None = None
+        self._frames: Frames | None = None
+        if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
+            self._frames = Frames(self._socket, type(consumer))
         self._finished = make_waker()
         self._tasks: TaskGroup
 
@@ -144,12 +146,12 @@ class Connection:
         """Take a message from the channel layer; return how many wait now, or 0 if that are too many to take it."""
         if self._ending is not None:
             return 1
-        starter = self._starter
-        if starter is not None and message.get("type") == FRAME and self._inbox.is_awaited and not self._running:
-            rest = self._start_frame(message, starter)
-            if rest is None:
+        frames = self._frames
+        if frames is not None and message.get("type") == FRAME and self._inbox.is_awaited and not self._running:
+            left = frames.start(message)
+            if left is None:
                 return 1
-            message = {"type": FRAME, "rest": rest}
+            message = left
         waiting = self._inbox.put_layer(message)
         if not waiting and self._consumer.overflow == "close":
             self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
@@ -220,7 +222,7 @@ class Connection:
             if self._error is None:
                 self._error = error
             elif self._error is not error:
-                logger.error("%s: one more error while it ends", self._name, exc_info=error)
+                logger.error("%s: one more error while it ends", self._journal, exc_info=error)
         if self._is_finishing:  # nothing is left to end
             return
         if self._ending is None:
@@ -240,7 +242,7 @@ class Connection:
 
     def _end_by_limit(self, limit: str, reason: str) -> None:
         if self._ending is None:
-            logger.warning("%s is closed with %d: %s", self._name, events.TRY_AGAIN_LATER, limit)
+            self._journal.limit_hit(events.TRY_AGAIN_LATER, limit)
             self._end(Ending(events.TRY_AGAIN_LATER, reason, rejects=True))
 
     # The worker
@@ -255,7 +257,7 @@ class Connection:
             self._end(Ending(events.INTERNAL_ERROR), error)
         except BaseException:
             if self._ending is None:
-                logger.info("%s ends: its worker was cancelled by something else than the server", self._name)
+                logger.info("%s ends: its worker was cancelled by something else than the server", self._journal)
             self._end(Ending(events.SERVICE_RESTART))
             raise
         finally:
@@ -291,8 +293,8 @@ class Connection:
         self._connected = True
         if self._protocol == "websocket":
             await self._handle(*self._inbox.pop())  # the connect event: first and alone
-            if self._takes_frames:
-                self._starter = make_starter()
+            if self._frames is not None:
+                self._frames.start_early()
         if self._consumer.max_tasks == 1:
             await self._serve_in_turn()
         else:
@@ -356,33 +358,11 @@ class Connection:
         kind = message.get("type")
         if type(kind) is str and kind in self._known_types:
             return self._consumer.dispatch
-        if kind == FRAME and self._takes_frames:
-            return self._send_frame
+        if kind == FRAME and self._frames is not None:
+            return self._frames.send
         if handlers.accepts(self._consumer, message, self._consumer.strict_types):
             return self._consumer.dispatch
         return None
-
-    # Raw frames: a layer's message that is an event for the server, so that no handler is needed
-
-    def _start_frame(self, message: Message, starter: Starter) -> Rest | None:
-        """Send a frame at once, while the worker waits; return what is left for the worker to do."""
-        if type(message.get("text")) is not str and not self._is_frame(message):
-            return None
-        coroutine = self._socket.frame(message)
-        return None if coroutine is None else starter.start(coroutine)
-
-    async def _send_frame(self, message: Message) -> None:
-        rest = message.get("rest")
-        if isinstance(rest, Rest):
-            await self._socket.finish_frame(rest)
-        elif self._socket.state is OPEN and self._is_frame(message):
-            await self.send(message)
-
-    def _is_frame(self, message: Message) -> bool:
-        if isinstance(message.get("text"), str) or isinstance(message.get("bytes"), bytes):
-            return True
-        handlers.log_once(type(self._consumer), "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
-        return False
 
     async def _guard(
         self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
@@ -425,8 +405,7 @@ class Connection:
             return None
         if isinstance(error, InvalidFrame):
             if self._ending is None:
-                # %r: the application may quote the client in its reason, line breaks and all.
-                logger.warning("%s is closed with %d: %r", self._name, error.code, error.reason)
+                self._journal.refused(error.code, error.reason)
             self._end(Ending(error.code, error.reason, rejects=True))
             return None
         failure = without_cancellations(error)
@@ -441,7 +420,7 @@ class Connection:
         pending = self._protocol == "websocket" and self._socket.state is State.CONNECTING
         if pending and isinstance(error, WebSocketDisconnect):
             self._end(Ending(error.code, error.reason, rejects=True))
-        logger.debug("%s: a handler ended because the client has gone: %r", self._name, error)
+        logger.debug("%s: a handler ended because the client has gone: %r", self._journal, error)
 
     # The ending
 
@@ -463,14 +442,15 @@ class Connection:
                 if self._connected:
                     await self._disconnect(ending)
             if scope.cancelled_caught:
-                self._log_cut_clean_up(disconnecting)
-            self._log_unanswered(ending)
+                self._journal.clean_up_was_cut(seconds, disconnecting)
+            if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
+                self._journal.left_unanswered()
         finally:
             self._detach()
-            for message in self._inbox.messages:
-                if isinstance(rest := message.get("rest"), Rest):
-                    rest.close()
-            self._log_dropped()
+            if self._frames is not None:
+                self._frames.give_up(self._inbox.messages)
+            if self._cancelled or self._inbox.messages:
+                self._journal.dropped(ending.code, self._cancelled, len(self._inbox.messages))
 
     async def _close(self, ending: Ending) -> None:
         """Tell the client, unless somebody has: without a close frame it would see 1006."""
@@ -485,14 +465,14 @@ class Connection:
         except WebSocketDisconnect:
             pass
         except Exception:
-            logger.exception("%s: the server refused a close frame", self._name)
+            logger.exception("%s: the server refused a close frame", self._journal)
 
     async def _wait_for_tasks(self, seconds: float) -> None:
         with anyio.move_on_after(seconds) as waiting:
             while self._running or self._background:
                 await self._inbox.wait()
         if waiting.cancelled_caught:
-            logger.error("%s: handlers still run %s s after they were cancelled", self._name, seconds)
+            self._journal.handlers_still_run(seconds)
 
     async def _disconnect(self, ending: Ending) -> None:
         kind = f"{self._protocol}.disconnect"
@@ -506,37 +486,4 @@ class Connection:
             try:
                 layer.detach(channel_name)
             except Exception:
-                logger.exception("%s: the layer could not detach %s", self._name, channel_name)
-
-    def _log_cut_clean_up(self, disconnecting: bool) -> None:
-        seconds = self._consumer.cleanup_timeout
-        if disconnecting:
-            logger.error("%s: disconnect() was cut short: cleanup_timeout (%s s) was over", self._name, seconds)
-        else:
-            why = "a handler still blocks its thread after cleanup_timeout"
-            logger.error("%s: disconnect() was skipped: %s (%s s)", self._name, why, seconds)
-
-    def _log_unanswered(self, ending: Ending) -> None:
-        if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
-            logger.warning("%s: the client left; connect() had not called accept(), close() or deny()", self._name)
-
-    def _log_dropped(self) -> None:
-        if self._cancelled or self._inbox:
-            # A client that leaves before an HTTP response is complete is an everyday event.
-            logger.log(
-                logging.DEBUG if self._protocol == "http" else logging.WARNING,
-                "%s ended with %d: handlers cancelled: %d, waiting messages dropped: %d",
-                self._name,
-                self._ending.code if self._ending else events.ABNORMAL_CLOSURE,
-                self._cancelled,
-                len(self._inbox),
-            )
-
-    @property
-    def _name(self) -> str:
-        """The consumer, the path and the client, for the log; `%r` keeps a client's line breaks out of it."""
-        scope = self._consumer.scope
-        client = scope.get("client")
-        address = f" from {client[0]}:{client[1]}" if client else ""
-        place = scope.get("path") or scope.get("channel", "")
-        return f"{type(self._consumer).__name__} at {place!r}{address}"
+                logger.exception("%s: the layer could not detach %s", self._journal, channel_name)

@@ -59,6 +59,11 @@ class Socket:
         self.close_code: int | None = None
         self.answered = False  # the handshake, by accept(), close() or deny()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether frames may be sent."""
+        return self.state is OPEN
+
     async def send(self, event: Message) -> None:
         """Send an ASGI event.
 
