@@ -1,13 +1,15 @@
 """Run the suite: `make bench`, or `python -m benchmarks --help`."""
 
 import argparse
+import asyncio
 import resource
 import sys
+import time
 from fnmatch import fnmatchcase
 
 import uvloop
 
-from . import report
+from . import goals, page, report
 from .in_process import InProcess
 from .peers import PEERS
 from .plan import IN_PROCESS, NAMES, Options
@@ -35,6 +37,7 @@ def parse() -> Options:
     parser.add_argument("--rounds", type=int, default=5, help="measurements for each median")
     parser.add_argument("--seconds", type=float, default=0.2, help="about how long one measurement in a process takes")
     parser.add_argument("--wire-seconds", type=float, default=0.5, help="the same for one over sockets")
+    parser.add_argument("--minutes", type=float, default=10, help="when to stop, whatever is left")
     parser.add_argument("--shrink", type=int, default=1, help="divide the numbers of connections by this")
     arguments = parser.parse_args()
     patterns, peers = arguments.only.split(","), tuple(arguments.peers.split(","))
@@ -51,27 +54,52 @@ def parse() -> Options:
         seconds=arguments.seconds,
         wire_seconds=arguments.wire_seconds,
         crowd=crowd(),
+        minutes=arguments.minutes,
         shrink=arguments.shrink,
     )
 
 
 async def main(options: Options) -> Results:
     results = Results()
+    try:
+        async with asyncio.timeout(options.minutes * 60):
+            await measure(options, results)
+    except TimeoutError:
+        results.failures.append(f"{options.minutes:g} minutes were not enough for everything")
+    return results
+
+
+async def measure(options: Options, results: Results) -> None:
     async with InProcess(options, results).running() as in_process:
         for name in options.only:
-            print(f"{name} …", file=sys.stderr, flush=True)
+            start = time.monotonic()
+            print(f"{name} …", file=sys.stderr, end=" ", flush=True)
             if name in IN_PROCESS:
                 await in_process.run(name)
             elif name == "wire-idle":
                 await wire.run_idle(name, options, results)
             else:
                 await wire.run(name, options, results)
+            print(f"{time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+
+
+def tell(options: Options, results: Results) -> None:
+    """Print the figures, the goals that are missed and what failed; leave a page behind if everything was to run."""
     print(report.table(results, options, options.only))
-    return results
+    verdicts = list(goals.verdicts(results, options))
+    short = [text for reached, text in verdicts if not reached]
+    print(f"\n{len(verdicts) - len(short)} of {len(verdicts)} goals are reached.")
+    for text in short:
+        print(f"Falls short: {text}")
+    for failure in results.failures:
+        print(f"Failed: {failure}")
+    if options.only == NAMES and options.peers == tuple(PEERS) and options.shrink == 1:
+        page.write(results, options)
+        print(f"Written: {page.PAGE} and {page.CHART.name}")
 
 
 if __name__ == "__main__":
-    failures = uvloop.run(main(parse())).failures
-    for failure in failures:
-        print(f"Failed: {failure}", file=sys.stderr)
-    sys.exit(bool(failures))
+    options = parse()
+    results = uvloop.run(main(options))
+    tell(options, results)
+    sys.exit(bool(results.failures))

@@ -81,6 +81,7 @@ class Options:
         seconds: how long one measurement in one process takes, about.
         wire_seconds: how long one measurement over sockets takes, about.
         crowd: how many idle connections.
+        minutes: when to stop, whatever is left.
         shrink: divide the numbers of connections by this, to try the suite itself out.
     """
 
@@ -90,6 +91,7 @@ class Options:
     seconds: float
     wire_seconds: float
     crowd: int
+    minutes: float
     shrink: int
 
     def size(self, size: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from .peers import PEERS
 from .plan import IN_PROCESS, WIRE, Options
 from .results import Results
 from .wire.run import ALONE, CPU
@@ -30,7 +31,7 @@ def rows(options: Options, name: str) -> Iterator[Row]:
 
 def table(results: Results, options: Options, names: Iterable[str]) -> str:
     """The figures as a Markdown table: a row for each scenario and size, a column for each peer."""
-    lines = [["scenario", "", *options.peers]]
+    lines = [["scenario", "", *(PEERS[peer] for peer in options.peers)]]
     for name in names:
         for title, key, size, unit in rows(options, name):
             lines.append([title, unit, *(cell(results, key, size, peer) for peer in options.peers)])

@@ -18,18 +18,26 @@ from typing import Any, ClassVar
 Message = MutableMapping[str, Any]
 App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
 
-PEERS = ("bare", "starlette", "consumers", "consumers_raw", "litestar", "socketio", "fast_channels", "channels")
-"""The adapters' module names, in the order of the tables."""
+PEERS: Mapping[str, str] = {
+    "bare": "bare ASGI",
+    "starlette": "Starlette",
+    "consumers": "consumers",
+    "consumers_raw": "consumers, raw",
+    "litestar": "Litestar",
+    "socketio": "python-socketio",
+    "fast_channels": "fast-channels",
+    "channels": "Channels",
+}
+"""The adapters' modules, and how the tables name them, in the tables' order."""
 
 
 class Peer:
     """What the scenarios need of a library; each adapter's module has one subclass, named `Adapter`."""
 
-    title: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions the results name."""
     lacks: ClassVar[Mapping[str, str]] = {}
-    """Endpoints that are not there, each with the reason; `raise` nothing for them."""
+    """Endpoints that are not there, each with what the tables say instead of a figure."""
     hello: ClassVar[tuple[str, ...]] = ()
     """Frames that a client sends before it counts as connected."""
     opening: ClassVar[int] = 0

@@ -40,7 +40,6 @@ class Room:
 
 
 class Adapter(Peer):
-    title = "bare ASGI function"
     packages = ()
 
     def __init__(self) -> None:

@@ -39,7 +39,6 @@ class Json(AsyncJsonWebsocketConsumer):
 
 
 class Adapter(Peer):
-    title = "Channels"
     packages = ("channels", "django")
     app = staticmethod(
         by_path({"echo": Echo.as_asgi(), "room": Room.as_asgi(), "crowd": Crowd.as_asgi(), "json": Json.as_asgi()})

@@ -34,7 +34,6 @@ class Json(AsyncJsonWebsocketConsumer):
 
 
 class Adapter(Peer):
-    title = "consumers"
     packages = ("starlette-consumers",)
     app = staticmethod(
         by_path(

@@ -22,7 +22,6 @@ class Json(AsyncJsonWebsocketConsumer):
 
 
 class Adapter(Handled):
-    title = "consumers, raw frames"
     lacks = {
         "echo": "n/a",
         "crowd": "n/a",

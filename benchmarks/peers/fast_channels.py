@@ -38,7 +38,6 @@ class Json(AsyncJsonWebsocketConsumer):
 
 
 class Adapter(Peer):
-    title = "fast-channels"
     packages = ("fast-channels",)
     app = staticmethod(
         by_path({"echo": Echo.as_asgi(), "room": Room.as_asgi(), "crowd": Crowd.as_asgi(), "json": Json.as_asgi()})

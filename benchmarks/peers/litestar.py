@@ -31,7 +31,6 @@ def group(name: str) -> Any:
 
 
 class Adapter(Peer):
-    title = "Litestar channels"
     packages = ("litestar",)
 
     def __init__(self) -> None:

@@ -31,7 +31,6 @@ async def room(sid: str, text: str) -> None:
 
 
 class Adapter(Peer):
-    title = "python-socketio"
     packages = ("python-socketio", "python-engineio")
     hello = ("40",)  # connect to the default namespace
     opening = 2  # Engine.IO's handshake and Socket.IO's answer

@@ -48,7 +48,6 @@ class Json(Group):
 
 
 class Adapter(Peer):
-    title = "Starlette endpoint and a set"
     packages = ("starlette",)
     app = staticmethod(by_path({"echo": Echo, "room": Room, "crowd": Crowd, "json": Json}))
 

@@ -1,0 +1,96 @@
+"""What this library has to reach, as ratios between figures of one run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .peers import PEERS
+from .plan import MEMBERS, Options
+from .report import figure
+from .results import Results
+from .wire.run import ALONE
+
+Key = tuple[str, int, str]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound for the largest of some figures: `factor` times the smallest of some others, plus `plus`.
+
+    Args:
+        what: what is compared.
+        left: the figures that are bound, as scenario, size and peer.
+        sign: "at most" or "at least".
+        factor: what the right side is multiplied with.
+        right: the figures that bind them.
+        plus: what is added to the right side.
+    """
+
+    what: str
+    left: tuple[Key, ...]
+    sign: str
+    factor: float
+    right: tuple[Key, ...]
+    plus: float = 0
+
+    def verdict(self, results: Results, options: Options) -> tuple[bool, str] | None:
+        """Whether it is reached, and how far; None if it has not been measured."""
+        left = self._medians(self.left, results, options)
+        right = self._medians(self.right, results, options)
+        if not left or not right:
+            return None
+        value, base = max(left), min(right)
+        limit = self.factor * base + self.plus
+        reached = value <= limit if self.sign == "at most" else value >= limit
+        if self.plus:
+            measured, bound = f"{figure(value - base)} over", figure(self.plus)
+        else:
+            measured, bound = f"{figure(value / base)} times", f"{self.factor:g}"
+        subject, other = PEERS[self.left[0][2]], PEERS[self.right[0][2]]
+        return reached, f"{self.what}: {subject} {measured} {other} ({self.sign} {bound})"
+
+    @staticmethod
+    def _medians(keys: tuple[Key, ...], results: Results, options: Options) -> list[float]:
+        medians = [results.median(scenario, options.size(size), peer) for scenario, size, peer in keys]
+        return [median for median in medians if median is not None] if all(medians) else []
+
+
+def _compare(what: str, scenario: str, size: int, left: str, sign: str, factor: float, right: str) -> Goal:
+    return Goal(what, ((scenario, size, left),), sign, factor, ((scenario, size, right),))
+
+
+_SIZES = tuple(("fanout", size, "consumers") for size in MEMBERS)
+
+GOALS = (
+    _compare("echo, pipelined", "echo", 1, "consumers", "at most", 1.5, "starlette"),
+    _compare("echo, one in flight", "pingpong", 1, "consumers", "at most", 1.6, "starlette"),
+    _compare("a delivery in a group of 1,000", "fanout", 1_000, "consumers", "at most", 0.85, "litestar"),
+    _compare("a delivery in a group of 1,000", "fanout", 1_000, "channels", "at least", 70, "consumers"),
+    Goal("a delivery in the worst size of group beside the best", _SIZES, "at most", 2, _SIZES),
+    _compare("a raw frame in a group of 1,000", "fanout", 1_000, "consumers_raw", "at most", 4, "bare"),
+    _compare("raw frames on the wire", "wire-fanout", 1_000, "consumers_raw", "at least", 0.9, "bare"),
+    _compare("connect and close", "connect", 1, "consumers", "at most", 1.75, "litestar"),
+    _compare("connect and close", "connect", 1, "channels", "at least", 5, "consumers"),
+    Goal("tasks of an idle member", (("tasks", 1_000, "consumers"),), "at most", 1, (("tasks", 1_000, "bare"),), 1),
+    Goal("KiB of an idle member", (("idle", 1_000, "consumers"),), "at most", 1, (("idle", 1_000, "bare"),), 8),
+    _compare("echoes on the wire", "wire-echo", 100, "consumers", "at least", 0.9, "starlette"),
+    _compare("deliveries on the wire", "wire-fanout", 1_000, "consumers", "at least", 0.7, "bare"),
+    _compare("deliveries on the wire", "wire-fanout", 1_000, "consumers", "at least", 15, "channels"),
+    _compare(
+        "a 1 KB object dumped by each member's handler", "json", 1_000, "consumers", "at least", 3, "consumers_raw"
+    ),
+    Goal(
+        "a round beside idle connections, to one without",
+        (("wire-idle", 100, "consumers"),),
+        "at most",
+        1.2,
+        ((ALONE, 100, "consumers"),),
+    ),
+)
+
+
+def verdicts(results: Results, options: Options) -> Iterator[tuple[bool, str]]:
+    """Whether each goal that was measured is reached, and how far."""
+    for goal in GOALS:
+        verdict = goal.verdict(results, options)
+        if verdict is not None:
+            yield verdict
