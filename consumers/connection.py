@@ -176,13 +176,12 @@ class Connection:
 
     async def _read_client(self) -> Message | None:
         """Put the client's messages into the inbox until it disconnects, or (None) is to be read no more."""
-        receive, inbox, disconnects = self._receive, self._inbox, events.DISCONNECTS
+        receive, put, disconnects = self._receive, self._inbox.put_client, events.DISCONNECTS
         while True:
             message = await receive()
             if message["type"] in disconnects:
                 return message
-            inbox.put_client(message)
-            if inbox.is_full and not await self._wait_for_room():
+            if put(message) and not await self._wait_for_room():
                 return None
 
     async def _read_channel(self) -> Message:

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketClose
 
 from . import bridge, checks, events
 from .connection import Connection
+from .events import handler_name
 from .handlers import is_framework
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
@@ -155,7 +156,7 @@ class AsyncConsumer:
         Raises:
             ValueError: there is no such method.
         """
-        handler = getattr(self, events.handler_name(message), None) or self._no_handler(message)
+        handler = getattr(self, handler_name(message), None) or self._no_handler(message)
         result: Awaitable[None] | None = handler(message)
         if result is None:
             raise TypeError(
@@ -228,7 +229,7 @@ class SyncConsumer(AsyncConsumer):
         await super().__call__(scope, receive, send)
 
     def dispatch(self, message: Message) -> Awaitable[None]:
-        handler = getattr(self, events.handler_name(message), None) or self._no_handler(message)
+        handler = getattr(self, handler_name(message), None) or self._no_handler(message)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"

@@ -54,13 +54,14 @@ class Inbox:
         """Whether the client's messages have reached their limit."""
         return len(self.messages) - self._layer >= self.client_limit
 
-    def put_client(self, message: Message) -> None:
-        """Add a message of the client's; the caller minds `is_full`."""
+    def put_client(self, message: Message) -> bool:
+        """Add a message of the client's, and return whether the inbox is full of them now: the caller minds that."""
         self.messages.append(message)
         self._are_layers.append(False)
         if self.is_awaited:
             self.is_awaited = False
             self._wake()
+        return len(self.messages) - self._layer >= self.client_limit
 
     def put_layer(self, message: Message) -> int:
         """Add a message of the layer's and return how many wait now, or 0 if it was not added: too many wait."""

@@ -95,7 +95,8 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         if text is not None:
             if "text_data" not in takes:
                 raise InvalidFrame(events.UNSUPPORTED_DATA, "text frames are not accepted")
-            return result_of(self.receive, self.receive(text_data=text))
+            receive = self.receive
+            return result_of(receive, receive(text_data=text))
         if "bytes_data" not in takes:
             raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
         return result_of(self.receive, self.receive(bytes_data=message.get("bytes")))
