@@ -1,4 +1,4 @@
-.PHONY: demo test check bench
+.PHONY: demo test test-parity check bench
 
 PORT ?= 8000
 export PORT
@@ -8,6 +8,10 @@ demo: .venv/demo.installed
 
 test: .venv/dev.installed
 	.venv/bin/python -m pytest
+
+test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv-plain/parity.installed
+	.venv-plain/bin/python -m parity.run
+	.venv-django/bin/python -m pytest -c parity/pytest.ini --rootdir . -q docs/check_with_django.py
 
 check: .venv/dev.installed
 	.venv/bin/ruff format --check .
@@ -28,6 +32,17 @@ bench: .venv-bench/installed
 
 .venv-bench/installed: .venv-bench/created pyproject.toml
 	.venv-bench/bin/pip install --quiet --editable . --group bench
+	@touch $@
+
+# Real Channels, without this package; Django without Channels; neither.
+.venv-channels/parity.installed: requirements = --group parity-channels
+.venv-django/parity.installed: requirements = --editable '.[server]' --group parity-django
+.venv-plain/parity.installed: requirements = --editable . --group parity
+
+.venv-%/parity.installed: .venv/created pyproject.toml
+	.venv/bin/python -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --upgrade pip
+	$(@D)/bin/pip install --quiet $(requirements)
 	@touch $@
 
 # A name on PATH proves nothing (version managers put shims there), so each one is tried.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 860, 500
-LEFT, RIGHT, TOP, BOTTOM = 70, 200, 50, 60
+LEFT, RIGHT, TOP, BOTTOM = 80, 140, 50, 60
 LINE = 15
 """The least distance between two labels."""
 

@@ -68,7 +68,9 @@ class Child:
             async with asyncio.timeout(PATIENCE):
                 line = await self._process.stdout.readline()
         except TimeoutError:
-            raise ChildFailed(f"{self.name} has not answered for {PATIENCE:.0f} s") from None
+            raise ChildFailed(
+                f"{self.name} has not answered for {PATIENCE:.0f} s: frames are missing, or it hangs"
+            ) from None
         if not line:
             raise ChildFailed(f"{self.name} ended; its error is above")
         return json.loads(line)

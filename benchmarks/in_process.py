@@ -28,7 +28,7 @@ class InProcess:
             yield self
         finally:
             for peer in list(self._workers):
-                await self._dismiss(peer)
+                await self._workers.pop(peer).stop()
 
     async def run(self, name: str) -> None:
         """Measure one scenario, size after size."""
@@ -54,7 +54,7 @@ class InProcess:
             except ChildFailed as error:
                 self._results.fail(name, size, peer, error)
                 able.remove(peer)
-                await self._dismiss(peer)
+                await self._workers.pop(peer).kill()
                 return None
 
         able = list(peers)
@@ -74,9 +74,6 @@ class InProcess:
             hello = await self._workers[peer].start()
             self._results.versions[peer] = hello["versions"]
             self._lacks[peer] = hello["lacks"]
-
-    async def _dismiss(self, peer: str) -> None:
-        await self._workers.pop(peer).stop()
 
     def _why_not(self, name: str, spec: Spec, peer: str, size: int) -> str:
         """Why a peer does not run a scenario at a size; empty: it does."""

@@ -73,7 +73,7 @@ def page(results: Results, options: Options) -> str:
             "## Over sockets",
             "",
             f"{', '.join(f'{name} {version(name)}' for name in SERVER)}, no compression, on 127.0.0.1;",
-            "the clients are in another process on the same machine. Two messages to the group are under way at a time.",
+            "the clients are in another process on the same machine. Two messages to the group are under way at once.",
             "",
             report.table(results, options, WIRE),
             "",

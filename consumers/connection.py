@@ -179,14 +179,14 @@ class Connection:
         receive, put, disconnects = self._receive, self._inbox.put_client, events.DISCONNECTS
         while True:
             message = await receive()
-            if message["type"] in disconnects:
+            if message.get("type") in disconnects:
                 return message
             if put(message) and not await self._wait_for_room():
                 return None
 
     async def _read_channel(self) -> Message:
         """Put the messages of a worker's named channel, which are a layer's, into the inbox until the worker stops."""
-        while (message := await self._receive())["type"] not in events.DISCONNECTS:
+        while (message := await self._receive()).get("type") not in events.DISCONNECTS:
             while not self._inbox.put_layer(message):
                 await self._inbox.wait_for_layer_room()
             await self._inbox.wait_for_layer_room()  # what there is no room for stays in the layer

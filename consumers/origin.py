@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from . import events
 from .patterns import require_application
@@ -52,8 +52,8 @@ class OriginValidator:
         # A path() in front of a router matches a beginning; so it does with this in between.
         self._path_routing = getattr(application, "_path_routing", False)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, or reject it before the application hears of it.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve one connection, or reject it before the application hears of it; returns what the application does.
 
         Raises:
             ValueError: it is no WebSocket.
@@ -65,12 +65,13 @@ class OriginValidator:
             )
         objection = None if self._allows_all else self._objection(scope)
         if objection is None:
-            await self.application(scope, receive, send)
-            return
+            application: Any = self.application
+            return await application(scope, receive, send)
         logger.warning("rejected the websocket path %r: %s", scope.get("path"), objection)
         if (await receive())["type"] not in events.DISCONNECTS:
             with contextlib.suppress(OSError):  # the client has gone
                 await send(events.close())
+        return None
 
     def _objection(self, scope: Scope) -> str | None:
         """Return what is wrong with the connection's origin; None if it is allowed."""

@@ -1,4 +1,4 @@
-"""The example's application: one page, a WebSocket for each of its panels, and the recipes in `endpoints`."""
+"""The example: a page, a WebSocket for each of its panels, the recipes in `endpoints` and the ported chat."""
 
 from pathlib import Path
 
@@ -10,11 +10,13 @@ from starlette.staticfiles import StaticFiles
 
 import consumers
 
+from . import ported
 from .consumers import ChatConsumer, CommandsConsumer, DialogueConsumer, TickerConsumer
 from .endpoints import routes as endpoint_routes
 
 STATIC = Path(__file__).parent / "static"
 
+# After the import of the ported chat, whose settings have layers too: the last call counts.
 consumers.channel_layers.configure(
     {
         "default": {
@@ -41,6 +43,7 @@ app = Starlette(
         WebSocketRoute("/ws/commands", CommandsConsumer.as_asgi()),
         WebSocketRoute("/ws/dialogue", DialogueConsumer.as_asgi()),
         *endpoint_routes,
+        Mount("/ported", ported.application),
     ],
     lifespan=consumers.lifespan,
 )

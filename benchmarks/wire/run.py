@@ -17,6 +17,9 @@ CPU = "-cpu"
 ALONE = "wire-alone"
 """The name for the rounds of a group beside which there are no idle connections."""
 
+SLICES = 3
+"""How often the two servers that are compared with each other take turns in a round."""
+
 Play = Callable[[int], Awaitable[None]]
 
 
@@ -117,8 +120,8 @@ async def run_idle(name: str, options: Options, results: Results) -> None:
                 swarm = await stack.enter_async_context(Swarm(where, spec.endpoint, size))
                 crowded = Served(child, swarm.fan_out, size)
                 for served in (alone, crowded):
-                    await served.calibrate(options.wire_seconds / 2)
-                for _ in range(options.rounds):
+                    await served.calibrate(options.wire_seconds / SLICES)
+                for _ in range(options.rounds * SLICES):
                     for key, served in ((ALONE, alone), (name, crowded)):
                         elapsed, _ = await served.measure()
                         results.add(key, size, peer, elapsed * size * 1e6)
