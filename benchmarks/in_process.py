@@ -50,7 +50,10 @@ class InProcess:
     async def _measure(self, name: str, spec: Spec, size: int, peers: list[str]) -> None:
         async def ask(peer: str, do: str) -> float | None:
             try:
-                return await self._workers[peer].ask(do, scenario=name, size=size, seconds=self._options.seconds)
+                value: float | None = await self._workers[peer].ask(
+                    do, scenario=name, size=size, seconds=self._options.seconds
+                )
+                return value
             except ChildFailed as error:
                 self._results.fail(name, size, peer, error)
                 able.remove(peer)

@@ -22,11 +22,7 @@ class Json(AsyncJsonWebsocketConsumer):
 
 
 class Adapter(Handled):
-    lacks = {
-        "echo": "n/a",
-        "crowd": "n/a",
-        **({} if hasattr(AsyncWebsocketConsumer, "raw_frames") else {"room": "missing", "json": "missing"}),
-    }
+    lacks = {"echo": "n/a", "crowd": "n/a"}
     app = staticmethod(by_path({"room": Room.as_asgi(), "json": Json.as_asgi()}))
 
     async def broadcast(self, text: str) -> None:

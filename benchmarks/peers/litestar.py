@@ -13,7 +13,7 @@ from . import Peer
 @websocket("/echo")
 async def echo(socket: WebSocket) -> None:
     await socket.accept()
-    async for text in socket.iter_data():
+    async for text in socket.iter_data("text"):
         await socket.send_text(text)
 
 
