@@ -63,7 +63,7 @@ class InProcess:
         able = list(peers)
         for peer in peers:
             await ask(peer, "open")
-        for _ in range(self._options.rounds):
+        for _ in range(min(self._options.rounds, spec.rounds)):
             for peer in list(able):
                 value = await ask(peer, "measure")
                 if value is not None:

@@ -55,7 +55,7 @@ def page(results: Results, options: Options) -> str:
         [
             "# Results of `make bench`",
             "",
-            f"Written by a run on {machine()}. Every figure is the median of {options.rounds}",
+            f"Written by a run on {machine()}. Most figures are medians of {options.rounds}",
             "measurements, for which the libraries take turns; every frame is counted and compared. [plan.py](plan.py)",
             "says what runs, and [peers](peers) how each library is used.",
             "",

@@ -24,6 +24,7 @@ class Spec:
         sizes: how many members, one figure for each.
         scale: what to multiply the scenario's numbers with.
         count: how many operations make one measurement; None: as many as fit into the time.
+        rounds: how many measurements are enough for a median, if fewer than usual.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Spec:
     sizes: tuple[int, ...] = (1,)
     scale: float = 1e6
     count: int | None = None
+    rounds: int = 100
 
 
 IN_PROCESS: Mapping[str, Spec] = {
@@ -41,8 +43,8 @@ IN_PROCESS: Mapping[str, Spec] = {
     "fanout": Spec("text to a group of {}", "µs/delivery", fanout.texts, "room", MEMBERS),
     "json": Spec("1 KB object to a group of {}", "µs/delivery", fanout.objects, "json", (1_000,)),
     "connect": Spec("connect and close, with one group", "µs/connection", connections.connect, "room"),
-    "idle": Spec("idle member of a group", "KiB", connections.idle, "room", (1_000,), 1, 1),
-    "tasks": Spec("idle member of a group", "tasks", connections.tasks, "room", (1_000,), 1, 1),
+    "idle": Spec("idle member of a group", "KiB", connections.idle, "room", (1_000,), 1, 1, 5),
+    "tasks": Spec("idle member of a group", "tasks", connections.tasks, "room", (1_000,), 1, 1, 5),
 }
 
 

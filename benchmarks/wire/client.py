@@ -1,9 +1,9 @@
 """WebSocket clients that cost next to nothing: they compare the bytes that come with the bytes that should."""
 
 import asyncio
-import os
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -262,7 +262,6 @@ class Swarm:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process has used, to the hundredth of a second."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """The CPU time that a process has used: what /proc/PID/stat says, but finer than its hundredths of a second."""
+    # The number of another process's CPU clock is made as in the C library's clock_getcpuclockid().
+    return time.clock_gettime(~pid << 3 | 2)

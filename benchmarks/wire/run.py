@@ -17,7 +17,7 @@ CPU = "-cpu"
 ALONE = "wire-alone"
 """The name for the rounds of a group beside which there are no idle connections."""
 
-SLICES = 3
+SLICES = 2
 """How often the two servers that are compared with each other take turns in a round."""
 
 Play = Callable[[int], Awaitable[None]]
