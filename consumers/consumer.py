@@ -228,13 +228,13 @@ class SyncConsumer(AsyncConsumer):
         self._threads = bridge.Threads(self.thread_sensitive)
         await super().__call__(scope, receive, send)
 
-    def dispatch(self, message: Message) -> Awaitable[None]:
+    async def dispatch(self, message: Message) -> None:
         handler = getattr(self, handler_name(message), None) or self._no_handler(message)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"
             )
-        return self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
+        await self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
 
     send = bridge.offer(AsyncConsumer.send)
 

@@ -4,7 +4,7 @@ A message of an unknown type raises, plain functions run in the one thread for t
 connections are closed around every handler.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from consumers import consumer as native
@@ -38,14 +38,9 @@ class AsyncConsumer(native.AsyncConsumer):
     strict_types = True
     _sync = False
 
-    def dispatch(self, message: Message) -> Awaitable[None]:
-        """Pass `message` to the method its type names; see `consumers.AsyncConsumer`."""
+    async def dispatch(self, message: Message) -> None:
         if may_be_open():
-            return self._close_and_dispatch(message)
-        return super().dispatch(message)
-
-    async def _close_and_dispatch(self, message: Message) -> None:
-        await aclose_old_connections()
+            await aclose_old_connections()
         await super().dispatch(message)
 
 
