@@ -88,7 +88,6 @@ class Connection:
         self._receive = receive
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
         self._socket = Socket(send, self._expect_disconnect, close_timeout, events.can_deny(consumer.scope))
-        self.send = self._socket.send
         self._journal = Journal(type(consumer), consumer.scope)
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
@@ -98,7 +97,7 @@ class Connection:
         self._cancelled = 0
         self._running = 0  # handler tasks, started or about to start
         self._starting = 0  # those of them that have not taken their message yet
-        self._background: set[anyio.CancelScope] = set()
+        self._background: dict[anyio.CancelScope, None] = {}  # a set takes three times the memory, and is mostly empty
         self._handlers = anyio.CancelScope(shield=True)
         self._stopped = False  # no more handlers are to start
         self._is_finishing = False
@@ -128,6 +127,11 @@ class Connection:
                 del error  # its traceback refers to this frame
 
     @property
+    def send(self) -> Send:
+        """The function that sends an ASGI event."""
+        return self._socket.send
+
+    @property
     def is_ending(self) -> bool:
         """Whether the connection is draining or past that."""
         return self._ending is not None
@@ -136,7 +140,7 @@ class Connection:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
         scope = anyio.CancelScope()
         if self._ending is None:
-            self._background.add(scope)
+            self._background[scope] = None
             self._tasks.start_soon(self._run_background_task, scope, function, args)
         else:
             scope.cancel()
@@ -160,29 +164,22 @@ class Connection:
     # The reader
 
     async def _read(self) -> None:
+        """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
+        receive, put, disconnects = self._receive, self._inbox.put_client, events.DISCONNECTS
         try:
             if self._protocol == "channel":
-                message: Message | None = await self._read_channel()
+                message = await self._read_channel()
             else:
-                message = await self._read_client()
-            if message is not None:
-                self._on_disconnect(message)
-                await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
+                while (message := await receive()).get("type") not in disconnects:
+                    if put(message) and not await self._wait_for_room():
+                        return
+            self._on_disconnect(message)
+            await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
             self._end(Ending(events.ABNORMAL_CLOSURE), error)
         except BaseException:
             self._end(Ending(self._socket.close_code or events.SERVICE_RESTART))
             raise
-
-    async def _read_client(self) -> Message | None:
-        """Put the client's messages into the inbox until it disconnects, or (None) is to be read no more."""
-        receive, put, disconnects = self._receive, self._inbox.put_client, events.DISCONNECTS
-        while True:
-            message = await receive()
-            if message.get("type") in disconnects:
-                return message
-            if put(message) and not await self._wait_for_room():
-                return None
 
     async def _read_channel(self) -> Message:
         """Put the messages of a worker's named channel, which are a layer's, into the inbox until the worker stops."""
@@ -251,7 +248,9 @@ class Connection:
         try:
             with self._handlers:
                 await self._attach()
-                await self._serve()
+                if await self._serve_first():
+                    in_turn = self._consumer.max_tasks == 1
+                    await (self._serve_in_turn() if in_turn else self._serve_at_once(self._consumer.max_tasks))
         except Exception as error:
             self._end(Ending(events.INTERNAL_ERROR), error)
         except BaseException:
@@ -284,20 +283,18 @@ class Connection:
         except Exception as error:
             self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), error)
 
-    async def _serve(self) -> None:
+    async def _serve_first(self) -> bool:
+        """Handle the event that opens a WebSocket, alone; return False if the connection ends before anything came."""
         while not self._inbox.messages:
             if self._ending is not None:
-                return
+                return False
             await self._inbox.wait()
         self._connected = True
         if self._protocol == "websocket":
-            await self._handle(*self._inbox.pop())  # the connect event: first and alone
+            await self._handle(*self._inbox.pop())
             if self._frames is not None:
                 self._frames.start_early()
-        if self._consumer.max_tasks == 1:
-            await self._serve_in_turn()
-        else:
-            await self._serve_at_once(self._consumer.max_tasks)
+        return True
 
     async def _serve_in_turn(self) -> None:
         inbox, messages, consumer = self._inbox, self._inbox.messages, self._consumer
@@ -341,7 +338,7 @@ class Connection:
             with scope:
                 await self._guard(function, args, None)
         finally:
-            self._background.discard(scope)
+            self._background.pop(scope, None)
             self._inbox.notify()
 
     async def _handle(self, message: Message, from_layer: bool) -> None:

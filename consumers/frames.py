@@ -53,11 +53,10 @@ class Frames:
         elif self._socket.is_open and self._is_frame(message):
             await self._socket.send(message)
 
-    def give_up(self, messages: Iterable[Message]) -> None:
-        """End what has been started and will not be finished."""
+    def give_up(self, messages: Iterable[object]) -> None:
+        """End what has been started, is among these and will not be finished."""
         for message in messages:
-            rest = message.get(_REST)
-            if isinstance(rest, Rest):
+            if isinstance(message, dict) and isinstance(rest := message.get(_REST), Rest):
                 rest.close()
 
     def _is_frame(self, message: Message) -> bool:
