@@ -88,7 +88,6 @@ class Connection:
         self._receive = receive
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
         self._socket = Socket(send, self._expect_disconnect, close_timeout, events.can_deny(consumer.scope))
-        self._journal = Journal(type(consumer), consumer.scope)
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
         self._ending: Ending | None = None
@@ -130,6 +129,10 @@ class Connection:
     def send(self) -> Send:
         """The function that sends an ASGI event."""
         return self._socket.send
+
+    @property
+    def _journal(self) -> Journal:
+        return Journal(type(self._consumer), self._consumer.scope)
 
     @property
     def is_ending(self) -> bool:
