@@ -1,4 +1,4 @@
-.PHONY: demo test check
+.PHONY: demo test test-interop check
 
 PORT ?= 8000
 export PORT
@@ -8,6 +8,11 @@ demo: .venv/demo.installed
 
 test: .venv/dev.installed
 	.venv/bin/python -m pytest
+
+# Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8.
+test-interop: .venv/dev.installed .venv-interop/installed
+	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/interop.py
+	.venv-interop/bin/python -m pytest tests/layers/test_contract.py
 
 check: .venv/dev.installed
 	.venv/bin/ruff format --check .
@@ -20,6 +25,12 @@ check: .venv/dev.installed
 
 .venv/dev.installed: .venv/created pyproject.toml
 	.venv/bin/pip install --quiet --editable . --group dev
+	@touch $@
+
+.venv-interop/installed: .venv/created pyproject.toml
+	.venv/bin/python -m venv --clear .venv-interop
+	.venv-interop/bin/pip install --quiet --upgrade pip
+	.venv-interop/bin/pip install --quiet --editable . --group dev 'channels_redis==4.3.0' 'redis<8'
 	@touch $@
 
 # A name on PATH proves nothing (version managers put shims there), so each one is tried.

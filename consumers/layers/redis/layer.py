@@ -16,11 +16,12 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 import anyio
 
+from ...exceptions import ChannelFull
 from ...types import Deliver, Message
 from ..base import BaseChannelLayer
 from ..codec import Codec
 from ..local import WARNING_INTERVAL, LocalChannels
-from ..loops import call_soon
+from ..loops import call_soon, let_others_run
 from .commands import BlockingCommands, Commands
 from .home import Home
 from .hosts import decode_hosts, shard_of
@@ -111,8 +112,7 @@ class RedisLayer(BaseChannelLayer):
         self._codec = codec
         self._lock = threading.RLock()
         self._known: Process | None = None
-        self._silent_until = -math.inf
-        self._unreported = 0
+        self._payload_alarm, self._full_alarm = Alarm(), Alarm()
         self._overfull = 0
 
     @property
@@ -197,7 +197,12 @@ class RedisLayer(BaseChannelLayer):
             ChannelFull: if the channel's queue is full; the pub/sub layer has none.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
-        await self._run(self._send(channel, message))
+        try:
+            waiting = await self._run(self._send(channel, message))
+        except ChannelFull:
+            await let_others_run(0)  # whoever tries again and again must let the receiver run
+            raise
+        await let_others_run(waiting)
 
     async def group_send(self, group: str, message: Message) -> None:
         """Send a message to every channel in a group. It is dropped for those that are full.
@@ -206,7 +211,7 @@ class RedisLayer(BaseChannelLayer):
             TypeError: if the name is invalid, the message is not a dict, or has a value that cannot be serialised.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
-        await self._run(self._group_send(group, message))
+        await let_others_run(await self._run(self._group_send(group, message)))
 
     def send_sync(self, channel: str, message: Message) -> None:
         """As `send()`, without an event loop: blocks."""
@@ -222,10 +227,12 @@ class RedisLayer(BaseChannelLayer):
         """Return what the names of a process' own channels begin with."""
         raise NotImplementedError
 
-    def _send(self, channel: str, message: Message) -> Flow[None]:
+    def _send(self, channel: str, message: Message) -> Flow[int]:
+        """Send; return how many messages wait if a queue is over half full, else 0."""
         raise NotImplementedError
 
-    def _group_send(self, group: str, message: Message) -> Flow[None]:
+    def _group_send(self, group: str, message: Message) -> Flow[int]:
+        """Send; return how many messages wait if a queue is over half full, else 0."""
         raise NotImplementedError
 
     def _make_listener(
@@ -258,8 +265,7 @@ class RedisLayer(BaseChannelLayer):
 
     def _require_channel(self, name: str) -> None:
         if self.validate_names and not (isinstance(name, str) and self._process.local.has_receiver(name)):
-            # A name that this layer made begins with the prefix, in which anything is allowed.
-            self.require_valid_channel_name(name.removeprefix(self.prefix) if isinstance(name, str) and name else name)
+            self.require_valid_channel_name(name)
 
     def _require_group(self, name: str) -> None:
         if self.validate_names and not (isinstance(name, str) and self._process.local.has_group(name)):
@@ -387,16 +393,24 @@ class RedisLayer(BaseChannelLayer):
         try:
             return self._codec.decode(payload)
         except ValueError as error:
-            self._log_dropped(str(error))
+            self._payload_alarm.note(str(error))
             return None
 
-    def _log_dropped(self, why: str) -> None:
-        """Log that a payload was dropped; a flood of them once per interval."""
+
+class Alarm:
+    """Logs what was dropped, and a flood of it once per interval."""
+
+    def __init__(self) -> None:
+        self._silent_until = -math.inf
+        self._unreported = 0
+
+    def note(self, what: str) -> None:
+        """Log a line, or count it for the next one."""
         self._unreported += 1
         if time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + WARNING_INTERVAL
             count, self._unreported = self._unreported, 0
-            logger.warning("Redis: %d payload(s) dropped since the last warning, the latest: %s", count, why)
+            logger.warning("Redis: %d message(s) dropped since the last such warning, the latest: %s", count, what)
 
 
 def _require_asyncio() -> asyncio.AbstractEventLoop:

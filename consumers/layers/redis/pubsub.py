@@ -125,21 +125,29 @@ class RedisPubSubChannelLayer(RedisLayer):
                 assert isinstance(listener, Subscriber)
                 process.home.call_soon(listener.update_all)
 
+    def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        if isinstance(name, str) and "!" in name:  # a process' own, which begins with a prefix that may be anything
+            rest = name.removeprefix(self.prefix)
+            name = name if rest.startswith("!") else rest
+        return super().require_valid_channel_name(name, receive)
+
     # What is sent
 
     def _head(self, process_id: str) -> str:
         return f"{self.prefix}specific.{process_id}!"
 
-    def _send(self, channel: str, message: Message) -> Flow[None]:
+    def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
         yield [(self._shard(channel), [("PUBLISH", channel, self._codec.encode(message))])]
+        return 0
 
-    def _group_send(self, group: str, message: Message) -> Flow[None]:
+    def _group_send(self, group: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_group(group)
         name = self._group_prefix + group
         yield [(self._shard(name), [("PUBLISH", name, self._codec.encode(message))])]
+        return 0
 
     # What is received
 

@@ -34,6 +34,9 @@ logger = logging.getLogger("consumers.layers")
 GROUPS_AT_ONCE = 200
 """Groups renewed by one script, so that none keeps Redis from its other clients for long."""
 
+PATIENCE = 3
+"""How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
+
 DISCARD = "layer.discard"
 
 
@@ -171,7 +174,7 @@ class RedisChannelLayer(RedisLayer):
     def _head(self, process_id: str) -> str:
         return f"specific.{process_id}!"
 
-    def _send(self, channel: str, message: Message) -> Flow[None]:
+    def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
         if CHANNELS_KEY in message:
@@ -184,11 +187,12 @@ class RedisChannelLayer(RedisLayer):
         capacity = self.get_capacity(channel)
         payload = self._codec.encode(message)
         command = scripts.push([(self.prefix + queue, payload, capacity)], self._now(), self.expiry)
-        [[overfull]] = yield [(shard, [command])]
+        [[(waiting, overfull)]] = yield [(shard, [command])]
         if overfull:
             raise ChannelFull(f"Channel {channel!r} is full: its queue holds {capacity} messages, its capacity")
+        return PATIENCE * int(waiting)
 
-    def _group_send(self, group: str, message: Message) -> Flow[None]:
+    def _group_send(self, group: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_group(group)
         payload_for = self._codec.encode_for({key: message[key] for key in message if key != CHANNELS_KEY})
@@ -202,12 +206,13 @@ class RedisChannelLayer(RedisLayer):
             entry = (self.prefix + queue, payload_for(channels), self.get_capacity(channels[0]))
             by_shard.setdefault(self._shard(queue), []).append(entry)
         if not by_shard:
-            return
+            return 0
         now = self._now()
         replies = yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in by_shard.items()]
-        for (overfull,), entries in zip(replies, by_shard.values(), strict=True):
+        for ((_, overfull),), entries in zip(replies, by_shard.values(), strict=True):
             for index in overfull:
                 self._note_overfull(group, entries[index])
+        return PATIENCE * max(int(waiting) for ((waiting, _),) in replies)
 
     def _add_foreign(self, group: str, channel: str) -> Flow[None]:
         now = time.time()
@@ -246,7 +251,7 @@ class RedisChannelLayer(RedisLayer):
 
     def _note_overfull(self, group: str, entry: tuple[str, bytes, int]) -> None:
         self._overfull += 1
-        logger.warning("Queue %s is full (capacity %d): it missed a message of group %r", entry[0], entry[2], group)
+        self._full_alarm.note(f"the queue {entry[0]} is full (capacity {entry[2]}), a message of group {group!r}")
 
     def _group_key(self, group: str) -> str:
         return f"{self.prefix}:group:{group}"
@@ -273,7 +278,7 @@ class RedisChannelLayer(RedisLayer):
     def _on_entry(self, process: Process, commands: Commands, entry: Entry) -> int:
         key, payload, sent = entry
         if sent + self.expiry < time.time():
-            self._log_dropped(f"it was sent {time.time() - sent:.1f} s ago, and expires after {self.expiry} s")
+            self._payload_alarm.note(f"it was sent {time.time() - sent:.1f} s ago, and expires after {self.expiry} s")
             return 0
         queue = key.decode().removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
@@ -287,7 +292,7 @@ class RedisChannelLayer(RedisLayer):
             return process.local.deliver(message, channels=[queue])
         names = [name for name in (to if isinstance(to, list) else [to]) if isinstance(name, str)]
         if not names:
-            self._log_dropped(f"it is in the queue {queue} and for no channel")
+            self._payload_alarm.note(f"it is in the queue {queue} and for no channel")
         return self._on_message(process, message, names)
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:

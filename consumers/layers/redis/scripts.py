@@ -20,17 +20,21 @@ PUSH = (
     _EXTEND
     + """
 local sent = tonumber(ARGV[1])
-local overfull = {}
+local overfull, most = {}, 0
 for i, key in ipairs(KEYS) do
     redis.call('ZREMRANGEBYSCORE', key, '-inf', sent - tonumber(ARGV[2]))
-    if redis.call('ZCARD', key) < tonumber(ARGV[2 * i + 2]) then
+    local waiting, capacity = redis.call('ZCARD', key) + 1, tonumber(ARGV[2 * i + 2])
+    if waiting <= capacity then
+        if waiting > capacity / 2 then
+            most = math.max(most, waiting)
+        end
         redis.call('ZADD', key, ARGV[1], ARGV[2 * i + 1])
         extend(key, math.ceil(ARGV[2]))
     else
         table.insert(overfull, i - 1)
     end
 end
-return overfull
+return {most, overfull}
 """
 )
 
@@ -61,7 +65,10 @@ def _call(script: str, keys: list[str], arguments: list[Any]) -> Command:
 
 
 def push(messages: list[tuple[str, bytes, int]], sent: float, expiry: float) -> Command:
-    """Put payloads into queues; the reply is a list of the indexes of those that were full.
+    """Put payloads into queues.
+
+    The reply is how many messages wait in the longest of those over half their capacity, and a list of the indexes
+    of those that were full and did not take theirs.
 
     Args:
         messages: key, payload and capacity of each.
