@@ -20,6 +20,9 @@ FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 # {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
 REACHABLE_IN_FRAMEWORK = frozenset({"send_json"})
 
+# What a layer tells every consumer, for those that want to know.
+OPTIONAL = frozenset({"layer_gap"})
+
 MAX_LOGGED_TYPES = 100
 
 _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
@@ -57,6 +60,8 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         return strict
     if name in reserved_names(type(consumer)):
         _log_once(type(consumer), f"type {name!r} names a method of the framework")
+        return False
+    if name in OPTIONAL and not callable(_attribute(consumer, name)):
         return False
     if not strict and not callable(_attribute(consumer, name)):
         _log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`")

@@ -93,8 +93,15 @@ class RedisServer:
     def client(self, **arguments: Any) -> Any:
         """Return redis-py's blocking client for it."""
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+        password = next((option.split()[1] for option in self._options if option.startswith("requirepass ")), None)
         return redis.Redis(
-            port=self.port, host="127.0.0.1", decode_responses=True, protocol=2, retry=retry, **arguments
+            password=password,
+            port=self.port,
+            host="127.0.0.1",
+            decode_responses=True,
+            protocol=2,
+            retry=retry,
+            **arguments,
         )
 
     def connections(self) -> list[dict[str, Any]]:
@@ -108,8 +115,8 @@ class RedisServer:
 def running_redis(*options: str, **arguments: Any) -> Iterator[RedisServer]:
     """Run a server until the end of the block."""
     server = RedisServer(*options, **arguments)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()

@@ -18,9 +18,10 @@ class Kind:
     Args:
         name: for the tests' names.
         make: makes one.
-        traits: "ours": has the whole contract. "isolates": receivers share no message. "listens": `receive()` works on named channels. "stores": they keep
-            messages while nobody listens. "capacity": sending to a full one raises ChannelFull. "direct": so does
-            sending to a full receiver. "paced": a fast sender waits for slow receivers, however little room they have.
+        traits: "ours": has the whole contract. "isolates": receivers share no message. "listens": `receive()` works on
+            named channels. "stores": these keep messages while nobody listens. "capacity": sending to a full one
+            raises ChannelFull. "direct": so does sending to a full receiver. "paced": a fast sender waits for slow
+            receivers, however little room they have.
         backends: the event loops that it runs on.
         needs_redis: it takes `hosts`.
     """
@@ -85,7 +86,7 @@ if importlib.util.find_spec("channels_redis") is not None:  # as in the environm
         Kind(
             "channels_redis.pubsub",
             lambda **arguments: Pumped(pubsub.RedisPubSubChannelLayer(**arguments)),
-            frozenset(),
+            frozenset({"isolates"}),
         ),
         Kind(
             "channels_redis.core",

@@ -130,35 +130,29 @@ class Host:
 
     def _pool(self, client: Any, sentinels: Any, retry: Any) -> Any:
         """Make a pool, of which only the connection's class and arguments are used."""
-        own = {key: value for key, value in self._arguments.items() if key not in NOT_PASSED_ON}
-        # RESP2, in which messages and replies come in one stream; read_response() returns pushes of RESP3 elsewhere.
-        fixed = {"protocol": 2, "retry": retry, "decode_responses": False}
-        own = {"socket_connect_timeout": CONNECT_TIMEOUT, "socket_keepalive": True, **own, **fixed}
-        address, master = own.pop("address", None), own.pop("master_name", None)
-        if "connection_class" in own:  # the asyncio client's or the blocking one's, which have the same names
-            own["connection_class"] = getattr(client.connection, own["connection_class"].__name__)
-        if address is not None:
-            if urlsplit(address).scheme == "unix":
-                del own["socket_keepalive"]
-            pool = client.ConnectionPool.from_url(address, **own)
-        elif master is not None:
-            timeouts = {"socket_timeout": CONNECT_TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT, "retry": retry}
-            manager = sentinels.Sentinel(
-                own.pop("sentinels"), sentinel_kwargs={**timeouts, **(own.pop("sentinel_kwargs", None) or {})}
-            )
-            pool = sentinels.SentinelConnectionPool(master, manager, **own)
-        else:
-            if "path" in own:
-                del own["socket_keepalive"]
-                own.setdefault("connection_class", client.connection.UnixDomainSocketConnection)
-            if own.pop("ssl", False):
-                own.setdefault("connection_class", client.connection.SSLConnection)
-            pool = client.ConnectionPool(**own)
-        pool.connection_kwargs.update(fixed)  # what a URL's query says about them
+        given = dict(self._arguments)
+        if "address" in given:
+            given |= client.connection.parse_url(given.pop("address"))
+        elif "connection_class" in given:  # the asyncio client's or the blocking one's, which have the same names
+            given["connection_class"] = getattr(client.connection, given["connection_class"].__name__)
         for key in NOT_PASSED_ON:
-            if key != "retry":
-                pool.connection_kwargs.pop(key, None)
-        return pool
+            given.pop(key, None)
+        # RESP2, in which messages and replies come in one stream; read_response() returns pushes of RESP3 elsewhere.
+        own = {"socket_connect_timeout": CONNECT_TIMEOUT, "socket_keepalive": True, **given}
+        own |= {"protocol": 2, "retry": retry, "decode_responses": False}
+        if "path" in own:
+            del own["socket_keepalive"]
+            own.setdefault("connection_class", client.connection.UnixDomainSocketConnection)
+        if "master_name" in own:
+            master, addresses, settings = (
+                own.pop(key, None) for key in ("master_name", "sentinels", "sentinel_kwargs")
+            )
+            timeouts = {"socket_timeout": CONNECT_TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT, "retry": retry}
+            manager = sentinels.Sentinel(addresses, sentinel_kwargs={**timeouts, **(settings or {})})
+            return sentinels.SentinelConnectionPool(master, manager, **own)
+        if own.pop("ssl", False):
+            own.setdefault("connection_class", client.connection.SSLConnection)
+        return client.ConnectionPool(**own)
 
 
 def _sentinels(pool: Any) -> list[Any]:

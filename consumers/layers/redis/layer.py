@@ -9,12 +9,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import anyio
+from redis.exceptions import RedisError
 
 from ...exceptions import ChannelFull
 from ...types import Deliver, Message
@@ -316,10 +317,16 @@ class RedisLayer(BaseChannelLayer):
             process.home = None
         for loop in process.local.loops() - {home.loop}:
             try:
-                call_soon(loop, self._ensure_home)
+                call_soon(loop, partial(self._take_over, process))
             except RuntimeError:  # that one is closed too
                 continue
             return
+
+    def _take_over(self, process: Process) -> None:
+        """Be the home of receivers here, whose home has been another loop until now."""
+        home = self._ensure_home()
+        if home.is_here:
+            process.spawn(self._announce_return(process, range(len(self.hosts)), home))
 
     def _on_empty(self, process: Process, group: str) -> None:
         home = process.home
@@ -367,16 +374,22 @@ class RedisLayer(BaseChannelLayer):
 
     def _on_change(self, process: Process, shard: int, is_up: bool) -> None:
         if is_up:
-            process.spawn(self._announce_return(process, shard))
+            process.spawn(self._announce_return(process, [shard]))
         else:
             self._announce(process, self.on_disconnect)
 
-    async def _announce_return(self, process: Process, shard: int) -> None:
+    async def _announce_return(self, process: Process, shards: Iterable[int], home: Home | None = None) -> None:
         try:
-            await self._on_reconnect(process, shard)
+            if home is not None:
+                await home.until_ready()
+            for shard in shards:
+                await self._on_reconnect(process, shard)
+        except RedisError as error:
+            logger.warning("Redis: %s", error)
         finally:
             process.local.tell_attached(GAP)
-            self._announce(process, self.on_reconnect)
+            if home is None:
+                self._announce(process, self.on_reconnect)
 
     def _announce(self, process: Process, event: str | Callable[[], object] | None) -> None:
         if isinstance(event, str):

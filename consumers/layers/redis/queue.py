@@ -282,7 +282,7 @@ class RedisChannelLayer(RedisLayer):
             return 0
         queue = key.decode().removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            commands.post(("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry)))
+            process.spawn(self._put_back(commands, entry))
             return 0
         message = self._decode(payload)
         if message is None:
@@ -294,6 +294,13 @@ class RedisChannelLayer(RedisLayer):
         if not names:
             self._payload_alarm.note(f"it is in the queue {queue} and for no channel")
         return self._on_message(process, message, names)
+
+    async def _put_back(self, commands: Commands, entry: Entry) -> None:
+        key, payload, sent = entry
+        try:
+            await commands.run([("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])
+        except FAILURES as error:
+            self._payload_alarm.note(f"one of {key!r} could not be put back: {error}")
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
         if names == [f"{process.head}control"]:
@@ -383,6 +390,8 @@ class RedisChannelLayer(RedisLayer):
 
     async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
         self._joined.clear()
+        if process.local.loops() - {asyncio.get_running_loop()}:
+            return  # another loop takes over
         groups = list(process.local.groups())
         heads = [process.head, *self._heads]
         for shard, one in enumerate(commands):
