@@ -1,6 +1,5 @@
 """What happens when Redis, or the way to it, fails: real servers, and a real proxy that cuts and holds."""
 
-import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +17,7 @@ from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
 from ..redis_server import RedisServer, free_port, running_redis
-from ..wire import connected
+from ..wire import Wire, start
 from .proxy import proxying
 
 pytestmark = pytest.mark.anyio
@@ -153,27 +152,32 @@ async def test_a_consumer_is_told_of_the_gap_if_it_wants_to_know(
             await self.send(text_data="test")
 
     async with layer_on(kind, server.port) as layer:
-        await send(layer, 0)
         monkeypatch.setitem(channel_layers.backends, "default", layer)
-        async with layer, anyio.create_task_group():
-            await send(layer, 0)
-            async with connected(Curious.as_asgi()) as curious, connected(Strict.as_asgi()) as strict:
-                server.stop()
-                server.start()
-                assert await curious.next_text() == "gap"
-                await layer.group_send("room", {"type": "test"})
-                assert await curious.next_text() == "test"
-                assert await strict.next_text() == "test"
+        async with anyio.create_task_group() as tasks:
+            curious, strict = Wire(), Wire()
+            for wire, consumer in ((curious, Curious), (strict, Strict)):
+                start(tasks, wire, consumer.as_asgi())
+                await wire.accepted()
+            server.stop()
+            server.start()
+            assert await curious.next_text() == "gap"
+            await layer.group_send("room", {"type": "test"})
+            assert await curious.next_text() == "test"
+            assert await strict.next_text() == "test"
+            for wire in (curious, strict):
+                wire.disconnect()
     assert "layer_gap" not in caplog.text
 
 
-async def test_redis_is_unreachable_at_the_start(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    server = RedisServer(port=free_port())
+async def test_redis_is_unreachable_at_the_start(
+    kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.stop()
     async with layer_on(kind, server.port, timeout=1) as layer:
         member = Member()
         name = layer.attach(member.deliver)
         started = time.monotonic()
-        with pytest.raises(ConnectionError, match=f"No .* to Redis at 127.0.0.1:{server.port}|Redis at .*refused"):
+        with pytest.raises(ConnectionError, match=f"Redis at 127.0.0.1:{server.port}"):
             await layer.group_add("room", name)
         with pytest.raises(ConnectionError, match=f"Redis at 127.0.0.1:{server.port}"):
             await layer.group_send("room", {"type": "test"})
@@ -181,12 +185,9 @@ async def test_redis_is_unreachable_at_the_start(kind: str, caplog: pytest.LogCa
             await anyio.to_thread.run_sync(layer.group_send_sync, "room", {"type": "test"})
         assert time.monotonic() - started < 3.5
         assert layer.groups == {}
-        try:
-            server.start()
-            await layer.group_add("room", name)
-            await arrives_within(layer, member, RECOVERY)
-        finally:
-            server.stop()
+        server.start()
+        await layer.group_add("room", name)
+        await arrives_within(layer, member, RECOVERY)
         assert [line for line in lines(caplog)[:2] if "no connection" in line] == lines(caplog)[:1]
 
 
@@ -298,6 +299,14 @@ async def test_redis_is_out_of_memory(kind: str, server: RedisServer) -> None:
         assert member.gaps == 0
 
 
+def is_master(server: RedisServer) -> bool:
+    try:
+        with server.client() as client:  # which a failover disconnects
+            return bool(client.info("replication")["role"] == "master")
+    except RedisError:
+        return False
+
+
 async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with running_redis() as master, running_redis(f"replicaof 127.0.0.1 {master.port}") as replica:
         with replica.client() as client:
@@ -318,8 +327,7 @@ async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) 
                 await until(lambda: member.numbers == [0])
                 assert sentinel.connections() == []  # asked, and not kept
                 master.stop()
-                with replica.client() as client:
-                    await until(lambda: client.info("replication")["role"] == "master")
+                await until(partial(is_master, replica))
                 await arrives_within(layer, member, RECOVERY + 1)  # Sentinel announces it a little later
                 assert member.gaps == 1
                 await anyio.to_thread.run_sync(layer.group_send_sync, "room", {"type": "test", "number": 7})
@@ -343,12 +351,12 @@ async def test_on_disconnect_and_on_reconnect_are_called(kind: str, server: Redi
     async def later(what: str) -> None:
         called.append(what)
 
-    hooks: dict[str, Any] = {
+    forms: dict[str, dict[str, Any]] = {
         "type": {"on_disconnect": "redis.disconnect", "on_reconnect": "redis.reconnect"},
         "function": {"on_disconnect": lambda: called.append("off"), "on_reconnect": lambda: called.append("on")},
         "coroutine function": {"on_disconnect": partial(later, "off"), "on_reconnect": partial(later, "on")},
-    }[form]
-    async with layer_on(kind, server.port, **hooks) as layer:
+    }
+    async with layer_on(kind, server.port, **forms[form]) as layer:
         member = await Member().join(layer)
         server.stop()
         server.start()

@@ -22,8 +22,8 @@ PUSH = (
 local sent = tonumber(ARGV[1])
 local overfull, most = {}, 0
 for i, key in ipairs(KEYS) do
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', sent - tonumber(ARGV[2]))
-    local waiting, capacity = redis.call('ZCARD', key) + 1, tonumber(ARGV[2 * i + 2])
+    local expired, capacity = sent - tonumber(ARGV[2]), tonumber(ARGV[2 * i + 2])
+    local waiting = redis.call('ZCOUNT', key, '(' .. expired, '+inf') + 1
     if waiting <= capacity then
         if waiting > capacity / 2 then
             most = math.max(most, waiting)
@@ -33,6 +33,8 @@ for i, key in ipairs(KEYS) do
     else
         table.insert(overfull, i - 1)
     end
+    -- Last: out of memory, Redis refuses a ZADD only if it is the script's first write.
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', expired)
 end
 return {most, overfull}
 """

@@ -89,7 +89,7 @@ class Subscriber(Listener):
                     waiting = self._unanswered[name]
                     await (self._waiters.setdefault(name, asyncio.Event()) if waiting else self._up).wait()
         except TimeoutError:
-            raise ConnectionError(f"No subscription at Redis at {self.host}: {self.reason}") from None
+            raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}") from None
 
     async def listen(self, link: Link) -> None:
         self._link = link
