@@ -2,6 +2,8 @@
 
 PORT ?= 8000
 export PORT
+# With a Redis, several processes: REDIS_URL=redis://localhost WORKERS=2
+export REDIS_URL WORKERS
 
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
@@ -20,7 +22,7 @@ check: .venv/dev.installed
 	.venv/bin/mypy
 
 .venv/demo.installed: .venv/created pyproject.toml
-	.venv/bin/pip install --quiet --editable '.[server]'
+	.venv/bin/pip install --quiet --editable '.[server,redis]'
 	@touch $@
 
 .venv/dev.installed: .venv/created pyproject.toml
