@@ -54,14 +54,6 @@ class Commands:
             raise exceptions.TimeoutError(_no_answer(self._host, self._timeout)) from None
         return _checked(replies, self._host)
 
-    def post(self, *commands: Command) -> None:
-        """Send commands without waiting; harmless if there is no connection."""
-        if self._link is not None and self._link.is_open:
-            batch = _Batch(len(commands))
-            batch.future.add_done_callback(lambda future: future.cancelled() or future.exception())
-            self._pending.append(batch)
-            self._link.write(*commands)
-
     async def close(self) -> None:
         """Close the connection; a later command opens it again."""
         if self._session is not None:

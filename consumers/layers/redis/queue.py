@@ -9,6 +9,7 @@ therefore joins as if it had joined long ago, so that it has only the lease left
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
@@ -159,9 +160,8 @@ class RedisChannelLayer(RedisLayer):
             await self._run(self._discard_foreign(group, channel))
             return
         process.local.group_discard(group, channel)
-        home = process.home
-        if home is not None and home.is_here:  # another process may have added it by its full name
-            home.commands[self._shard(group)].post(("ZREM", self._group_key(group), channel))
+        with contextlib.suppress(*FAILURES):  # it has left, here; what may be in Redis is another process' doing
+            await self._ask([(self._shard(group), [("ZREM", self._group_key(group), channel)])])
 
     async def flush(self) -> None:
         """Delete all messages and groups, those of other processes too. Attached channels stay attached."""
