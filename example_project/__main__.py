@@ -52,7 +52,7 @@ def check_redis(url: str) -> None:
         layer.group_send_sync("start", {"type": "start"})
         asyncio.run(layer.close())
     except (RedisError, ValueError) as error:
-        raise ValueError(f"REDIS_URL={url}: {error}") from error
+        raise ValueError(f"REDIS_URL: {error}") from error  # without the URL, which may have a password in it
 
 
 def listen(port: int) -> socket.socket:

@@ -7,11 +7,14 @@ A sender on another loop, in a thread or without any uses connections that belon
 """
 
 import asyncio
+import builtins
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
+
+from redis.exceptions import TimeoutError
 
 from .commands import Commands
 from .link import FAILURES
@@ -34,6 +37,7 @@ class Home:
         chores: more work for as long as it lasts: functions that run for ever.
         farewell: removes what the process has in Redis.
         on_end: told when it has ended, whatever ended it; plain.
+        timeout: seconds that other loops wait for this one, beyond what they wait for.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Home:
         chores: Sequence[Callable[[], Coroutine[Any, Any, None]]],
         farewell: Callable[[], Awaitable[None]],
         on_end: Callable[["Home"], object],
+        timeout: float,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.commands = commands
@@ -50,6 +55,7 @@ class Home:
         self._chores = chores
         self._farewell = farewell
         self._on_end = on_end
+        self._timeout = timeout
         self._ended = False
         self._is_ready = False
         self._closing: asyncio.Event = asyncio.Event()
@@ -85,10 +91,19 @@ class Home:
         self._is_ready = True
 
     async def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        """Run a coroutine function on its loop, from whichever loop, and return the result."""
+        """Run a coroutine function, which has a deadline of its own, on its loop, from whichever loop.
+
+        Raises:
+            redis.exceptions.TimeoutError: if that loop is too busy for it.
+        """
         if self.is_here:
             return await function(*args)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*args), self.loop))
+        future = asyncio.run_coroutine_threadsafe(function(*args), self.loop)
+        try:
+            async with asyncio.timeout(2 * self._timeout):
+                return await asyncio.wrap_future(future)
+        except builtins.TimeoutError:
+            raise TimeoutError("The event loop that the Redis layer lives on is too busy to answer") from None
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> None:
         """Have its loop call a function; from any thread."""
@@ -112,7 +127,7 @@ class Home:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(listener.run()) for listener in self.listeners]
-                running += [tasks.create_task(chore()) for chore in self._chores]
+                running += [tasks.create_task(_do(chore)) for chore in self._chores]
                 await self._closing.wait()
                 for task in running:
                     task.cancel()
@@ -131,3 +146,12 @@ class Home:
                 for commands in self.commands:
                     await commands.close()
                 self._on_end(self)
+
+
+async def _do(chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        try:
+            await chore()
+        except Exception:
+            logger.exception("A Redis layer's chore failed and is started again")
+            await asyncio.sleep(1)

@@ -66,6 +66,10 @@ class Process:
         self.blocking = [BlockingCommands(host, layer.timeout) for host in layer.hosts]
         self.threads = ThreadPoolExecutor(THREADS, "consumers-redis")
         self.tasks: set[asyncio.Future[Any]] = set()
+        # The layers' own: what a fork must not inherit either.
+        self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
+        self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
+        self.heads = {self.head}  # queue: what the names of channels that were made here begin with
 
     def is_own(self, channel: str) -> bool:
         """Whether this is the name of one of this process' own channels."""
@@ -305,6 +309,7 @@ class RedisLayer(BaseChannelLayer):
                 [partial(self._do_chores, process)],
                 partial(self._say_farewell, process, commands),
                 partial(self._on_home_end, process),
+                self.timeout,
             )
             if old is not None:
                 old.replace()

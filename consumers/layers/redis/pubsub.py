@@ -77,7 +77,6 @@ class RedisPubSubChannelLayer(RedisLayer):
             Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys),
         )
         self._group_prefix = f"{prefix}__group__"
-        self._named: dict[str, float] = {}  # channels listened to, and until when
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
@@ -126,9 +125,9 @@ class RedisPubSubChannelLayer(RedisLayer):
                 process.home.call_soon(listener.update_all)
 
     def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
-        if isinstance(name, str) and "!" in name:  # a process' own, which begins with a prefix that may be anything
+        if isinstance(name, str) and name.startswith(self.prefix):  # as those that a layer makes, whatever that is
             rest = name.removeprefix(self.prefix)
-            name = name if rest.startswith("!") else rest
+            name = rest if rest and not rest.startswith("!") else name
         return super().require_valid_channel_name(name, receive)
 
     # What is sent
@@ -157,7 +156,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         def wanted() -> list[str]:
             names = [self._group_prefix + group for group in process.local.groups()]
             now = time.monotonic()
-            names += [name for name, until in self._named.items() if until > now]
+            names += [name for name, until in process.named.items() if until > now]
             return [name for name in names if self._shard(name) == shard]
 
         return Subscriber(
@@ -171,7 +170,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         )
 
     def _is_wanted(self, process: Process, name: str) -> bool:
-        if self._named.get(name, 0) > time.monotonic():
+        if process.named.get(name, 0) > time.monotonic():
             return True
         return name.startswith(self._group_prefix) and process.local.has_group(name[len(self._group_prefix) :])
 
@@ -180,7 +179,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         if message is None:
             return 0
         groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
-        channels = [channel] if channel in self._named or process.is_own(channel) else []
+        channels = [channel] if channel in process.named or process.is_own(channel) else []
         return process.local.deliver(message, channels, groups)
 
     async def _subscribe(self, process: Process, name: str) -> None:
@@ -195,21 +194,21 @@ class RedisPubSubChannelLayer(RedisLayer):
             if process.home is not None:
                 await process.home.until_ready()
             return
-        self._named[channel] = math.inf
+        process.named[channel] = math.inf
         await self._subscribe(process, channel)
 
     def _heard_from(self, process: Process, channel: str) -> None:
         # What comes before the next receive() is not to be lost; and it is kept for no longer than that.
-        if channel in self._named and not process.local.is_awaited(channel):
-            self._named[channel] = time.monotonic() + self.expiry
+        if channel in process.named and not process.local.is_awaited(channel):
+            process.named[channel] = time.monotonic() + self.expiry
 
     async def _do_chores(self, process: Process) -> None:
         while True:
             await asyncio.sleep(min(CHORE_INTERVAL, self.expiry))
             process.local.channels()  # drops what has expired
             now = time.monotonic()
-            for name in [name for name, until in self._named.items() if until <= now]:
-                del self._named[name]
+            for name in [name for name, until in process.named.items() if until <= now]:
+                del process.named[name]
                 self._update(process, name)
 
     def _leave(self, process: Process, group: str) -> None:

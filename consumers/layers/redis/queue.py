@@ -113,8 +113,6 @@ class RedisChannelLayer(RedisLayer):
         self._turns = itertools.count()
         self._clock_lock = threading.Lock()
         self._latest = 0.0
-        self._joined: dict[str, asyncio.Future[None]] = {}
-        self._heads: set[str] = set()  # of channels that new_channel() made with a prefix of its own
         self._warned_of_expiry = False
 
     async def new_channel(self, prefix: str = "specific") -> str:
@@ -124,8 +122,8 @@ class RedisChannelLayer(RedisLayer):
         name = f"{head}n.{secrets.token_hex(8)}"
         self._require_channel(name)
         home = self._ensure_home()
-        if head != process.head and head not in self._heads:
-            self._heads.add(head)
+        if head not in process.heads:
+            process.heads.add(head)
             await home.call(self._update_listeners, process)
         return name
 
@@ -167,7 +165,7 @@ class RedisChannelLayer(RedisLayer):
         """Delete all messages and groups, those of other processes too. Attached channels stay attached."""
         await self._run(self._delete_all())
         self._process.local.flush()
-        self._joined.clear()
+        self._process.joined.clear()
 
     # What is sent
 
@@ -263,7 +261,7 @@ class RedisChannelLayer(RedisLayer):
     ) -> Listener:
         def others() -> list[str]:
             named = {channel for channel in process.local.awaited() if "!" not in channel}
-            return [self.prefix + name for name in named | self._heads]
+            return [self.prefix + name for name in named | process.heads - {process.head}]
 
         return Popper(
             self.hosts[shard],
@@ -328,9 +326,9 @@ class RedisChannelLayer(RedisLayer):
     async def _join(self, process: Process, group: str) -> None:
         if not process.local.has_group(group):
             return  # the channel has ended
-        joining = self._joined.get(group)
+        joining = process.joined.get(group)
         if joining is None or (joining.done() and (joining.cancelled() or joining.exception())):
-            joining = self._joined[group] = asyncio.ensure_future(
+            joining = process.joined[group] = asyncio.ensure_future(
                 self._write_joins(process, self._shard(group), [group])
             )
         await asyncio.shield(joining)
@@ -354,7 +352,7 @@ class RedisChannelLayer(RedisLayer):
 
     def _leave(self, process: Process, group: str) -> None:
         if process.home is not None and not process.local.has_group(group):
-            self._joined.pop(group, None)
+            process.joined.pop(group, None)
             process.spawn(self._write_leave(process, group))
 
     async def _write_leave(self, process: Process, group: str) -> None:
@@ -389,15 +387,14 @@ class RedisChannelLayer(RedisLayer):
             logger.warning("Redis at %s: the groups could not be joined again: %s", self.hosts[shard], error)
 
     async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
-        self._joined.clear()
+        process.joined.clear()
         if process.local.loops() - {asyncio.get_running_loop()}:
             return  # another loop takes over
         groups = list(process.local.groups())
-        heads = [process.head, *self._heads]
         for shard, one in enumerate(commands):
             leaving: list[Command] = [
                 ("ZREM", self._group_key(group), f"{process.head}group.{group}")
                 for group in groups
                 if self._shard(group) == shard
             ]
-            await one.run([*leaving, ("UNLINK", *(self.prefix + head for head in heads))])
+            await one.run([*leaving, ("UNLINK", *(self.prefix + head for head in process.heads))])
