@@ -1,6 +1,8 @@
 """What the Redis layers do beyond the contract: names, connections, senders anywhere, the end, leases."""
 
 import asyncio
+import datetime
+import ipaddress
 import os
 import re
 import signal
@@ -10,12 +12,16 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import msgpack  # type: ignore[import-untyped]
 import pytest
 from asgiref.sync import async_to_sync
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from consumers import AsyncWebsocketConsumer, ChannelFull, channel_layers
 from consumers.layers.codec import CHANNELS_KEY
@@ -24,7 +30,7 @@ from consumers.layers.redis.hosts import decode_hosts, shard_of
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ..redis_server import RedisServer, running_redis
+from ..redis_server import RedisServer, free_port, running_redis
 from ..wire import Wire, start
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +166,9 @@ async def test_a_thread_without_a_loop_sends(layer: RedisLayer) -> None:
 SCRIPT = """
 import asyncio, sys
 from asgiref.sync import async_to_sync
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from consumers.layers import channel_layers, group_send_sync, send_sync
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 
@@ -558,6 +567,49 @@ async def test_every_form_of_host_connects(make: Make, kind: str, form: str, tmp
         async with layer:
             await layer.group_add("room", layer.attach(mailbox.deliver))
             await anyio.sleep(0.1)  # longer than the one's socket_timeout
+            await layer.group_send("room", {"type": "test"})
+            await anyio.to_thread.run_sync(layer.group_send_sync, "room", {"type": "sync"})
+            assert await mailbox.holds(2) == [{"type": "test"}, {"type": "sync"}]
+
+
+def make_certificate(folder: Path) -> None:
+    """Write cert.pem, for 127.0.0.1, and key.pem."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(private)
+
+
+@pytest.mark.parametrize("form", ["url", "dict"])
+async def test_tls(kind: str, form: str, tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    port, certificate = free_port(), tmp_path / "cert.pem"
+    options = [
+        f"tls-port {port}",
+        f"tls-cert-file {certificate}",
+        f"tls-key-file {tmp_path / 'key.pem'}",
+        f"tls-ca-cert-file {certificate}",
+        "tls-auth-clients no",
+    ]
+    host: Any = {
+        "url": f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}",
+        "dict": {"host": "127.0.0.1", "port": port, "ssl": True, "ssl_ca_certs": str(certificate)},
+    }[form]
+    with running_redis(*options):
+        async with LAYERS[kind]([host]) as layer:
+            mailbox = Mailbox()
+            await layer.group_add("room", layer.attach(mailbox.deliver))
             await layer.group_send("room", {"type": "test"})
             await anyio.to_thread.run_sync(layer.group_send_sync, "room", {"type": "sync"})
             assert await mailbox.holds(2) == [{"type": "test"}, {"type": "sync"}]

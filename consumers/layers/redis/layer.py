@@ -3,14 +3,12 @@
 import asyncio
 import inspect
 import logging
-import math
 import os
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -21,13 +19,14 @@ from ...exceptions import ChannelFull
 from ...types import Deliver, Message
 from ..base import BaseChannelLayer
 from ..codec import Codec
-from ..local import WARNING_INTERVAL, LocalChannels
+from ..local import LocalChannels
 from ..loops import call_soon, let_others_run
 from .commands import BlockingCommands, Commands
 from .home import Home
 from .hosts import decode_hosts, shard_of
 from .link import Command
 from .listener import Listener
+from .process import Alarm, Process
 
 logger = logging.getLogger("consumers.layers")
 
@@ -41,45 +40,6 @@ Flow = Generator[list[Request], list[list[Any]], T]
 
 GAP = {"type": "layer.gap"}
 """Tells a consumer that has a handler `layer_gap` that it may have missed messages."""
-
-THREADS = 16
-"""How many commands of event loops other than the layer's home run at once."""
-
-
-class Process:
-    """What a layer has in one operating system process; a fork starts with none of it."""
-
-    def __init__(self, layer: "RedisLayer") -> None:
-        self.pid = os.getpid()
-        self.id = secrets.token_hex(16)
-        self.home: Home | None = None
-        self.head = layer._head(self.id)
-        self.attached_prefix = self.head + "c."
-        self.local = LocalChannels(
-            layer.get_capacity,
-            layer.expiry,
-            layer.group_expiry,
-            self.attached_prefix,
-            time.monotonic,
-            partial(layer._on_empty, self),
-        )
-        self.blocking = [BlockingCommands(host, layer.timeout) for host in layer.hosts]
-        self.threads = ThreadPoolExecutor(THREADS, "consumers-redis")
-        self.tasks: set[asyncio.Future[Any]] = set()
-        # The layers' own: what a fork must not inherit either.
-        self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
-        self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
-        self.heads = {self.head}  # queue: what the names of channels that were made here begin with
-
-    def is_own(self, channel: str) -> bool:
-        """Whether this is the name of one of this process' own channels."""
-        return channel.partition("!")[0].endswith(self.id)
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something beside, on the home loop, whose errors it handles itself."""
-        task = asyncio.ensure_future(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
 
 class RedisLayer(BaseChannelLayer):
@@ -287,7 +247,18 @@ class RedisLayer(BaseChannelLayer):
         if known is None or known.pid != os.getpid():
             with self._lock:
                 if self._known is None or self._known.pid != os.getpid():
-                    self._known = Process(self)
+                    self._known = Process(
+                        self._head,
+                        lambda process: LocalChannels(
+                            self.get_capacity,
+                            self.expiry,
+                            self.group_expiry,
+                            process.attached_prefix,
+                            time.monotonic,
+                            partial(self._on_empty, process),
+                        ),
+                        [BlockingCommands(host, self.timeout) for host in self.hosts],
+                    )
                 known = self._known
         return known
 
@@ -413,22 +384,6 @@ class RedisLayer(BaseChannelLayer):
         except ValueError as error:
             self._payload_alarm.note(str(error))
             return None
-
-
-class Alarm:
-    """Logs what was dropped, and a flood of it once per interval."""
-
-    def __init__(self) -> None:
-        self._silent_until = -math.inf
-        self._unreported = 0
-
-    def note(self, what: str) -> None:
-        """Log a line, or count it for the next one."""
-        self._unreported += 1
-        if time.monotonic() >= self._silent_until:
-            self._silent_until = time.monotonic() + WARNING_INTERVAL
-            count, self._unreported = self._unreported, 0
-            logger.warning("Redis: %d message(s) dropped since the last such warning, the latest: %s", count, what)
 
 
 def _require_asyncio() -> asyncio.AbstractEventLoop:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from ...types import Message
 from ..codec import Codec
 from .commands import Commands
-from .layer import Flow, Process, RedisLayer
+from .layer import Flow, RedisLayer
 from .listener import Listener
+from .process import Process
 from .subscriber import Subscriber
 
 CHORE_INTERVAL = 5.0
