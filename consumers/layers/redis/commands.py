@@ -11,7 +11,7 @@ from typing import Any
 from redis import exceptions
 
 from .hosts import Host
-from .link import FAILURES, Command, Link, open_link
+from .link import FAILURES, Command, Link, open_link, told_apart
 
 
 class Commands:
@@ -76,7 +76,10 @@ class Commands:
                 watch = asyncio.create_task(link.watch(self._timeout, self._is_silent))
                 try:
                     while True:
-                        self._on_reply(await link.read())
+                        reply = await link.read()
+                        self._on_reply(reply)
+                        if isinstance(reply, exceptions.ReadOnlyError):
+                            raise reply  # another server may be the master now: connect anew
                 finally:
                     watch.cancel()
         except FAILURES as error:
@@ -148,8 +151,11 @@ class BlockingCommands:
             if isinstance(error, exceptions.RedisError | OSError):
                 raise exceptions.ConnectionError(f"No connection to Redis at {self._host}: {error}") from error
             raise
-        with self._lock:
-            self._idle.append(connection)
+        if any(isinstance(reply, exceptions.ReadOnlyError) for reply in replies):
+            connection.disconnect()  # another server may be the master now
+        else:
+            with self._lock:
+                self._idle.append(connection)
         return _checked(replies, self._host)
 
     def close(self) -> None:
@@ -176,7 +182,7 @@ def _read_blocking(connection: Any) -> Any:
     try:
         return connection.read_response()
     except exceptions.ResponseError as error:
-        return error
+        return told_apart(error)
 
 
 def _no_answer(host: Host, timeout: float) -> str:

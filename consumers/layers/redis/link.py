@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from redis.exceptions import ConnectionError, RedisError, ResponseError
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from .hosts import Host
 
@@ -13,6 +13,8 @@ Command = tuple[Any, ...]
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What goes wrong with a connection, other than a mistake in this code."""
+
+IN_SCRIPTS = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
 
 CHECKS_PER_TIMEOUT = 5
 
@@ -44,7 +46,7 @@ class Link:
         try:
             return await self._connection.read_response()
         except ResponseError as error:
-            return error
+            return told_apart(error)
         except FAILURES as error:
             raise ConnectionError(self._abort_reason or str(error) or type(error).__name__) from error
 
@@ -76,6 +78,15 @@ class Link:
             await asyncio.sleep(timeout / CHECKS_PER_TIMEOUT)
             if is_silent():
                 await self.abort(f"no answer within {timeout:g} s")
+
+
+def told_apart(error: ResponseError) -> ResponseError:
+    """Return the error that a script met; Redis before version 7 hides it in the text of another one."""
+    for code, kind in IN_SCRIPTS.items():
+        _, found, text = str(error).partition(f"-{code} ")
+        if found and type(error) is ResponseError:
+            return kind(text)
+    return error
 
 
 @contextlib.asynccontextmanager
