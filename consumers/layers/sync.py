@@ -6,6 +6,7 @@ from asgiref.sync import async_to_sync
 
 from ..exceptions import InvalidChannelLayerError
 from ..types import Message
+from .loops import running_loop
 from .registry import DEFAULT_ALIAS, get_channel_layer
 
 
@@ -21,6 +22,7 @@ def send_sync(channel: str, message: Message, alias: str = DEFAULT_ALIAS) -> Non
 
     Raises:
         InvalidChannelLayerError: if there is no such layer.
+        RuntimeError: if an event loop runs in this thread.
         Exception: as the layer's `send()`.
     """
     _call(alias, "send", channel, message)
@@ -38,12 +40,15 @@ def group_send_sync(group: str, message: Message, alias: str = DEFAULT_ALIAS) ->
 
     Raises:
         InvalidChannelLayerError: if there is no such layer.
+        RuntimeError: if an event loop runs in this thread.
         Exception: as the layer's `group_send()`.
     """
     _call(alias, "group_send", group, message)
 
 
 def _call(alias: str, method: str, name: str, message: Message) -> None:
+    if running_loop() is not None:
+        raise RuntimeError(f"{method}_sync() would block the event loop of this thread: await the layer's {method}()")
     layer: Any = get_channel_layer(alias)
     if layer is None:
         raise InvalidChannelLayerError(

@@ -368,9 +368,10 @@ async def test_the_members_of_a_killed_process_vanish_when_its_lease_ends(
             await layer.group_add("room", layer.attach(mailbox.deliver))
         with redis_server.client() as client:
             await anyio.sleep(2)  # longer than a lease, which is renewed
-            assert client.zcard("asgi:group:room") == 1 + company
+            members = client.zcard("asgi:group:room")
             process.send_signal(signal.SIGKILL)
             await process.wait()
+            assert members == 1 + company
             killed = time.monotonic()
             await until(lambda: client.zcard("asgi:group:room") == company)
             assert time.monotonic() - killed < 3.2  # lease, renewal interval and Redis' whole seconds
@@ -464,6 +465,25 @@ async def test_a_member_that_another_process_added_too_gets_a_message_once(make:
     await other.group_send("room", {"type": "not for it"})
     await other.send(name, {"type": "three"})
     assert await mailbox.holds(3) == [{"type": "one"}, {"type": "two"}, {"type": "three"}]
+
+
+async def test_another_process_can_take_a_consumer_out_of_a_group(make: Make, redis_server: RedisServer) -> None:
+    layer, other, mailbox = make("queue"), make("queue"), Mailbox()
+    name = layer.attach(mailbox.deliver)
+    await layer.group_add("room", name)
+    await other.group_discard("room", name)
+    await other.group_send("room", {"type": "not for it"})
+    await other.send(name, {"type": "direct"})
+    assert await mailbox.holds(1) == [{"type": "direct"}]
+    with redis_server.client() as client:
+        await until(lambda: not client.exists("asgi:group:room"))
+
+
+async def test_a_sender_removes_what_has_expired(make: Make, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.zadd("asgiworker", {b"old": time.time() - 61, b"older": time.time() - 100})
+        await make("queue", capacity=1).send("worker", {"type": "test"})
+        assert client.zcard("asgiworker") == 1
 
 
 async def test_a_message_taken_for_a_receive_that_was_cancelled_goes_back(
