@@ -1,4 +1,4 @@
-.PHONY: demo test test-interop check
+.PHONY: demo test test-interop test-parity check
 
 PORT ?= 8000
 export PORT
@@ -15,6 +15,10 @@ test: .venv/dev.installed
 test-interop: .venv/dev.installed .venv-interop/installed
 	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/interop.py
 	.venv-interop/bin/python -m pytest tests/layers/test_contract.py
+
+test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv-plain/parity.installed
+	.venv-plain/bin/python -m parity.run
+	.venv-django/bin/python -m pytest -c parity/pytest.ini --rootdir . -q docs/check_with_django.py
 
 check: .venv/dev.installed
 	.venv/bin/ruff format --check .
@@ -33,6 +37,17 @@ check: .venv/dev.installed
 	.venv/bin/python -m venv --clear .venv-interop
 	.venv-interop/bin/pip install --quiet --upgrade pip
 	.venv-interop/bin/pip install --quiet --editable . --group dev 'channels_redis==4.3.0' 'redis<8'
+	@touch $@
+
+# Real Channels, without this package; Django without Channels; neither.
+.venv-channels/parity.installed: requirements = --group parity-channels
+.venv-django/parity.installed: requirements = --editable '.[server]' --group parity-django
+.venv-plain/parity.installed: requirements = --editable . --group parity
+
+.venv-%/parity.installed: .venv/created pyproject.toml
+	.venv/bin/python -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --upgrade pip
+	$(@D)/bin/pip install --quiet $(requirements)
 	@touch $@
 
 # A name on PATH proves nothing (version managers put shims there), so each one is tried.

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import anyio
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -159,7 +159,14 @@ class Threads:
                     self.loop.call_soon_threadsafe(self._finished)
 
         if self._sensitive:
-            return await sync_to_async(tracked, thread_sensitive=True)()
+            executor_above = getattr(AsyncToSync.executors, "current", None)
+            try:
+                return await sync_to_async(tracked, thread_sensitive=True)()
+            except BaseException:
+                # Of a thread that is cancelled inside `async_to_sync`, asgiref has brought back the executor of that
+                # call, which ends with it: the next handler, and disconnect(), could not run.
+                AsyncToSync.executors.current = executor_above
+                raise
         executor = _ending_threads if ending else _threads
         return await sync_to_async(tracked, thread_sensitive=False, executor=executor)()
 

@@ -147,7 +147,7 @@ class Connection:
         try:
             while True:
                 message = await self._receive()
-                if message["type"] in events.DISCONNECTS:
+                if message.get("type") in events.DISCONNECTS:
                     self._on_disconnect(message)
                     self._finished = anyio.Event()
                     await self._finished.wait()  # here, so that a cancellation is seen while the worker drains

@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import anyio
 from starlette.responses import PlainTextResponse
@@ -19,6 +19,8 @@ from .layers.registry import get_channel_layer, lifespan
 from .types import Message, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.connection")
+
+R = TypeVar("R")
 
 OPENING_HANDLERS = {"http": "http_request", "websocket": "websocket_connect"}
 
@@ -228,7 +230,7 @@ class SyncConsumer(AsyncConsumer):
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"
             )
-        await self._threads.run(handler, message, ending=message["type"] in events.DISCONNECTS)
+        await self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
 
     send = bridge.offer(AsyncConsumer.send)
 
@@ -244,7 +246,7 @@ class SyncConsumer(AsyncConsumer):
         checks.check_background_function(function)
 
         async def run_in_thread(*args: Any) -> None:
-            if hasattr(await self._threads.run(function, *args), "__await__"):
+            if hasattr(await self._run_in_thread(function, *args), "__await__"):
                 raise TypeError(f"{function!r} returned an awaitable: pass the async function itself")
 
         on_loop = function if inspect.iscoroutinefunction(function) else run_in_thread
@@ -255,7 +257,10 @@ class SyncConsumer(AsyncConsumer):
         return bridge.on_home_loop(send)
 
     async def _on_error(self, exc: Exception, message: Message | None) -> None:
-        await self._threads.run(self.on_error, exc, message, ending=self._connection.is_ending)
+        await self._run_in_thread(self.on_error, exc, message, ending=self._connection.is_ending)
+
+    async def _run_in_thread(self, function: Callable[..., R], *args: Any, ending: bool = False) -> R:
+        return await self._threads.run(function, *args, ending=ending)
 
     async def _wait_for_threads(self) -> None:
         await self._threads.wait()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from . import events
 from .patterns import require_application
@@ -18,7 +18,7 @@ from .types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.origin")
 
-_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _SERIALIZED = re.compile(  # RFC 6454, 6.2; browsers send international names in their ASCII form
     r"([a-z][a-z0-9+.-]*)://([a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE
 )
@@ -48,12 +48,12 @@ class OriginValidator:
         self.allowed_origins = list(allowed_origins)
         self.allow_missing = allow_missing
         self._allows_all = "*" in self.allowed_origins
-        self._rules = [_Rule.parse(entry) for entry in self.allowed_origins if entry != "*"]
+        self._rules = [Rule.parse(entry) for entry in self.allowed_origins if entry != "*"]
         # A path() in front of a router matches a beginning; so it does with this in between.
         self._path_routing = getattr(application, "_path_routing", False)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, or reject it before the application hears of it.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve one connection, or reject it before the application hears of it; returns what the application does.
 
         Raises:
             ValueError: it is no WebSocket.
@@ -65,21 +65,22 @@ class OriginValidator:
             )
         objection = None if self._allows_all else self._objection(scope)
         if objection is None:
-            await self.application(scope, receive, send)
-            return
+            application: Any = self.application
+            return await application(scope, receive, send)
         logger.warning("rejected the websocket path %r: %s", scope.get("path"), objection)
         if (await receive())["type"] not in events.DISCONNECTS:
             with contextlib.suppress(OSError):  # the client has gone
                 await send(events.close())
+        return None
 
     def _objection(self, scope: Scope) -> str | None:
         """Return what is wrong with the connection's origin; None if it is allowed."""
-        headers = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name.lower() == b"origin"]
+        headers = origin_headers(scope)
         if not headers:
             return None if self.allow_missing else "it has no Origin header"
         if len(headers) > 1:
             return f"it has several Origin headers: {headers!r}"
-        origin = _Origin.parse(headers[0])
+        origin = Origin.parse(headers[0])
         if origin is None:
             return f"its Origin {headers[0]!r} is malformed"
         if any(rule.allows(origin) for rule in self._rules):
@@ -100,7 +101,14 @@ def AllowedHostsOriginValidator(
     return OriginValidator(application, allowed_hosts, allow_missing=allow_missing)
 
 
-class _Origin(NamedTuple):
+def origin_headers(scope: Scope) -> list[str]:
+    """Return the values of a connection's Origin headers."""
+    return [value.decode("latin-1") for name, value in scope.get("headers", ()) if name.lower() == b"origin"]
+
+
+class Origin(NamedTuple):
+    """Where a page comes from, in one spelling."""
+
     scheme: str
     host: str
     port: int | None  # None: the scheme has no default
@@ -112,7 +120,7 @@ class _Origin(NamedTuple):
         if match is None:
             return None
         scheme, host = match[1].lower(), match[2].lower()
-        port = int(match[3]) if match[3] else _DEFAULT_PORTS.get(scheme)
+        port = int(match[3]) if match[3] else DEFAULT_PORTS.get(scheme)
         if port is not None and port > 65535:
             return None
         if host.startswith("["):
@@ -124,7 +132,7 @@ class _Origin(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class Rule:
     """One entry of the list: `scheme` None stands for any, `port` then too."""
 
     scheme: str | None
@@ -134,11 +142,17 @@ class _Rule:
 
     @classmethod
     def parse(cls, entry: str) -> Self:
+        """Read an entry of the list.
+
+        Raises:
+            TypeError: it is not a str.
+            ValueError: it could never match.
+        """
         if not isinstance(entry, str):
             raise TypeError(f"an allowed origin must be a str, not {entry!r}")
         scheme, _, rest = entry.removesuffix("/").rpartition("://")
         host = rest.removeprefix(".")
-        origin = None if host == "null" else _Origin.parse(f"{scheme or 'any'}://{_ascii(host, entry)}")
+        origin = None if host == "null" else Origin.parse(f"{scheme or 'any'}://{_ascii(host, entry)}")
         if origin is None:
             raise ValueError(
                 f'{entry!r} cannot be an allowed origin: write "https://example.com", "example.com", or ".example.com" '
@@ -146,7 +160,8 @@ class _Rule:
             )
         return cls(origin.scheme if scheme else None, origin.host, origin.port, rest.startswith("."))
 
-    def allows(self, origin: _Origin) -> bool:
+    def allows(self, origin: Origin) -> bool:
+        """Tell whether the origin is one of those that this entry stands for."""
         if self.scheme is not None and (self.scheme, self.port) != (origin.scheme, origin.port):
             return False
         if self.port is not None and self.port != origin.port:

@@ -38,14 +38,14 @@ class ProtocolTypeRouter:
         self.application_mapping = application_mapping
         _require_applications(application_mapping, "ProtocolTypeRouter")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve one connection; returns what the application does, as in Channels.
 
         Raises:
             ValueError: no application is configured for its type.
         """
         application = _application(self.application_mapping, scope["type"], "scope type")
-        await application(scope, receive, send)
+        return await application(scope, receive, send)
 
 
 class ChannelNameRouter:
@@ -62,8 +62,8 @@ class ChannelNameRouter:
         self.application_mapping = application_mapping
         _require_applications(application_mapping, "ChannelNameRouter")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one channel.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve one channel; returns what the application does, as in Channels.
 
         Raises:
             ValueError: the scope has no channel, or no application is configured for it.
@@ -74,7 +74,7 @@ class ChannelNameRouter:
                 'put it under "channel" in a ProtocolTypeRouter'
             )
         application = _application(self.application_mapping, scope["channel"], "channel name")
-        await application(scope, receive, send)
+        return await application(scope, receive, send)
 
 
 class URLRouter:
@@ -107,8 +107,8 @@ class URLRouter:
         self.routes = list(routes)
         self._patterns = [_pattern_of(route) for route in self.routes]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve one connection; returns what the application does, as in Channels.
 
         Raises:
             ValueError: the scope has no path; or no pattern matches and it is neither "http" nor "websocket", or
@@ -122,11 +122,10 @@ class URLRouter:
                 if match is None:
                     continue
                 with contextlib.suppress(_NoRoute):
-                    await route.callback(_inner_scope(scope, match, route.default_args), receive, send)
-                    return
+                    return await route.callback(_inner_scope(scope, match, route.default_args), receive, send)
         if is_nested:
             raise _NoRoute(path)
-        await self._refuse(scope, receive, send, path)
+        return await self._refuse(scope, receive, send, path)
 
     def _path(self, scope: Scope, is_nested: bool) -> str | None:
         """Return the path to match, without its leading slash; None if it cannot match."""
@@ -136,7 +135,7 @@ class URLRouter:
             path = scope["path_remaining"]
         elif path is not None:
             root = scope.get("root_path", "").rstrip("/")
-            if path == root or path.startswith(f"{root}/"):
+            if not root or path == root or path.startswith(f"{root}/"):
                 path = path[len(root) :]
             elif self.strict:
                 return None
@@ -204,7 +203,7 @@ def _require_applications(mapping: object, router: str) -> None:
         require_application(application, f"{router}, {name!r}")
 
 
-def _application(mapping: Mapping[str, ASGIApp], name: str, kind: str) -> ASGIApp:
+def _application(mapping: Mapping[str, ASGIApp], name: str, kind: str) -> Any:
     if name not in mapping:
         known = ", ".join(map(repr, mapping)) or "nothing"
         raise ValueError(f"No application configured for {kind} {name!r}; configured: {known}")

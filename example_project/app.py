@@ -1,4 +1,4 @@
-"""The example's application: one page, a WebSocket for each of its panels, and the recipes in `endpoints`."""
+"""The example: a page, a WebSocket for each of its panels, the recipes in `endpoints` and the ported chat."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 import consumers
 
+from . import ported
 from .consumers import ChatConsumer, CommandsConsumer, DialogueConsumer, TickerConsumer
 from .endpoints import routes as endpoint_routes
 
@@ -29,6 +30,7 @@ if REDIS_URL:  # then several processes may serve the example
     }
 else:
     layer = {"BACKEND": "consumers.layers.InMemoryChannelLayer", "CONFIG": CAPACITY}
+# After the import of the ported chat, whose settings have layers too: the last call counts.
 consumers.channel_layers.configure({"default": layer})
 
 
@@ -47,6 +49,7 @@ app = Starlette(
         WebSocketRoute("/ws/commands", CommandsConsumer.as_asgi()),
         WebSocketRoute("/ws/dialogue", DialogueConsumer.as_asgi()),
         *endpoint_routes,
+        Mount("/ported", ported.application),
     ],
     lifespan=consumers.lifespan,
 )

@@ -25,7 +25,7 @@ def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
 @pytest.fixture
 def no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Configure no channel layer at all."""
-    monkeypatch.setattr(channel_layers, "configs", {})
+    monkeypatch.setattr(channel_layers, "_configs", {})
     monkeypatch.setattr(channel_layers, "backends", {})
 
 

@@ -322,6 +322,39 @@ def test_the_dialogue_goes_in_turns_to_its_end(open_tab: Callable[[], Page]) -> 
     expect(panel.get_by_role("button", name="Begin again")).to_be_focused()
 
 
+def test_the_ported_chat_is_next_door_and_both_its_consumers_meet_in_a_room(open_tab: Callable[[], Page]) -> None:
+    ada, bob = open_tab(), open_tab()
+    for page, name, consumer in ((ada, "Ada", "AsyncChatConsumer"), (bob, "Bob", "ChatConsumer")):
+        page.get_by_role("link", name="a chat from Channels").click()
+        page.get_by_label("Your name").fill(name)
+        page.get_by_label("Consumer").select_option(consumer)
+        page.get_by_role("button", name="Join").click()
+        expect(page.get_by_role("status")).to_have_text(f"{name} in lobby, served by {consumer}")
+        expect(page.get_by_role("log")).to_contain_text(f"{name} joined.")
+    say(bob, "<i>Hello</i>, Ada!")
+    expect(ada.get_by_role("log")).to_contain_text("Bob <i>Hello</i>, Ada!")
+    say(ada, "Hello, Bob!")
+    expect(bob.get_by_role("log")).to_contain_text("Ada Hello, Bob!")
+    bob.get_by_role("button", name="Leave").click()
+    expect(bob.get_by_role("status")).to_have_text("You left.")
+    expect(ada.get_by_role("log")).to_contain_text("Bob left.")
+
+
+def test_the_ported_chat_says_when_its_connection_is_lost(open_tab: Callable[[], Page], demo: Demo) -> None:
+    page = open_tab()
+    page.get_by_role("link", name="a chat from Channels").click()
+    page.get_by_label("Your name").fill("Ada")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Message")).to_be_focused()
+    demo.stop(signal.SIGKILL)
+    expect(page.get_by_role("status")).to_have_text("The connection was lost.")
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_role("status")).to_have_text("There is no connection to the server.")
+    demo.start()
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_role("status")).to_contain_text("Ada in lobby")
+
+
 def test_ctrl_c_ends_the_demo_cleanly_while_people_are_connected(open_tab: Callable[[], Page], demo: Demo) -> None:
     page = open_tab()
     join(page, "Ada")

@@ -390,17 +390,22 @@ async def get(path: str) -> dict[str, Any]:
     return response
 
 
-async def test_the_page_is_served_with_all_that_it_refers_to() -> None:
-    page = await get("/")
+@pytest.mark.parametrize(
+    ("path", "referred_to"),
+    [("/", ["ported/", "static/app.js", "static/style.css"]), ("/ported/", ["page.css", "page.js"])],
+)
+async def test_a_page_is_served_with_all_that_it_refers_to(path: str, referred_to: list[str]) -> None:
+    page = await get(path)
     assert page["status"] == 200
     references = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', page["body"].decode())
-    assert sorted(references) == ["static/app.js", "static/style.css"]
+    assert sorted(references) == referred_to
     for reference in references:
-        assert (await get(f"/{reference}"))["status"] == 200
+        assert (await get(path + reference))["status"] == 200
 
 
-def test_nothing_that_came_over_a_socket_is_shown_as_html() -> None:
-    script = (Path(__file__).parents[1] / "example_project/static/app.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize("script", ["static/app.js", "ported_chat/page.js"])
+def test_nothing_that_came_over_a_socket_is_shown_as_html(script: str) -> None:
+    script = (Path(__file__).parents[1] / "example_project" / script).read_text(encoding="utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
 
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from consumers import AllowedHostsOriginValidator, AsyncWebsocketConsumer, OriginValidator
-from consumers.origin import _Origin, _Rule
+from consumers.origin import Origin, Rule
 from consumers.types import Message, Receive, Scope, Send
 
 from .wire import Wire, connected, connecting, websocket_scope
@@ -318,19 +318,19 @@ def origin_of(scheme: str, host: str, port: int | None) -> str:
 @settings(deadline=None)
 @given(schemes, hosts, ports)
 def test_an_origin_is_allowed_by_itself_its_host_and_its_domain_only(scheme: str, host: str, port: int | None) -> None:
-    origin = _Origin.parse(origin_of(scheme, host, port))
+    origin = Origin.parse(origin_of(scheme, host, port))
     assert origin is not None
     for entry in (origin_of(scheme, host, port), host, f".{host}", origin_of(scheme, f".{host}", port)):
-        assert _Rule.parse(entry).allows(origin)
-        assert not _Rule.parse(entry).allows(origin._replace(host=f"x{host}"))
-        assert _Rule.parse(entry).allows(origin._replace(host=f"x.{host}")) is ("." + host in entry)
+        assert Rule.parse(entry).allows(origin)
+        assert not Rule.parse(entry).allows(origin._replace(host=f"x{host}"))
+        assert Rule.parse(entry).allows(origin._replace(host=f"x.{host}")) is ("." + host in entry)
 
 
 @settings(deadline=None)
 @given(st.text())
 @example("https://[::1]:99999")
 def test_any_text_is_an_origin_or_malformed(text: str) -> None:
-    origin = _Origin.parse(text)
+    origin = Origin.parse(text)
     assert origin is None or text.lower().startswith(f"{origin.scheme}://")
 
 
@@ -339,4 +339,4 @@ def test_any_text_is_an_origin_or_malformed(text: str) -> None:
 @example(".\u00fc:80")
 def test_any_text_is_an_entry_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
-        _Rule.parse(text)
+        Rule.parse(text)

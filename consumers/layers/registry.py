@@ -3,7 +3,7 @@
 import difflib
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any, cast
@@ -30,13 +30,14 @@ class ChannelLayerManager:
     """The channel layers of an application, by alias. A layer is made when it is first asked for.
 
     Attributes:
-        configs: what `configure()` was given.
+        configs: what `configure()` was given, or else what the source given to `configure_from()` says now.
         backends: the layers that exist, by alias.
     """
 
     def __init__(self) -> None:
-        self.configs: dict[str, Any] = {}
         self.backends: dict[str, BaseChannelLayer] = {}
+        self._configs: Mapping[str, Any] | None = None
+        self._source: Callable[[], Mapping[str, Any]] = dict
         self._lock = threading.RLock()  # a layer that two threads ask for at once is made once
 
     def configure(self, configs: Mapping[str, Any]) -> None:
@@ -53,8 +54,25 @@ class ChannelLayerManager:
         for alias, config in configs.items():
             _check_config(alias, config)
         with self._lock:
-            self.configs = dict(configs)
+            self._configs = dict(configs)
             self.backends = {alias: config for alias, config in configs.items() if not isinstance(config, Mapping)}
+
+    def configure_from(self, source: Callable[[], Mapping[str, Any]]) -> None:
+        """Ask `source` for the configuration whenever it is needed, unless `configure()` is called.
+
+        Layers that were made of an earlier configuration are forgotten; `close()` those first if they are in use.
+
+        Args:
+            source: returns what `configure()` takes.
+        """
+        with self._lock:
+            self._source = source
+            if self._configs is None:
+                self.backends = {}
+
+    @property
+    def configs(self) -> Mapping[str, Any]:
+        return self._source() if self._configs is None else self._configs
 
     def make_backend(self, alias: str) -> BaseChannelLayer:
         """Make a new layer from the alias' CONFIG.
@@ -109,6 +127,7 @@ class ChannelLayerManager:
 
     def _make(self, alias: str, key: str, default: dict[str, Any] | None) -> BaseChannelLayer:
         config = self.configs[alias]
+        _check_config(alias, config)
         if not isinstance(config, Mapping):
             if default is None:
                 raise InvalidChannelLayerError(f"Channel layer {alias!r} is a layer object, it has no {key}")
@@ -164,7 +183,7 @@ def _name(backend: object) -> str:
 
 
 channel_layers = ChannelLayerManager()
-"""The application's layers; none until `channel_layers.configure({...})`."""
+"""The application's layers; none until `channel_layers.configure({...})` or `configure_from(source)`."""
 
 
 def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | None:

@@ -112,6 +112,14 @@ class ApplicationCommunicator:
         elif exceptions:
             self._run.raise_error()
 
+    async def _raise_error_behind(self, message: Message, timeout: float | None) -> None:
+        """Raise what the application raised, if `message` is the close frame that announces it."""
+        # 1011 says that the application failed (RFC 6455, 7.4.1). The exception, which follows, says why.
+        if message["type"] == "websocket.close" and message.get("code") == 1011:
+            run = self._started()
+            await run.within(timeout, lambda: run.ended)
+            run.raise_error()
+
     async def _receive_body(self, kind: str, timeout: float | None) -> bytes:
         body, more = b"", True
         while more:

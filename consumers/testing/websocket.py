@@ -107,8 +107,7 @@ class WebsocketCommunicator(ApplicationCommunicator):
             Exception: as `receive_output()`.
         """
         message = await self.receive_output(timeout)
-        if message["type"] == "websocket.close" and message.get("code") == 1011:
-            await self._raise_internal_error(timeout)
+        await self._raise_error_behind(message, timeout)
         expect("websocket.send", message)
         text, data = message.get("text"), message.get("bytes")
         if isinstance(text, str) and data is None:
@@ -142,9 +141,3 @@ class WebsocketCommunicator(ApplicationCommunicator):
         """
         await self.send_input({"type": "websocket.disconnect", "code": code})
         await self.wait(timeout)
-
-    async def _raise_internal_error(self, timeout: float | None) -> None:
-        # 1011 says that the application failed (RFC 6455, 7.4.1). The exception, which follows, says why.
-        run = self._started()
-        await run.within(timeout, lambda: run.ended)
-        run.raise_error()

@@ -3,7 +3,6 @@
 import logging
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -19,6 +18,7 @@ from consumers import (
     lifespan,
 )
 from consumers.layers import BaseChannelLayer, registry
+from consumers.layers.registry import ChannelLayerManager
 
 IN_MEMORY = "consumers.layers.InMemoryChannelLayer"
 
@@ -33,12 +33,8 @@ class Closing(BaseChannelLayer):
 
 
 @pytest.fixture(autouse=True)
-def nothing_configured() -> Iterator[None]:
-    """Configure nothing, and put the application's own configuration back afterwards."""
-    configs, backends = channel_layers.configs, channel_layers.backends
-    channel_layers.configure({})
-    yield
-    channel_layers.configs, channel_layers.backends = configs, backends
+def nothing_configured(no_layer: None) -> None:
+    """Configure nothing; the application's own configuration comes back afterwards."""
 
 
 def test_without_configuration_there_is_no_layer() -> None:
@@ -285,3 +281,37 @@ async def test_lifespan_fits_a_starlette_application() -> None:
     async with app.router.lifespan_context(app):
         assert layer.closed == 0
     assert layer.closed == 1
+
+
+def test_a_source_is_asked_whenever_the_configuration_is_needed() -> None:
+    configs: dict[str, Any] = {}
+    manager = ChannelLayerManager()
+    manager.configure_from(lambda: configs)
+    assert "default" not in manager
+    configs["default"] = {"BACKEND": IN_MEMORY, "CONFIG": {"capacity": 7}}
+    assert manager["default"].capacity == 7
+    assert manager["default"] is manager["default"]
+
+
+def test_a_new_source_forgets_the_layers_of_the_old_one() -> None:
+    manager = ChannelLayerManager()
+    manager.configure_from(lambda: {"default": {"BACKEND": IN_MEMORY, "CONFIG": {"capacity": 1}}})
+    assert manager["default"].capacity == 1
+    manager.configure_from(lambda: {"default": {"BACKEND": IN_MEMORY, "CONFIG": {"capacity": 2}}})
+    assert manager["default"].capacity == 2
+
+
+def test_an_explicit_configuration_goes_before_a_source() -> None:
+    layer = InMemoryChannelLayer()
+    manager = ChannelLayerManager()
+    manager.configure({"default": layer})
+    manager.configure_from(lambda: {"default": {"BACKEND": IN_MEMORY}, "other": {"BACKEND": IN_MEMORY}})
+    assert manager["default"] is layer
+    assert "other" not in manager
+
+
+def test_what_a_source_says_is_checked_like_any_configuration() -> None:
+    manager = ChannelLayerManager()
+    manager.configure_from(lambda: {"default": {"BACKEND": IN_MEMORY, "ROUTING": "mysite.routing"}})
+    with pytest.raises(InvalidChannelLayerError, match="unknown key 'ROUTING'"):
+        manager["default"]

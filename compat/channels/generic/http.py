@@ -1,0 +1,20 @@
+"""The HTTP consumer."""
+
+from consumers import http as native
+from consumers.exceptions import StopConsumer as StopConsumer
+from consumers.types import Message
+
+from ..consumer import AsyncConsumer as AsyncConsumer
+
+
+class AsyncHttpConsumer(native.AsyncHttpConsumer, AsyncConsumer):
+    """Channels' HTTP consumer; see `consumers.AsyncHttpConsumer`."""
+
+    _has_ended = False
+
+    async def http_disconnect(self, message: Message) -> None:
+        """Handle the ending, once: projects written for Channels may call this themselves."""
+        if self._has_ended:
+            raise StopConsumer
+        self._has_ended = True
+        await super().http_disconnect(message)

@@ -1,0 +1,51 @@
+"""Channels' routers: a path without a route raises ValueError."""
+
+from importlib import import_module
+from typing import Any
+
+from starlette.routing import Router
+
+from consumers import lifespan, routing
+from consumers.routing import ChannelNameRouter as ChannelNameRouter
+from consumers.types import Receive, Scope, Send
+
+from ..conf import misconfigured, setting
+
+
+class ProtocolTypeRouter(routing.ProtocolTypeRouter):
+    """Leads a connection to an application by the scope's type; see `consumers.ProtocolTypeRouter`.
+
+    The server's lifespan closes the channel layers, unless "lifespan" has an application of its own.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        if scope["type"] == "lifespan" and "lifespan" not in self.application_mapping:
+            await Router(lifespan=lifespan)(scope, receive, send)
+            return None
+        return await super().__call__(scope, receive, send)
+
+
+class URLRouter(routing.URLRouter):
+    """Leads a connection to an application by its path; see `consumers.URLRouter`."""
+
+    strict = True
+
+
+def get_default_application() -> Any:
+    """Return the application that the setting ASGI_APPLICATION names.
+
+    Raises:
+        ImproperlyConfigured: it names none, or cannot be imported. Without Django: ValueError.
+    """
+    dotted = setting("ASGI_APPLICATION")
+    module, dot, name = dotted.rpartition(".") if isinstance(dotted, str) else ("", "", "")
+    if not dot:
+        raise misconfigured(
+            f"ASGI_APPLICATION must name an application, as in 'mysite.asgi.application', not {dotted!r}"
+        )
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        raise misconfigured(f"ASGI_APPLICATION: cannot import {module!r}: {error}") from error
+    except AttributeError as error:
+        raise misconfigured(f"ASGI_APPLICATION: there is no {name!r} in {module!r}") from error

@@ -1,0 +1,75 @@
+"""What `python -m compat run` and `python -m compat exec` do."""
+
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from consumers.__main__ import UsageError, import_application
+
+from .conf import has_django
+from .hook import install
+
+TARGET = "COMPAT_APPLICATION"
+"""The environment variable that tells the server's processes, which it starts anew, what to serve."""
+
+
+def run(target: str, options: Sequence[str]) -> None:
+    """Serve an application with uvicorn.
+
+    Args:
+        target: `package.module:attribute`.
+        options: further words of uvicorn's command line, such as `--port 8001 --reload`.
+
+    Raises:
+        UsageError: uvicorn is not installed.
+        SystemExit: at the end, with uvicorn's status.
+    """
+    try:
+        from uvicorn.main import main as uvicorn
+    except ImportError as error:
+        raise UsageError("uvicorn is not installed: pip install 'starlette-consumers[server]'") from error
+    os.environ[TARGET] = target
+    uvicorn([f"{__name__}:application", "--factory", *options], prog_name="python -m compat run APPLICATION")
+
+
+def application() -> Any:
+    """Return the application that the environment variable names; uvicorn calls this in each of its processes."""
+    install()
+    try:
+        return import_application(os.environ[TARGET])
+    except UsageError as error:
+        raise SystemExit(f"python -m compat run: error: {error}") from error
+
+
+def execute(target: str, arguments: Sequence[str], is_module: bool = False) -> None:
+    """Run a script or a module as `python` would; the import hook is installed already.
+
+    Args:
+        target: the script's path or the module's name.
+        arguments: its command line.
+        is_module: whether it is a module.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not is_module and not os.path.exists(target):
+        raise UsageError(f"no file {target!r} in {os.getcwd()}")
+    _keep_when_django_reloads([*(["-m"] if is_module else ()), target, *arguments])
+    sys.argv = [target, *arguments]
+    sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(target)))
+    if is_module:
+        runpy.run_module(target, run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(target, run_name="__main__")
+
+
+def _keep_when_django_reloads(words: Sequence[str]) -> None:
+    """Have Django's autoreloader, which starts the command line anew, start it under the hook."""
+    if not has_django():
+        return
+    from django.utils import autoreload
+
+    flags = [f"-W{option}" for option in sys.warnoptions]
+    autoreload.get_child_arguments = lambda: [sys.executable, *flags, "-m", __package__, "exec", *words]

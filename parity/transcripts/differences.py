@@ -1,0 +1,236 @@
+"""The differences between the transcripts that are wanted, each with its reason.
+
+Any other difference fails, and so does one of these that no longer occurs.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Why the transcripts of some scripts differ.
+
+    Args:
+        reason: why.
+        lines: in what; "-" stands before Channels' lines, "+" before compat's.
+        scripts: in which, with async and sync consumers alike.
+    """
+
+    reason: str
+    lines: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+
+ERROR_CLOSE = "+ sends websocket.close code=1011 reason='internal error'"
+ERROR_DISCONNECT = "+ calls disconnect(1011)"
+STOP_CLOSE = "+ sends websocket.close code=1000 reason=''"
+STOP_DISCONNECT = "+ calls disconnect(1000)"
+RESTART = ("+ sends websocket.close code=1012 reason=''", "+ calls disconnect(1012)")
+LEFT_BEHIND = ("- groups with members: room", "+ groups with members: none")
+
+CLEAN_UP = "disconnect() runs once if connect() has started, whatever the ending, and no group keeps the channel"
+ERROR = f"an error closes with 1011 before it leaves the application; {CLEAN_UP}"
+GONE = "sending to a client that has gone, or behind one's own close frame, ends the handler quietly"
+POLICY = "a close code that no frame may carry breaks servers: 1008 is sent instead, with a warning in the log"
+PREFETCH = "a channel holds what its capacity says; Channels takes one message out before the handler is free for it"
+REFUSED = "a server refuses this event; it is refused where the mistake is"
+RESERVED = "a message's type may be a client's choice: it never reaches a method of the framework"
+
+WANTED = (
+    Wanted(
+        ERROR,
+        (ERROR_CLOSE, ERROR_DISCONNECT),
+        (
+            "BinaryFrameToATextReceiver",
+            "BinaryFrameToJson",
+            "EmptyTextToJson",
+            "ErrorInReceiveAndInDisconnect",
+            "ErrorWhileFramesWait",
+            "TextFrameToABinaryReceiver",
+            "TextThatIsNoJson",
+            "UnknownEventOfTheServer",
+        ),
+    ),
+    Wanted(
+        ERROR,
+        (ERROR_CLOSE, ERROR_DISCONNECT, *LEFT_BEHIND),
+        (
+            "ErrorInAGroupHandler",
+            "ErrorInConnectAfterTheAccept",
+            "ErrorInReceive",
+            "LeadingUnderscoreFromTheLayer",
+            "NoTypeFromTheLayer",
+            "UnknownTypeFromTheLayer",
+        ),
+    ),
+    Wanted(CLEAN_UP, (ERROR_DISCONNECT,), ("ClassGroupsWithoutALayer", "ErrorAfterClosing", "ErrorInConnect")),
+    Wanted(CLEAN_UP, ("+ calls disconnect(1001)",), ("ErrorAfterTheDisconnect",)),
+    Wanted(CLEAN_UP, LEFT_BEHIND, ("AcceptsLater", "ForgetsItsGroup")),
+    Wanted(
+        f"StopConsumer closes; {CLEAN_UP}",
+        (STOP_CLOSE, STOP_DISCONNECT),
+        ("StopsInConnect", "StopsInConnectAfterTheAccept", "StopsInReceive"),
+    ),
+    Wanted(f"StopConsumer closes; {CLEAN_UP}", (STOP_CLOSE, STOP_DISCONNECT, *LEFT_BEHIND), ("StopsInAGroupHandler",)),
+    Wanted("StopConsumer closes", (STOP_CLOSE,), ("EndsByHand",)),
+    Wanted(CLEAN_UP, (STOP_DISCONNECT,), ("ClosesAndStopsInReceive",)),
+    Wanted(
+        f"a server that stops gets a close frame 1012; {CLEAN_UP}",
+        (*RESTART, *LEFT_BEHIND),
+        ("TheServerCancels", "TheServerCancelsAHandler"),
+    ),
+    Wanted(GONE, ("- raises OSError", "+ calls disconnect(1006)", "+ returns"), ("TheServerCannotSend",)),
+    Wanted(GONE, ("- sends websocket.send text='late'", "- receive() goes on"), ("SendsAfterClosing",)),
+    Wanted(GONE, ("- sends websocket.send text='late'", "- chat_message() goes on"), ("ClosesThenGetsAGroupMessage",)),
+    Wanted(GONE, ("- sends websocket.send text='a'", "- receive() goes on"), ("DisconnectWhileAHandlerIsAboutToSend",)),
+    Wanted(
+        GONE,
+        ("- sends websocket.accept headers=[] subprotocol=None", "- connect() goes on"),
+        ("AcceptsAfterClosing",),
+    ),
+    Wanted(
+        GONE,
+        (
+            "- sends http.response.start headers=[] status=200",
+            "- sends http.response.body body=b'late' more_body=False",
+            "- handle() goes on",
+        ),
+        ("HttpClientLeavesBeforeTheAnswer",),
+    ),
+    Wanted(
+        GONE,
+        (
+            "- sends http.response.start headers=[] status=200",
+            "- sends http.response.body body=b'answer' more_body=False",
+        ),
+        ("HttpAnswersAndTheClientLeaves",),
+    ),
+    Wanted(
+        "what disconnect() sends goes nowhere, as with Channels' own server",
+        ("- sends websocket.send text='late'",),
+        ("SendsInDisconnect",),
+    ),
+    Wanted(
+        "closing what is closed does nothing",
+        ("- sends websocket.close code=1000 reason=''",),
+        ("ClosesInDisconnect", "ClosesWhileFramesWait"),
+    ),
+    Wanted("closing what is closed does nothing", ("- sends websocket.close code=4000 reason=''",), ("ClosesTwice",)),
+    *(
+        Wanted(
+            POLICY,
+            (
+                f"- sends websocket.close code={code} reason={reason!r}",
+                f"+ sends websocket.close code=1008 reason={reason!r}",
+            ),
+            (name,),
+        )
+        for name, code, reason in (
+            ("ClosesWithTooSmallACode", 999, ""),
+            ("ClosesWithTooLargeACode", 5000, ""),
+            ("ClosesWithAReservedCode", 1006, "lost"),
+        )
+    ),
+    Wanted(
+        "a close frame has room for a reason of 123 bytes",
+        tuple(f"{mark} sends websocket.close code=1000 reason={'x' * n!r}" for mark, n in (("-", 124), ("+", 123))),
+        ("ClosesWithALongReason",),
+    ),
+    Wanted(
+        REFUSED,
+        (
+            "- sends websocket.accept headers=[] subprotocol=None",
+            "- calls disconnect(1001)",
+            "- returns",
+            ERROR_CLOSE,
+            ERROR_DISCONNECT,
+            "+ raises RuntimeError",
+        ),
+        ("AcceptsTwice",),
+    ),
+    Wanted(
+        REFUSED,
+        (
+            "- sends websocket.send text='too early'",
+            "- sends websocket.accept headers=[] subprotocol=None",
+            "- calls disconnect(1001)",
+            "- returns",
+            ERROR_DISCONNECT,
+            "+ raises RuntimeError",
+        ),
+        ("SendsBeforeTheAccept",),
+    ),
+    Wanted(
+        "a disconnect event always has a reason, as in ASGI 2.3",
+        (
+            "- calls websocket_disconnect({'type': 'websocket.disconnect', 'code': 1001})",
+            "+ calls websocket_disconnect({'type': 'websocket.disconnect', 'code': 1001, 'reason': ''})",
+        ),
+        ("OverridesWebsocketDisconnect",),
+    ),
+    Wanted(RESERVED, ("- calls disconnect(1000)", "+ calls disconnect(1001)"), ("TheLayerNamesAnEventHandler",)),
+    Wanted(RESERVED, ("- sends websocket.close code={'type': 'close'} reason=''",), ("TheLayerNamesClose",)),
+    Wanted(
+        "a consumer that does not care for the disconnect ends with it",
+        ("- raises ValueError", "+ returns"),
+        ("APlainConsumerWithoutADisconnectHandler",),
+    ),
+    Wanted(
+        "messages are handled in the order of their arrival; Channels asks the client and the layer in turns",
+        ("+ calls receive(text_data='b')", "- calls receive(text_data='b')"),
+        ("AFrameBeforeAGroupMessage",),
+    ),
+    Wanted(
+        PREFETCH,
+        ("- calls chat_message({'type': 'chat.message', 'number': 2})", "- sends websocket.send text='message 2'"),
+        ("GroupMessagesToAFullChannel",),
+    ),
+    Wanted(
+        PREFETCH,
+        (
+            "+ the sender gets ChannelFull",
+            "- calls chat_message({'type': 'chat.message', 'number': 2})",
+            "- sends websocket.send text='message 2'",
+        ),
+        ("MessagesToAFullChannel",),
+    ),
+    Wanted(
+        "an argument of the wrong type is a TypeError, also under python -O",
+        ("- raises AssertionError", "+ raises TypeError"),
+        ("HttpBodyOfText",),
+    ),
+    *(
+        Wanted(reason, (f"- {channels}", f"+ {compat}"), (name,))
+        for name, channels, compat, reason in (
+            ("MessageThatIsNoDict", "AssertionError", "TypeError", "the error is the same under python -O"),
+            ("NameThatEndsInALineBreak", "accepted", "TypeError", "it breaks the rule for names"),
+            ("LocalNameOfOtherLetters", "accepted", "TypeError", "names are ASCII"),
+            ("CapacitiesByPattern", "AttributeError", "7", "Channels' layer in memory cannot read its own argument"),
+            (
+                "ExpiredMessageOfAGroupMember",
+                "removed",
+                "member",
+                "a message expires; its receiver stays in its groups",
+            ),
+            ("GroupsChangedByHand", "changed", "TypeError", "what a test sees of the layer is a view"),
+            (
+                "UnknownKeyInTheConfiguration",
+                "InMemoryChannelLayer",
+                "InvalidChannelLayerError",
+                "a key that nobody reads is a mistake",
+            ),
+            ("SetToNone", "NoneType", "InMemoryChannelLayer", "what set() returned can be given back to it"),
+            ("EmptyTextFrameOfATest", "AssertionError", "sent", "browsers send empty frames"),
+            ("TwoKindsOfDataInATestsFrame", "AssertionError", "ValueError", "the error is the same under python -O"),
+            ("ApplicationAfterATestsTimeout", "CancelledError", "lives", "a test may look whether something comes"),
+            ("TwoOriginHeaders", "True", "False", "no browser sends two"),
+            ("OriginWithAnImpossiblePort", "ValueError", "False", "what a client sends is no error of the server's"),
+            ("OriginWithAPath", "True", "False", "no browser sends a path: RFC 6454, 6.2"),
+            ("RootPathThatEndsInsideAName", "served", "ValueError", "/rootother is not below /root"),
+            ("RouteToAClass", "accepted", "TypeError", "it fails when it is written, not with the first client"),
+            ("ApplicationIsAFunction", "True", "False", "Starlette's routes take functions for request handlers"),
+            ("HookOfTheWrongKind", "accepted", "TypeError", "it fails when it is written, not with the first client"),
+            ("GroupsThatAreText", "accepted", "ValueError", "every letter would be a group"),
+        )
+    ),
+)

@@ -1,0 +1,63 @@
+"""Python in a process of its own: the import hook changes the whole process."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run_python(
+    *words: str, cwd: Path, path: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `python` with these words and return how it ended.
+
+    Args:
+        words: the command line; a single one that is no option is code.
+        cwd: the directory.
+        path: a directory in front of where Python looks for packages.
+        environment: further variables.
+    """
+    arguments = ["-c", *words] if len(words) == 1 else words
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=cwd,
+        env={**os.environ, **({"PYTHONPATH": str(path)} if path else {}), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def serve(*words: str, cwd: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    """Run `python` with a command line that starts uvicorn, on a free port; yield the port and the process.
+
+    Args:
+        words: the command line.
+        cwd: the directory.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", *words, "--port", "0"],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            lines = []
+            for line in process.stderr:
+                lines.append(line)
+                if match := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
+                    yield int(match[1]), process
+                    break
+            else:
+                raise AssertionError("".join(lines))
+        finally:
+            process.terminate()

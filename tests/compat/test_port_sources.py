@@ -1,0 +1,690 @@
+"""The porting tool on awkward sources: what it edits, and what it leaves to a person."""
+
+from textwrap import dedent
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compat.moves import MOVES
+from compat.port.edits import plan
+from compat.port.plan import Finding, Kind
+from compat.port.source import Edit, Source, Unreadable
+
+
+def port(code: str | bytes, native: bool = False) -> tuple[bytes, list[Finding]]:
+    """Return a source after the port, and what a person is told."""
+    source = Source(code.encode() if isinstance(code, str) else code)
+    planned = plan(source, native=native)
+    return source.edited(planned.edits), planned.found(final=True)
+
+
+CASES = {
+    "a from-import": (
+        "from channels.generic.websocket import AsyncWebsocketConsumer\n",
+        "from compat.channels.generic.websocket import AsyncWebsocketConsumer\n",
+        "from consumers import AsyncWebsocketConsumer\n",
+    ),
+    "an alias": (
+        "from channels.layers import get_channel_layer as get_layer\n",
+        "from compat.channels.layers import get_channel_layer as get_layer\n",
+        "from consumers import get_channel_layer as get_layer\n",
+    ),
+    "a re-export": (
+        "from channels.layers import get_channel_layer as get_channel_layer\n",
+        "from compat.channels.layers import get_channel_layer as get_channel_layer\n",
+        "from consumers import get_channel_layer as get_channel_layer\n",
+    ),
+    "no native place": (
+        "from channels.db import database_sync_to_async\n",
+        "from compat.channels.db import database_sync_to_async\n",
+        "from compat.channels.db import database_sync_to_async\n",
+    ),
+    "several places": (
+        "from channels.testing import WebsocketCommunicator, ChannelsLiveServerTestCase, HttpCommunicator\n",
+        "from compat.channels.testing import WebsocketCommunicator, ChannelsLiveServerTestCase, HttpCommunicator\n",
+        "from consumers.testing import WebsocketCommunicator, HttpCommunicator\n"
+        "from compat.channels.testing import ChannelsLiveServerTestCase\n",
+    ),
+    "neighbours are joined": (
+        """
+        import json
+        from channels.generic.websocket import AsyncWebsocketConsumer
+        from channels.db import database_sync_to_async
+        from channels.exceptions import DenyConnection, StopConsumer
+        x = 1
+        """,
+        """
+        import json
+        from compat.channels.generic.websocket import AsyncWebsocketConsumer
+        from compat.channels.db import database_sync_to_async
+        from compat.channels.exceptions import DenyConnection, StopConsumer
+        x = 1
+        """,
+        """
+        import json
+        from consumers import AsyncWebsocketConsumer, DenyConnection, StopConsumer
+        from compat.channels.db import database_sync_to_async
+        x = 1
+        """,
+    ),
+    "a joined line is broken": (
+        """
+        def f():
+            from channels.generic.websocket import AsyncJsonWebsocketConsumer, JsonWebsocketConsumer
+            from channels.exceptions import DenyConnection
+        """,
+        """
+        def f():
+            from compat.channels.generic.websocket import AsyncJsonWebsocketConsumer, JsonWebsocketConsumer
+            from compat.channels.exceptions import DenyConnection
+        """,
+        """
+        def f():
+            from consumers import (
+                AsyncJsonWebsocketConsumer,
+                JsonWebsocketConsumer,
+                DenyConnection,
+            )
+        """,
+    ),
+    "a comment keeps its import": (
+        """
+        from channels.exceptions import DenyConnection  # says no
+        # Where the groups are.
+        from channels.layers import get_channel_layer
+
+        from channels.exceptions import StopConsumer
+        """,
+        """
+        from compat.channels.exceptions import DenyConnection  # says no
+        # Where the groups are.
+        from compat.channels.layers import get_channel_layer
+
+        from compat.channels.exceptions import StopConsumer
+        """,
+        """
+        from consumers import DenyConnection  # says no
+        # Where the groups are.
+        from consumers import get_channel_layer
+
+        from consumers import StopConsumer
+        """,
+    ),
+    "a name is not moved over another of the same name": (
+        """
+        from channels.exceptions import DenyConnection
+        from chat import get_channel_layer
+        from channels.layers import get_channel_layer
+        """,
+        """
+        from compat.channels.exceptions import DenyConnection
+        from chat import get_channel_layer
+        from compat.channels.layers import get_channel_layer
+        """,
+        """
+        from consumers import DenyConnection
+        from chat import get_channel_layer
+        from consumers import get_channel_layer
+        """,
+    ),
+    "a commented import is not joined to another": (
+        "from channels.exceptions import DenyConnection\nfrom channels.layers import get_channel_layer  # why\n",
+        "from compat.channels.exceptions import DenyConnection\n"
+        "from compat.channels.layers import get_channel_layer  # why\n",
+        "from consumers import DenyConnection\nfrom consumers import get_channel_layer  # why\n",
+    ),
+    "only native names are joined": (
+        "from channels.exceptions import ChannelFull\nfrom channels.auth import login\n"
+        "from channels.exceptions import StopConsumer\nfrom channels.auth import logout\n",
+        "from compat.channels.exceptions import ChannelFull\nfrom compat.channels.auth import login\n"
+        "from compat.channels.exceptions import StopConsumer\nfrom compat.channels.auth import logout\n",
+        "from consumers import ChannelFull, StopConsumer\nfrom compat.channels.auth import login\n"
+        "from compat.channels.auth import logout\n",
+    ),
+    "packages from compat": (
+        "from compat import channels_redis, channels, configure\nprint(channels, channels_redis)\n",
+        "from compat import channels_redis, channels, configure\nprint(channels, channels_redis)\n",
+        "from compat import channels_redis, channels, configure\nprint(channels, channels_redis)\n",
+    ),
+    "a pragma holds for each part": (
+        "from channels.routing import URLRouter, get_default_application  # noqa: F401\n",
+        "from compat.channels.routing import URLRouter, get_default_application  # noqa: F401\n",
+        "from consumers import URLRouter  # noqa: F401\n"
+        "from compat.channels.routing import get_default_application  # noqa: F401\n",
+    ),
+    "comments inside parentheses": (
+        """
+        from channels.testing import (  # noqa: F401
+            # The client.
+            WebsocketCommunicator,  # over a socket
+            ChannelsLiveServerTestCase as Live,  # a server
+            HttpCommunicator
+            # That is all.
+        )
+        """,
+        """
+        from compat.channels.testing import (  # noqa: F401
+            # The client.
+            WebsocketCommunicator,  # over a socket
+            ChannelsLiveServerTestCase as Live,  # a server
+            HttpCommunicator
+            # That is all.
+        )
+        """,
+        """
+        from consumers.testing import (  # noqa: F401
+            # The client.
+            WebsocketCommunicator,  # over a socket
+            HttpCommunicator,
+        )
+        from compat.channels.testing import (  # noqa: F401
+            ChannelsLiveServerTestCase as Live,  # a server
+            # That is all.
+        )
+        """,
+    ),
+    "import as": (
+        "import channels.layers as cl\nlayer = cl.get_channel_layer()\n",
+        "import compat.channels.layers as cl\nlayer = cl.get_channel_layer()\n",
+        "import consumers as cl\nlayer = cl.get_channel_layer()\n",
+    ),
+    "import as, of names that are in different places": (
+        "import channels.auth as auth, channels.layers as cl\ncl.get_channel_layer, cl.ChannelLayerManager\n",
+        "import compat.channels.auth as auth, compat.channels.layers as cl\n"
+        "cl.get_channel_layer, cl.ChannelLayerManager\n",
+        "import compat.channels.auth as auth, compat.channels.layers as cl\n"
+        "cl.get_channel_layer, cl.ChannelLayerManager\n",
+    ),
+    "a module that is passed on": (
+        "from channels import layers\nlayers.get_channel_layer()\nprint(layers)\n",
+        "from compat.channels import layers\nlayers.get_channel_layer()\nprint(layers)\n",
+        "from compat.channels import layers\nlayers.get_channel_layer()\nprint(layers)\n",
+    ),
+    "a module from its package": (
+        "from channels import DEFAULT_CHANNEL_LAYER, layers\nmock.patch.object(layers, 'get_channel_layer')\n",
+        "from compat.channels import DEFAULT_CHANNEL_LAYER, layers\nmock.patch.object(layers, 'get_channel_layer')\n",
+        "from compat.channels import DEFAULT_CHANNEL_LAYER\nimport consumers as layers\n"
+        "mock.patch.object(layers, 'get_channel_layer')\n",
+    ),
+    "a dotted import": (
+        """
+        import os, channels.layers, channels.auth  # all
+        def f(a: channels.layers.BaseChannelLayer, b: "list[channels.layers.BaseChannelLayer]"):
+            print(channels.layers.get_channel_layer(), channels.auth.login)
+            return channels.exceptions.ChannelFull
+        """,
+        """
+        import os, compat.channels.layers, compat.channels.auth  # all
+        def f(a: compat.channels.layers.BaseChannelLayer, b: "list[compat.channels.layers.BaseChannelLayer]"):
+            print(compat.channels.layers.get_channel_layer(), compat.channels.auth.login)
+            return compat.channels.exceptions.ChannelFull
+        """,
+        """
+        import os, consumers, compat.channels.auth  # all
+        def f(a: consumers.BaseChannelLayer, b: "list[consumers.BaseChannelLayer]"):
+            print(consumers.get_channel_layer(), compat.channels.auth.login)
+            return consumers.ChannelFull
+        """,
+    ),
+    "a dotted import for more than its own module": (
+        "import channels.auth\nraise channels.exceptions.ChannelFull\n",
+        "import compat.channels.auth\nraise compat.channels.exceptions.ChannelFull\n",
+        "import consumers\nraise consumers.ChannelFull\n",
+    ),
+    "a dotted import in a function": (
+        """
+        import channels.exceptions
+        def f():
+            import channels.layers
+            return channels.layers.get_channel_layer(), channels.auth.login
+        channels.exceptions.ChannelFull
+        """,
+        """
+        import compat.channels.exceptions
+        def f():
+            import compat.channels.layers
+            return compat.channels.layers.get_channel_layer(), compat.channels.auth.login
+        compat.channels.exceptions.ChannelFull
+        """,
+        """
+        import consumers
+        def f():
+            import compat.channels.auth, consumers
+            return consumers.get_channel_layer(), compat.channels.auth.login
+        consumers.ChannelFull
+        """,
+    ),
+    "a dotted import beside one of compat": (
+        "import compat, compat.channels.layers\ncompat.configure()\ncompat.channels.layers.get_channel_layer()\n",
+        "import compat, compat.channels.layers\ncompat.configure()\ncompat.channels.layers.get_channel_layer()\n",
+        "import compat, consumers\ncompat.configure()\nconsumers.get_channel_layer()\n",
+    ),
+    "a comment inside a dotted name": (
+        "import channels.layers\nx = (\n    channels  # here\n    .layers.get_channel_layer\n)\n",
+        "import compat.channels.layers\nx = (\n    compat.channels  # here\n    .layers.get_channel_layer\n)\n",
+        "import compat.channels.layers\nx = (\n    compat.channels  # here\n    .layers.get_channel_layer\n)\n",
+    ),
+    "several dotted imports of what is in one place": (
+        "import channels.layers, os, channels.exceptions\n"
+        "channels.layers.BaseChannelLayer\nchannels.exceptions.ChannelFull\n",
+        "import compat.channels.layers, os, compat.channels.exceptions\n"
+        "compat.channels.layers.BaseChannelLayer\ncompat.channels.exceptions.ChannelFull\n",
+        "import consumers, os\nconsumers.BaseChannelLayer\nconsumers.ChannelFull\n",
+    ),
+    "dotted imports of what is in one place, one above the other": (
+        "import channels.layers\nimport os\nimport channels.exceptions\n"
+        "channels.layers.channel_layers\nchannels.exceptions.ChannelFull\n",
+        "import compat.channels.layers\nimport os\nimport compat.channels.exceptions\n"
+        "compat.channels.layers.channel_layers\ncompat.channels.exceptions.ChannelFull\n",
+        "import consumers\nimport os\nconsumers.channel_layers\nconsumers.ChannelFull\n",
+    ),
+    "the package itself": (
+        "import channels\nprint(channels.DEFAULT_CHANNEL_LAYER)\n",
+        "import compat.channels\nprint(compat.channels.DEFAULT_CHANNEL_LAYER)\n",
+        "import compat.channels\nprint(compat.channels.DEFAULT_CHANNEL_LAYER)\n",
+    ),
+    "a name that is bound otherwise too": (
+        """
+        try:
+            import channels
+            import channels.layers
+        except ImportError:
+            channels = None
+        if channels is not None:
+            layer = channels.layers.get_channel_layer()
+        """,
+        """
+        try:
+            from compat import channels
+            import compat.channels.layers
+            from compat import channels
+        except ImportError:
+            channels = None
+        if channels is not None:
+            layer = channels.layers.get_channel_layer()
+        """,
+        """
+        try:
+            from compat import channels
+            import compat.channels.layers
+            from compat import channels
+        except ImportError:
+            channels = None
+        if channels is not None:
+            layer = channels.layers.get_channel_layer()
+        """,
+    ),
+    "another thing of the same name": (
+        """
+        import channels.layers
+        def f(channels, layers=channels.layers):
+            return channels.layers, [channels for channels in layers]
+        def g():
+            channels = []
+            return channels.layers
+        """,
+        """
+        import compat.channels.layers
+        def f(channels, layers=compat.channels.layers):
+            return channels.layers, [channels for channels in layers]
+        def g():
+            channels = []
+            return channels.layers
+        """,
+        """
+        import compat.channels.layers
+        def f(channels, layers=compat.channels.layers):
+            return channels.layers, [channels for channels in layers]
+        def g():
+            channels = []
+            return channels.layers
+        """,
+    ),
+    "the native package's name is taken": (
+        "import channels.layers\nfrom . import consumers\nchannels.layers.get_channel_layer()\n",
+        "import compat.channels.layers\nfrom . import consumers\ncompat.channels.layers.get_channel_layer()\n",
+        "import compat.channels.layers\nfrom . import consumers\ncompat.channels.layers.get_channel_layer()\n",
+    ),
+    "imports in all places": (
+        """
+        if TYPE_CHECKING:
+            from channels.layers import BaseChannelLayer
+        try:
+            from channels.exceptions import StopConsumer
+        except ImportError:
+            StopConsumer = None
+        class A:
+            from channels.consumer import AsyncConsumer
+            async def f(self):
+                from channels.auth import login; from channels.exceptions import ChannelFull
+        if a: from channels.routing import URLRouter, get_default_application
+        """,
+        """
+        if TYPE_CHECKING:
+            from compat.channels.layers import BaseChannelLayer
+        try:
+            from compat.channels.exceptions import StopConsumer
+        except ImportError:
+            StopConsumer = None
+        class A:
+            from compat.channels.consumer import AsyncConsumer
+            async def f(self):
+                from compat.channels.auth import login; from compat.channels.exceptions import ChannelFull
+        if a: from compat.channels.routing import URLRouter, get_default_application
+        """,
+        """
+        if TYPE_CHECKING:
+            from consumers import BaseChannelLayer
+        try:
+            from consumers import StopConsumer
+        except ImportError:
+            StopConsumer = None
+        class A:
+            from consumers import AsyncConsumer
+            async def f(self):
+                from compat.channels.auth import login; from consumers import ChannelFull
+        if a: from consumers import URLRouter; from compat.channels.routing import get_default_application
+        """,
+    ),
+    "settings": (
+        """
+        INSTALLED_APPS = ["django.contrib.auth", 'channels', *MORE] + ["channels.apps.ChannelsConfig"]
+        THIRD_PARTY_APPS: list[str] = ("channels",)
+        INSTALLED_APPS += ["channels"]
+        INSTALLED_APPS.append("channels")
+        settings.configure(INSTALLED_APPS=["channels"], CHANNEL_LAYERS={"default": {"BACKEND": CHOSEN}})
+        if "channels" in settings.INSTALLED_APPS: pass
+        apps.is_installed("channels")
+        CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+        """,
+        """
+        INSTALLED_APPS = ["django.contrib.auth", 'compat.channels', *MORE] + ["compat.channels.apps.ChannelsConfig"]
+        THIRD_PARTY_APPS: list[str] = ("compat.channels",)
+        INSTALLED_APPS += ["compat.channels"]
+        INSTALLED_APPS.append("compat.channels")
+        settings.configure(INSTALLED_APPS=["compat.channels"], CHANNEL_LAYERS={"default": {"BACKEND": CHOSEN}})
+        if "compat.channels" in settings.INSTALLED_APPS: pass
+        apps.is_installed("compat.channels")
+        CHANNEL_LAYERS = {"default": {"BACKEND": "compat.channels.layers.InMemoryChannelLayer"}}
+        """,
+        """
+        INSTALLED_APPS = ["django.contrib.auth", 'compat.channels', *MORE] + ["compat.channels.apps.ChannelsConfig"]
+        THIRD_PARTY_APPS: list[str] = ("compat.channels",)
+        INSTALLED_APPS += ["compat.channels"]
+        INSTALLED_APPS.append("compat.channels")
+        settings.configure(INSTALLED_APPS=["compat.channels"], CHANNEL_LAYERS={"default": {"BACKEND": CHOSEN}})
+        if "compat.channels" in settings.INSTALLED_APPS: pass
+        apps.is_installed("compat.channels")
+        CHANNEL_LAYERS = {"default": {"BACKEND": "consumers.InMemoryChannelLayer"}}
+        """,
+    ),
+    "names in strings": (
+        """
+        mock.patch("channels.layers.get_channel_layer")
+        mock.patch(r'channels.layers.InMemoryChannelLayer.send')
+        mock.patch("channels.db.close_old_connections")
+        importlib.import_module("channels.layers"), importlib.import_module("channels")
+        monkeypatch.setitem(sys.modules["channels.layers"], "x", 1)
+        """,
+        """
+        mock.patch("compat.channels.layers.get_channel_layer")
+        mock.patch(r'compat.channels.layers.InMemoryChannelLayer.send')
+        mock.patch("compat.channels.db.close_old_connections")
+        importlib.import_module("compat.channels.layers"), importlib.import_module("compat.channels")
+        monkeypatch.setitem(sys.modules["compat.channels.layers"], "x", 1)
+        """,
+        """
+        mock.patch("consumers.get_channel_layer")
+        mock.patch(r'consumers.InMemoryChannelLayer.send')
+        mock.patch("compat.channels.db.close_old_connections")
+        importlib.import_module("compat.channels.layers"), importlib.import_module("compat.channels")
+        monkeypatch.setitem(sys.modules["compat.channels.layers"], "x", 1)
+        """,
+    ),
+    "the Redis layers": (
+        'from channels_redis.core import RedisChannelLayer\nx = "channels_redis.serializers.registry"\n',
+        'from compat.channels_redis.core import RedisChannelLayer\nx = "compat.channels_redis.serializers.registry"\n',
+        None,
+    ),
+    "routes to consumers": (
+        """
+        from django.urls import path, re_path as url
+        from . import consumers
+        routes = [
+            path("a/<int:room>/", consumers.A.as_asgi()),
+            url(r"^b/$", Middleware(URLRouter([path("", view=consumers.B.as_asgi(x=1))]))),
+        ]
+        """,
+        None,
+        """
+        from consumers import path, re_path as url
+        from . import consumers
+        routes = [
+            path("a/<int:room>/", consumers.A.as_asgi()),
+            url(r"^b/$", Middleware(URLRouter([path("", view=consumers.B.as_asgi(x=1))]))),
+        ]
+        """,
+    ),
+    "routes with a converter of their own": (
+        """
+        from django.urls import path, register_converter, reverse
+        register_converter(Year, "yyyy")
+        routes = [path("<yyyy:year>/", A.as_asgi())]
+        """,
+        None,
+        """
+        from consumers import path, register_converter
+        from django.urls import reverse
+        register_converter(Year, "yyyy")
+        routes = [path("<yyyy:year>/", A.as_asgi())]
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("native", [False, True])
+def test_it_is_ported(name: str, native: bool) -> None:
+    source, plain, moved = CASES[name]
+    expected = moved if native else plain
+    ported, findings = port(dedent(source), native)
+    if expected is None:
+        expected = source if not native else plain
+    assert ported.decode() == dedent(expected or "")
+    assert not [finding for finding in findings if finding.kind is Kind.LEFT]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_second_run_changes_nothing(name: str) -> None:
+    source = dedent(CASES[name][0])
+    for native in (False, True):
+        ported, _ = port(source, native)
+        assert port(ported, native)[0] == ported
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("a name that is bound otherwise too",)])
+def test_the_plain_port_can_be_moved_on(name: str) -> None:
+    source = dedent(CASES[name][0])
+    assert port(port(source)[0], native=True)[0] == port(source, native=True)[0]
+
+
+UNTOUCHED = [
+    '"""channels.layers.InMemoryChannelLayer"""\n',
+    'def f():\n    "channels.layers.get_channel_layer"\n',
+    "# import channels.layers\nx = 1\n",
+    'x: " channels.layers.y"\ny: "not python"\nz: "list[channels.layers"\n',
+    "from .channels import x\nfrom . import channels\nfrom ..channels.layers import y\n",
+    "import mychannels, channelsx.layers\nfrom my.channels.layers import x\n",
+    'group_send("channels.news", {"type": "channels.layers"})\n',
+    'logging.getLogger("channels.layers")\n',
+    'LOGGING = {"loggers": {"channels": {}, "daphne": {}}}\n',
+    'x = {"channels": ["daphne"]}\n',
+    'x = "see channels.layers.get_channel_layer"\ny = b"channels.layers.get_channel_layer"\n',
+    "self.channels.layers.get_channel_layer()\nchannels = []\nchannels.layers\n",
+    "from django.urls import path\nurlpatterns = [path('', views.index), path('a', B.as_view())]\n",
+    "",
+    "\n",
+]
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("source", UNTOUCHED)
+def test_what_is_not_channels_is_left_alone(source: str, native: bool) -> None:
+    assert port(source, native) == (source.encode(), [])
+
+
+LEFT = {
+    "from channels.generic.websocket import *\nclass A(WebsocketConsumer): pass\n": (
+        1,
+        "write from channels.generic.websocket import WebsocketConsumer,",
+    ),
+    "\nfrom channels.http import AsgiHandler\n": (2, "Channels 4.3 has no module channels.http"),
+    "\n\nimport channels.staticfiles\n": (3, "Channels 4.3 has no module channels.staticfiles"),
+    "import channels.http as h\n": (1, "Channels 4.3 has no module channels.http"),
+    "from channels.layers import nonsense\n": (1, "compat.channels.layers has no nonsense"),
+    "import channels.layers as cl\ncl.nonsense()\n": (2, "compat.channels.layers has no nonsense"),
+    'import_module(f"channels.{x}")\n': (1, 'put "compat." in front of it'),
+    'import_module("channels." + x)\n': (1, 'put "compat." in front of it'),
+    '__import__("channels.layers")\n': (1, "importlib.import_module('compat.channels.layers')"),
+    'x = ("channels.layers."\n"InMemoryChannelLayer")\n': (1, "in one piece"),
+    "from . import compat\nimport channels.layers\n": (2, "write `from compat.channels… import …`"),
+}
+
+
+@pytest.mark.parametrize("source", LEFT)
+def test_a_person_is_told_where_and_what_to_do(source: str) -> None:
+    line, text = LEFT[source]
+    ported, findings = port(source)
+    (finding,) = findings
+    assert (finding.line, finding.kind) == (line, Kind.LEFT)
+    assert text in finding.text
+    assert port(ported)[0] == ported
+
+
+NATIVE_LEFT = {
+    "from django.urls import path\nx = [path('a', A.as_asgi()),\n path('b', views.b)]\n": (3, "leads to none"),
+    "from django.urls import path\nx = [path('<yyyy:y>', A.as_asgi())]\n": (2, "the converter yyyy"),
+    "from channels.security.websocket import AllowedHostsOriginValidator as V\n\nx = V(app)\n": (3, "second argument"),
+    "from consumers import AllowedHostsOriginValidator\nx = AllowedHostsOriginValidator(app)\n": (2, "second argument"),
+    "from compat.channels.db import *\n": (1, "a star import"),
+}
+
+
+@pytest.mark.parametrize("source", NATIVE_LEFT)
+def test_a_person_is_told_what_the_native_port_needs(source: str) -> None:
+    line, text = NATIVE_LEFT[source]
+    ported, findings = port(source, native=True)
+    assert ported.decode() == source.replace("channels.security.websocket", "consumers")
+    assert [(finding.line, text in finding.text) for finding in findings if finding.kind is Kind.LEFT] == [(line, True)]
+
+
+def test_hosts_that_are_passed_are_no_finding() -> None:
+    source = "from consumers import AllowedHostsOriginValidator\nx = AllowedHostsOriginValidator(app, hosts)\n"
+    assert port(source, native=True) == (source.encode(), [])
+
+
+def test_a_note_on_a_joined_import_is_of_the_line_that_it_has_become_a_part_of() -> None:
+    source = "from channels.exceptions import DenyConnection\nfrom channels.layers import get_channel_layer\n"
+    assert [finding.line for finding in port(source, native=True)[1]] == [1]
+
+
+def test_a_native_layer_in_the_settings_is_said_to_be_read_by_compat_only() -> None:
+    source = 'CHANNEL_LAYERS = {\n    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}\n}\n'
+    ((line, text, kind),) = port(source, native=True)[1]
+    assert (line, kind) == (2, Kind.TODO)
+    assert text.startswith("CHANNEL_LAYERS: call channel_layers.configure({...})")
+    assert port(source)[1] == []
+
+
+def test_what_is_not_covered_is_named() -> None:
+    source = (
+        "from channels.testing import X\nimport daphne.server\nfuture.future\ncommunicator.future\na.output_queue\n"
+    )
+    for native in (False, True):
+        found = [finding for finding in port(source, native)[1] if finding.kind is Kind.UNCOVERED]
+        assert [finding.line for finding in found] == [2, 4, 5]
+
+
+def test_a_renamed_name_keeps_its_local_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MOVES, "channels.layers.get_channel_layer", "consumers.layer")
+    source = "from channels.layers import get_channel_layer\nfrom channels.layers import get_channel_layer as g\n"
+    assert port(source, native=True)[0] == b"from consumers import layer as get_channel_layer, layer as g\n"
+    source = "import channels.layers as cl, channels.layers\ncl.get_channel_layer, channels.layers.get_channel_layer\n"
+    assert port(source, native=True)[0] == (
+        b"import compat.channels.layers as cl, consumers\ncl.get_channel_layer, consumers.layer\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"\xef\xbb\xbfimport channels.layers\n",
+        b"\xef\xbb\xbf# coding: utf-8\r\nfrom channels.auth import login\r\n",
+        "# -*- coding: latin-1 -*-\nfrom channels.auth import login\nx = 'café'\n".encode("latin-1"),
+        "# coding: cp1251\nfrom channels.auth import login  # вход\n".encode("cp1251"),
+        "é = 'é'; from channels.auth import login\n".encode(),
+        b"from channels.auth import (\r\n\tlogin,\r\n)\r\n",
+        b"from channels.auth import login",
+        b"from channels.auth import login\r\nfrom channels.db import x\n",
+        b"from channels . auth import \\\n    login\n".replace(b" . ", b"."),
+    ],
+)
+def test_every_byte_but_the_names_survives(source: bytes) -> None:
+    plain, _ = port(source)
+    assert plain == source.replace(b"channels", b"compat.channels")
+    assert port(plain)[0] == plain
+
+
+def test_edits_that_overlap_are_refused() -> None:
+    with pytest.raises(Unreadable, match="overlap"):
+        Source(b"x = 1\n").edited([Edit(0, 3, "y"), Edit(2, 5, "z")])
+
+
+def test_an_edit_that_breaks_the_code_is_refused() -> None:
+    with pytest.raises(Unreadable, match="syntax error"):
+        Source(b"x = 1\n").edited([Edit(0, 1, "(")])
+
+
+def test_new_lines_are_like_the_others() -> None:
+    source = b"from channels.routing import URLRouter, get_default_application\r\n"
+    assert port(source, native=True)[0] == (
+        b"from consumers import URLRouter\r\nfrom compat.channels.routing import get_default_application\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "reason"),
+    [
+        (b"x = 1\nfrom channels.layers import (\n", 2, "was never closed"),
+        (b"\nprint 'channels'\n", 2, "Missing parentheses"),
+        (b"x = '\xe9'  # channels\n", 1, "utf-8"),
+        (b"# coding: nonsense\nimport channels\n", None, "nonsense"),
+        (b"import channels\x00\n", None, "null byte"),
+        (b"import channels\rx = 1\n\r", None, "line endings"),
+        (b"x = 1\n\x0cimport channels\n", None, "form feeds"),
+    ],
+)
+def test_no_python_is_refused_with_the_line(source: bytes, line: int | None, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason) as refused:
+        Source(source)
+    assert refused.value.line == line or line is None
+
+
+PIECES = st.lists(st.sampled_from([dedent(case[0]).strip("\n") for case in CASES.values()] + UNTOUCHED), max_size=6)
+
+
+@settings(deadline=None)
+@given(PIECES, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
+def test_any_mixture_is_ported_once_and_for_all(pieces: list[str], newline: str, native: bool, inside: bool) -> None:
+    code = "\n".join(pieces)
+    if inside:
+        code = "def outer():\n    pass\n" + "\n".join(f"    {line}" if line else "" for line in code.split("\n"))
+    ported, findings = port(code.replace("\n", newline), native)
+    again, findings_again = port(ported, native)
+    assert again == ported
+    left = [finding for finding in findings if finding.kind is Kind.LEFT]
+    assert [finding for finding in findings_again if finding.kind is Kind.LEFT] == left
+    for line in code.split("\n"):
+        if "#" in line:
+            assert line[line.index("#") :].encode() in ported

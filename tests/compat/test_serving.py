@@ -1,0 +1,148 @@
+"""`python -m compat run` and `exec`, and the pytest plugin: each in a process of its own."""
+
+import signal
+import textwrap
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from .processes import run_python, serve
+
+RUN = ["-m", "compat", "run", "mysite.asgi:application"]
+
+CHAT = """
+from channels.generic.websocket import WebsocketConsumer
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import path
+
+class Echo(WebsocketConsumer):
+    def receive(self, text_data):
+        self.send(text_data)
+
+application = ProtocolTypeRouter({"websocket": URLRouter([path("ws/", Echo.as_asgi())])})
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a directory with a Channels project in it."""
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "mysite" / "__init__.py").touch()
+    (tmp_path / "mysite" / "asgi.py").write_text(CHAT)
+    return tmp_path
+
+
+def test_run_serves_a_channels_project_unchanged(project: Path) -> None:
+    with serve(*RUN, cwd=project) as (port, process):
+        with connect(f"ws://127.0.0.1:{port}/ws/") as client:
+            client.send("hello")
+            assert client.recv() == "hello"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        log = process.stderr.read()
+    assert "Traceback" not in log
+    assert "Application shutdown complete." in log  # the lifespan, which closes the layers
+
+
+def test_run_passes_further_options_on_to_uvicorn(project: Path) -> None:
+    with serve(*RUN, "--root-path", "/behind", cwd=project) as (port, _):
+        with connect(f"ws://127.0.0.1:{port}/ws/") as client:
+            client.send("hello")
+            assert client.recv() == "hello"
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("mysite.asgi", "'mysite.asgi' is not of the form package.module:attribute"),
+        ("nothing.asgi:application", "no module 'nothing' in "),
+        ("mysite.asgi:app", "'mysite.asgi:app': <module 'mysite.asgi' from "),
+    ],
+)
+def test_run_says_what_is_wrong_with_the_application(project: Path, target: str, problem: str) -> None:
+    ended = run_python("-m", "compat", "run", target, "--port", "0", cwd=project)
+    assert ended.returncode != 0
+    assert f"python -m compat run: error: {problem}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_exec_runs_a_script_as_python_would(project: Path) -> None:
+    (project / "helper.py").write_text("from channels.exceptions import StopConsumer")
+    (project / "manage.py").write_text("import sys, helper, channels\nprint(sys.argv, __name__, channels.__name__)")
+    ended = run_python("-m", "compat", "exec", "manage.py", "test", "--fast", cwd=project)
+    assert ended.stdout == "['manage.py', 'test', '--fast'] __main__ compat.channels\n", ended.stderr
+
+
+def test_exec_finds_what_lies_beside_the_script(project: Path) -> None:
+    (project / "mysite" / "beside.py").write_text("import channels.layers")
+    (project / "mysite" / "script.py").write_text("import beside; print('found')")
+    ended = run_python("-m", "compat", "exec", "mysite/script.py", cwd=project)
+    assert ended.stdout == "found\n", ended.stderr
+
+
+def test_exec_runs_a_module(project: Path) -> None:
+    (project / "tool.py").write_text("import sys, channels.layers; print(sys.argv[1:], __name__)")
+    ended = run_python("-m", "compat", "exec", "-m", "tool", "-v", cwd=project)
+    assert ended.stdout == "['-v'] __main__\n", ended.stderr
+
+
+def test_exec_passes_the_exit_status_on(project: Path) -> None:
+    (project / "manage.py").write_text("raise SystemExit(3)")
+    assert run_python("-m", "compat", "exec", "manage.py", cwd=project).returncode == 3
+
+
+def test_an_error_in_the_script_keeps_its_traceback(project: Path) -> None:
+    (project / "manage.py").write_text("raise RuntimeError('of the script')")
+    ended = run_python("-m", "compat", "exec", "manage.py", cwd=project)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, True)
+    assert ended.stderr.endswith("RuntimeError: of the script\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["nothing.py"], "no file 'nothing.py' in "),
+        ([], "the following arguments are required: script"),
+        (["-m"], "the following arguments are required: script"),
+    ],
+)
+def test_exec_says_what_is_wrong(project: Path, words: list[str], problem: str) -> None:
+    ended = run_python("-m", "compat", "exec", *words, cwd=project)
+    assert ended.returncode == 2
+    assert f"python -m compat exec: error: {problem}" in ended.stderr
+
+
+@pytest.mark.parametrize("command", [["run", "mysite.asgi:application"], ["exec", "mysite/asgi.py"]])
+def test_a_real_channels_is_refused_in_one_line(project: Path, command: list[str]) -> None:
+    (project / "channels.py").touch()
+    ended = run_python("-m", "compat", *command, cwd=project)
+    assert ended.returncode == 2
+    assert f"python -m compat {command[0]}: error: compat.install() makes" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_pytest_plugin_installs_the_hook_before_the_tests_are_imported(project: Path) -> None:
+    (project / "test_echo.py").write_text(
+        textwrap.dedent(
+            """
+            import pytest
+            from channels.testing import WebsocketCommunicator
+            from mysite.asgi import application
+
+            @pytest.mark.anyio
+            async def test_echo():
+                communicator = WebsocketCommunicator(application, "/ws/")
+                assert await communicator.connect() == (True, None)
+                await communicator.send_to(text_data="hello")
+                assert await communicator.receive_from() == "hello"
+                await communicator.disconnect()
+
+            @pytest.fixture
+            def anyio_backend():
+                return "asyncio"
+            """
+        )
+    )
+    ended = run_python("-m", "pytest", "-q", "-p", "compat.pytest", "-p", "no:cacheprovider", cwd=project)
+    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
