@@ -1,13 +1,20 @@
-.PHONY: demo test test-parity check bench
+.PHONY: demo test test-interop test-parity check bench
 
 PORT ?= 8000
 export PORT
+# With a Redis, several processes: REDIS_URL=redis://localhost WORKERS=2
+export REDIS_URL WORKERS
 
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
 
 test: .venv/dev.installed
 	.venv/bin/python -m pytest
+
+# Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8.
+test-interop: .venv/dev.installed .venv-interop/installed
+	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/interop.py
+	.venv-interop/bin/python -m pytest tests/layers/test_contract.py
 
 test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv-plain/parity.installed
 	.venv-plain/bin/python -m parity.run
@@ -23,7 +30,7 @@ bench: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(PEERS),--peers '$(PEERS)') $(BENCH)
 
 .venv/demo.installed: .venv/created pyproject.toml
-	.venv/bin/pip install --quiet --editable '.[server]'
+	.venv/bin/pip install --quiet --editable '.[server,redis]'
 	@touch $@
 
 .venv/dev.installed: .venv/created pyproject.toml
@@ -32,6 +39,12 @@ bench: .venv-bench/installed
 
 .venv-bench/installed: .venv-bench/created pyproject.toml
 	.venv-bench/bin/pip install --quiet --editable . --group bench
+	@touch $@
+
+.venv-interop/installed: .venv/created pyproject.toml
+	.venv/bin/python -m venv --clear .venv-interop
+	.venv-interop/bin/pip install --quiet --upgrade pip
+	.venv-interop/bin/pip install --quiet --editable . --group dev 'channels_redis==4.3.0' 'redis<8'
 	@touch $@
 
 # Real Channels, without this package; Django without Channels; neither.

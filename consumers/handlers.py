@@ -20,6 +20,9 @@ FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 # {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
 REACHABLE_IN_FRAMEWORK = frozenset({"send_json"})
 
+# What a layer tells every consumer, for those that want to know.
+OPTIONAL = frozenset({"layer_gap"})
+
 MAX_LOGGED_TYPES = 100
 
 _accepted: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
@@ -67,7 +70,11 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
     if callable(getattr(type(consumer), name, None)):
         known_types(type(consumer)).add(message["type"])
         return True
-    if not strict and not callable(vars(consumer).get(name)):  # properties are not run: a client may choose the name
+    if callable(vars(consumer).get(name)):  # not getattr(): a client may choose the name, and no property is run for it
+        return True
+    if name in OPTIONAL:
+        return False
+    if not strict:
         instead = ", or set raw_frames = True" if name == "websocket_send" else ""
         log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`{instead}")
         return False

@@ -1,6 +1,8 @@
 """The example: a page, a WebSocket for each of its panels, the recipes in `endpoints` and the ported chat."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,16 +18,20 @@ from .endpoints import routes as endpoint_routes
 
 STATIC = Path(__file__).parent / "static"
 
-# After the import of the ported chat, whose settings have layers too: the last call counts.
-consumers.channel_layers.configure(
-    {
-        "default": {
-            "BACKEND": "consumers.layers.InMemoryChannelLayer",
-            # How many messages may wait for one consumer. Everyone in a room greets a newcomer at once.
-            "CONFIG": {"capacity": 1000},
-        }
+REDIS_URL = os.environ.get("REDIS_URL")
+
+# How many messages may wait for one consumer. Everyone in a room greets a newcomer at once.
+CAPACITY = {"capacity": 1000}
+
+if REDIS_URL:  # then several processes may serve the example
+    layer: dict[str, Any] = {
+        "BACKEND": "consumers.layers.redis.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "example", **CAPACITY},
     }
-)
+else:
+    layer = {"BACKEND": "consumers.layers.InMemoryChannelLayer", "CONFIG": CAPACITY}
+# After the import of the ported chat, whose settings have layers too: the last call counts.
+consumers.channel_layers.configure({"default": layer})
 
 
 async def page(request: Request) -> FileResponse:

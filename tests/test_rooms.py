@@ -59,6 +59,8 @@ EVENT_LOOPS = {
 }
 """Where anyio is not enough: asgiref's threads know only asyncio; anyio starts no task that outlives a block; waking a
 task costs less where the loop is known."""
+EXTRAS = {"layers.redis": {"redis", "asyncio"}, "layers.codec": {"msgpack", "cryptography"}}
+"""What a room needs an extra for; no other one may import it, directly or by that room."""
 
 
 def room(name: str) -> str:
@@ -105,10 +107,22 @@ def test_an_import_goes_only_to_a_lower_floor(name: str) -> None:
     assert [imported for imported in ours if not is_allowed(name, imported)] == []
 
 
+def is_in(name: str, place: str) -> bool:
+    """Say whether a module is this one of `consumers`, or in this package."""
+    return f"{name}.".startswith(f"consumers.{place}.")
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_what_needs_an_extra_is_imported_by_no_other_room(name: str) -> None:
+    if not is_in(name, "layers.redis"):
+        assert [imported for imported in imports(name) if is_in(imported, "layers.redis")] == []
+
+
 @pytest.mark.parametrize("name", CORE)
 def test_the_core_imports_only_the_standard_library_and_its_three_dependencies(name: str) -> None:
     allowed = (sys.stdlib_module_names - {"asyncio"}) | LIBRARIES | {"consumers"}
     allowed |= EVENT_LOOPS.get(name.removeprefix("consumers."), set())
+    allowed |= next((EXTRAS[extra] for extra in EXTRAS if is_in(name, extra)), set())
     assert {imported.partition(".")[0] for imported in imports(name)} <= allowed
 
 

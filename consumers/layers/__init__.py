@@ -4,5 +4,14 @@ from .base import BaseChannelLayer as BaseChannelLayer
 from .memory import InMemoryChannelLayer as InMemoryChannelLayer
 from .registry import channel_layers as channel_layers
 from .registry import get_channel_layer as get_channel_layer
+from .sync import group_send_sync as group_send_sync
+from .sync import send_sync as send_sync
 
-__all__ = ["BaseChannelLayer", "InMemoryChannelLayer", "channel_layers", "get_channel_layer"]
+__all__ = [
+    "BaseChannelLayer",
+    "InMemoryChannelLayer",
+    "channel_layers",
+    "get_channel_layer",
+    "group_send_sync",
+    "send_sync",
+]

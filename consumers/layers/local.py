@@ -37,6 +37,7 @@ class LocalChannels:
         attached_prefix: what the names of attached channels, and no others, begin with. A channel so named
             that is not attached has ended: it gets no messages and joins no groups.
         clock: returns the time in seconds; never goes backwards.
+        emptied: told the name of a group that has lost its last member; called with the lock held, from any thread.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class LocalChannels:
         group_expiry: float,
         attached_prefix: str,
         clock: Callable[[], float],
+        emptied: Callable[[str], object] | None = None,
     ) -> None:
         self.dropped = 0
+        self._emptied = emptied
         self._capacity = capacity
         self._expiry = expiry
         self._group_expiry = group_expiry
@@ -96,16 +99,34 @@ class LocalChannels:
         """Whether the channel is attached or in a group."""
         return channel in self._receivers
 
+    def is_awaited(self, channel: str) -> bool:
+        """Whether somebody waits in line for the channel's next message."""
+        return channel in self._waiters
+
+    def awaited(self) -> list[str]:
+        """Return the channels that somebody waits in line for."""
+        with self._lock:
+            return list(self._waiters)
+
+    def members(self, group: str) -> frozenset[str]:
+        """Return a group's members."""
+        with self._lock:
+            return frozenset(self._groups.get(group, ()))
+
+    def loops(self) -> set[object]:
+        """Return the event loops of those that are attached or wait."""
+        with self._lock:
+            attached = {receiver.loop for receiver in self._receivers.values() if receiver.loop is not None}
+            return attached | {waiter.loop for waiters in self._waiters.values() for waiter in waiters if waiter.loop}
+
     def group_add(self, group: str, channel: str) -> None:
         """Add a channel to a group, or renew its membership. A channel that has ended stays out."""
         with self._lock:
             now = self._expire()
-            receiver = self._receivers.get(channel)
+            receiver = self._receiver(channel)
             if receiver is None:
-                if self.is_attached_name(channel):
-                    return
-                receiver = _Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
-                self._receivers[channel] = receiver
+                return
+            self._receivers[channel] = receiver
             receiver.groups.add(group)
             self._groups.setdefault(group, {})[channel] = receiver
             if receiver.loop is None:
@@ -157,9 +178,30 @@ class LocalChannels:
         Returns:
             The largest number that `send` would return for a member that took the message, or 0.
         """
+        return self.deliver(message, groups=(group,))
+
+    def deliver(self, message: Message, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> int:
+        """Send a copy of the message of its own to each of these channels and each member of these groups, once.
+
+        Otherwise as `group_send`: also a channel named here that is full only misses the message.
+        """
         with self._lock:
             self._expire()
-            receivers = list(self._groups.get(group, {}).values())
+            found: dict[str, _Receiver] = {}
+            for group in groups:
+                found.update(self._groups.get(group, ()))
+            for channel in channels:
+                if channel not in found and (receiver := self._receiver(channel)) is not None:
+                    found[channel] = receiver
+        return self._fan_out(list(found.values()), message)
+
+    def tell_attached(self, message: Message) -> None:
+        """Send every attached channel a copy of the message."""
+        with self._lock:
+            receivers = [receiver for receiver in self._receivers.values() if receiver.loop is not None]
+        self._fan_out(receivers, message)
+
+    def _fan_out(self, receivers: list["_Receiver"], message: Message) -> int:
         if not receivers:
             return 0
         copy, original = choose_copier(message)
@@ -311,6 +353,13 @@ class LocalChannels:
 
     # The tables; the caller holds the lock
 
+    def _receiver(self, channel: str) -> "_Receiver | None":
+        """Return what takes the channel's messages, made anew for a stored one; None if the channel has ended."""
+        receiver = self._receivers.get(channel)
+        if receiver is None and not self.is_attached_name(channel):
+            receiver = _Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
+        return receiver
+
     def _next_waiter(self, channel: str) -> "Waiter | None":
         waiters = self._waiters.get(channel)
         if waiters is None:
@@ -352,6 +401,8 @@ class LocalChannels:
         del members[receiver.name]
         if not members:
             del self._groups[group]
+            if self._emptied is not None:
+                self._emptied(group)
         receiver.groups.discard(group)
         if receiver.loop is None:
             del self._memberships[group, receiver.name]
@@ -383,21 +434,21 @@ class Waiter:
         loop: the event loop to call it on.
     """
 
-    __slots__ = ("_loop", "_wake", "channel", "entry")
+    __slots__ = ("_wake", "channel", "entry", "loop")
 
     def __init__(self, channel: str, wake: Callable[[], object], loop: object | None) -> None:
         self.channel = channel
         self.entry: Entry | None = None
         self._wake = wake
-        self._loop = loop
+        self.loop = loop
 
     def wake_up(self) -> bool:
         """Call `wake` on its loop; False if that is closed."""
-        if self._loop is running_loop():
+        if self.loop is running_loop():
             self._wake()
             return True
         try:
-            call_soon(self._loop, self._wake)
+            call_soon(self.loop, self._wake)
         except RuntimeError:
             return False
         return True

@@ -14,15 +14,9 @@ from ..exceptions import ChannelFull
 from ..types import Deliver, Message
 from .base import BaseChannelLayer
 from .local import LocalChannels
+from .loops import let_others_run
 
 ATTACHED_PREFIX = "specific.inmemory!attached."
-
-EXTRA_CHECKPOINTS = 8
-"""How often a sender lets others run when a receiver's mailbox is over half full, beyond once per waiting message.
-
-A sender's pause grows with the messages, so that some 30 senders in loops do not overrun a receiver whose
-handler suspends three times. This constant is for mailboxes so small that their messages alone make no pause.
-"""
 
 
 class InMemoryChannelLayer(BaseChannelLayer):
@@ -93,7 +87,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         except ChannelFull:
             await checkpoint()  # whoever tries again and again must let the receiver run
             raise
-        await self._let_others_run(waiting)
+        await let_others_run(waiting)
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Wait for the oldest message of a channel and take it.
@@ -135,7 +129,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_group(group)
-        await self._let_others_run(self._local.group_send(group, message))
+        await let_others_run(self._local.group_send(group, message))
 
     async def flush(self) -> None:
         self._local.flush()
@@ -151,10 +145,3 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def _require_group(self, name: str) -> None:
         if not (isinstance(name, str) and self._local.has_group(name)):
             self.require_valid_group_name(name)
-
-    async def _let_others_run(self, waiting: int) -> None:
-        """Let others run, also so that they can take most of what waits for the fullest of the receivers."""
-        await checkpoint()
-        if waiting:
-            for _ in range(waiting + EXTRA_CHECKPOINTS):
-                await checkpoint()

@@ -22,7 +22,12 @@ CLOSE_TIMEOUT = 10.0
 
 KEYS = ("BACKEND", "CONFIG", "TEST_CONFIG")
 
-BACKENDS = ("consumers.layers.InMemoryChannelLayer", "consumers.layers.memory.InMemoryChannelLayer")
+BACKENDS = (
+    "consumers.layers.InMemoryChannelLayer",
+    "consumers.layers.memory.InMemoryChannelLayer",
+    "consumers.layers.redis.RedisChannelLayer",
+    "consumers.layers.redis.RedisPubSubChannelLayer",
+)
 """What a misspelt BACKEND may have meant."""
 
 

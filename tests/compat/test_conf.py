@@ -1,13 +1,16 @@
 """Settings without Django."""
 
+from typing import Any
+
 import pytest
 
 import compat
 from compat import conf
-from compat.channels.layers import InMemoryChannelLayer, get_channel_layer
+from compat.channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 from compat.channels.routing import get_default_application
 from compat.channels.security.websocket import AllowedHostsOriginValidator
 from consumers import InvalidChannelLayerError
+from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.types import Receive, Scope, Send
 
 
@@ -32,6 +35,24 @@ def test_channel_layers_are_configured_by_channels_own_names() -> None:
 def test_native_layers_can_be_configured_too() -> None:
     compat.configure(CHANNEL_LAYERS={"default": {"BACKEND": "consumers.layers.InMemoryChannelLayer"}})
     assert get_channel_layer() is not None
+
+
+@pytest.mark.parametrize(
+    ("backend", "native", "checks_names"),
+    [
+        ("channels_redis.core.RedisChannelLayer", RedisChannelLayer, True),
+        ("channels_redis.pubsub.RedisPubSubChannelLayer", RedisPubSubChannelLayer, False),
+    ],
+)
+def test_redis_layers_are_configured_by_their_names_in_channels_redis(
+    backend: str, native: type[BaseChannelLayer], checks_names: bool
+) -> None:
+    config = {"hosts": [("127.0.0.1", 6379)], "prefix": "mysite"}
+    compat.configure(CHANNEL_LAYERS={"default": {"BACKEND": backend, "CONFIG": config}})
+    layer: Any = get_channel_layer()
+    assert issubclass(type(layer), native)
+    assert issubclass(type(layer), BaseChannelLayer)
+    assert (layer.prefix, layer.validate_names) == ("mysite", checks_names)
 
 
 def test_a_wrong_shape_is_refused_and_changes_nothing() -> None:

@@ -445,7 +445,7 @@ CASES = {
     "the Redis layers": (
         'from channels_redis.core import RedisChannelLayer\nx = "channels_redis.serializers.registry"\n',
         'from compat.channels_redis.core import RedisChannelLayer\nx = "compat.channels_redis.serializers.registry"\n',
-        None,
+        'from consumers.layers.redis import RedisChannelLayer\nx = "consumers.layers.codec.registry"\n',
     ),
     "routes to consumers": (
         """

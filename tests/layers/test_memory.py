@@ -16,8 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from consumers import ChannelFull, InMemoryChannelLayer
-from consumers.layers.loops import call_soon
-from consumers.layers.memory import EXTRA_CHECKPOINTS
+from consumers.layers.loops import EXTRA_CHECKPOINTS, call_soon
 from consumers.types import Message
 
 pytestmark = pytest.mark.anyio
@@ -284,7 +283,7 @@ def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     async def checkpoint() -> None:
         passed.append(None)
 
-    monkeypatch.setattr("consumers.layers.memory.checkpoint", checkpoint)
+    monkeypatch.setattr("consumers.layers.loops.checkpoint", checkpoint)
     return passed
 
 

@@ -1,0 +1,16 @@
+"""The layer on Redis' publish and subscribe."""
+
+from functools import partialmethod
+
+from consumers.layers import redis
+
+from ..channels.layers import BaseChannelLayer
+
+
+class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):
+    """channels_redis' layer without queues, which does not check names.
+
+    See `consumers.layers.redis.RedisPubSubChannelLayer`.
+    """
+
+    __init__ = partialmethod(redis.RedisPubSubChannelLayer.__init__, validate_names=False)

@@ -1,0 +1,197 @@
+"""Commands to one shard, with a deadline: from the event loop that the layer lives on, and from anywhere else."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from redis import exceptions
+
+from .hosts import Host
+from .link import FAILURES, Command, Link, open_link, told_apart
+
+
+class Commands:
+    """One connection for all commands of an event loop; those of different tasks share its round trips.
+
+    It is opened by the first command, and again by the first one after it was lost. Commands written in an order
+    are executed in that order.
+
+    Args:
+        host: the shard.
+        timeout: seconds that connecting and a command together may take.
+    """
+
+    def __init__(self, host: Host, timeout: float) -> None:
+        self._host = host
+        self._timeout = timeout
+        self._link: Link | None = None
+        self._pending: deque[_Batch] = deque()
+        self._session: asyncio.Task[None] | None = None
+        self._opened: asyncio.Future[None] | None = None
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Execute commands and return their replies. Nothing is awaited before they are written to an open connection.
+
+        Raises:
+            redis.exceptions.TimeoutError: if Redis does not answer in time; it may execute them yet.
+            redis.exceptions.ConnectionError: if Redis cannot be reached, or was lost before it answered.
+            redis.exceptions.ResponseError: what Redis answered to the first one that failed.
+        """
+        batch = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                while self._link is None or not self._link.is_open:
+                    await asyncio.shield(self._open())
+                batch = _Batch(len(commands))
+                self._pending.append(batch)
+                self._link.write(*commands)
+                replies = await batch.future
+        except TimeoutError:
+            raise exceptions.TimeoutError(_no_answer(self._host, self._timeout)) from None
+        return _checked(replies, self._host)
+
+    async def close(self) -> None:
+        """Close the connection; a later command opens it again."""
+        if self._session is not None:
+            self._session.cancel()
+            await asyncio.wait([self._session], timeout=2)
+
+    def _open(self) -> "asyncio.Future[None]":
+        if self._opened is None or self._opened.done():
+            self._opened = asyncio.get_running_loop().create_future()
+            self._session = asyncio.create_task(self._live(self._opened))
+        return self._opened
+
+    async def _live(self, opened: "asyncio.Future[None]") -> None:
+        """Be the connection's owner for as long as it is open."""
+        reason = "the layer was closed"
+        try:
+            async with open_link(self._host, self._timeout) as link:
+                self._link, self._pending = link, deque()
+                opened.set_result(None)
+                watch = asyncio.create_task(link.watch(self._timeout, self._is_silent))
+                try:
+                    while True:
+                        reply = await link.read()
+                        self._on_reply(reply)
+                        if isinstance(reply, exceptions.ReadOnlyError):
+                            raise reply  # another server may be the master now: connect anew
+                finally:
+                    watch.cancel()
+        except FAILURES as error:
+            reason = str(error)
+        finally:
+            self._link = None
+            waiting: list[asyncio.Future[Any]] = [opened, *(batch.future for batch in self._pending)]
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(
+                        exceptions.ConnectionError(f"No connection to Redis at {self._host}: {reason}")
+                    )
+                    future.exception()  # not all of them are waited for
+
+    def _on_reply(self, reply: Any) -> None:
+        batch = self._pending[0]
+        batch.replies.append(reply)
+        if len(batch.replies) == batch.size:
+            self._pending.popleft()
+            if not batch.future.done():
+                batch.future.set_result(batch.replies)
+
+    def _is_silent(self) -> bool:
+        return bool(self._pending) and time.monotonic() - self._pending[0].written > self._timeout
+
+
+class _Batch:
+    """Commands that are on their way."""
+
+    __slots__ = ("future", "replies", "size", "written")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.replies: list[Any] = []
+        self.written = time.monotonic()
+        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+
+class BlockingCommands:
+    """Commands from threads, scripts and event loops that come and go: connections that belong to none of them.
+
+    Args:
+        host: the shard.
+        timeout: seconds that each step, connecting and a command, may take.
+    """
+
+    def __init__(self, host: Host, timeout: float) -> None:
+        self._host = host
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._idle: list[Any] = []
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Execute commands and return their replies.
+
+        Raises:
+            exceptions.RedisError: as `Commands.run()`.
+        """
+        connection = None
+        try:
+            connection = self._take() or self._host.connect_blocking(self._timeout)
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            replies = [_read_blocking(connection) for _ in commands]
+        except BaseException as error:
+            if connection is not None:
+                connection.disconnect()
+            if isinstance(error, exceptions.TimeoutError):
+                raise exceptions.TimeoutError(_no_answer(self._host, self._timeout)) from error
+            if isinstance(error, exceptions.RedisError | OSError):
+                raise exceptions.ConnectionError(f"No connection to Redis at {self._host}: {error}") from error
+            raise
+        if any(isinstance(reply, exceptions.ReadOnlyError) for reply in replies):
+            connection.disconnect()  # another server may be the master now
+        else:
+            with self._lock:
+                self._idle.append(connection)
+        return _checked(replies, self._host)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.disconnect()
+
+    def _take(self) -> Any:
+        """Return a connection that is open and has nothing unread, or None."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            with contextlib.suppress(*FAILURES):
+                if not connection.can_read(0):
+                    return connection
+            connection.disconnect()
+
+
+def _read_blocking(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as error:
+        return told_apart(error)
+
+
+def _no_answer(host: Host, timeout: float) -> str:
+    return f"Redis at {host} did not answer within {timeout:g} s"
+
+
+def _checked(replies: list[Any], host: Host) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            reply.add_note(f"Redis at {host} answered so")
+            raise reply
+    return replies

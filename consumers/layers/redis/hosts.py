@@ -1,0 +1,160 @@
+"""Which Redis servers a layer uses, and connections to them."""
+
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis.asyncio
+import redis.asyncio.retry
+import redis.asyncio.sentinel
+import redis.backoff
+import redis.connection
+import redis.retry
+import redis.sentinel
+
+CONNECT_TIMEOUT = 1.0
+"""Seconds that one attempt to connect may take, unless a host has a `socket_connect_timeout` of its own.
+
+Live consumers receive again within two seconds of Redis returning: an attempt must not outlast that.
+"""
+
+RING = 4096
+"""Places on the ring of shards; channels_redis divides it evenly among the hosts, by the CRC-32 of a name."""
+
+# Retries and health checks are the layer's own affair: redis-py's would outlast its deadlines.
+NOT_PASSED_ON = ("retry", "retry_on_timeout", "retry_on_error", "health_check_interval", "max_connections")
+
+
+def decode_hosts(hosts: object) -> list["Host"]:
+    """Read a layer's `hosts` argument; see `RedisChannelLayer`.
+
+    Raises:
+        ValueError: if it is a string, not a list of them, or an entry has another form.
+    """
+    if isinstance(hosts, str | bytes) or (hosts and not isinstance(hosts, Iterable)):
+        raise ValueError(f"hosts must be a list of Redis hosts, even if there is only one, not {hosts!r}")
+    entries = list(hosts) if isinstance(hosts, Iterable) else []
+    return [Host(_decode(entry)) for entry in entries or ["redis://localhost:6379"]]
+
+
+def _decode(entry: object) -> dict[str, Any]:
+    match entry:
+        case str():
+            return {"address": entry}
+        case (str(host), int(port)) | [str(host), int(port)]:
+            return {"host": host, "port": port}
+        case Mapping() if entry:
+            return dict(entry)
+    raise ValueError(f"A Redis host is a URL, a (host, port) or a dict of redis-py's arguments, not {entry!r}")
+
+
+def shard_of(name: str, shards: int) -> int:
+    """Return the index of the shard that a name belongs to, as channels_redis reckons it."""
+    if shards == 1:
+        return 0
+    return int((binascii.crc32(name.encode()) & (RING - 1)) / (RING / float(shards)))
+
+
+class Host:
+    """One entry of `hosts`: a server, or the master that Sentinels know.
+
+    Args:
+        arguments: redis-py's; "address" for a URL, "master_name" and "sentinels" for Sentinel.
+
+    Raises:
+        ValueError: if the URL's scheme is none of redis-py's.
+    """
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self._arguments = arguments
+        if "address" in arguments:
+            redis.connection.parse_url(arguments["address"])  # type: ignore[no-untyped-call]
+        if "master_name" in arguments and not arguments.get("sentinels"):
+            raise ValueError(f"The host with master_name {arguments['master_name']!r} has no 'sentinels'")
+
+    def __str__(self) -> str:
+        """Where it is, without passwords, for the log."""
+        arguments = self._arguments
+        if "address" in arguments:
+            url = urlsplit(arguments["address"])
+            return url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}"
+        if "master_name" in arguments:
+            return f"master {arguments['master_name']!r}"
+        return str(arguments.get("path") or f"{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}")
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds that one attempt to connect may take."""
+        return float(self._arguments.get("socket_connect_timeout") or CONNECT_TIMEOUT)
+
+    async def connect(self) -> Any:
+        """Return an open connection of redis-py's asyncio client.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: if there is none to be had.
+        """
+        retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
+        pool = self._pool(redis.asyncio, redis.asyncio.sentinel, retry)
+        try:
+            connection = pool.make_connection()
+            connection.socket_timeout = None  # deadlines are the layer's; an idle receiver has none
+            connection.layer_pool = pool  # Sentinel's connections refer to it weakly
+            try:
+                await connection.connect()
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            return connection
+        finally:
+            for sentinel in _sentinels(pool):
+                await sentinel.connection_pool.disconnect()
+
+    def connect_blocking(self, timeout: float) -> Any:
+        """Return an open connection of redis-py's blocking client, whose every step has this deadline, in seconds.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: if there is none to be had.
+        """
+        retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+        pool = self._pool(redis, redis.sentinel, retry)
+        try:
+            connection = pool.make_connection()
+            connection.socket_timeout = timeout
+            connection.layer_pool = pool
+            connection.connect()
+            return connection
+        finally:
+            for sentinel in _sentinels(pool):
+                sentinel.connection_pool.disconnect()
+
+    def _pool(self, client: Any, sentinels: Any, retry: Any) -> Any:
+        """Make a pool, of which only the connection's class and arguments are used."""
+        given = dict(self._arguments)
+        if "address" in given:
+            given |= client.connection.parse_url(given.pop("address"))
+        elif "connection_class" in given:  # the asyncio client's or the blocking one's, which have the same names
+            given["connection_class"] = getattr(client.connection, given["connection_class"].__name__)
+        for key in NOT_PASSED_ON:
+            given.pop(key, None)
+        # RESP2, in which messages and replies come in one stream; read_response() returns pushes of RESP3 elsewhere.
+        own = {"socket_connect_timeout": CONNECT_TIMEOUT, "socket_keepalive": True, **given}
+        own |= {"protocol": 2, "retry": retry, "decode_responses": False}
+        if "path" in own:
+            del own["socket_keepalive"]
+            own.setdefault("connection_class", client.connection.UnixDomainSocketConnection)
+        if "master_name" in own:
+            master, addresses, settings = (
+                own.pop(key, None) for key in ("master_name", "sentinels", "sentinel_kwargs")
+            )
+            timeouts = {"socket_timeout": CONNECT_TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT, "retry": retry}
+            manager = sentinels.Sentinel(addresses, sentinel_kwargs={**timeouts, **(settings or {})})
+            return sentinels.SentinelConnectionPool(master, manager, **own)
+        if own.pop("ssl", False):
+            own.setdefault("connection_class", client.connection.SSLConnection)
+        return client.ConnectionPool(**own)
+
+
+def _sentinels(pool: Any) -> list[Any]:
+    manager = getattr(pool, "sentinel_manager", None)
+    return [] if manager is None else list(manager.sentinels)

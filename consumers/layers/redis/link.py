@@ -1,0 +1,114 @@
+"""One connection to Redis, read and written at once."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+
+from .hosts import Host
+
+Command = tuple[Any, ...]
+
+FAILURES = (RedisError, OSError, TimeoutError)
+"""What goes wrong with a connection, other than a mistake in this code."""
+
+IN_SCRIPTS = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
+
+CHECKS_PER_TIMEOUT = 5
+
+
+class Link:
+    """An open connection. `write()` is plain and immediate; replies are read in the order of the commands.
+
+    Use `open_link()`, which ends it.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._outbox: list[bytes] = []
+        self._wake = asyncio.Event()
+        self._abort_reason = ""
+        self.is_open = True
+
+    def write(self, *commands: Command) -> None:
+        """Send commands soon, in one piece with what else is to be sent."""
+        self._outbox += self._connection.pack_commands(commands)
+        self._wake.set()
+
+    async def read(self) -> Any:
+        """Return the next reply or published message; an error that Redis replied is returned.
+
+        Raises:
+            redis.exceptions.ConnectionError: if the connection has ended.
+        """
+        try:
+            return await self._connection.read_response()
+        except ResponseError as error:
+            return told_apart(error)
+        except FAILURES as error:
+            raise ConnectionError(self._abort_reason or str(error) or type(error).__name__) from error
+
+    async def abort(self, reason: str) -> None:
+        """Close the connection; `read()` raises with this reason."""
+        self._abort_reason = self._abort_reason or reason
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection without waiting for the other side."""
+        self.is_open = False
+        self._wake.set()
+        with contextlib.suppress(*FAILURES):
+            await self._connection.disconnect(nowait=True)
+
+    async def write_forever(self) -> None:
+        """Write what `write()` leaves here; a task of its own, so that no sender's cancellation cuts it short."""
+        with contextlib.suppress(*FAILURES):  # the reader sees the end of the connection too
+            while self.is_open:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._outbox and self.is_open:
+                    data, self._outbox = b"".join(self._outbox), []
+                    await self._connection.send_packed_command(data, check_health=False)
+
+    async def watch(self, timeout: float, is_silent: Callable[[], bool]) -> None:
+        """Close the connection once `is_silent()`, asked again and again, says that it has been dead for too long."""
+        while self.is_open:
+            await asyncio.sleep(timeout / CHECKS_PER_TIMEOUT)
+            if is_silent():
+                await self.abort(f"no answer within {timeout:g} s")
+
+
+def told_apart(error: ResponseError) -> ResponseError:
+    """Return the error that a script met; Redis before version 7 hides it in the text of another one."""
+    for code, kind in IN_SCRIPTS.items():
+        _, found, text = str(error).partition(f"-{code} ")
+        if found and type(error) is ResponseError:
+            return kind(text)
+    return error
+
+
+@contextlib.asynccontextmanager
+async def open_link(host: Host, timeout: float) -> AsyncIterator[Link]:
+    """Connect to a host, and disconnect at the end of the block, whatever ends it.
+
+    Args:
+        host: the host.
+        timeout: seconds that connecting may take, Sentinel's answer and the log-in included.
+
+    Raises:
+        redis.exceptions.ConnectionError: if it cannot be reached.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            link = Link(await host.connect())
+    except FAILURES as error:
+        raise ConnectionError(str(error) or f"no connection within {timeout:g} s") from error
+    writer = asyncio.create_task(link.write_forever())
+    try:
+        yield link
+    finally:
+        writer.cancel()
+        await link.close()
+        await asyncio.wait([writer], timeout=1)

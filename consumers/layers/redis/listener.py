@@ -1,0 +1,101 @@
+"""The connection by which a process hears from one shard: kept, lost, opened again."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from redis.exceptions import ConnectionError
+
+from .hosts import CONNECT_TIMEOUT, Host
+from .link import FAILURES, Link, open_link
+
+logger = logging.getLogger("consumers.layers")
+
+FIRST_DELAY = 0.05
+LONGEST_DELAY = 0.8
+"""Seconds before an attempt to connect again; doubled each time, up to the longest, and shortened by chance."""
+
+
+class Listener:
+    """Keeps a connection open, in the task that calls `run()`. What it is for is a subclass' `listen()`.
+
+    Args:
+        host: the shard.
+        timeout: seconds without an answer after which the connection is given up.
+        on_change: told when the connection is lost (False) and when it is there again (True); not of the first one.
+    """
+
+    def __init__(self, host: Host, timeout: float, on_change: Callable[[bool], object]) -> None:
+        self.host = host
+        self.timeout = timeout
+        self._on_change = on_change
+        self._lost_at: float | None = None
+        self._has_been_up = False
+        self.reason = "it is being connected to"
+        self._up = asyncio.Event()
+
+    async def listen(self, link: Link) -> None:
+        """Receive until the connection ends; call `note_up()` when nothing can be missed any more.
+
+        Raises:
+            redis.exceptions.RedisError: when it ends.
+        """
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        """Listen for ever."""
+        failures = 0
+        while True:
+            started = time.monotonic()
+            try:
+                # A host whose own `socket_connect_timeout` is longer is waited for as long as that.
+                async with open_link(self.host, max(CONNECT_TIMEOUT * 1.5, self.host.connect_timeout)) as link:
+                    await self.listen(link)
+            except FAILURES as error:
+                self._note_down(str(error))
+            except Exception as error:
+                logger.exception("Redis at %s: the receiver failed and is started again", self.host)
+                self._note_down(repr(error))
+            failures = 0 if time.monotonic() - started > 10 * LONGEST_DELAY else failures + 1
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
+            await asyncio.sleep(delay * random.uniform(0.5, 1))
+
+    async def until_up(self) -> None:
+        """Wait until it listens.
+
+        Raises:
+            redis.exceptions.ConnectionError: if it does not within `timeout`.
+        """
+        if self._up.is_set():
+            return
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._up.wait()
+        except TimeoutError:
+            raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}") from None
+
+    def note_up(self) -> None:
+        """Take note that everything arrives now."""
+        if self._up.is_set():
+            return
+        self._up.set()
+        if self._lost_at is not None:
+            seconds = time.monotonic() - self._lost_at
+            what = "connected again; messages may have been missed" if self._has_been_up else "connected"
+            logger.warning("Redis at %s: %s, after %.1f s", self.host, what, seconds)
+        self._lost_at = None
+        if self._has_been_up:
+            self._on_change(True)
+        self._has_been_up = True
+
+    def _note_down(self, reason: str) -> None:
+        was_up = self._up.is_set()
+        self._up.clear()
+        self.reason = reason
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            logger.warning("Redis at %s: no connection, trying again and again: %s", self.host, reason)
+        if was_up:
+            self._on_change(False)

@@ -1,0 +1,123 @@
+"""A process' places in the groups of the queue layer.
+
+A process is one member of a group, however many of its consumers are in it: its name in Redis is
+`specific.<process>!group.<group>`, and whoever sends to the group, channels_redis too, puts one message into the
+process' queue. The table of who is in the group is the process' own.
+
+A member's place in the group's sorted set says when it goes: senders drop what is older than `group_expiry`. A process
+therefore joins as if it had joined long ago, so that it has only the lease left, and renews that while it lives.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from typing import Any
+
+from . import scripts
+from .commands import Commands
+from .layer import RedisLayer
+from .link import FAILURES, Command
+from .process import Process
+
+logger = logging.getLogger("consumers.layers")
+
+GROUPS_AT_ONCE = 200
+"""Groups renewed by one script, so that none keeps Redis from its other clients for long."""
+
+
+class GroupedLayer(RedisLayer):
+    """A layer whose groups are in Redis. What is here runs on the home loop.
+
+    Attributes:
+        lease: seconds until a process that was killed is in no group any more.
+    """
+
+    lease: float
+    _warned_of_expiry = False
+
+    def _group_key(self, group: str) -> str:
+        return f"{self.prefix}:group:{group}"
+
+    async def _join(self, process: Process, group: str) -> None:
+        if not process.local.has_group(group):
+            return  # the channel has ended
+        joining = process.joined.get(group)
+        if joining is None or (joining.done() and (joining.cancelled() or joining.exception())):
+            joining = process.joined[group] = asyncio.ensure_future(
+                self._write_joins(process, self._shard(group), [group])
+            )
+            joining.add_done_callback(_see)
+        await asyncio.shield(joining)
+        if not process.local.has_group(group):
+            self._leave(process, group)
+
+    async def _write_joins(self, process: Process, shard: int, groups: list[str], is_renewal: bool = False) -> None:
+        assert process.home is not None
+        commands, now = process.home.commands[shard], time.time()
+        keys = [self._group_key(group) for group in groups]
+        names = [f"{process.head}group.{group}" for group in groups]
+        oldest = now - self.group_expiry
+        [missing] = await commands.run([scripts.join(keys, names, oldest + self.lease, oldest, math.ceil(self.lease))])
+        if missing and is_renewal and not self._warned_of_expiry:
+            self._warned_of_expiry = True
+            logger.warning(
+                "Redis: this process was removed from group %r before its lease ended: "
+                "do all processes have the same group_expiry, and the same time?",
+                groups[missing[0]],
+            )
+
+    def _leave(self, process: Process, group: str) -> None:
+        if process.home is not None and not process.local.has_group(group):
+            process.joined.pop(group, None)
+            process.spawn(self._write_leave(process, group))
+
+    async def _write_leave(self, process: Process, group: str) -> None:
+        if process.home is None or process.local.has_group(group):
+            return
+        try:
+            command = ("ZREM", self._group_key(group), f"{process.head}group.{group}")
+            await process.home.commands[self._shard(group)].run([command])
+        except FAILURES as error:  # the lease will end
+            logger.debug("Redis: group %r could not be left: %s", group, error)
+
+    async def _do_chores(self, process: Process) -> None:
+        while True:
+            await asyncio.sleep(self.lease / 3)
+            for shard in range(len(self.hosts)):
+                try:
+                    await self._renew(process, shard, is_renewal=True)
+                except FAILURES as error:
+                    logger.debug("Redis: the leases could not be renewed: %s", error)
+
+    async def _renew(self, process: Process, shard: int, is_renewal: bool) -> None:
+        groups = [group for group in process.local.groups() if self._shard(group) == shard]
+        for start in range(0, len(groups), GROUPS_AT_ONCE):
+            await self._write_joins(process, shard, groups[start : start + GROUPS_AT_ONCE], is_renewal)
+        for group in groups:  # left while it was being renewed
+            self._leave(process, group)
+
+    async def _on_reconnect(self, process: Process, shard: int) -> None:
+        try:
+            await self._renew(process, shard, is_renewal=False)
+        except FAILURES as error:
+            logger.warning("Redis at %s: the groups could not be joined again: %s", self.hosts[shard], error)
+
+    async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
+        process.joined.clear()
+        if process.local.loops() - {asyncio.get_running_loop()}:
+            return  # another loop takes over
+        groups = list(process.local.groups())
+        for shard, one in enumerate(commands):
+            leaving: list[Command] = [
+                ("ZREM", self._group_key(group), f"{process.head}group.{group}")
+                for group in groups
+                if self._shard(group) == shard
+            ]
+            await one.run([*leaving, ("UNLINK", *(self.prefix + head for head in process.heads))])
+
+
+def _see(future: "asyncio.Future[Any]") -> None:
+    """Take note of an error for which all who waited have been cancelled."""
+    if not future.cancelled():
+        future.exception()

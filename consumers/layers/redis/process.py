@@ -1,0 +1,76 @@
+"""What belongs to one operating system process, and a brake for its warnings."""
+
+import asyncio
+import logging
+import math
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ..local import WARNING_INTERVAL, LocalChannels
+from .commands import BlockingCommands
+from .home import Home
+
+logger = logging.getLogger("consumers.layers")
+
+THREADS = 16
+"""How many commands of event loops other than the layer's home run at once."""
+
+
+class Process:
+    """What a layer has in one operating system process; a fork starts with none of it.
+
+    Args:
+        head: returns what the names of a process' channels begin with, given its id.
+        make_local: makes its table of channels and groups.
+        blocking: for each shard, commands that belong to no event loop.
+    """
+
+    def __init__(
+        self,
+        head: Callable[[str], str],
+        make_local: Callable[["Process"], LocalChannels],
+        blocking: Sequence[BlockingCommands],
+    ) -> None:
+        self.pid = os.getpid()
+        self.id = secrets.token_hex(16)
+        self.home: Home | None = None
+        self.head = head(self.id)
+        self.attached_prefix = self.head + "c."
+        self.local = make_local(self)
+        self.blocking = blocking
+        self.threads = ThreadPoolExecutor(THREADS, "consumers-redis")
+        self.tasks: set[asyncio.Future[Any]] = set()
+        # The layers' own: what a fork must not inherit either.
+        self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
+        self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
+        self.heads = {self.head}  # queue: what the names of channels that were made here begin with
+
+    def is_own(self, channel: str) -> bool:
+        """Whether this is the name of one of this process' own channels."""
+        return channel.partition("!")[0].endswith(self.id)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something beside, on the home loop, whose errors it handles itself."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+
+class Alarm:
+    """Logs what was dropped, and a flood of it once per interval."""
+
+    def __init__(self) -> None:
+        self._silent_until = -math.inf
+        self._unreported = 0
+
+    def note(self, what: str) -> None:
+        """Log a line, or count it for the next one."""
+        self._unreported += 1
+        if time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + WARNING_INTERVAL
+            count, self._unreported = self._unreported, 0
+            logger.warning("Redis: %d message(s) dropped since the last such warning, the latest: %s", count, what)

@@ -1,0 +1,227 @@
+"""The layer on Redis' publish and subscribe."""
+
+import asyncio
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from ...types import Message
+from ..codec import Codec
+from .commands import Commands
+from .layer import Flow, RedisLayer
+from .listener import Listener
+from .process import Process
+from .subscriber import Subscriber
+
+CHORE_INTERVAL = 5.0
+"""Seconds between two looks for what has expired."""
+
+
+class RedisPubSubChannelLayer(RedisLayer):
+    """A channel layer across processes: fast, without queues in Redis.
+
+    Messages go as they come: what nobody listens to is lost, and capacities are those of the receivers' mailboxes
+    alone, so `send()` never raises ChannelFull. Needs asyncio. The bytes and names are those of channels_redis 4.3.
+
+    Args:
+        hosts: the Redis servers, among which channels and groups are divided: each a URL (redis://, rediss://,
+            unix://), a (host, port), or a dict of redis-py's connection arguments, which may have "address" for a URL,
+            or "sentinels" and "master_name". Default: redis://localhost:6379.
+        prefix: what the names in Redis begin with.
+        on_disconnect: the type of a message that every consumer gets when the connection to Redis is lost, as in
+            channels_redis; or a function without arguments, plain or async.
+        on_reconnect: the same, for when it is there again.
+        symmetric_encryption_keys: a list of keys; the first encrypts, all decrypt.
+        serializer_format: "msgpack", "json", or the name of a serializer that was registered.
+        expiry: seconds until a message in this process that nobody has received is dropped.
+        group_expiry: seconds until a channel that is not attached leaves a group.
+        capacity: how many messages a channel holds in this process.
+        channel_capacity: other capacities by channel name; see `BaseChannelLayer`.
+        timeout: seconds that any operation on Redis may take.
+        validate_names: check the names of channels and groups; channels_redis does not.
+
+    Raises:
+        TypeError, ValueError: if an argument is wrong.
+        KeyError: if no such serializer is registered.
+        ImportError: if the serializer, or encryption, needs a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        hosts: Iterable[object] | None = None,
+        prefix: str = "asgi",
+        on_disconnect: str | Callable[[], object] | None = None,
+        on_reconnect: str | Callable[[], object] | None = None,
+        *,
+        symmetric_encryption_keys: Iterable[str | bytes] | None = None,
+        serializer_format: str = "msgpack",
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        timeout: float = 5,
+        validate_names: bool = True,
+    ) -> None:
+        super().__init__(
+            hosts,
+            prefix,
+            expiry,
+            group_expiry,
+            capacity,
+            channel_capacity,
+            on_disconnect,
+            on_reconnect,
+            timeout,
+            validate_names,
+            Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys),
+        )
+        self._group_prefix = f"{prefix}__group__"
+
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        self._require_channel(prefix)
+        self._ensure_home()
+        name = f"{self.prefix}{prefix.removesuffix('.')}.{self._process.id}!n.{secrets.token_hex(8)}"
+        self._require_channel(name)
+        return name
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel of this process to a group; once more does nothing but renew the membership.
+
+        A channel without a "!" is added for this process: its `receive()` gets the group's messages here.
+
+        Raises:
+            TypeError: if a name is invalid.
+            RuntimeError: if the channel is another process'; channels_redis cannot do that either.
+            redis.exceptions.RedisError: if Redis cannot be reached; the channel is not in the group then.
+        """
+        self._require_group(group)
+        self._require_channel(channel)
+        process = self._process
+        if "!" in channel and not process.is_own(channel):
+            raise RuntimeError(f"Channel {channel!r} is another process': only that one can add it to a group")
+        home = self._ensure_home()
+        was_member = channel in process.local.members(group)
+        process.local.group_add(group, channel)
+        try:
+            await home.call(self._subscribe, process, self._group_prefix + group)
+        except BaseException:
+            if not was_member:
+                process.local.group_discard(group, channel)
+            raise
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        self._require_group(group)
+        self._require_channel(channel)
+        self._process.local.group_discard(group, channel)
+
+    async def flush(self) -> None:
+        """Forget what waits in this process, and its groups; other processes keep theirs."""
+        process = self._process
+        process.local.flush()
+        if process.home is not None:
+            for listener in process.home.listeners:
+                assert isinstance(listener, Subscriber)
+                process.home.call_soon(listener.update_all)
+
+    def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        if isinstance(name, str) and name.startswith(self.prefix):  # as those that a layer makes, whatever that is
+            rest = name.removeprefix(self.prefix)
+            name = rest if rest and not rest.startswith("!") else name
+        return super().require_valid_channel_name(name, receive)
+
+    # What is sent
+
+    def _head(self, process_id: str) -> str:
+        return f"{self.prefix}specific.{process_id}!"
+
+    def _send(self, channel: str, message: Message) -> Flow[int]:
+        self.require_valid_message(message)
+        self._require_channel(channel)
+        yield [(self._shard(channel), [("PUBLISH", channel, self._codec.encode(message))])]
+        return 0
+
+    def _group_send(self, group: str, message: Message) -> Flow[int]:
+        self.require_valid_message(message)
+        self._require_group(group)
+        name = self._group_prefix + group
+        yield [(self._shard(name), [("PUBLISH", name, self._codec.encode(message))])]
+        return 0
+
+    # What is received
+
+    def _make_listener(
+        self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
+    ) -> Listener:
+        def wanted() -> list[str]:
+            names = [self._group_prefix + group for group in process.local.groups()]
+            now = time.monotonic()
+            names += [name for name, until in process.named.items() if until > now]
+            return [name for name in names if self._shard(name) == shard]
+
+        return Subscriber(
+            self.hosts[shard],
+            self.timeout,
+            on_change,
+            f"{_escape(self.prefix)}*{process.id}!*",
+            wanted,
+            lambda name: self._is_wanted(process, name),
+            lambda channel, payload: self._on_message(process, channel, payload),
+        )
+
+    def _is_wanted(self, process: Process, name: str) -> bool:
+        if process.named.get(name, 0) > time.monotonic():
+            return True
+        return name.startswith(self._group_prefix) and process.local.has_group(name[len(self._group_prefix) :])
+
+    def _on_message(self, process: Process, channel: str, payload: bytes) -> int:
+        message = self._decode(payload)
+        if message is None:
+            return 0
+        groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
+        channels = [channel] if channel in process.named or process.is_own(channel) else []
+        return process.local.deliver(message, channels, groups)
+
+    async def _subscribe(self, process: Process, name: str) -> None:
+        home = process.home
+        if home is not None:
+            listener = home.listeners[self._shard(name)]
+            assert isinstance(listener, Subscriber)
+            await listener.until_subscribed(name)
+
+    async def _listen_to(self, process: Process, channel: str) -> None:
+        if process.is_own(channel):  # the pattern covers it
+            if process.home is not None:
+                await process.home.until_ready()
+            return
+        process.named[channel] = math.inf
+        await self._subscribe(process, channel)
+
+    def _heard_from(self, process: Process, channel: str) -> None:
+        # What comes before the next receive() is not to be lost; and it is kept for no longer than that.
+        if channel in process.named and not process.local.is_awaited(channel):
+            process.named[channel] = time.monotonic() + self.expiry
+
+    async def _do_chores(self, process: Process) -> None:
+        while True:
+            await asyncio.sleep(min(CHORE_INTERVAL, self.expiry))
+            process.local.channels()  # drops what has expired
+            now = time.monotonic()
+            for name in [name for name, until in process.named.items() if until <= now]:
+                del process.named[name]
+                self._update(process, name)
+
+    def _leave(self, process: Process, group: str) -> None:
+        self._update(process, self._group_prefix + group)
+
+    def _update(self, process: Process, name: str) -> None:
+        if process.home is not None:
+            listener = process.home.listeners[self._shard(name)]
+            assert isinstance(listener, Subscriber)
+            listener.update(name)
+
+
+def _escape(text: str) -> str:
+    """Return a pattern of Redis' that matches this text alone."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)

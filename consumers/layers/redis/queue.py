@@ -1,0 +1,305 @@
+"""The layer on queues in Redis, with capacity and expiry."""
+
+import contextlib
+import itertools
+import math
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ...exceptions import ChannelFull
+from ...types import Message
+from ..codec import CHANNELS_KEY, Codec
+from . import scripts
+from .commands import Commands
+from .layer import Flow
+from .link import FAILURES, Command
+from .listener import Listener
+from .places import GroupedLayer
+from .popper import Entry, Popper
+from .process import Process
+
+PATIENCE = 3
+"""How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
+
+DISCARD = "layer.discard"
+
+
+class RedisChannelLayer(GroupedLayer):
+    """A channel layer across processes, with a queue in Redis for each process and each named channel.
+
+    `capacity` counts per queue, that is per process for the channels of consumers, and for each of their mailboxes.
+    Needs asyncio. The bytes and keys are those of channels_redis 4.3.
+
+    Args:
+        hosts: see `RedisPubSubChannelLayer`.
+        prefix: what the keys in Redis begin with.
+        expiry: seconds until a message that nobody has received is dropped.
+        group_expiry: seconds until a channel that no process vouches for leaves a group. Must be the same in all
+            processes, also those with channels_redis.
+        capacity: how many messages a queue holds.
+        channel_capacity: other capacities by channel name; see `BaseChannelLayer`.
+        symmetric_encryption_keys: a list of keys; the first encrypts, all decrypt.
+        random_prefix_length: bytes that make equal messages distinct.
+        serializer_format: "msgpack", "json", or the name of a serializer that was registered.
+        on_disconnect: see `RedisPubSubChannelLayer`.
+        on_reconnect: see `RedisPubSubChannelLayer`.
+        timeout: seconds that any operation on Redis may take.
+        lease: seconds until a process that was killed is in no group any more.
+        validate_names: check the names of channels and groups.
+
+    Raises:
+        TypeError, ValueError: if an argument is wrong.
+        KeyError: if no such serializer is registered.
+        ImportError: if the serializer, or encryption, needs a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        hosts: Iterable[object] | None = None,
+        prefix: str = "asgi",
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        symmetric_encryption_keys: Iterable[str | bytes] | None = None,
+        random_prefix_length: int = 12,
+        serializer_format: str = "msgpack",
+        *,
+        on_disconnect: str | Callable[[], object] | None = None,
+        on_reconnect: str | Callable[[], object] | None = None,
+        timeout: float = 5,
+        lease: float = 60,
+        validate_names: bool = True,
+    ) -> None:
+        codec = Codec(
+            serializer_format,
+            symmetric_encryption_keys=symmetric_encryption_keys,
+            random_prefix_length=random_prefix_length,
+            expiry=expiry,
+        )
+        super().__init__(
+            hosts,
+            prefix,
+            expiry,
+            group_expiry,
+            capacity,
+            channel_capacity,
+            on_disconnect,
+            on_reconnect,
+            timeout,
+            validate_names,
+            codec,
+        )
+        if not lease > 0:
+            raise ValueError(f"lease must be positive, not {lease!r}")
+        self.lease = min(lease, group_expiry)
+        self._turns = itertools.count()
+        self._clock_lock = threading.Lock()
+        self._latest = 0.0
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        self._require_channel(prefix)
+        process = self._process
+        head = f"{prefix.removesuffix('.')}.{process.id}!"
+        name = f"{head}n.{secrets.token_hex(8)}"
+        self._require_channel(name)
+        home = self._ensure_home()
+        if head not in process.heads:
+            process.heads.add(head)
+            await home.call(self._update_listeners, process)
+        return name
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel to a group; once more does nothing but renew the membership.
+
+        Raises:
+            TypeError: if a name is invalid.
+            redis.exceptions.RedisError: if Redis cannot be reached; the channel is not in the group then.
+        """
+        self._require_group(group)
+        self._require_channel(channel)
+        process = self._process
+        if not process.is_own(channel):
+            await self._run(self._add_foreign(group, channel))
+            return
+        home = self._ensure_home()
+        was_member = channel in process.local.members(group)
+        process.local.group_add(group, channel)
+        try:
+            await home.call(self._join, process, group)
+        except BaseException:
+            if not was_member:
+                process.local.group_discard(group, channel)
+            raise
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        self._require_group(group)
+        self._require_channel(channel)
+        process = self._process
+        if not process.is_own(channel):
+            await self._run(self._discard_foreign(group, channel))
+            return
+        process.local.group_discard(group, channel)
+        with contextlib.suppress(*FAILURES):  # it has left, here; what may be in Redis is another process' doing
+            await self._ask([(self._shard(group), [("ZREM", self._group_key(group), channel)])])
+
+    async def flush(self) -> None:
+        """Delete all messages and groups, those of other processes too. Attached channels stay attached."""
+        await self._run(self._delete_all())
+        self._process.local.flush()
+        self._process.joined.clear()
+
+    # What is sent
+
+    def _head(self, process_id: str) -> str:
+        return f"specific.{process_id}!"
+
+    def _send(self, channel: str, message: Message) -> Flow[int]:
+        self.require_valid_message(message)
+        self._require_channel(channel)
+        if CHANNELS_KEY in message:
+            raise ValueError(f"A message cannot have the key {CHANNELS_KEY!r}: it is the layer's own")
+        queue, shard = channel, next(self._turns) % len(self.hosts)
+        if "!" in channel:
+            queue = self.non_local_name(channel)
+            shard = self._shard(queue)
+            message = {**message, CHANNELS_KEY: channel}
+        capacity = self.get_capacity(channel)
+        payload = self._codec.encode(message)
+        command = scripts.push([(self.prefix + queue, payload, capacity)], self._now(), self.expiry)
+        [[(waiting, overfull)]] = yield [(shard, [command])]
+        if overfull:
+            raise ChannelFull(f"Channel {channel!r} is full: its queue holds {capacity} messages, its capacity")
+        return PATIENCE * int(waiting)
+
+    def _group_send(self, group: str, message: Message) -> Flow[int]:
+        self.require_valid_message(message)
+        self._require_group(group)
+        payload_for = self._codec.encode_for({key: message[key] for key in message if key != CHANNELS_KEY})
+        command = scripts.members(self._group_key(group), int(time.time()) - self.group_expiry)
+        [[names]] = yield [(self._shard(group), [command])]
+        queues: dict[str, list[str]] = {}
+        for name in map(bytes.decode, names):
+            queues.setdefault(self.non_local_name(name), []).append(name)
+        by_shard: dict[int, list[tuple[str, bytes, int]]] = {}
+        for queue, channels in queues.items():
+            entry = (self.prefix + queue, payload_for(channels), self.get_capacity(channels[0]))
+            by_shard.setdefault(self._shard(queue), []).append(entry)
+        if not by_shard:
+            return 0
+        now = self._now()
+        replies = yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in by_shard.items()]
+        for ((_, overfull),), entries in zip(replies, by_shard.values(), strict=True):
+            for index in overfull:
+                self._note_overfull(group, entries[index])
+        return PATIENCE * max(int(waiting) for ((waiting, _),) in replies)
+
+    def _add_foreign(self, group: str, channel: str) -> Flow[None]:
+        now = time.time()
+        keys, ttl = [self._group_key(group)], math.ceil(self.group_expiry)
+        yield [(self._shard(group), [scripts.join(keys, [channel], now, now - self.group_expiry, ttl)])]
+
+    def _discard_foreign(self, group: str, channel: str) -> Flow[None]:
+        commands: list[Command] = [("ZREM", self._group_key(group), channel)]
+        if "!" not in channel:
+            yield [(self._shard(group), commands)]
+            return
+        other = self._head(self.non_local_name(channel)[:-1].rpartition(".")[2])
+        commands.append(("ZSCORE", self._group_key(group), f"{other}group.{group}"))
+        [[_, is_ours]] = yield [(self._shard(group), commands)]
+        if is_ours is not None:  # a process with this layer, which alone knows who of it is in the group
+            message = {"type": DISCARD, "group": group, "channel": channel, CHANNELS_KEY: f"{other}control"}
+            entry = (self.prefix + other, self._codec.encode(message), self.get_capacity(channel))
+            yield [(self._shard(other), [scripts.push([entry], self._now(), self.expiry)])]
+
+    def _delete_all(self) -> Flow[None]:
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
+        for shard in range(len(self.hosts)):
+            cursor: Any = 0
+            while True:
+                [[(cursor, keys)]] = yield [(shard, [("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)])]
+                if keys:
+                    yield [(shard, [("UNLINK", *keys)])]
+                if not int(cursor):
+                    break
+
+    def _now(self) -> float:
+        """Return the time; always a later one, as it is the order of this process' messages in a queue."""
+        with self._clock_lock:
+            self._latest = max(time.time(), self._latest + 1e-6)
+            return self._latest
+
+    def _note_overfull(self, group: str, entry: tuple[str, bytes, int]) -> None:
+        self._overfull += 1
+        self._full_alarm.note(f"the queue {entry[0]} is full (capacity {entry[2]}), a message of group {group!r}")
+
+    # What is received
+
+    def _make_listener(
+        self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
+    ) -> Listener:
+        def others() -> list[str]:
+            named = {channel for channel in process.local.awaited() if "!" not in channel}
+            return [self.prefix + name for name in named | process.heads - {process.head}]
+
+        return Popper(
+            self.hosts[shard],
+            self.timeout,
+            on_change,
+            commands,
+            self.prefix + process.head,
+            others,
+            lambda entry: self._on_entry(process, commands, entry),
+        )
+
+    def _on_entry(self, process: Process, commands: Commands, entry: Entry) -> int:
+        key, payload, sent = entry
+        if sent + self.expiry < time.time():
+            self._payload_alarm.note(f"it was sent {time.time() - sent:.1f} s ago, and expires after {self.expiry} s")
+            return 0
+        queue = key.decode().removeprefix(self.prefix)
+        if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
+            process.spawn(self._put_back(commands, entry))
+            return 0
+        message = self._decode(payload)
+        if message is None:
+            return 0
+        to = message.pop(CHANNELS_KEY, None)
+        if "!" not in queue:
+            return process.local.deliver(message, channels=[queue])
+        names = [name for name in (to if isinstance(to, list) else [to]) if isinstance(name, str)]
+        if not names:
+            self._payload_alarm.note(f"it is in the queue {queue} and for no channel")
+        return self._on_message(process, message, names)
+
+    async def _put_back(self, commands: Commands, entry: Entry) -> None:
+        key, payload, sent = entry
+        try:
+            await commands.run([("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])
+        except FAILURES as error:
+            self._payload_alarm.note(f"one of {key!r} could not be put back: {error}")
+
+    def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
+        if names == [f"{process.head}control"]:
+            process.local.group_discard(str(message.get("group")), str(message.get("channel")))
+            return 0
+        of_group = f"{process.head}group."
+        groups = [name[len(of_group) :] for name in names if name.startswith(of_group)]
+        channels = [name for name in names if not name.startswith(of_group) and process.is_own(name)]
+        return process.local.deliver(message, channels, groups)
+
+    async def _listen_to(self, process: Process, channel: str) -> None:
+        if process.home is not None:
+            await process.home.until_ready()
+            if not process.is_own(channel):
+                await self._update_listeners(process)
+
+    async def _update_listeners(self, process: Process) -> None:
+        if process.home is not None:
+            for listener in process.home.listeners:
+                assert isinstance(listener, Popper)
+                await listener.update()

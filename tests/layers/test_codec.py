@@ -1,0 +1,242 @@
+"""The bytes on the wire, and bytes that are none."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumers import MessageTooLarge
+from consumers.layers import codec
+from consumers.layers.codec import CHANNELS_KEY, BaseMessageSerializer, Codec, SerializerDoesNotExist, registry
+
+KEYS = [["one"], ["new", "one"], [b"\0bytes"]]
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+leaves = {
+    "json": st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | text,
+    "msgpack": st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | text
+    | st.binary(max_size=40),
+}
+messages = {
+    format: st.dictionaries(
+        text,
+        st.recursive(
+            leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4), max_leaves=8
+        ),
+        max_size=20,
+    )
+    for format, leaf in leaves.items()
+}
+examples = st.sampled_from(sorted(messages)).flatmap(
+    lambda format: st.tuples(
+        st.just(format),
+        messages[format].map(lambda message: {key: message[key] for key in message if key != CHANNELS_KEY}),
+    )
+)
+configurations = st.fixed_dictionaries(
+    {},
+    optional={
+        "symmetric_encryption_keys": st.sampled_from(KEYS),
+        "random_prefix_length": st.integers(0, 16),
+        "expiry": st.just(60),
+    },
+)
+
+
+@given(examples, configurations)
+@settings(deadline=None)
+def test_a_message_comes_back_as_it_was(example: tuple[str, dict[str, Any]], arguments: dict[str, Any]) -> None:
+    format, message = example
+    codec = Codec(format, **arguments)
+    assert codec.decode(codec.encode(message)) == message
+
+
+@given(examples, configurations, st.text(max_size=20) | st.lists(text, max_size=20))
+@settings(deadline=None)
+def test_an_address_is_added_as_if_it_had_been_in_the_message(
+    example: tuple[str, dict[str, Any]], arguments: dict[str, Any], channels: Any
+) -> None:
+    format, message = example
+    addressed = {**message, CHANNELS_KEY: channels}
+    codec = Codec(format, **arguments)
+    assert codec.decode(codec.encode_for(message)(channels)) == addressed
+    plain = Codec(format)
+    assert plain.encode_for(message)(channels) == plain.encode(addressed)
+
+
+@pytest.mark.parametrize("size", [0, 1, 14, 15, 16, 17, 65534, 65535, 65536])
+def test_an_address_is_added_to_a_packed_map_of_any_size(size: int) -> None:
+    message = {str(number): number for number in range(size)}
+    assert Codec("msgpack").encode_for(message)("x!y") == msgpack.packb({**message, CHANNELS_KEY: "x!y"})
+
+
+def test_the_bytes_are_channels_redis() -> None:
+    message = {"type": "test", "text": "é", "bytes": b"\0"}
+    assert Codec("msgpack").encode(message) == msgpack.packb(message)
+    assert Codec("json").encode({"type": "é", "n": 1}) == b'{"type": "\\u00e9", "n": 1}'
+    encoded = Codec("msgpack", random_prefix_length=12).encode(message)
+    assert encoded[12:] == msgpack.packb(message)
+    assert encoded != Codec("msgpack", random_prefix_length=12).encode(message)
+
+
+def test_a_message_is_serialised_once_for_all_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[Any] = []
+    codec = Codec("msgpack")
+    pack = codec._serializer.as_bytes  # type: ignore[attr-defined]
+
+    def noted(message: Any) -> bytes:
+        packed.append(message)
+        return bytes(pack(message))
+
+    monkeypatch.setattr(codec._serializer, "as_bytes", noted)
+    encode = codec.encode_for({"type": "test"})
+    assert [codec.decode(encode([name])) for name in ("a!", "b!")] == [
+        {"type": "test", CHANNELS_KEY: [name]} for name in ("a!", "b!")
+    ]
+    assert packed == [{"type": "test"}]
+
+
+# What is no message of ours
+
+
+@given(examples, configurations, st.data())
+@settings(deadline=None)
+def test_damaged_bytes_raise_nothing_but_value_error(
+    example: tuple[str, dict[str, Any]], arguments: dict[str, Any], data: st.DataObject
+) -> None:
+    format, message = example
+    codec = Codec(format, **arguments)
+    encoded = bytearray(codec.encode(message))
+    if data.draw(st.booleans(), label="truncate"):
+        del encoded[data.draw(st.integers(0, max(0, len(encoded) - 1))) :]
+    elif encoded:
+        encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        result = codec.decode(bytes(encoded))
+    except ValueError:
+        return
+    assert isinstance(result, dict)  # the damage made another message, as it may where nothing is encrypted
+    assert "symmetric_encryption_keys" not in arguments or result == message
+
+
+@given(st.binary(max_size=200), st.sampled_from(sorted(messages)), configurations)
+@settings(deadline=None)
+def test_foreign_bytes_raise_nothing_but_value_error(foreign: bytes, format: str, arguments: dict[str, Any]) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(Codec(format, **arguments).decode(foreign), dict)
+
+
+@pytest.mark.parametrize(
+    ("format", "data"),
+    [
+        ("msgpack", msgpack.packb(["a", "list"])),
+        ("json", b"5"),
+        ("json", b"[" * 100_000),
+        ("msgpack", b"\x91" * 100_000),
+        ("msgpack", b"\x81\x90\x01"),  # a map with a list as its key
+        ("json", b"\xff\xfe"),
+    ],
+)
+def test_what_is_no_dict_is_refused(format: str, data: bytes) -> None:
+    with pytest.raises(ValueError, match="message"):
+        Codec(format).decode(data)
+
+
+def test_another_key_does_not_decrypt_but_a_rotated_one_does() -> None:
+    old, new = Codec("json", symmetric_encryption_keys=["old"]), Codec("json", symmetric_encryption_keys=["new", "old"])
+    message = {"type": "test"}
+    assert new.decode(old.encode(message)) == message
+    with pytest.raises(ValueError, match="InvalidToken"):
+        old.decode(new.encode(message))
+    with pytest.raises(ValueError, match="InvalidToken"):
+        old.decode(Codec("json").encode(message))
+
+
+def test_an_encrypted_message_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = Codec("json", symmetric_encryption_keys=["key"], expiry=60)
+    data = codec.encode({"type": "test"})
+    clock = time.time()
+    monkeypatch.setattr("time.time", lambda: clock + 69)
+    assert codec.decode(data) == {"type": "test"}
+    monkeypatch.setattr("time.time", lambda: clock + 72)
+    with pytest.raises(ValueError, match="InvalidToken"):
+        codec.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("format", "value"), [("json", b"bytes"), ("json", object()), ("msgpack", object()), ("msgpack", 2**64)]
+)
+def test_a_value_that_the_format_lacks_is_a_type_error(format: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"cannot be sent as {format}.*test"):
+        Codec(format).encode({"type": "test", "value": value})
+
+
+def test_a_message_that_redis_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "MAX_SIZE", 100)
+    with pytest.raises(MessageTooLarge, match="212 bytes"):
+        Codec("json").encode({"type": "x" * 200})
+
+
+# Serializers
+
+
+def test_a_serializer_of_ones_own() -> None:
+    class Reversed(BaseMessageSerializer):
+        def as_bytes(self, message: Any) -> bytes:
+            return json.dumps(message).encode()[::-1]
+
+        def from_bytes(self, message: bytes) -> Any:
+            return json.loads(message[::-1])
+
+    registry.register_serializer("reversed", Reversed)
+    codec = Codec("reversed", symmetric_encryption_keys=["key"])
+    assert codec.decode(codec.encode({"type": "test"})) == {"type": "test"}
+    assert codec.decode(codec.encode_for({"type": "test"})(["a!b"])) == {"type": "test", CHANNELS_KEY: ["a!b"]}
+
+
+def test_a_serializer_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match="not 'json'"):
+        registry.register_serializer("wrong", "json")
+    with pytest.raises(SerializerDoesNotExist, match="no serializer_format 'yaml'; there are json, msgpack"):
+        Codec("yaml")
+
+
+def test_keys_must_be_a_list() -> None:
+    with pytest.raises(TypeError, match="must be a list of keys"):
+        Codec("json", symmetric_encryption_keys="key")
+
+
+def without(package: str, code: str) -> str:
+    """Run code in an interpreter that cannot import `package`; return the error's last line."""
+    hide = f"import sys; sys.modules[{package!r}] = None; "
+    done = subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True)
+    return done.stderr.strip().rpartition("\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "extra"),
+    [
+        ("redis", "import consumers.layers; import consumers.layers.redis", "[redis]"),
+        ("msgpack", "from consumers.layers.codec import Codec; Codec('json'); Codec('msgpack')", "[redis]"),
+        (
+            "cryptography.fernet",
+            "from consumers.layers.codec import Codec; Codec('json'); Codec('json', symmetric_encryption_keys=['k'])",
+            "[cryptography]",
+        ),
+    ],
+)
+def test_a_missing_package_is_an_error_that_names_the_extra(package: str, code: str, extra: str) -> None:
+    error = without(package, code)
+    assert error.startswith("ImportError")
+    assert f"pip install 'starlette-consumers{extra}'" in error
