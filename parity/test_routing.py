@@ -177,14 +177,14 @@ async def test_a_router_behind_middleware_nests_with_a_regular_expression(probe)
 
 
 async def test_the_root_path_is_taken_away(probe):
-    assert await found([path("a/", probe)], "/root/a/", probe, root_path="/root") == ((), {}, "")
-    assert probe.scope["path"] == "/root/a/"
-    assert probe.scope["root_path"] == "/root"
+    assert await found([path("a/", probe)], "/behind/a/", probe, root_path="/behind") == ((), {}, "")
+    assert probe.scope["path"] == "/behind/a/"
+    assert probe.scope["root_path"] == "/behind"
 
 
 async def test_a_path_outside_of_the_root_path_is_an_error(probe):
     with pytest.raises(ValueError, match="No route found for path"):
-        await route(URLRouter([path("a/", probe)]), "/other/a/", root_path="/root")
+        await route(URLRouter([path("a/", probe)]), "/other/a/", root_path="/behind")
 
 
 async def test_a_scope_without_a_path_is_an_error(probe):
