@@ -8,10 +8,14 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-from .moves import MODULES
-
 REPLACED = ("channels", "channels_redis")
 """Packages that `compat` stands in for. If one of them can be imported, there would be two of everything."""
+
+
+NO_DAPHNE = (
+    "No module named 'daphne', which compat does without: take \"daphne\" out of INSTALLED_APPS, and serve with "
+    "`python -m compat run mysite.asgi:application`"
+)
 
 
 def install() -> None:
@@ -27,8 +31,8 @@ def install() -> None:
         return
     for name in REPLACED:
         _require_absent(name)
-    packages = REPLACED if find_spec("django") is not None else (*REPLACED, "django")
-    sys.meta_path.insert(0, _Finder(packages))
+    absent = {name for name in ("daphne", "django") if find_spec(name) is None}
+    sys.meta_path.insert(0, _Finder({*REPLACED, *absent}))
 
 
 def is_installed() -> bool:
@@ -52,15 +56,18 @@ def _require_absent(name: str) -> None:
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, packages: tuple[str, ...]) -> None:
+    def __init__(self, packages: set[str]) -> None:
         self._packages = packages
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in MODULES or fullname.partition(".")[0] not in self._packages:
+        package = fullname.partition(".")[0]
+        if package not in self._packages:
             return None
-        return ModuleSpec(fullname, _Loader(), is_package=True)
+        if package == "daphne":
+            raise ModuleNotFoundError(NO_DAPHNE, name=fullname)
+        return ModuleSpec(fullname, _Loader(), is_package=True) if find_spec(f"compat.{fullname}") else None
 
 
 class _Loader(Loader):

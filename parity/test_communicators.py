@@ -292,3 +292,33 @@ async def test_an_application_that_does_not_answer_the_handshake_times_out():
 
     with pytest.raises(TimeoutError):
         await WebsocketCommunicator(application, "/").connect(timeout=0.05)
+
+
+async def test_the_queues_and_the_task_can_be_looked_at():
+    communicator = started()
+    await communicator.input_queue.put({"type": "one"})
+    communicator.input_queue.put_nowait({"type": "two"})
+    assert communicator.input_queue.qsize() == 2
+    assert communicator.output_queue.empty()
+    assert not communicator.future.done()
+    assert await communicator.output_queue.get() == {"type": "one"}
+    assert await communicator.receive_output() == {"type": "two"}
+    with pytest.raises(asyncio.QueueEmpty):
+        communicator.output_queue.get_nowait()
+    await communicator.send_input({"type": "stop"})
+    await communicator.future
+    assert communicator.future.done()
+    assert communicator.future.exception() is None
+
+
+async def test_the_task_can_be_cancelled_and_has_the_error():
+    communicator = started()
+    await communicator.send_input({"type": "fail"})
+    with pytest.raises(LookupError):
+        await communicator.future
+    assert isinstance(communicator.future.exception(), LookupError)
+    other = started()
+    await other.send_input({"type": "one"})
+    other.future.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await other.future

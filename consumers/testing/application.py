@@ -5,7 +5,7 @@ import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import anyio
@@ -151,7 +151,10 @@ class _Run:
         async def run() -> None:
             await application(scope, self._receive, self._send)
 
-        self.cancel = _spawn(run, self._end)
+        self.task = _spawn(run, self._end)
+
+    def cancel(self) -> None:
+        self.task.cancel()
 
     def put(self, queue: deque[Message], message: Message) -> None:
         queue.append(message)
@@ -192,9 +195,13 @@ class _Run:
         changed.set()
 
 
+class _Cancellable(Protocol):
+    def cancel(self) -> Any: ...
+
+
 def _spawn(
     function: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[BaseException | None], None]
-) -> Callable[[], object]:
+) -> _Cancellable:
     """Run `function` in a task of the event loop's own, without context variables.
 
     A task group would have to be entered and left by the test.
@@ -204,7 +211,7 @@ def _spawn(
         ended: called once at the end, with the exception or None; no exception goes anywhere else.
 
     Returns:
-        What cancels the task.
+        asyncio's task; on trio a scope to cancel it by.
     """
     try:
         loop = asyncio.get_running_loop()
@@ -212,12 +219,12 @@ def _spawn(
         return _spawn_on_trio(function, ended)
     task = loop.create_task(function(), context=contextvars.Context())
     task.add_done_callback(lambda task: ended(None if task.cancelled() else task.exception()))
-    return task.cancel
+    return task
 
 
 def _spawn_on_trio(
     function: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[BaseException | None], None]
-) -> Callable[[], object]:
+) -> _Cancellable:
     import trio
 
     scope = trio.CancelScope()
@@ -232,7 +239,7 @@ def _spawn_on_trio(
         ended(error)
 
     trio.lowlevel.spawn_system_task(run, context=contextvars.Context())
-    return scope.cancel
+    return scope
 
 
 def connection_scope(kind: str, path: str, headers: Headers | None) -> Scope:

@@ -83,6 +83,14 @@ def test_without_a_layer_the_command_says_so(settings, made, layers, words):
     assert made == []
 
 
+def test_a_channel_that_nobody_handles_is_named(monkeypatch):
+    if not IS_COMPAT:  # Channels' worker finds out with the first message, and logs nothing
+        return
+    with pytest.raises(CommandError, match="channel 'nobodys'") as caught:
+        call_command("runworker", "nobodys")
+    assert "No application configured for channel name 'nobodys'" in str(caught.value)
+
+
 def test_without_channels_the_command_says_so():
     with pytest.raises(CommandError, match="required: channels"):
         call_command("runworker")

@@ -11,7 +11,7 @@ from compat.channels.routing import get_default_application
 from compat.channels.security.websocket import AllowedHostsOriginValidator
 from consumers import InvalidChannelLayerError
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
-from consumers.types import Receive, Scope, Send
+from consumers.types import Message, Receive, Scope, Send
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,27 @@ def test_allowed_hosts_come_from_the_settings() -> None:
 def test_debug_without_allowed_hosts_allows_this_machine() -> None:
     compat.configure(DEBUG=True, ALLOWED_HOSTS=[])
     assert AllowedHostsOriginValidator(application).allowed_origins == ["localhost", "127.0.0.1", "[::1]"]
+
+
+@pytest.mark.anyio
+async def test_hosts_that_were_allowed_when_the_application_was_made_stay_allowed() -> None:
+    served = []
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        served.append(scope["headers"][0][1])
+
+    async def send(event: Message) -> None:
+        """Take a rejection."""
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    compat.configure(DEBUG=True, ALLOWED_HOSTS=[])
+    validator = AllowedHostsOriginValidator(serve)
+    compat.configure(DEBUG=False, ALLOWED_HOSTS=["testserver"])  # as a test runner does
+    for host in (b"http://localhost", b"http://testserver", b"http://elsewhere"):
+        await validator({"type": "websocket", "path": "/", "headers": [(b"origin", host)]}, receive, send)
+    assert served == [b"http://localhost", b"http://testserver"]
 
 
 def test_missing_allowed_hosts_are_said_when_the_application_is_made() -> None:

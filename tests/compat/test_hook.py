@@ -69,6 +69,23 @@ def test_a_module_that_channels_does_not_have_is_not_found(tmp_path: Path) -> No
     assert "ModuleNotFoundError: No module named 'channels.nothing'" in ended.stderr
 
 
+def test_modules_that_channels_does_not_have_are_the_same_objects_too(tmp_path: Path) -> None:
+    succeed(
+        INSTALL + "import channels.testing.server as a, compat.channels.testing.server as b\nassert a is b", tmp_path
+    )
+
+
+def test_daphne_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    ended = run_python(INSTALL + "import daphne.server", cwd=tmp_path)
+    assert ended.stderr.splitlines()[-1].startswith("ModuleNotFoundError: No module named 'daphne', which compat does")
+    assert 'take "daphne" out of INSTALLED_APPS' in ended.stderr
+
+
+def test_an_installed_daphne_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "daphne.py").touch()
+    succeed(INSTALL + "import daphne", tmp_path)
+
+
 def test_without_the_hook_there_is_no_channels(tmp_path: Path) -> None:
     ended = run_python("import compat.channels.layers, channels", cwd=tmp_path)
     assert "ModuleNotFoundError: No module named 'channels'" in ended.stderr

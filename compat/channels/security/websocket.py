@@ -74,12 +74,16 @@ def AllowedHostsOriginValidator(application: ASGIApp) -> OriginValidator:
 
 
 class _AllowedHostsValidator(OriginValidator):
-    """Follows the setting, to which Django's live servers add their host when the application may long be made."""
+    """Also lets the hosts through that are in the setting by now: Django's live servers add theirs late."""
+
+    def __init__(self, application: ASGIApp, allowed_origins: list[str]) -> None:
+        super().__init__(application, allowed_origins)
+        self._first = allowed_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        hosts = _allowed_hosts()
+        hosts = list(dict.fromkeys([*self._first, *_allowed_hosts()]))
         if hosts != self.allowed_origins:
-            super().__init__(self.application, hosts)
+            OriginValidator.__init__(self, self.application, hosts)
         return await super().__call__(scope, receive, send)
 
 

@@ -48,5 +48,8 @@ class Command(BaseCommand):  # type: ignore[misc]
         except (TypeError, ValueError) as error:
             raise CommandError(str(error)) from error
         logger.info("Running worker for channels %s", channels)
-        worker.run()
+        try:
+            worker.run()
+        except ValueError as error:  # a router's, for a channel it does not know
+            raise CommandError(" ".join([f"{error}.", *getattr(error, "__notes__", ())])) from error
         logger.info("The worker for channels %s has stopped", channels)
