@@ -166,7 +166,8 @@ def _check_config(alias: str, config: object) -> None:
         if key not in KEYS:
             raise InvalidChannelLayerError(f"{where} has an unknown key {key!r}; there are {', '.join(KEYS)}")
         if key != "BACKEND" and not isinstance(config[key], Mapping):
-            raise InvalidChannelLayerError(f"{where}: {key} must be a dict of arguments, not {config[key]!r}")
+            kind = type(config[key]).__name__  # not its value: a password may be in it
+            raise InvalidChannelLayerError(f"{where}: {key} must be a dict of arguments, not a {kind}")
 
 
 def _import_backend(alias: str, dotted: str) -> Any:

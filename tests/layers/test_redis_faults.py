@@ -1,8 +1,11 @@
 """What happens when Redis, or the way to it, fails: real servers, and a real proxy that cuts and holds."""
 
+import asyncio
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -264,6 +267,49 @@ async def test_a_slow_redis_is_a_timeout_and_no_hang(kind: str, server: RedisSer
         await arrives_within(layer, member, RECOVERY)
 
 
+async def test_many_senders_beside_the_layers_home_share_one_deadline(kind: str, server: RedisServer) -> None:
+    async with layer_on(kind, server.port, timeout=0.5) as layer:
+        await layer.group_send("room", {"type": "test"})
+        server.send_signal(signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            async with anyio.create_task_group() as tasks:
+                for number in range(100):
+                    tasks.start_soon(send, layer, number)
+            assert time.monotonic() - started < 1.7
+        finally:
+            server.send_signal(signal.SIGCONT)
+
+
+async def test_the_end_of_the_layers_loop_does_not_cancel_those_on_others(kind: str, server: RedisServer) -> None:
+    layer = LAYERS[kind]([("127.0.0.1", server.port)])
+    ready, end = threading.Event(), threading.Event()
+
+    async def be_home() -> None:
+        async with layer:
+            ready.set()
+            while not end.is_set():
+                await anyio.sleep(0.01)
+
+    with ThreadPoolExecutor() as threads:
+        home = threads.submit(anyio.run, be_home)
+        await anyio.to_thread.run_sync(ready.wait)
+        member = Member()
+        name = layer.attach(member.deliver)
+        server.send_signal(signal.SIGSTOP)
+        try:
+            joining = asyncio.create_task(layer.group_add("room", name))
+            await anyio.sleep(0.1)
+            end.set()
+            await anyio.to_thread.run_sync(home.result)
+        finally:
+            server.send_signal(signal.SIGCONT)
+        await asyncio.wait([joining])
+    assert not joining.cancelled()
+    joining.exception()
+    await layer.close()
+
+
 def commands_of(server: RedisServer) -> set[str]:
     """Return the ids of the connections that no receiver waits on."""
     return {entry["id"] for entry in server.connections() if entry["cmd"] not in ("bzpopmin", "replicaof")}
@@ -287,6 +333,31 @@ async def test_redis_turns_read_only(kind: str, server: RedisServer, caplog: pyt
             client.replicaof("NO", "ONE")
         await arrives_within(layer, member, RECOVERY)
         assert len(lines(caplog)) in (0, 2)  # a pop that is under way may outlive it all
+
+
+@pytest.mark.parametrize("cause", ["read-only", "forbidden"])
+async def test_a_redis_that_lets_nothing_be_taken_is_one_loss_and_not_many(
+    cause: str, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with layer_on("queue", server.port) as layer:
+        member = await Member().join(layer)
+        with server.client() as client:
+            if cause == "read-only":
+                client.replicaof("127.0.0.1", free_port())
+            else:
+                client.execute_command("ACL", "SETUSER", "default", "-bzpopmin")
+            client.client_kill_filter(_type="normal", skipme=True)
+            known = client.info("stats")["total_connections_received"]
+            await until(lambda: client.info("stats")["total_connections_received"] > known + 4)
+            assert member.gaps == 0
+            assert len(lines(caplog)) == 1
+            if cause == "read-only":
+                client.replicaof("NO", "ONE")
+            else:
+                client.execute_command("ACL", "SETUSER", "default", "+bzpopmin")
+        await arrives_within(layer, member, RECOVERY)
+        assert member.gaps == 1
+        assert len(lines(caplog)) == 2
 
 
 async def test_redis_is_out_of_memory(kind: str, server: RedisServer) -> None:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from consumers import AsyncWebsocketConsumer, ChannelFull, channel_layers
 from consumers.layers.codec import CHANNELS_KEY
-from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
+from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer, popper
 from consumers.layers.redis.hosts import decode_hosts, shard_of
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
@@ -424,6 +424,21 @@ async def test_foreign_payloads_are_dropped_with_one_line_and_do_not_stop_the_re
     assert len([record for record in caplog.records if "dropped" in record.message]) == 1
 
 
+async def test_a_message_nested_too_deeply_to_be_copied_does_not_stop_the_reader(
+    make: Make, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer, mailbox = make(kind, serializer_format="json"), Mailbox()
+    await layer.group_add("room", layer.attach(mailbox.deliver))
+    nested: list[Any] = []
+    for _ in range(800):
+        nested = [nested]
+    await layer.group_send("room", {"type": "deep", "text": nested})
+    await layer.group_send("room", {"type": "test"})
+    await until(lambda: any(message["type"] == "test" for message in mailbox))
+    assert not [message for message in mailbox if message["type"] == "layer.gap"]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_a_wrong_key_delivers_nothing(make: Make, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     sender = make(kind, symmetric_encryption_keys=["other"])
     layer, mailbox = make(kind, symmetric_encryption_keys=["mine"]), Mailbox()
@@ -465,6 +480,23 @@ async def test_a_member_that_another_process_added_too_gets_a_message_once(make:
     await other.group_send("room", {"type": "not for it"})
     await other.send(name, {"type": "three"})
     assert await mailbox.holds(3) == [{"type": "one"}, {"type": "two"}, {"type": "three"}]
+
+
+async def test_a_consumer_that_another_process_added_outlives_the_lease_and_leaves_when_it_ends(
+    make: Make, redis_server: RedisServer
+) -> None:
+    layer, other, mailbox = make("queue", lease=0.6), make("queue", lease=0.6), Mailbox()
+    name = layer.attach(mailbox.deliver)
+    await other.group_add("room", name)
+    await other.group_send("room", {"type": "at once"})
+    with redis_server.client() as client:
+        await until(
+            lambda: name not in client.zrange("asgi:group:room", "(" + str(time.time() - 86400), "+inf", byscore=True)
+        )
+        await other.group_send("room", {"type": "later"})
+        assert await mailbox.holds(2) == [{"type": "at once"}, {"type": "later"}]
+        layer.detach(name)
+        await until(lambda: not client.exists("asgi:group:room"))
 
 
 async def test_another_process_can_take_a_consumer_out_of_a_group(make: Make, redis_server: RedisServer) -> None:
@@ -550,7 +582,7 @@ def test_hosts_have_many_forms(hosts: Any, label: str) -> None:
         ("redis://localhost", "hosts must be a list"),
         (5, "hosts must be a list"),
         ([5], "not 5"),
-        ([{}], "not {}"),
+        ([{}], "not dict of length 0"),
         (["http://localhost"], "scheme"),
         ([{"master_name": "main"}], "no 'sentinels'"),
     ],
@@ -558,6 +590,23 @@ def test_hosts_have_many_forms(hosts: Any, label: str) -> None:
 def test_wrong_hosts_are_refused(hosts: Any, error: str, kind: str) -> None:
     with pytest.raises(ValueError, match=error):
         LAYERS[kind](hosts)
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "redis://:secret@localhost",
+        [("localhost", 6379, "secret")],
+        [b"redis://:secret@localhost"],
+        ["redis://:secret/x@localhost"],
+        ["http://:secret@localhost"],
+    ],
+)
+def test_what_is_said_of_wrong_hosts_has_no_password_in_it(hosts: Any, kind: str) -> None:
+    with pytest.raises(ValueError, match=r"host|URL") as refusal:
+        LAYERS[kind](hosts)
+    assert "secret" not in str(refusal.value)
+    assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 
 
 @pytest.mark.parametrize("arguments", [{"timeout": 0}, {"group_expiry": -1}, {"expiry": 0}, {"capacity": 0}])
@@ -647,3 +696,33 @@ def test_trio_is_told_that_it_cannot(kind: str, redis_server: RedisServer) -> No
             anyio.run(call, backend="trio")
     with pytest.raises(RuntimeError, match=re.escape("send_sync()")):
         layer.attach(lambda message: 1)
+
+
+def test_a_group_whose_loop_stopped_is_joined_anew(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(popper, "BLOCK", 1)
+    layer, mailbox = RedisChannelLayer([redis_server.url], lease=0.5), Mailbox()
+
+    async def join(deliver: Callable[[Message], int]) -> None:
+        await layer.group_add("room", layer.attach(deliver))
+
+    async def rejoin() -> None:
+        await join(mailbox.deliver)
+        await RedisChannelLayer([redis_server.url]).group_send("room", {"type": "test"})
+        await mailbox.holds(1)
+        await layer.close()
+
+    stopped = asyncio.new_event_loop()
+    stopped.run_until_complete(join(Mailbox().deliver))
+    with redis_server.client() as client:
+        while client.exists("asgi:group:room") or client.info("clients")["blocked_clients"]:
+            time.sleep(0.01)
+    asyncio.run(rejoin())
+
+    async def end() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    stopped.run_until_complete(end())
+    stopped.close()

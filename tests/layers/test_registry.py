@@ -178,7 +178,7 @@ def test_a_wrong_argument_is_named_without_telling_secrets() -> None:
         ),
         (
             {"BACKEND": IN_MEMORY, "CONFIG": ["capacity"]},
-            r"CONFIG must be a dict of arguments, not \['capacity'\]",
+            r"CONFIG must be a dict of arguments, not a list",
         ),
         ({"BACKEND": 5}, "BACKEND must be a class or its dotted name, not 5"),
         (IN_MEMORY, "must be a layer or a dict with a BACKEND, not 'consumers"),

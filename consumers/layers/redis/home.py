@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
-from redis.exceptions import TimeoutError
+from redis.exceptions import ConnectionError, TimeoutError
 
 from .commands import Commands
 from .link import FAILURES
@@ -95,15 +95,21 @@ class Home:
 
         Raises:
             redis.exceptions.TimeoutError: if that loop is too busy for it.
+            redis.exceptions.ConnectionError: if that loop has ended meanwhile.
         """
         if self.is_here:
             return await function(*args)
-        future = asyncio.run_coroutine_threadsafe(function(*args), self.loop)
+        future = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*args), self.loop))
         try:
             async with asyncio.timeout(2 * self._timeout):
-                return await asyncio.wrap_future(future)
+                await asyncio.wait([future])
         except builtins.TimeoutError:
             raise TimeoutError("The event loop that the Redis layer lives on is too busy to answer") from None
+        finally:
+            future.cancel()
+        if future.cancelled():  # by its loop, whose end is not to look like a cancellation of the caller
+            raise ConnectionError("The event loop that the Redis layer lived on has ended")
+        return future.result()
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> None:
         """Have its loop call a function; from any thread."""

@@ -1,7 +1,7 @@
 """Which Redis servers a layer uses, and connections to them."""
 
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,8 @@ Live consumers receive again within two seconds of Redis returning: an attempt m
 RING = 4096
 """Places on the ring of shards; channels_redis divides it evenly among the hosts, by the CRC-32 of a name."""
 
+SCHEMES = ("redis://", "rediss://", "unix://")
+
 # Retries and health checks are the layer's own affair: redis-py's would outlast its deadlines.
 NOT_PASSED_ON = ("retry", "retry_on_timeout", "retry_on_error", "health_check_interval", "max_connections")
 
@@ -33,7 +35,7 @@ def decode_hosts(hosts: object) -> list["Host"]:
         ValueError: if it is a string, not a list of them, or an entry has another form.
     """
     if isinstance(hosts, str | bytes) or (hosts and not isinstance(hosts, Iterable)):
-        raise ValueError(f"hosts must be a list of Redis hosts, even if there is only one, not {hosts!r}")
+        raise ValueError(f"hosts must be a list of Redis hosts, even if there is only one, not {_kind(hosts)}")
     entries = list(hosts) if isinstance(hosts, Iterable) else []
     return [Host(_decode(entry)) for entry in entries or ["redis://localhost:6379"]]
 
@@ -46,7 +48,24 @@ def _decode(entry: object) -> dict[str, Any]:
             return {"host": host, "port": port}
         case Mapping() if entry:
             return dict(entry)
-    raise ValueError(f"A Redis host is a URL, a (host, port) or a dict of redis-py's arguments, not {entry!r}")
+    raise ValueError(f"A Redis host is a URL, a (host, port) or a dict of redis-py's arguments, not {_kind(entry)}")
+
+
+def _kind(value: object) -> str:
+    """Say what a value is, without what is in it: there may be a password."""
+    return f"{type(value).__name__} of length {len(value)}" if isinstance(value, Sized) else repr(value)
+
+
+def _check_url(url: str) -> None:
+    if not url.startswith(SCHEMES):
+        raise ValueError(f"A Redis URL's scheme is one of {', '.join(SCHEMES)}")
+    try:
+        redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise ValueError(
+            "A Redis URL cannot be read: has it a port that is no number, "
+            "or a password with a '/', '?' or '#' that is not percent-encoded?"
+        ) from None
 
 
 def shard_of(name: str, shards: int) -> int:
@@ -69,7 +88,7 @@ class Host:
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._arguments = arguments
         if "address" in arguments:
-            redis.connection.parse_url(arguments["address"])  # type: ignore[no-untyped-call]
+            _check_url(arguments["address"])
         if "master_name" in arguments and not arguments.get("sentinels"):
             raise ValueError(f"The host with master_name {arguments['master_name']!r} has no 'sentinels'")
 

@@ -1,6 +1,7 @@
 """What both Redis layers have in common: names, where their code runs, deadlines, the gap, the end."""
 
 import asyncio
+import builtins
 import inspect
 import logging
 import os
@@ -13,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 import anyio
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, TimeoutError
 
 from ...exceptions import ChannelFull
 from ...types import Deliver, Message
@@ -270,6 +271,7 @@ class RedisLayer(BaseChannelLayer):
             if old is not None and old.is_alive:
                 return old
             _require_asyncio()
+            process.joined.clear()  # what another loop had joined it may not have renewed since
             commands = [Commands(host, self.timeout) for host in self.hosts]
             process.home = Home(
                 commands,
@@ -324,7 +326,12 @@ class RedisLayer(BaseChannelLayer):
         home = process.home
         if home is None or not home.is_here or not home.is_alive:
             loop = _require_asyncio()
-            return await loop.run_in_executor(process.threads, self._ask_blocking, requests)
+            try:
+                async with asyncio.timeout(self.timeout):  # the wait for a free thread included
+                    return await loop.run_in_executor(process.threads, self._ask_blocking, requests)
+            except builtins.TimeoutError:
+                where = ", ".join(str(self.hosts[shard]) for shard, _ in requests)
+                raise TimeoutError(f"Redis at {where} did not answer within {self.timeout:g} s") from None
         if not home.is_ready:
             await home.until_ready()
         if len(requests) == 1:
@@ -384,6 +391,13 @@ class RedisLayer(BaseChannelLayer):
         except ValueError as error:
             self._payload_alarm.note(str(error))
             return None
+
+    def _deliver(self, process: Process, message: Message, channels: Iterable[str], groups: Iterable[str]) -> int:
+        try:
+            return process.local.deliver(message, channels, groups)
+        except Exception as error:  # whatever a copy for each receiver makes of a foreign value
+            self._payload_alarm.note(f"it cannot be copied for its receivers ({type(error).__name__}: {error})")
+            return 0
 
 
 def _require_asyncio() -> asyncio.AbstractEventLoop:

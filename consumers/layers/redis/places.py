@@ -9,6 +9,7 @@ therefore joins as if it had joined long ago, so that it has only the lease left
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -51,6 +52,10 @@ class GroupedLayer(RedisLayer):
         await asyncio.shield(joining)
         if not process.local.has_group(group):
             self._leave(process, group)
+
+    async def _join_beside(self, process: Process, group: str) -> None:
+        with contextlib.suppress(*FAILURES):  # the next renewal does it
+            await self._join(process, group)
 
     async def _write_joins(self, process: Process, shard: int, groups: list[str], is_renewal: bool = False) -> None:
         assert process.home is not None

@@ -67,8 +67,8 @@ class Popper(Listener):
         self._asked_at = float("inf")
         watch = asyncio.create_task(link.watch(self.timeout, self._is_dead))
         try:
-            link.write(("CLIENT", "ID"))
-            self._client_id = _sound(await link.read())
+            for entry in await self._probe(link):
+                self._on_entry(entry)
             while True:
                 self._ask(link)
                 for entry in await self._answer(link):
@@ -76,6 +76,14 @@ class Popper(Listener):
         finally:
             watch.cancel()
             self._asked = set()
+
+    async def _probe(self, link: Link) -> list[Entry]:
+        """See that Redis lets this connection pop, which a pop that waits would not tell until it ends."""
+        link.write(("CLIENT", "ID"), ("MULTI",), ("BZPOPMIN", self._own, BLOCK), ("EXEC",))  # there it does not wait
+        self._asked_at = time.monotonic()
+        self._client_id, _, _, [first] = [_sound(await link.read()) for _ in range(4)]
+        self._asked_at = float("inf")
+        return [(first[0], first[1], float(first[2]))] if first else []
 
     def _ask(self, link: Link) -> None:
         others = sorted(self._others())

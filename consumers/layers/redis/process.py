@@ -16,6 +16,9 @@ from .home import Home
 
 logger = logging.getLogger("consumers.layers")
 
+ATTACHED = "!c."
+"""What the names of consumers' channels have after their process."""
+
 THREADS = 16
 """How many commands of event loops other than the layer's home run at once."""
 
@@ -39,7 +42,7 @@ class Process:
         self.id = secrets.token_hex(16)
         self.home: Home | None = None
         self.head = head(self.id)
-        self.attached_prefix = self.head + "c."
+        self.attached_prefix = self.head.removesuffix("!") + ATTACHED
         self.local = make_local(self)
         self.blocking = blocking
         self.threads = ThreadPoolExecutor(THREADS, "consumers-redis")

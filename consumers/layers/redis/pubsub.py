@@ -181,7 +181,7 @@ class RedisPubSubChannelLayer(RedisLayer):
             return 0
         groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
         channels = [channel] if channel in process.named or process.is_own(channel) else []
-        return process.local.deliver(message, channels, groups)
+        return self._deliver(process, message, channels, groups)
 
     async def _subscribe(self, process: Process, name: str) -> None:
         home = process.home

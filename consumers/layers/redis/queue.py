@@ -15,16 +15,17 @@ from ...types import Message
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .commands import Commands
-from .layer import Flow
+from .layer import Flow, Request
 from .link import FAILURES, Command
 from .listener import Listener
 from .places import GroupedLayer
 from .popper import Entry, Popper
-from .process import Process
+from .process import ATTACHED, Process
 
 PATIENCE = 3
 """How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
 
+JOIN = "layer.join"
 DISCARD = "layer.discard"
 
 
@@ -200,8 +201,14 @@ class RedisChannelLayer(GroupedLayer):
 
     def _add_foreign(self, group: str, channel: str) -> Flow[None]:
         now = time.time()
-        keys, ttl = [self._group_key(group)], math.ceil(self.group_expiry)
-        yield [(self._shard(group), [scripts.join(keys, [channel], now, now - self.group_expiry, ttl)])]
+        # A consumer's own process keeps it in the group, and knows when it leaves: what is written here is for the time
+        # until then. Nobody vouches for others.
+        lasts = self.lease if ATTACHED in channel else self.group_expiry
+        oldest = now - self.group_expiry
+        command = scripts.join([self._group_key(group)], [channel], oldest + lasts, oldest, math.ceil(lasts))
+        yield [(self._shard(group), [command])]
+        if ATTACHED in channel:
+            yield self._order(JOIN, group, channel)
 
     def _discard_foreign(self, group: str, channel: str) -> Flow[None]:
         commands: list[Command] = [("ZREM", self._group_key(group), channel)]
@@ -212,9 +219,14 @@ class RedisChannelLayer(GroupedLayer):
         commands.append(("ZSCORE", self._group_key(group), f"{other}group.{group}"))
         [[_, is_ours]] = yield [(self._shard(group), commands)]
         if is_ours is not None:  # a process with this layer, which alone knows who of it is in the group
-            message = {"type": DISCARD, "group": group, "channel": channel, CHANNELS_KEY: f"{other}control"}
-            entry = (self.prefix + other, self._codec.encode(message), self.get_capacity(channel))
-            yield [(self._shard(other), [scripts.push([entry], self._now(), self.expiry)])]
+            yield self._order(DISCARD, group, channel)
+
+    def _order(self, type_: str, group: str, channel: str) -> list[Request]:
+        """Return what tells a channel's process, if it has this layer, to let it join or leave a group."""
+        other = self._head(self.non_local_name(channel)[:-1].rpartition(".")[2])
+        message = {"type": type_, "group": group, "channel": channel, CHANNELS_KEY: f"{other}control"}
+        entry = (self.prefix + other, self._codec.encode(message), self.get_capacity(channel))
+        return [(self._shard(other), [scripts.push([entry], self._now(), self.expiry)])]
 
     def _delete_all(self) -> Flow[None]:
         pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
@@ -261,7 +273,7 @@ class RedisChannelLayer(GroupedLayer):
         if sent + self.expiry < time.time():
             self._payload_alarm.note(f"it was sent {time.time() - sent:.1f} s ago, and expires after {self.expiry} s")
             return 0
-        queue = key.decode().removeprefix(self.prefix)
+        queue = key.decode(errors="replace").removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
             process.spawn(self._put_back(commands, entry))
             return 0
@@ -270,7 +282,7 @@ class RedisChannelLayer(GroupedLayer):
             return 0
         to = message.pop(CHANNELS_KEY, None)
         if "!" not in queue:
-            return process.local.deliver(message, channels=[queue])
+            return self._deliver(process, message, [queue], ())
         names = [name for name in (to if isinstance(to, list) else [to]) if isinstance(name, str)]
         if not names:
             self._payload_alarm.note(f"it is in the queue {queue} and for no channel")
@@ -285,12 +297,17 @@ class RedisChannelLayer(GroupedLayer):
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
         if names == [f"{process.head}control"]:
-            process.local.group_discard(str(message.get("group")), str(message.get("channel")))
+            group, channel = str(message.get("group")), str(message.get("channel"))
+            if message.get("type") == JOIN and process.local.has_receiver(channel):
+                process.local.group_add(group, channel)
+                process.spawn(self._join_beside(process, group))
+            elif message.get("type") == DISCARD:
+                process.local.group_discard(group, channel)
             return 0
         of_group = f"{process.head}group."
         groups = [name[len(of_group) :] for name in names if name.startswith(of_group)]
         channels = [name for name in names if not name.startswith(of_group) and process.is_own(name)]
-        return process.local.deliver(message, channels, groups)
+        return self._deliver(process, message, channels, groups)
 
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.home is not None:

@@ -125,9 +125,9 @@ class Subscriber(Listener):
             raise reply
         kind = reply[0]
         if kind == b"message":
-            return self._on_message(reply[1].decode(), reply[2])
+            return self._on_message(_name(reply[1]), reply[2])
         if kind == b"pmessage":
-            return self._on_message(reply[2].decode(), reply[3])
+            return self._on_message(_name(reply[2]), reply[3])
         if kind in (b"subscribe", b"psubscribe", b"unsubscribe"):
             self._on_answer(reply[1].decode())
         return None
@@ -154,3 +154,7 @@ class Subscriber(Listener):
 def _in_parts(names: list[str]) -> Iterator[list[str]]:
     for start in range(0, len(names), AT_ONCE):
         yield names[start : start + AT_ONCE]
+
+
+def _name(channel: bytes) -> str:
+    return channel.decode(errors="replace")  # anybody may publish to a name that is no UTF-8
