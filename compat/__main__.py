@@ -35,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     port.add_argument("path", type=Path, help="a file or a directory")
     port.add_argument("--native", action="store_true", help="go on to `consumers`, where it has what Channels has")
     port.add_argument("--write", action="store_true", help="edit the files")
-    port.add_argument("--check", action="store_true", help="print no diff; exit with 1 if anything is left to port")
+    port.add_argument(
+        "--check",
+        action="store_true",
+        help="print no diff; exit with 1 if edits, or things that a person must do, are left",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.command == "port":

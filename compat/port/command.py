@@ -9,14 +9,14 @@ from pathlib import Path
 
 from consumers.__main__ import UsageError
 
-from . import edits, files, requirements, routes
+from . import edits, files, layers, requirements, routes
 from .names import COMPAT
 from .plan import Kind
 from .report import Result, diff, left, report
-from .source import Source, Unreadable, require_syntax
+from .source import TOO_DEEP, Source, Unreadable, require_syntax
 
 MENTIONS = (b"channels", b"daphne")
-INDIRECT = (b"django.urls", b"AllowedHostsOriginValidator")
+INDIRECT = (b"django.urls", b"AllowedHostsOriginValidator", b"channel_layer", b"CHANNEL_LAYERS", b"compat.configure")
 """What a file must have somewhere to be worth a closer look."""
 
 SHADOWED = ("consumers", "compat")
@@ -30,7 +30,7 @@ def run(path: Path, *, native: bool = False, write: bool = False, check: bool = 
         path: a file or a directory.
         native: go on to `consumers` where it has what Channels has; else to `compat.channels` only.
         write: edit the files instead of printing a diff.
-        check: print no diff; the exit status says whether anything is left to port.
+        check: print no diff; the exit status says whether edits, or things that a person must do, are left.
 
     Returns:
         int: the exit status. 1: with `check`, something is left; with `write`, a file could not be written.
@@ -44,7 +44,7 @@ def run(path: Path, *, native: bool = False, write: bool = False, check: bool = 
         raise UsageError(f"there is no {str(path)!r}")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character of a project
-    django = path.is_file() or any(map(_uses_django, files.walk(path)))
+    django = None if path.is_file() else any(map(_uses_django, files.walk(path)))
     try:
         results = _port(Search(path, native, write, django), shows=not (write or check))
         sys.stdout.writelines(f"{line}\n" for line in report(results, written=write))
@@ -64,13 +64,13 @@ class Search:
         path: what the tool was called with.
         native: as for `run()`.
         write: as for `run()`; lines are then counted as they will be, not as they are.
-        django: whether Django stays in use. What a single file does not say is taken for granted.
+        django: whether Django stays in use; None for a single file, which does not say.
     """
 
     path: Path
     native: bool
     write: bool
-    django: bool
+    django: bool | None
 
 
 def _port(search: Search, *, shows: bool) -> list[Result]:
@@ -82,13 +82,14 @@ def _port(search: Search, *, shows: bool) -> list[Result]:
         elif search.write and result.lines:
             _write(file, result)
         results.append(result)
+    layers.settle(results)
     return [*results, *_shadows(results)]
 
 
 def _uses_django(file: Path) -> bool:
     try:
         return file.suffix == ".py" and routes.uses_django(file.read_bytes())
-    except (OSError, Unreadable):  # told of later
+    except (OSError, Unreadable, RecursionError):  # told of later
         return False
 
 
@@ -105,10 +106,11 @@ def _look(file: Path, search: Search) -> Result:
             _look_at_code(file, search, result)
     except OSError as error:
         result.add(f"cannot be read: {error.strerror or error}; left as it is", Kind.LEFT)
-    except (Unreadable, UnicodeError) as error:
+    except (Unreadable, UnicodeError, RecursionError) as error:
         kind = Kind.LEFT if _mentions(result.before, MENTIONS) else Kind.TODO
         result.after, result.lines = result.before, []
-        result.add(f"{error}; left as it is: mend it and run this again", kind, getattr(error, "line", None))
+        why = TOO_DEEP if isinstance(error, RecursionError) else error
+        result.add(f"{why}; left as it is: mend it and run this again", kind, getattr(error, "line", None))
     return result
 
 
@@ -131,6 +133,7 @@ def _look_at_code(file: Path, search: Search, result: Result) -> None:
     result.after = source.edited(plan.edits)
     result.lines = plan.lines(search.write)
     result.findings = plan.found(search.write)
+    result.configures_layers = layers.are_configured_in(source)
     if plan.is_concerned:
         shadows = [(files.own_module(file, search.path, name), name) for name in SHADOWED]
         result.shadows = [(found, name) for found, name in shadows if found and not _is_ours(found)]

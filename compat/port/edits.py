@@ -5,23 +5,24 @@ from collections.abc import Iterable
 import libcst as cst
 
 from ..moves import BY_HAND, MOVES
-from . import imports, routes, strings, uncovered
+from . import imports, layers, routes, strings, uncovered
 from .modules import Roots, no_module, note_uses, plan_aliased
 from .names import is_module, is_ported, old_name, place
-from .plan import Plan
+from .plan import Kind, Plan
 from .source import Source, dotted_name
 from .uses import Uses, native_module
 
 HOSTS = "channels.security.websocket.AllowedHostsOriginValidator"
+STAYS = "AllowedHostsOriginValidator: stays in compat, where it follows Django's ALLOWED_HOSTS, in tests too"
 
 
-def plan(source: Source, *, native: bool, django: bool = True) -> Plan:
+def plan(source: Source, *, native: bool, django: bool | None = None) -> Plan:
     """Find out what is to be done with a source.
 
     Args:
         source: the source.
         native: go on to `consumers` where it has what Channels has.
-        django: Django stays in use: without `native`, routes may go on using `django.urls`.
+        django: Django stays in use; None if that is not known. Without `native`, routes then go on using `django.urls`.
 
     Returns:
         Plan: the edits, and what to tell a person.
@@ -39,6 +40,8 @@ def plan(source: Source, *, native: bool, django: bool = True) -> Plan:
         roots.plan(root)
     for node in source.nodes:
         strings.visit(plan, node)
+    if native:
+        layers.note(plan)
     uncovered.note(plan, from_imports, plain_imports)
     return plan
 
@@ -87,6 +90,9 @@ def _sort_names(plan: Plan, uses: Uses, statement: imports.Statement, moved: dic
 
 def _new(plan: Plan, uses: Uses, statement: imports.Statement, local: str, old: str) -> tuple[str, str]:
     plan.note_missing(statement.node, old)
+    if old == HOSTS and plan.native and plan.django:
+        plan.note(statement.node, STAYS, Kind.TODO)
+        return f"compat.{HOSTS.rpartition('.')[0]}", HOSTS.rpartition(".")[2]
     if old != HOSTS or not _note_hosts(plan, uses, statement, local):
         plan.note_by_hand(statement.node, old)
     found = place(old, plan.native)

@@ -129,6 +129,7 @@ def write(source: Source, statement: Statement) -> str:
 
 
 def _from(module: str, names: list[Imported], statement: Statement, indentation: str, *, is_last: bool) -> str:
+    names = sorted(names, key=_order)
     front = f"from {module} import "
     line = front + ", ".join(name.code for name in names)
     tail = statement.tail if is_last else ()
@@ -142,6 +143,13 @@ def _from(module: str, names: list[Imported], statement: Statement, indentation:
         lines.append(f"    {name.code},{name.beside and '  '}{name.beside}")
     lines += [f"    {comment}" for comment in tail]
     return f"\n{indentation}".join([*lines, ")"])
+
+
+def _order(name: Imported) -> tuple[int, str, str]:
+    """Return a name's rank, as isort and Ruff have it: constants, classes, then the rest; large letters like small."""
+    is_constant = name.name.isupper() and len(name.name) > 1
+    rank = 0 if is_constant else 1 if name.name[:1].isupper() else 2
+    return rank, name.name.lower(), name.alias
 
 
 def join(source: Source, statements: Iterable[Statement]) -> dict[cst.CSTNode, cst.CSTNode]:

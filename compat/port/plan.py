@@ -10,6 +10,8 @@ from ..moves import BY_HAND
 from .names import has_module, is_missing, old_name, place, split
 from .source import Edit, Source, dotted_name
 
+GETTER = "channels.layers.get_channel_layer"
+
 
 class Kind(Enum):
     """What a finding asks for."""
@@ -18,7 +20,10 @@ class Kind(Enum):
     """A person's edit, without which the port is not complete."""
 
     TODO = "to do"
-    """A person's decision, or a change elsewhere, that the file does not show."""
+    """Something that a person may decide to leave as it is: `--check` does not count it."""
+
+    LAYERS = "left until layers are configured"
+    """As `LEFT`, unless some file of the project configures the layers."""
 
     UNCOVERED = "not covered"
     """A feature of Channels that is not here."""
@@ -44,7 +49,7 @@ class Plan:
     Args:
         source: the source.
         native: edit names to their places in `consumers`, where they have one.
-        django: whether Django stays in use.
+        django: whether Django stays in use; None if that is not known.
 
     Attributes:
         notes: what to tell a person, and of which node.
@@ -54,7 +59,7 @@ class Plan:
 
     source: Source
     native: bool
-    django: bool
+    django: bool | None
     edits: list[Edit] = field(default_factory=list)
     notes: list[tuple[cst.CSTNode, str, Kind]] = field(default_factory=list)
     done: set[cst.CSTNode] = field(default_factory=set)
@@ -109,7 +114,8 @@ class Plan:
             return
         for name, advice in BY_HAND.items():
             if old == name or old.startswith(f"{name}."):
-                self.note(node, f"{name.rpartition('.')[2]}: {advice}", Kind.TODO)
+                kind = Kind.LAYERS if name == GETTER else Kind.TODO
+                self.note(node, f"{name.rpartition('.')[2]}: {advice}", kind)
 
     def place(self, old: str) -> str | None:
         """Return the dotted name that a name of Channels has after the port."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from .plan import Finding, Kind
 
 SECTIONS = (
-    ("Needs a person", (Kind.LEFT, Kind.TODO)),
-    ("Not covered", (Kind.UNCOVERED,)),
+    ("Needs a person", Kind.LEFT),
+    ("Worth a look", Kind.TODO),
+    ("Not covered", Kind.UNCOVERED),
 )
 
 
@@ -25,6 +26,7 @@ class Result:
         findings: what to tell a person.
         shadows: the project's own modules that its imports find, and their names.
         encoding: how the bytes are to be shown.
+        configures_layers: whether it calls what makes the layers without settings.
         is_written: whether the file has been changed.
     """
 
@@ -35,6 +37,7 @@ class Result:
     findings: list[Finding] = field(default_factory=list)
     shadows: list[tuple[Path, str]] = field(default_factory=list)
     encoding: str = "utf-8"
+    configures_layers: bool = False
     is_written: bool = False
 
     def add(self, text: str, kind: Kind, line: int | None = None) -> None:
@@ -67,9 +70,9 @@ def report(results: list[Result], *, written: bool) -> Iterator[str]:
         yield "Changed:" if written else "To be changed (--write does it):"
         for result in changed:
             yield f"  {result.name}: {_lines(result.lines)}"
-    for title, kinds in SECTIONS:
-        yield from _section(title, kinds, results)
-    persons = sum(finding.kind is not Kind.UNCOVERED for result in results for finding in result.findings)
+    for title, kind in SECTIONS:
+        yield from _section(title, kind, results)
+    persons = sum(finding.kind is Kind.LEFT for result in results for finding in result.findings)
     looked_at = f"{_count(len(results), 'file')} looked at"
     if changed or persons:
         what = "changed" if written else "to be changed"
@@ -78,19 +81,17 @@ def report(results: list[Result], *, written: bool) -> Iterator[str]:
         yield f"{looked_at}, nothing to port."
 
 
-def _section(title: str, kinds: tuple[Kind, ...], results: list[Result]) -> Iterator[str]:
+def _section(title: str, kind: Kind, results: list[Result]) -> Iterator[str]:
     places: dict[str, list[str]] = {}
     for result in results:
         for finding in result.findings:
-            if finding.kind in kinds:
+            if finding.kind is kind:
                 place = f"{result.name}:{finding.line}" if finding.line else result.name
                 places.setdefault(finding.text, []).append(place)
     if places:
         yield f"{title}:"
     for text, where in places.items():
-        *front, last = dict.fromkeys(where)
-        yield from (f"  {place}" for place in front)
-        yield f"  {last}: {text}"
+        yield f"  {', '.join(dict.fromkeys(where))}: {text}"
 
 
 def _count(count: int, what: str) -> str:

@@ -52,8 +52,9 @@ def moved(plan: Plan, uses: Uses, imports: list[cst.ImportFrom]) -> dict[str, st
     routes = _look(plan, uses, mine)
     if not routes.channels:
         return {}
-    if plan.django and not plan.native:
-        plan.note(mine[0], DJANGO, Kind.TODO)
+    if plan.django is not False and not plan.native:
+        if plan.django is None:
+            plan.note(mine[0], DJANGO, Kind.TODO)
         return {}
     for node in routes.others:
         plan.note(node, MIXED)
@@ -76,7 +77,7 @@ def uses_django(data: bytes) -> bool:
     Raises:
         Unreadable: it is no Python.
     """
-    if b"DJANGO_SETTINGS_MODULE" in data:
+    if b"DJANGO_SETTINGS_MODULE" in data or (b"INSTALLED_APPS" in data and b"django." in data):
         return True
     if b"django" not in data:
         return False

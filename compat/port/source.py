@@ -17,6 +17,11 @@ from libcst.metadata import (
 )
 from libcst.metadata.scope_provider import BaseAssignment, Scope
 
+MAX_DEPTH = 1000
+"""How deep a file's syntax tree may be: the time that libcst takes grows with the square of it."""
+
+TOO_DEEP = "its expressions are nested too deeply"
+
 
 class Unreadable(Exception):
     """A file is no Python source.
@@ -168,9 +173,11 @@ class Source:
 
 
 def _parse(data: bytes) -> cst.Module:
+    if _is_too_deep(data):
+        raise Unreadable(TOO_DEEP)
     try:
         return cst.parse_module(data)
-    except (cst.ParserSyntaxError, SyntaxError, UnicodeError, RecursionError, ValueError) as error:
+    except (cst.ParserSyntaxError, SyntaxError, LookupError, RecursionError, ValueError) as error:
         known = _syntax_error(data)
         if known is not None:
             raise known from error
@@ -179,20 +186,38 @@ def _parse(data: bytes) -> cst.Module:
 
 def require_syntax(data: bytes) -> None:
     """Raise Unreadable if this is no Python; cheaper than `Source`."""
-    if _syntax_error(data) is not None:
+    if _syntax_error(data) is not None and not _is_too_deep(data):
         _parse(data)  # it knows newer syntax than the Python that runs this
 
 
 def _syntax_error(data: bytes) -> Unreadable | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about escapes in strings: the file's own affair
-            ast.parse(data)
+        _syntax_tree(data)
     except SyntaxError as error:
         return Unreadable(f"syntax error: {error.msg}", error.lineno)
     except (ValueError, RecursionError, MemoryError) as error:
         return Unreadable(f"syntax error: {error}")
     return None
+
+
+def _is_too_deep(data: bytes) -> bool:
+    try:
+        level: list[ast.AST] = [_syntax_tree(data)]
+    except (RecursionError, MemoryError):
+        return True
+    except (SyntaxError, ValueError):  # libcst may know better
+        return False
+    depth = 0
+    while level and depth <= MAX_DEPTH:
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        depth += 1
+    return bool(level)
+
+
+def _syntax_tree(data: bytes) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in strings: the file's own affair
+        return ast.parse(data)
 
 
 def _root(assignment: BaseAssignment) -> str:

@@ -4,7 +4,7 @@ import re
 
 import libcst as cst
 
-from ..moves import BY_HAND
+from . import layers
 from .names import is_missing, is_module, is_ported, old_name, place, split
 from .plan import Kind, Plan
 from .source import dotted_name
@@ -53,7 +53,7 @@ def _visit_string(plan: Plan, node: cst.SimpleString) -> None:
     plan.note_missing(node, old_name(value) or "")
     plan.note_by_hand(node, old_name(value) or "")
     if plan.native and not is_ported(new) and _is_backend(plan, node):
-        plan.note(node, f"CHANNEL_LAYERS: {BY_HAND['channels.layers.get_channel_layer']}", Kind.TODO)
+        plan.note(node, layers.SETTING, Kind.LAYERS)
 
 
 def _new(plan: Plan, node: cst.CSTNode, value: str) -> str | None:

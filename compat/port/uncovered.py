@@ -19,14 +19,14 @@ INTERNALS = {
     "_reset_backends": "use channel_layers.set() or override_settings()",
     "_server_process": "the live server runs uvicorn in a thread of the test",
     "channel_receive": "a consumer here does not poll its channel: messages reach its handlers by themselves",
-    "input_queue": "use send_input()",
-    "output_queue": "use receive_output() and receive_nothing()",
     "receive_buffer": "the Redis layer keeps what it has received to itself",
 }
 """Attributes that Channels' objects have and those here have not, and what to do."""
 
 ONLY_COMPAT = {
+    "input_queue": "use send_input()",
     "match_type_and_length": "call require_valid_channel_name() or require_valid_group_name()",
+    "output_queue": "use receive_output() and receive_nothing()",
     "valid_channel_name": "call require_valid_channel_name()",
     "valid_channel_names": "call require_valid_channel_name() for each name",
     "valid_group_name": "call require_valid_group_name()",
@@ -57,7 +57,7 @@ def _note_internal(plan: Plan, node: cst.CSTNode) -> None:
     known = {**INTERNALS, **(ONLY_COMPAT if plan.native else {})}
     match node:
         case cst.Attribute(attr=cst.Name(value="future")):
-            advice = OF_TESTS if "communicator" in dotted_name(node.value).lower() else None
+            advice = OF_TESTS if plan.native and "communicator" in dotted_name(node.value).lower() else None
         case cst.Attribute(attr=cst.Name(value=name)) | cst.AssignTarget(target=cst.Name(value=name)):
             advice = known.get(name)
         case _:

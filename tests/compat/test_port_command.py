@@ -154,6 +154,26 @@ def test_a_syntax_error_is_reported_with_its_line_and_the_rest_is_ported(
     assert (project / "chat" / "consumers.py").read_text() == PORTED
 
 
+def test_what_cannot_be_parsed_is_reported_and_the_rest_is_ported(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = {
+        "deep.py": f"import channels.layers\nx = {'+'.join('1' * 500)}\n",
+        "deeper.py": f"import channels.layers\nx = {'+'.join('1' * 20_000)}\n",  # libcst would need minutes
+        "not_ours.py": f"x = {'+'.join('1' * 20_000)}\n",
+        "rotated.py": "# coding: rot13\nvzcbeg channels\n",
+    }
+    for name, text in sources.items():
+        (project / name).write_text(text)
+    assert main(["port", "--write", "."]) == 0
+    out = capsys.readouterr().out
+    assert "  deep.py, deeper.py: its expressions are nested too deeply; left as it is" in out
+    assert "  rotated.py: syntax error: 'rot13' is not a text encoding" in out and "not_ours" not in out
+    assert {name: (project / name).read_text() for name in sources} == sources
+    assert (project / "chat" / "consumers.py").read_text() == PORTED
+    assert main(["port", "--check", "."]) == 1
+
+
 def test_a_read_only_file_is_reported_and_left_whole(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files_of(project)
     file = project / "chat" / "consumers.py"
@@ -187,7 +207,7 @@ def test_a_file_that_cannot_be_read_is_reported(
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert main(["port", "--check", "."]) == 1
-    assert "  chat/consumers.py: cannot be read: Permission denied" in capsys.readouterr().out
+    assert "  chat/__init__.py, chat/consumers.py: cannot be read: Permission denied" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])

@@ -212,10 +212,10 @@ def test_the_native_code_reads_as_if_written_by_hand(project: Path) -> None:
         "from asgiref.sync import async_to_sync\n"
         "from compat.channels.db import database_sync_to_async\n"
         "from consumers import (\n"
-        "    DenyConnection,\n"
-        "    StopConsumer,\n"
         "    AsyncWebsocketConsumer,\n"
+        "    DenyConnection,\n"
         "    JsonWebsocketConsumer,\n"
+        "    StopConsumer,\n"
         "    get_channel_layer,\n"
         ")"
     )
@@ -234,9 +234,10 @@ def test_the_report_says_what_was_changed_and_what_a_person_has_to_do(
         "  mysite/settings.py: lines 3 and 8\n"
         "Needs a person:\n"
         "  requirements.txt:2: `channels[daphne]==4.3.2`: require starlette-consumers in its place\n"
+        "Worth a look:\n"
         '  mysite/settings.py:2: Daphne\'s runserver starts its own server: take "daphne" out, and serve with '
         "`python -m compat run package.asgi:application` or another ASGI server; or leave it in if Daphne is to stay\n"
-        "8 files looked at, 5 changed, 2 things for a person.\n"
+        "8 files looked at, 5 changed, 1 thing for a person.\n"
     )
 
 

@@ -43,7 +43,7 @@ CASES = {
     "several places": (
         "from channels.testing import WebsocketCommunicator, ChannelsLiveServerTestCase, HttpCommunicator\n",
         "from compat.channels.testing import WebsocketCommunicator, ChannelsLiveServerTestCase, HttpCommunicator\n",
-        "from consumers.testing import WebsocketCommunicator, HttpCommunicator\n"
+        "from consumers.testing import HttpCommunicator, WebsocketCommunicator\n"
         "from compat.channels.testing import ChannelsLiveServerTestCase\n",
     ),
     "neighbours are joined": (
@@ -68,6 +68,16 @@ CASES = {
         x = 1
         """,
     ),
+    "the names of a joined line are sorted as isort and Ruff do it": (
+        "from channels.layers import get_channel_layer, channel_layers\nfrom channels.routing import URLRouter\n"
+        "from channels.generic.websocket import WebsocketConsumer as A\nfrom channels.exceptions import ChannelFull\n",
+        "from compat.channels.layers import get_channel_layer, channel_layers\n"
+        "from compat.channels.routing import URLRouter\n"
+        "from compat.channels.generic.websocket import WebsocketConsumer as A\n"
+        "from compat.channels.exceptions import ChannelFull\n",
+        "from consumers import (\n    ChannelFull,\n    URLRouter,\n    WebsocketConsumer as A,\n"
+        "    channel_layers,\n    get_channel_layer,\n)\n",
+    ),
     "a joined line is broken": (
         """
         def f():
@@ -83,8 +93,8 @@ CASES = {
         def f():
             from consumers import (
                 AsyncJsonWebsocketConsumer,
-                JsonWebsocketConsumer,
                 DenyConnection,
+                JsonWebsocketConsumer,
             )
         """,
     ),
@@ -174,9 +184,9 @@ CASES = {
         """,
         """
         from consumers.testing import (  # noqa: F401
+            HttpCommunicator,
             # The client.
             WebsocketCommunicator,  # over a socket
-            HttpCommunicator,
         )
         from compat.channels.testing import (  # noqa: F401
             ChannelsLiveServerTestCase as Live,  # a server
@@ -592,7 +602,7 @@ def test_a_note_on_a_joined_import_is_of_the_line_that_it_has_become_a_part_of()
 def test_a_native_layer_in_the_settings_is_said_to_be_read_by_compat_only() -> None:
     source = 'CHANNEL_LAYERS = {\n    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}\n}\n'
     ((line, text, kind),) = port(source, native=True)[1]
-    assert (line, kind) == (2, Kind.TODO)
+    assert (line, kind) == (2, Kind.LAYERS)
     assert text.startswith("CHANNEL_LAYERS: call channel_layers.configure({...})")
     assert port(source)[1] == []
 
@@ -601,15 +611,15 @@ def test_what_is_not_covered_is_named() -> None:
     source = (
         "from channels.testing import X\nimport daphne.server\nfuture.future\ncommunicator.future\na.output_queue\n"
     )
-    for native in (False, True):
+    for native, lines in ((False, [2]), (True, [2, 4, 5])):
         found = [finding for finding in port(source, native)[1] if finding.kind is Kind.UNCOVERED]
-        assert [finding.line for finding in found] == [2, 4, 5]
+        assert [finding.line for finding in found] == lines
 
 
 def test_a_renamed_name_keeps_its_local_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MOVES, "channels.layers.get_channel_layer", "consumers.layer")
     source = "from channels.layers import get_channel_layer\nfrom channels.layers import get_channel_layer as g\n"
-    assert port(source, native=True)[0] == b"from consumers import layer as get_channel_layer, layer as g\n"
+    assert port(source, native=True)[0] == b"from consumers import layer as g, layer as get_channel_layer\n"
     source = "import channels.layers as cl, channels.layers\ncl.get_channel_layer, channels.layers.get_channel_layer\n"
     assert port(source, native=True)[0] == (
         b"import compat.channels.layers as cl, consumers\ncl.get_channel_layer, consumers.layer\n"
