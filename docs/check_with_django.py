@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
@@ -21,7 +22,7 @@ from tests.compat.processes import ROOT, serve
 from tests.pages import blocks
 
 BLOCKS = blocks("docs/porting.md", "python", "sh")
-(ASGI,) = (block for block in BLOCKS if block.file == "mysite/asgi.py")
+ASGI, NATIVE_ASGI = (block for block in BLOCKS if block.file == "mysite/asgi.py")
 (COMMANDS,) = (block for block in BLOCKS if "manage.py" in block.text)
 
 PROJECT = {
@@ -68,6 +69,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 
 class WhoAmI(AsyncWebsocketConsumer):
+    groups = ["people"]
+
     async def connect(self):
         await self.accept()
         people = await database_sync_to_async(User.objects.count)()
@@ -95,6 +98,15 @@ async def test_who_i_am():
 """,
     "pytest.ini": "[pytest]\nDJANGO_SETTINGS_MODULE = mysite.settings\n",
 }
+
+NATIVE = {
+    '    "channels",': '    "compat.channels",',
+    "channels.layers.InMemoryChannelLayer": "consumers.layers.InMemoryChannelLayer",
+    "from channels.db ": "from compat.channels.db ",
+    "from channels.generic.websocket ": "from consumers ",
+    "from channels.testing ": "from consumers.testing ",
+}
+"""What `compat port --native` changes in the project."""
 
 
 @pytest.fixture
@@ -150,3 +162,21 @@ def test_a_server_of_another_kind_needs_one_line_in_the_module_that_it_imports(p
     with serve("-m", "uvicorn", "mysite.asgi:application", cwd=project) as (port, _):
         with connect(f"ws://127.0.0.1:{port}/ws/", origin=Origin(f"http://127.0.0.1:{port}")) as client:
             assert client.recv(timeout=10) == "AnonymousUser, one of 0"
+
+
+def test_a_native_application_with_django_needs_neither_hook_nor_command(project: Path) -> None:
+    (project / "mysite" / "asgi.py").write_text(NATIVE_ASGI.text)
+    for name in ("mysite/settings.py", "chat/consumers.py", "chat/test_consumers.py"):
+        text = (project / name).read_text()
+        for old, new in NATIVE.items():
+            text = text.replace(old, new)
+        (project / name).write_text(text)
+    python("python manage.py migrate", project)
+    assert "1 passed" in python("python -m pytest", project)
+    with serve("-m", "uvicorn", "mysite.asgi:application", "--lifespan", "on", cwd=project) as (port, _):
+        with urlopen(f"http://127.0.0.1:{port}/") as page:
+            assert page.read() == b"a view"
+        with connect(f"ws://127.0.0.1:{port}/ws/", origin=Origin(f"http://127.0.0.1:{port}")) as client:
+            assert client.recv(timeout=10) == "AnonymousUser, one of 0"
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://127.0.0.1:{port}/ws/", origin=Origin("https://evil.example"))

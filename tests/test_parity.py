@@ -12,7 +12,7 @@ CLOSED = ["calls connect()", "sends accept", "sends close", "returns"]
 
 @pytest.fixture
 def wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "WANTED", (Wanted("it closes", ("+ sends close",), ("Closes",)),))
+    monkeypatch.setattr(compare, "WANTED", (Wanted("it closes", "a row", ("+ sends close",), ("Closes",)),))
 
 
 def test_lines_of_one_side_are_marked_in_order() -> None:

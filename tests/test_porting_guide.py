@@ -13,6 +13,8 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from parity.transcripts.differences import WANTED
+
 from .compat.chatting import chat, enter, read
 from .compat.processes import run_python, serve
 from .pages import ROOT, Block, blocks
@@ -93,7 +95,7 @@ def test_without_django_settings_sessions_and_users_come_from_the_project(tmp_pa
     with serve("-m", "uvicorn", "serve:application", cwd=tmp_path) as (port, _):
         with urlopen(Request(f"http://127.0.0.1:{port}/", b"Ada")) as response:
             cookie = response.headers["set-cookie"].partition(";")[0]
-        url, origin = f"ws://127.0.0.1:{port}/who/", Origin("https://example.com")
+        url, origin = f"ws://127.0.0.1:{port}/who/", Origin("http://localhost:8000")
         with connect(url, origin=origin, additional_headers={"cookie": cookie}) as client:
             assert client.recv(timeout=10) == "Ada"
         with connect(url, origin=origin) as client:
@@ -131,6 +133,12 @@ def test_what_is_installed_can_be_installed() -> None:
 def test_every_example_is_run_by_a_test() -> None:
     others = [FILES[name] for name in ("serve.py", "mysite/auth.py", "main.py")]
     assert sorted([*INSTALL, *STEPS, *WITH_DJANGO, *others], key=lambda block: block.line) == BLOCKS
+
+
+@pytest.mark.parametrize("row", sorted({wanted.row for wanted in WANTED}))
+def test_a_difference_that_parity_wants_has_a_row(row: str) -> None:
+    table = TEXT.partition("\n## Differences from Channels\n")[2]
+    assert table.count(f"\n| {row} | ") == 1
 
 
 def test_the_table_of_moved_names_is_that_of_compat() -> None:

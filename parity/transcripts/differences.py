@@ -12,11 +12,13 @@ class Wanted:
 
     Args:
         reason: why.
+        row: the first cell of the row about it in docs/porting.md, "Differences from Channels".
         lines: in what; "-" stands before Channels' lines, "+" before compat's.
         scripts: in which, with async and sync consumers alike.
     """
 
     reason: str
+    row: str
     lines: tuple[str, ...]
     scripts: tuple[str, ...]
 
@@ -36,9 +38,25 @@ PREFETCH = "a channel holds what its capacity says; Channels takes one message o
 REFUSED = "a server refuses this event; it is refused where the mistake is"
 RESERVED = "a message's type may be a client's choice: it never reaches a method of the framework"
 
+ROW_CAPACITY = "the layer's capacity"
+ROW_CLOSED = "`close()` twice, or after the end"
+ROW_CODE = "`close()` with 999, 1005, 1006, 5000 and the like"
+ROW_DISCONNECT = "`disconnect()`"
+ROW_ERROR = "a handler's error"
+ROW_GONE = "`send()` to a client that has gone, or behind one's own `close()`"
+ROW_GROUPS = "groups"
+ROW_IN_DISCONNECT = "`send()` and `close()` in `disconnect()`"
+ROW_KIND = "a hook of the wrong kind, such as a plain `receive()` in an async consumer"
+ROW_NAME = "a channel name with a line break at its end, or other letters than ASCII's behind the `!`, in memory"
+ROW_REFUSED = "`accept()` twice, `send()` before it"
+ROW_RESERVED = "a layer message whose type is `close`, `send` or `websocket.disconnect`"
+ROW_STOP = "`StopConsumer`"
+ROW_WRONG_ARGUMENT = "a wrong argument for a layer, a communicator or `send_body()`"
+
 WANTED = (
     Wanted(
         ERROR,
+        ROW_ERROR,
         (ERROR_CLOSE, ERROR_DISCONNECT),
         (
             "BinaryFrameToATextReceiver",
@@ -53,6 +71,7 @@ WANTED = (
     ),
     Wanted(
         ERROR,
+        ROW_ERROR,
         (ERROR_CLOSE, ERROR_DISCONNECT, *LEFT_BEHIND),
         (
             "ErrorInAGroupHandler",
@@ -63,33 +82,57 @@ WANTED = (
             "UnknownTypeFromTheLayer",
         ),
     ),
-    Wanted(CLEAN_UP, (ERROR_DISCONNECT,), ("ClassGroupsWithoutALayer", "ErrorAfterClosing", "ErrorInConnect")),
-    Wanted(CLEAN_UP, ("+ calls disconnect(1001)",), ("ErrorAfterTheDisconnect",)),
-    Wanted(CLEAN_UP, LEFT_BEHIND, ("AcceptsLater", "ForgetsItsGroup")),
+    Wanted(
+        CLEAN_UP,
+        ROW_DISCONNECT,
+        (ERROR_DISCONNECT,),
+        ("ClassGroupsWithoutALayer", "ErrorAfterClosing", "ErrorInConnect"),
+    ),
+    Wanted(CLEAN_UP, ROW_DISCONNECT, ("+ calls disconnect(1001)",), ("ErrorAfterTheDisconnect",)),
+    Wanted(CLEAN_UP, ROW_GROUPS, LEFT_BEHIND, ("AcceptsLater", "ForgetsItsGroup")),
     Wanted(
         f"StopConsumer closes; {CLEAN_UP}",
+        ROW_STOP,
         (STOP_CLOSE, STOP_DISCONNECT),
         ("StopsInConnect", "StopsInConnectAfterTheAccept", "StopsInReceive"),
     ),
-    Wanted(f"StopConsumer closes; {CLEAN_UP}", (STOP_CLOSE, STOP_DISCONNECT, *LEFT_BEHIND), ("StopsInAGroupHandler",)),
-    Wanted("StopConsumer closes", (STOP_CLOSE,), ("EndsByHand",)),
-    Wanted(CLEAN_UP, (STOP_DISCONNECT,), ("ClosesAndStopsInReceive",)),
+    Wanted(
+        f"StopConsumer closes; {CLEAN_UP}",
+        ROW_STOP,
+        (STOP_CLOSE, STOP_DISCONNECT, *LEFT_BEHIND),
+        ("StopsInAGroupHandler",),
+    ),
+    Wanted("StopConsumer closes", ROW_STOP, (STOP_CLOSE,), ("EndsByHand",)),
+    Wanted(CLEAN_UP, ROW_STOP, (STOP_DISCONNECT,), ("ClosesAndStopsInReceive",)),
     Wanted(
         f"a server that stops gets a close frame 1012; {CLEAN_UP}",
+        "the server stops",
         (*RESTART, *LEFT_BEHIND),
         ("TheServerCancels", "TheServerCancelsAHandler"),
     ),
-    Wanted(GONE, ("- raises OSError", "+ calls disconnect(1006)", "+ returns"), ("TheServerCannotSend",)),
-    Wanted(GONE, ("- sends websocket.send text='late'", "- receive() goes on"), ("SendsAfterClosing",)),
-    Wanted(GONE, ("- sends websocket.send text='late'", "- chat_message() goes on"), ("ClosesThenGetsAGroupMessage",)),
-    Wanted(GONE, ("- sends websocket.send text='a'", "- receive() goes on"), ("DisconnectWhileAHandlerIsAboutToSend",)),
+    Wanted(GONE, ROW_GONE, ("- raises OSError", "+ calls disconnect(1006)", "+ returns"), ("TheServerCannotSend",)),
+    Wanted(GONE, ROW_GONE, ("- sends websocket.send text='late'", "- receive() goes on"), ("SendsAfterClosing",)),
     Wanted(
         GONE,
+        ROW_GONE,
+        ("- sends websocket.send text='late'", "- chat_message() goes on"),
+        ("ClosesThenGetsAGroupMessage",),
+    ),
+    Wanted(
+        GONE,
+        ROW_GONE,
+        ("- sends websocket.send text='a'", "- receive() goes on"),
+        ("DisconnectWhileAHandlerIsAboutToSend",),
+    ),
+    Wanted(
+        GONE,
+        ROW_GONE,
         ("- sends websocket.accept headers=[] subprotocol=None", "- connect() goes on"),
         ("AcceptsAfterClosing",),
     ),
     Wanted(
         GONE,
+        ROW_GONE,
         (
             "- sends http.response.start headers=[] status=200",
             "- sends http.response.body body=b'late' more_body=False",
@@ -99,6 +142,7 @@ WANTED = (
     ),
     Wanted(
         GONE,
+        ROW_GONE,
         (
             "- sends http.response.start headers=[] status=200",
             "- sends http.response.body body=b'answer' more_body=False",
@@ -107,18 +151,26 @@ WANTED = (
     ),
     Wanted(
         "what disconnect() sends goes nowhere, as with Channels' own server",
+        ROW_IN_DISCONNECT,
         ("- sends websocket.send text='late'",),
         ("SendsInDisconnect",),
     ),
     Wanted(
         "closing what is closed does nothing",
+        ROW_CLOSED,
         ("- sends websocket.close code=1000 reason=''",),
         ("ClosesInDisconnect", "ClosesWhileFramesWait"),
     ),
-    Wanted("closing what is closed does nothing", ("- sends websocket.close code=4000 reason=''",), ("ClosesTwice",)),
+    Wanted(
+        "closing what is closed does nothing",
+        ROW_CLOSED,
+        ("- sends websocket.close code=4000 reason=''",),
+        ("ClosesTwice",),
+    ),
     *(
         Wanted(
             POLICY,
+            ROW_CODE,
             (
                 f"- sends websocket.close code={code} reason={reason!r}",
                 f"+ sends websocket.close code=1008 reason={reason!r}",
@@ -133,11 +185,13 @@ WANTED = (
     ),
     Wanted(
         "a close frame has room for a reason of 123 bytes",
+        "a close reason longer than 123 bytes",
         tuple(f"{mark} sends websocket.close code=1000 reason={'x' * n!r}" for mark, n in (("-", 124), ("+", 123))),
         ("ClosesWithALongReason",),
     ),
     Wanted(
         REFUSED,
+        ROW_REFUSED,
         (
             "- sends websocket.accept headers=[] subprotocol=None",
             "- calls disconnect(1001)",
@@ -150,6 +204,7 @@ WANTED = (
     ),
     Wanted(
         REFUSED,
+        ROW_REFUSED,
         (
             "- sends websocket.send text='too early'",
             "- sends websocket.accept headers=[] subprotocol=None",
@@ -162,31 +217,43 @@ WANTED = (
     ),
     Wanted(
         "a disconnect event always has a reason, as in ASGI 2.3",
+        "the event for `websocket_disconnect()`",
         (
             "- calls websocket_disconnect({'type': 'websocket.disconnect', 'code': 1001})",
             "+ calls websocket_disconnect({'type': 'websocket.disconnect', 'code': 1001, 'reason': ''})",
         ),
         ("OverridesWebsocketDisconnect",),
     ),
-    Wanted(RESERVED, ("- calls disconnect(1000)", "+ calls disconnect(1001)"), ("TheLayerNamesAnEventHandler",)),
-    Wanted(RESERVED, ("- sends websocket.close code={'type': 'close'} reason=''",), ("TheLayerNamesClose",)),
+    Wanted(
+        RESERVED,
+        ROW_RESERVED,
+        ("- calls disconnect(1000)", "+ calls disconnect(1001)"),
+        ("TheLayerNamesAnEventHandler",),
+    ),
+    Wanted(
+        RESERVED, ROW_RESERVED, ("- sends websocket.close code={'type': 'close'} reason=''",), ("TheLayerNamesClose",)
+    ),
     Wanted(
         "a consumer that does not care for the disconnect ends with it",
+        "a consumer without a handler for the disconnect",
         ("- raises ValueError", "+ returns"),
         ("APlainConsumerWithoutADisconnectHandler",),
     ),
     Wanted(
         "messages are handled in the order of their arrival; Channels asks the client and the layer in turns",
+        "order",
         ("+ calls receive(text_data='b')", "- calls receive(text_data='b')"),
         ("AFrameBeforeAGroupMessage",),
     ),
     Wanted(
         PREFETCH,
+        ROW_CAPACITY,
         ("- calls chat_message({'type': 'chat.message', 'number': 2})", "- sends websocket.send text='message 2'"),
         ("GroupMessagesToAFullChannel",),
     ),
     Wanted(
         PREFETCH,
+        ROW_CAPACITY,
         (
             "+ the sender gets ChannelFull",
             "- calls chat_message({'type': 'chat.message', 'number': 2})",
@@ -196,41 +263,128 @@ WANTED = (
     ),
     Wanted(
         "an argument of the wrong type is a TypeError, also under python -O",
+        ROW_WRONG_ARGUMENT,
         ("- raises AssertionError", "+ raises TypeError"),
         ("HttpBodyOfText",),
     ),
     *(
-        Wanted(reason, (f"- {channels}", f"+ {compat}"), (name,))
-        for name, channels, compat, reason in (
-            ("MessageThatIsNoDict", "AssertionError", "TypeError", "the error is the same under python -O"),
-            ("NameThatEndsInALineBreak", "accepted", "TypeError", "it breaks the rule for names"),
-            ("LocalNameOfOtherLetters", "accepted", "TypeError", "names are ASCII"),
-            ("CapacitiesByPattern", "AttributeError", "7", "Channels' layer in memory cannot read its own argument"),
+        Wanted(reason, row, (f"- {channels}", f"+ {compat}"), (name,))
+        for name, channels, compat, reason, row in (
+            (
+                "MessageThatIsNoDict",
+                "AssertionError",
+                "TypeError",
+                "the error is the same under python -O",
+                ROW_WRONG_ARGUMENT,
+            ),
+            ("NameThatEndsInALineBreak", "accepted", "TypeError", "it breaks the rule for names", ROW_NAME),
+            ("LocalNameOfOtherLetters", "accepted", "TypeError", "names are ASCII", ROW_NAME),
+            (
+                "CapacitiesByPattern",
+                "AttributeError",
+                "7",
+                "Channels' layer in memory cannot read its own argument",
+                "`channel_capacity` of the in-memory layer",
+            ),
             (
                 "ExpiredMessageOfAGroupMember",
                 "removed",
                 "member",
                 "a message expires; its receiver stays in its groups",
+                "a message that expires, in memory",
             ),
-            ("GroupsChangedByHand", "changed", "TypeError", "what a test sees of the layer is a view"),
+            (
+                "GroupsChangedByHand",
+                "changed",
+                "TypeError",
+                "what a test sees of the layer is a view",
+                "`channels` and `groups` of the in-memory layer",
+            ),
             (
                 "UnknownKeyInTheConfiguration",
                 "InMemoryChannelLayer",
                 "InvalidChannelLayerError",
                 "a key that nobody reads is a mistake",
+                "an unknown key beside `BACKEND` and `CONFIG`",
             ),
-            ("SetToNone", "NoneType", "InMemoryChannelLayer", "what set() returned can be given back to it"),
-            ("EmptyTextFrameOfATest", "AssertionError", "sent", "browsers send empty frames"),
-            ("TwoKindsOfDataInATestsFrame", "AssertionError", "ValueError", "the error is the same under python -O"),
-            ("ApplicationAfterATestsTimeout", "CancelledError", "lives", "a test may look whether something comes"),
-            ("TwoOriginHeaders", "True", "False", "no browser sends two"),
-            ("OriginWithAnImpossiblePort", "ValueError", "False", "what a client sends is no error of the server's"),
-            ("OriginWithAPath", "True", "False", "no browser sends a path: RFC 6454, 6.2"),
-            ("RootPathThatEndsInsideAName", "served", "ValueError", "/rootother is not below /root"),
-            ("RouteToAClass", "accepted", "TypeError", "it fails when it is written, not with the first client"),
-            ("ApplicationIsAFunction", "True", "False", "Starlette's routes take functions for request handlers"),
-            ("HookOfTheWrongKind", "accepted", "TypeError", "it fails when it is written, not with the first client"),
-            ("GroupsThatAreText", "accepted", "ValueError", "every letter would be a group"),
+            (
+                "SetToNone",
+                "NoneType",
+                "InMemoryChannelLayer",
+                "what set() returned can be given back to it",
+                "`channel_layers.set(alias, None)`",
+            ),
+            (
+                "EmptyTextFrameOfATest",
+                "AssertionError",
+                "sent",
+                "browsers send empty frames",
+                """a communicator's `send_to(text_data="")`""",
+            ),
+            (
+                "TwoKindsOfDataInATestsFrame",
+                "AssertionError",
+                "ValueError",
+                "the error is the same under python -O",
+                ROW_WRONG_ARGUMENT,
+            ),
+            (
+                "ApplicationAfterATestsTimeout",
+                "CancelledError",
+                "lives",
+                "a test may look whether something comes",
+                "a communicator's timeout",
+            ),
+            ("TwoOriginHeaders", "True", "False", "no browser sends two", "two `Origin` headers"),
+            (
+                "OriginWithAnImpossiblePort",
+                "ValueError",
+                "False",
+                "what a client sends is no error of the server's",
+                "a malformed `Origin` header",
+            ),
+            (
+                "OriginWithAPath",
+                "True",
+                "False",
+                "no browser sends a path: RFC 6454, 6.2",
+                "an `Origin` header with a path",
+            ),
+            (
+                "RootPathThatEndsInsideAName",
+                "served",
+                "ValueError",
+                "/rootother is not below /root",
+                "a path that continues the name of the `root_path`: `/rootother/` and `/root`",
+            ),
+            (
+                "RouteToAClass",
+                "accepted",
+                "TypeError",
+                "it fails when it is written, not with the first client",
+                "a consumer class in a router, without `as_asgi()`",
+            ),
+            (
+                "ApplicationIsAFunction",
+                "True",
+                "False",
+                "Starlette's routes take functions for request handlers",
+                "what `as_asgi()` returns",
+            ),
+            (
+                "HookOfTheWrongKind",
+                "accepted",
+                "TypeError",
+                "it fails when it is written, not with the first client",
+                ROW_KIND,
+            ),
+            (
+                "GroupsThatAreText",
+                "accepted",
+                "ValueError",
+                "every letter would be a group",
+                """`groups = "room"` instead of a list""",
+            ),
         )
     ),
 )
