@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import anyio
 import pytest
@@ -392,7 +393,7 @@ async def get(path: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("path", "referred_to"),
-    [("/", ["ported/", "static/app.js", "static/style.css"]), ("/ported/", ["page.css", "page.js"])],
+    [("/", ["ported/", "static/app.js", "static/style.css"]), ("/ported/", ["../", "page.css", "page.js"])],
 )
 async def test_a_page_is_served_with_all_that_it_refers_to(path: str, referred_to: list[str]) -> None:
     page = await get(path)
@@ -400,7 +401,7 @@ async def test_a_page_is_served_with_all_that_it_refers_to(path: str, referred_t
     references = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', page["body"].decode())
     assert sorted(references) == referred_to
     for reference in references:
-        assert (await get(path + reference))["status"] == 200
+        assert (await get(urljoin(path, reference)))["status"] == 200
 
 
 @pytest.mark.parametrize("script", ["static/app.js", "ported_chat/page.js"])
