@@ -12,6 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
+import redis
+import redis.sentinel
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from consumers import AsyncWebsocketConsumer, channel_layers
@@ -387,13 +389,26 @@ def is_master(server: RedisServer) -> bool:
         return False
 
 
+def knows_master(sentinel: RedisServer) -> bool:
+    """Tell whether Sentinel names a master that it takes for alive."""
+    asked: Any = redis.Sentinel([("127.0.0.1", sentinel.port)])  # type: ignore[no-untyped-call]
+    try:
+        asked.discover_master("main")
+    except redis.sentinel.MasterNotFoundError:
+        return False
+    finally:
+        for client in asked.sentinels:
+            client.close()
+    return True
+
+
 async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with running_redis() as master, running_redis(f"replicaof 127.0.0.1 {master.port}") as replica:
         with replica.client() as client:
             await until(lambda: client.info("replication")["master_link_status"] == "up")
         settings = [
             f"sentinel monitor main 127.0.0.1 {master.port} 1",
-            "sentinel down-after-milliseconds main 300",
+            "sentinel down-after-milliseconds main 1000",
             "sentinel failover-timeout main 2000",
         ]
         with running_redis(*settings, sentinel=True) as sentinel:
