@@ -25,7 +25,8 @@ from . import events, handlers
 from .exceptions import InvalidFrame, StopConsumer
 from .failures import departure, without_cancellations
 from .frames import FRAME, Frames
-from .inbox import Inbox
+from .inbox import Entry, Inbox
+from .inline import Pausing
 from .journal import Journal
 from .layers.base import BaseChannelLayer
 from .socket import CLOSE_TIMEOUT, Socket, State
@@ -94,18 +95,18 @@ class Connection:
         self._error: Exception | None = None
         self._connected = False
         self._cancelled = 0
-        self._running = 0  # handler tasks, started or about to start
-        self._starting = 0  # those of them that have not taken their message yet
+        self._starting = 0  # handler tasks that have not taken their message yet
         self._background: dict[anyio.CancelScope, None] = {}  # a set takes three times the memory, and is mostly empty
-        self._handlers = anyio.CancelScope(shield=True)
         self._stopped = False  # no more handlers are to start
         self._is_finishing = False
         self._known_types = handlers.known_types(type(consumer))
         self._frames: Frames | None = None
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
-            self._frames = Frames(self._socket, type(consumer))
+            self._frames = Frames(self._socket, send, self._inbox, self.deliver, type(consumer))
+        self._deliver = self.deliver if self._frames is None else self._frames.deliver
         self._finished = make_waker()
         self._tasks: TaskGroup
+        self._handlers: anyio.CancelScope
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -115,8 +116,9 @@ class Connection:
         """
         try:
             async with anyio.create_task_group() as self._tasks:
+                self._handlers = self._make_scope()
                 self._tasks.start_soon(self._work)
-                await self._read()
+                await Pausing(self._read(), self._inbox.on_pause)
         finally:
             error, self._error = self._error, None
             try:
@@ -133,6 +135,10 @@ class Connection:
     @property
     def _journal(self) -> Journal:
         return Journal(type(self._consumer), self._consumer.scope)
+
+    def _make_scope(self, deadline: float = math.inf) -> anyio.CancelScope:
+        """Return a shielded scope; anyio's own functions look the event loop up once more for each."""
+        return type(self._tasks.cancel_scope)(deadline=deadline, shield=True)
 
     @property
     def is_ending(self) -> bool:
@@ -153,12 +159,6 @@ class Connection:
         """Take a message from the channel layer; return how many wait now, or 0 if that are too many to take it."""
         if self._ending is not None:
             return 1
-        frames = self._frames
-        if frames is not None and message.get("type") == FRAME and self._inbox.is_awaited and not self._running:
-            left = frames.start(message)
-            if left is None:
-                return 1
-            message = left
         waiting = self._inbox.put_layer(message)
         if not waiting and self._consumer.overflow == "close":
             self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
@@ -226,14 +226,16 @@ class Connection:
             return
         if self._ending is None:
             self._ending = ending
+            if self._frames is not None:
+                self._frames.stop()
             if self._tasks.cancel_scope.deadline != math.inf:
                 self._tasks.cancel_scope.deadline = math.inf
             for scope in self._background:
                 scope.cancel()
         if ending.drains:
-            if self._running or not self._inbox.is_awaited:  # else nothing is being handled
+            if self._inbox.running or not self._inbox.is_awaited:  # else nothing is being handled
                 self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
-            self._inbox.notify()
+            self._inbox.is_closed = True
         else:
             self._stopped = True
             self._handlers.cancel()
@@ -270,7 +272,7 @@ class Connection:
         if layer is None:
             return
         if hasattr(layer, "attach"):
-            self._consumer.channel_name = layer.attach(self.deliver)
+            self._consumer.channel_name = layer.attach(self._deliver)
         else:
             self._consumer.channel_name = await layer.new_channel()
             self.start_background_task(self._pump, layer, self._consumer.channel_name)
@@ -282,7 +284,7 @@ class Connection:
         try:
             while True:
                 await self._inbox.wait_for_layer_room()
-                self.deliver(await layer.receive(channel_name))
+                self._deliver(await layer.receive(channel_name))
         except Exception as error:
             self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), error)
 
@@ -294,7 +296,7 @@ class Connection:
             await self._inbox.wait()
         self._connected = True
         if self._protocol == "websocket":
-            await self._handle(*self._inbox.pop())
+            await self._handle(self._inbox.pop())
             if self._frames is not None:
                 self._frames.start_early()
         return True
@@ -303,25 +305,25 @@ class Connection:
         inbox, messages, consumer = self._inbox, self._inbox.messages, self._consumer
         while True:
             while messages and not self._stopped:
-                message, from_layer = inbox.pop()
+                entry = inbox.pop()
                 try:  # as _handle(), without the cost of one more coroutine
-                    if not from_layer:
-                        await consumer.dispatch(message)
-                    elif (handler := self._handler_of(message)) is not None:
-                        await handler(message)
+                    if isinstance(entry, tuple):
+                        await consumer.dispatch(entry[0])
+                    elif (handler := self._handler_of(entry)) is not None:
+                        await handler(entry)
                 except BaseException as error:
-                    await self._fail(error, message)
+                    await self._fail(error, entry)
             if self._ending is not None and not messages:
                 return
             await inbox.wait()
 
     async def _serve_at_once(self, max_tasks: int) -> None:
         while True:
-            while self._running < max_tasks and self._starting < len(self._inbox.messages):
-                self._running += 1
+            while self._inbox.running < max_tasks and self._starting < len(self._inbox.messages):
+                self._inbox.running += 1
                 self._starting += 1
                 self._tasks.start_soon(self._run_handler)
-            if self._ending is not None and not self._inbox.messages and not self._running:
+            if self._ending is not None and not self._inbox.messages and not self._inbox.running:
                 return
             await self._inbox.wait()
 
@@ -329,9 +331,9 @@ class Connection:
         self._starting -= 1
         try:
             if self._inbox.messages and not self._stopped:
-                await self._handle(*self._inbox.pop())
+                await self._handle(self._inbox.pop())
         finally:
-            self._running -= 1
+            self._inbox.running -= 1
             self._inbox.notify()
 
     async def _run_background_task(
@@ -344,13 +346,14 @@ class Connection:
             self._background.pop(scope, None)
             self._inbox.notify()
 
-    async def _handle(self, message: Message, from_layer: bool) -> None:
+    async def _handle(self, entry: Entry) -> None:
         try:
-            handler = self._handler_of(message) if from_layer else self._consumer.dispatch
-            if handler is not None:
-                await handler(message)
+            if isinstance(entry, tuple):
+                await self._consumer.dispatch(entry[0])
+            elif (handler := self._handler_of(entry)) is not None:
+                await handler(entry)
         except BaseException as error:
-            await self._fail(error, message)
+            await self._fail(error, entry)
 
     def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
         """Return what handles a layer's message; None if nothing does."""
@@ -372,8 +375,9 @@ class Connection:
         except (Exception, BaseExceptionGroup) as error:
             await self._decide(error, message)
 
-    async def _fail(self, error: BaseException, message: Message) -> None:
+    async def _fail(self, error: BaseException, entry: Entry) -> None:
         """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
+        message = entry[0] if isinstance(entry, tuple) else entry
         try:
             if not isinstance(error, Exception | BaseExceptionGroup):
                 raise error
@@ -426,15 +430,15 @@ class Connection:
     async def _finish(self) -> None:
         ending = self._ending
         assert ending is not None
-        if self._running or self._background:
+        if self._inbox.running or self._background:
             self._tasks.cancel_scope.cancel()
         self._is_finishing = True
         seconds = self._consumer.cleanup_timeout
         disconnecting = False
         try:
-            with anyio.move_on_after(seconds, shield=True) as scope:
+            with self._make_scope(anyio.current_time() + seconds) as scope:
                 await self._close(ending)
-                if self._running or self._background:
+                if self._inbox.running or self._background:
                     await self._wait_for_tasks(seconds / 2)
                 await self._consumer._wait_for_threads()
                 disconnecting = True
@@ -468,7 +472,7 @@ class Connection:
 
     async def _wait_for_tasks(self, seconds: float) -> None:
         with anyio.move_on_after(seconds) as waiting:
-            while self._running or self._background:
+            while self._inbox.running or self._background:
                 await self._inbox.wait()
         if waiting.cancelled_caught:
             self._journal.handlers_still_run(seconds)

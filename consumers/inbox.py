@@ -4,7 +4,10 @@ from collections.abc import Awaitable
 from typing import Any
 
 from .types import Message
-from .wake import Waker, make_waker
+from .wake import Waker, make_crowd_waker, make_waker
+
+Entry = Message | tuple[Message]
+"""A layer's message, or, alone in a tuple, a client's."""
 
 
 class Inbox:
@@ -15,8 +18,10 @@ class Inbox:
         layer_limit: how many of the layer's messages may wait.
 
     Attributes:
-        messages: what waits, oldest first; a client's is alone in a tuple, to tell it from a layer's.
+        messages: what waits, oldest first.
         is_awaited: whether the worker waits for something to do.
+        is_closed: whether the client sends no more.
+        running: how many handlers run beside the worker, or are about to.
     """
 
     __slots__ = (
@@ -26,8 +31,10 @@ class Inbox:
         "_worker",
         "client_limit",
         "is_awaited",
+        "is_closed",
         "layer_limit",
         "messages",
+        "running",
     )
 
     def __init__(self, client_limit: int, layer_limit: int) -> None:
@@ -35,10 +42,12 @@ class Inbox:
         self.layer_limit = layer_limit
         # Small: there are ten thousand of them, most are empty, and an empty deque takes as much as half a connection.
         # One list: the garbage collector would look at a pair for every message of a fan-out.
-        self.messages: list[Message | tuple[Message]] = []
+        self.messages: list[Entry] = []
         self._layer = 0  # how many of them are the layer's
-        self._worker = make_waker()
+        self._worker = make_crowd_waker()
         self.is_awaited = False
+        self.is_closed = False
+        self.running = 0
         self._client_room: Waker | None = None  # while somebody waits for it
         self._layer_room: Waker | None = None
 
@@ -51,10 +60,11 @@ class Inbox:
         return len(self.messages) - self._layer >= self.client_limit
 
     def put_client(self, message: Message) -> bool:
-        """Add a message of the client's, and return whether the inbox is full of them now: the caller minds that."""
+        """Add a message of the client's, and return whether the inbox is full of them now: the caller minds that.
+
+        The worker is not woken, but by `on_pause()`.
+        """
         self.messages.append((message,))
-        if self.is_awaited:
-            self.notify()
         return len(self.messages) - self._layer >= self.client_limit
 
     def put_layer(self, message: Message) -> int:
@@ -68,17 +78,23 @@ class Inbox:
             self._worker.wake()
         return self._layer
 
-    def pop(self) -> tuple[Message, bool]:
-        """Take the oldest message; the second value tells whether it came from the layer."""
+    def pop(self) -> Entry:
+        """Take the oldest message."""
         entry = self.messages.pop(0)
         if isinstance(entry, tuple):
-            room, message, from_layer = self._client_room, entry[0], False
+            room = self._client_room
         else:
-            room, message, from_layer = self._layer_room, entry, True
+            room = self._layer_room
             self._layer -= 1
         if room is not None:
             room.wake()
-        return message, from_layer
+        return entry
+
+    def on_pause(self) -> None:
+        """Let the worker go on, if it waits: whoever puts the client's messages has no more for now."""
+        if self.is_awaited and (self.messages or self.is_closed):
+            self.is_awaited = False
+            self._worker.go_on()
 
     def notify(self) -> None:
         """Wake the worker."""

@@ -1,9 +1,7 @@
 """The sending side of a connection: what may be sent in which state, and what a client that has gone looks like."""
 
 import enum
-from collections.abc import Awaitable, Callable, Coroutine
-from types import CoroutineType
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import anyio
 from starlette.websockets import WebSocketDisconnect
@@ -104,15 +102,8 @@ class Socket:
         else:
             await self._pass_on(event)
 
-    def frame(self, event: Message) -> Coroutine[Any, Any, None] | None:
-        """Return what sends a frame, for whoever steps it; None if the socket is not open."""
-        if self.state is not OPEN:
-            return None
-        sending: Any = self._send(event)  # without send(), whose coroutine would cost a third of the whole
-        return sending if type(sending) is CoroutineType else _wait_for(sending)
-
     async def finish_frame(self, sending: Awaitable[None]) -> None:
-        """Await what is left of `frame()`.
+        """Await what is left of a frame whose sending has begun.
 
         Raises:
             WebSocketDisconnect: the client has gone.
@@ -162,7 +153,3 @@ class Socket:
         if self.state is State.CONNECTING:
             raise RuntimeError(f"{what}() before accept(): the handshake is pending, call accept() first")
         raise RuntimeError("accept() or deny() after accept(): a handshake is answered once")
-
-
-async def _wait_for(awaitable: Awaitable[None]) -> None:
-    await awaitable

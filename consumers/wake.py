@@ -1,16 +1,22 @@
 """Wakes the one task that waits for something, many times over.
 
-`anyio.Event` does it too, once each, and at twice the cost of a whole message: on asyncio a bare future stands in
-for it.
+`anyio.Event` does it too, once each, and at twice the cost of a whole message. On asyncio a future stands in for it:
+a bare one, or, where a thousand workers are woken by one message, one that is used again and again and shares its
+turn of the event loop with the others.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary, ref
 
 import anyio
 
+from .inline import swap_current_task
 from .layers.loops import running_loop
+
+Callback = Callable[[Any], object]
 
 
 class Waker(Protocol):
@@ -22,11 +28,20 @@ class Waker(Protocol):
     def wake(self) -> None:
         """End a wait that has begun; does nothing if there is none. To be called on the same event loop."""
 
+    def go_on(self) -> None:
+        """As `wake()`; if the loop allows it, the woken task takes its next step before this returns."""
+
 
 def make_waker() -> Waker:
-    """Return the cheapest waker for the running event loop."""
+    """Return a waker for the running event loop."""
     loop = running_loop()
     return FutureWaker(loop) if isinstance(loop, asyncio.AbstractEventLoop) else EventWaker()
+
+
+def make_crowd_waker() -> Waker:
+    """Return one of those that are best when many of them are woken at once."""
+    loop = running_loop()
+    return TurnWaker(loop) if isinstance(loop, asyncio.AbstractEventLoop) else EventWaker()
 
 
 class EventWaker:
@@ -46,6 +61,8 @@ class EventWaker:
         if event is not None:
             event.set()
 
+    go_on = wake
+
 
 class FutureWaker:
     """For asyncio."""
@@ -64,3 +81,117 @@ class FutureWaker:
         future, self._future = self._future, None
         if future is not None and not future.done():
             future.set_result(None)
+
+    go_on = wake
+
+
+class TurnWaker:
+    """For asyncio: it is itself what the task waits for, again and again.
+
+    A future costs its own making, a handle and a callback's arguments with each wake. For a crowd these are thousands
+    of objects at once, which the garbage collector walks through and the processor's cache has no room for. A task
+    takes any object with `_asyncio_future_blocking` for a future (documented with `asyncio.isfuture()`).
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_turn", "_waits", "get_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._turn = _turn_of(loop)
+        self.get_loop = self._turn.get_loop  # a task calls it with each wait
+        self._waits = False
+        self._cancelled: asyncio.CancelledError | None = None
+
+    def wait(self) -> Awaitable[Any]:
+        return self
+
+    def wake(self) -> None:
+        if self._waits:
+            self._waits = False
+            turn = self._turn
+            if not turn.woken:
+                turn.schedule()
+            turn.woken.append(self)
+
+    def go_on(self) -> None:
+        if not self._waits:
+            return
+        self._waits = False
+        loop = self.get_loop()
+        current = swap_current_task(loop, None)
+        try:
+            self.step()
+        except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
+            loop.call_soon(_reraise, error)
+        finally:
+            swap_current_task(loop, current)
+
+    def step(self) -> None:
+        """Let the task take its next step."""
+        self._context.run(self._callback, self)
+
+    # What a task, and anyio, ask of a future
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def add_done_callback(self, callback: Callback, *, context: Context) -> None:
+        self._callback, self._context = callback, context
+        self._waits = True
+
+    def done(self) -> bool:
+        return not self._waits
+
+    def cancel(self, msg: object = None) -> bool:
+        if not self._waits:
+            return False
+        self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        self.wake()
+        return True
+
+    def result(self) -> None:
+        if self._cancelled is not None:
+            cancelled, self._cancelled = self._cancelled, None
+            raise cancelled
+
+
+class _Turn:
+    """Those who go on in the next turn of one event loop."""
+
+    __slots__ = ("get_loop", "woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.get_loop: Callable[[], Any] = ref(loop)  # a loop that has ended must not be kept
+        self.woken: list[TurnWaker] = []
+
+    def schedule(self) -> None:
+        self.get_loop().call_soon(self._run, context=_NO_VARIABLES)
+
+    def _run(self) -> None:
+        woken, self.woken = self.woken, []  # whom these wake has the turn after this one
+        remaining = iter(woken)
+        try:
+            for waker in remaining:
+                waker.step()
+        finally:  # KeyboardInterrupt and SystemExit leave a task's step, and the loop may be run again
+            if left := list(remaining):
+                if not self.woken:
+                    self.schedule()
+                self.woken[:0] = left
+
+
+def _reraise(error: BaseException) -> None:
+    raise error
+
+
+_NO_VARIABLES = Context()
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = WeakKeyDictionary()
+
+
+def _turn_of(loop: asyncio.AbstractEventLoop) -> _Turn:
+    turn = _turns.get(loop)
+    if turn is None:
+        turn = _turns[loop] = _Turn(loop)
+    return turn

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Awaitable
 from functools import lru_cache
+from types import CoroutineType
 from typing import Any
 
 import anyio
@@ -17,6 +18,7 @@ from .bridge import call, offer, on_home_loop, result_of
 from .checks import takes
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
+from .layers.base import may_wait
 from .types import Message
 
 logger = logging.getLogger("consumers.connection")
@@ -95,8 +97,8 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         if text is not None:
             if "text_data" not in takes:
                 raise InvalidFrame(events.UNSUPPORTED_DATA, "text frames are not accepted")
-            receive = self.receive
-            return result_of(receive, receive(text_data=text))
+            result = self.receive(text_data=text)
+            return result if type(result) is CoroutineType else result_of(self.receive, result)
         if "bytes_data" not in takes:
             raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
         return result_of(self.receive, self.receive(bytes_data=message.get("bytes")))
@@ -124,7 +126,8 @@ class AsyncWebsocketConsumer(AsyncConsumer):
                 raise TypeError(
                     f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
                 )
-            await result_of(self.base_send, self.base_send({"type": "websocket.send", "text": text_data}))
+            sending = self.base_send({"type": "websocket.send", "text": text_data})
+            await (sending if type(sending) is CoroutineType else result_of(self.base_send, sending))
         elif bytes_data is not None:
             await result_of(self.base_send, self.base_send({"type": "websocket.send", "bytes": bytes_data}))
         else:
@@ -182,15 +185,12 @@ class AsyncWebsocketConsumer(AsyncConsumer):
     async def _leave_groups(self) -> None:
         if not self.groups or self.channel_layer is None:
             return
+        if not may_wait(self.channel_layer.group_discard):
+            await _discard_groups(self)
+            return
         # Half the time at most, so that a layer which hangs leaves the other half to disconnect().
         with anyio.move_on_after(self.cleanup_timeout / 2) as scope:
-            for group in self.groups:
-                try:
-                    await self.channel_layer.group_discard(group, self.channel_name)
-                except TypeError:
-                    pass  # an invalid name, which has kept the group from being joined
-                except Exception:
-                    logger.exception("%s could not leave the group %r", type(self).__name__, group)
+            await _discard_groups(self)
         if scope.cancelled_caught:
             logger.error("%s could not leave its groups within %s s", type(self).__name__, self.cleanup_timeout / 2)
 
@@ -304,3 +304,13 @@ class JsonWebsocketConsumer(WebsocketConsumer):
     def encode_json(cls, content: Any) -> str:
         """Override to encode otherwise."""
         return json.dumps(content)
+
+
+async def _discard_groups(consumer: Any) -> None:
+    for group in consumer.groups:
+        try:
+            await consumer.channel_layer.group_discard(group, consumer.channel_name)
+        except TypeError:
+            pass  # an invalid name, which has kept the group from being joined
+        except Exception:
+            logger.exception("%s could not leave the group %r", type(consumer).__name__, group)

@@ -8,6 +8,7 @@ from contextvars import ContextVar, Token
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
@@ -551,6 +552,7 @@ async def test_a_failing_receive_of_the_server_ends_the_connection_with_its_erro
 
     async def receive() -> Any:
         if wire.everything_is_read:
+            await wire.accepted()
             raise EOFError("the server is broken")
         return await wire.app_receive()
 
@@ -935,6 +937,60 @@ async def test_a_flood_stops_being_read_at_the_limit_and_nothing_read_is_lost(la
         Narrow.gate.set()
         await eventually(lambda: len(log) == 501)
     assert log == ["connect", *range(500), ("disconnect", 1000)]
+
+
+async def test_a_client_with_no_end_of_messages_leaves_others_their_turns(layer: InMemoryChannelLayer) -> None:
+    handled: list[str] = []
+
+    class Busy(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str) -> None:
+            handled.append(text_data)
+
+    remaining = 3_000
+
+    async def receive() -> Any:  # never waits
+        nonlocal remaining
+        remaining -= 1
+        if remaining == 2_999:
+            return {"type": "websocket.connect"}
+        if remaining:
+            return {"type": "websocket.receive", "text": str(remaining)}
+        return {"type": "websocket.disconnect", "code": 1000}
+
+    turns = 0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Busy.as_asgi(), websocket_scope(), receive, Wire().app_send)
+        while remaining > 0:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+    assert len(handled) == 2_998
+    assert turns >= 2_998 / (2 * Busy.inbox_limit)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_message_is_handled_in_the_same_turn_of_the_loop_by_the_worker(layer: InMemoryChannelLayer) -> None:
+    tasks: list[object] = []
+
+    class Worker(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            tasks.append(asyncio.current_task())
+            await self.accept()
+
+        async def receive(self, text_data: str) -> None:
+            tasks.append(asyncio.current_task())
+            await self.send(text_data)
+
+    async with connected(Worker.as_asgi()) as wire:
+        await anyio.wait_all_tasks_blocked()
+        wire.text("hello")
+        turns = 0
+        while len(wire.sent) < 2:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+        assert turns == 1
+    worker, again = tasks
+    assert worker is again
+    assert worker is not asyncio.current_task()
 
 
 async def test_a_client_that_floods_and_vanishes_is_gone_within_stall_timeout(

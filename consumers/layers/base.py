@@ -2,13 +2,25 @@
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ..types import Deliver, Message
 
 Number = TypeVar("Number", int, float)
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def never_waits(method: Method) -> Method:
+    """Mark a layer's coroutine method that ends without waiting for anything: callers need not bound its time."""
+    method.never_waits = True  # type: ignore[attr-defined]
+    return method
+
+
+def may_wait(method: Callable[..., Any]) -> bool:
+    """Tell whether a layer's method lacks the mark of `never_waits`; one that overrides it does."""
+    return getattr(method, "never_waits", False) is not True
 
 
 class BaseChannelLayer:

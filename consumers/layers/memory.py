@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from ..exceptions import ChannelFull
 from ..types import Deliver, Message
-from .base import BaseChannelLayer
+from .base import BaseChannelLayer, never_waits
 from .local import LocalChannels
 from .loops import let_others_run
 
@@ -121,6 +121,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self._require_channel(channel)
         self._local.group_add(group, channel)
 
+    @never_waits
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)
