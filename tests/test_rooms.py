@@ -33,6 +33,7 @@ FLOORS = {
     "handlers": 2,
     "inbox": 2,
     "socket": 2,
+    "layers.tables": 1,
     "layers.local": 2,
     "layers.codec": 2,
     "layers": 3,
