@@ -1,12 +1,8 @@
 """What happens when Redis, or the way to it, fails: real servers, and a real proxy that cuts and holds."""
 
-import asyncio
 import signal
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -17,85 +13,17 @@ import redis.sentinel
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from consumers import AsyncWebsocketConsumer, channel_layers
-from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ..redis_server import RedisServer, free_port, running_redis
-from ..wire import Wire, start
-from .proxy import proxying
+from ...redis_server import RedisServer, free_port, running_redis
+from ...wire import Wire, start
+from ..proxy import proxying
+from .tools import LAYERS, Member, layer_on, lines, send, until
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 15  # seconds
 RECOVERY = 2.0  # seconds that consumers may take to receive again
-LAYERS = {"pubsub": RedisPubSubChannelLayer, "queue": RedisChannelLayer}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=LAYERS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@asynccontextmanager
-async def layer_on(kind: str, port: int, **arguments: Any) -> AsyncIterator[RedisLayer]:
-    layer = LAYERS[kind]([("127.0.0.1", port)], **arguments)
-    try:
-        yield layer
-    finally:
-        await layer.close()
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not condition():
-            await anyio.sleep(0.005)
-
-
-class Member(list[Message]):
-    """A member of the group "room"; `numbers` are those of the messages it has got."""
-
-    name: str
-
-    def deliver(self, message: Message) -> int:
-        self.append(message)
-        return 1
-
-    async def join(self, layer: RedisLayer) -> "Member":
-        self.name = layer.attach(self.deliver)
-        await layer.group_add("room", self.name)
-        return self
-
-    @property
-    def numbers(self) -> list[int]:
-        return [message["number"] for message in self if message["type"] == "test"]
-
-    @property
-    def gaps(self) -> int:
-        return sum(message["type"] == "layer.gap" for message in self)
-
-
-async def send(layer: RedisLayer, *numbers: int) -> list[int]:
-    """Send messages with these numbers to the group; return those that raised nothing."""
-    sent = []
-    for number in numbers:
-        try:
-            await layer.group_send("room", {"type": "test", "number": number})
-        except RedisError:
-            continue
-        sent.append(number)
-    return sent
 
 
 async def arrives_within(layer: RedisLayer, member: Member, seconds: float) -> None:
@@ -106,10 +34,6 @@ async def arrives_within(layer: RedisLayer, member: Member, seconds: float) -> N
         await anyio.sleep(0.01)
         assert time.monotonic() - started < seconds
     await anyio.sleep(0.05)
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if record.name == "consumers.layers"]
 
 
 async def test_redis_is_killed_and_started_again(
@@ -281,35 +205,6 @@ async def test_many_senders_beside_the_layers_home_share_one_deadline(kind: str,
             assert time.monotonic() - started < 1.7
         finally:
             server.send_signal(signal.SIGCONT)
-
-
-async def test_the_end_of_the_layers_loop_does_not_cancel_those_on_others(kind: str, server: RedisServer) -> None:
-    layer = LAYERS[kind]([("127.0.0.1", server.port)])
-    ready, end = threading.Event(), threading.Event()
-
-    async def be_home() -> None:
-        async with layer:
-            ready.set()
-            while not end.is_set():
-                await anyio.sleep(0.01)
-
-    with ThreadPoolExecutor() as threads:
-        home = threads.submit(anyio.run, be_home)
-        await anyio.to_thread.run_sync(ready.wait)
-        member = Member()
-        name = layer.attach(member.deliver)
-        server.send_signal(signal.SIGSTOP)
-        try:
-            joining = asyncio.create_task(layer.group_add("room", name))
-            await anyio.sleep(0.1)
-            end.set()
-            await anyio.to_thread.run_sync(home.result)
-        finally:
-            server.send_signal(signal.SIGCONT)
-        await asyncio.wait([joining])
-    assert not joining.cancelled()
-    joining.exception()
-    await layer.close()
 
 
 def commands_of(server: RedisServer) -> set[str]:
