@@ -143,3 +143,15 @@ async def test_tls(kind: str, form: str, tmp_path: Path) -> None:
             await layer.group_send("room", {"type": "test"})
             await anyio.to_thread.run_sync(layer.group_send_sync, "room", {"type": "sync"})
             assert await mailbox.holds(2) == [{"type": "test"}, {"type": "sync"}]
+
+
+def test_a_prefix_that_divides_names_wrongly_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must not have a '!'.* 'my!site'"):
+        LAYERS["pubsub"](prefix="my!site")
+
+
+def test_a_prefix_without_bytes_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match="prefix must be text that UTF-8 has bytes for"):
+        LAYERS[kind](prefix="\ud800")
+    with pytest.raises(TypeError, match="prefix must be a string"):
+        LAYERS[kind](prefix=b"asgi")

@@ -1,5 +1,7 @@
 """What happens when Redis, or the way to it, fails: real servers, and a real proxy that cuts and holds."""
 
+import asyncio
+import gc
 import signal
 import time
 from contextlib import AsyncExitStack
@@ -207,6 +209,62 @@ async def test_many_senders_beside_the_layers_home_share_one_deadline(kind: str,
             server.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.parametrize("way", ["home", "another loop", "no loop"])
+async def test_all_round_trips_of_a_send_share_one_deadline(way: str, server: RedisServer) -> None:
+    async with proxying(server.port) as proxy, layer_on("queue", server.port) as receiver:
+        await Member().join(receiver)
+        async with layer_on("queue", proxy.port, timeout=1) as layer:
+            if way == "home":
+                layer.attach(Member().deliver)
+            call = partial(layer.group_send, "room", {"type": "test"})
+            if way == "no loop":
+                call = partial(anyio.to_thread.run_sync, layer.group_send_sync, "room", {"type": "test"})
+            await call()
+            proxy.delay = 0.7
+            started = time.monotonic()
+            with pytest.raises(TimeoutError, match="did not answer within 1 s"):
+                await call()
+            assert time.monotonic() - started < 1.2
+
+
+@pytest.mark.parametrize("cancelled", [0, 1])
+async def test_cancelling_one_of_two_joins_leaves_the_other(kind: str, cancelled: int, server: RedisServer) -> None:
+    async with layer_on(kind, server.port) as layer:
+        member = Member()
+        name = layer.attach(member.deliver)
+        await layer._ensure_home().until_ready()
+        server.send_signal(signal.SIGSTOP)
+        try:
+            joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
+            await anyio.sleep(0.1)
+            joining[cancelled].cancel()
+            await asyncio.wait([joining[cancelled]])
+        finally:
+            server.send_signal(signal.SIGCONT)
+        await joining[1 - cancelled]
+        assert await send(layer, 1) == [1]
+        await until(lambda: member.numbers == [1])
+
+
+async def test_a_member_that_leaves_while_it_joins_is_out(kind: str, server: RedisServer) -> None:
+    async with layer_on(kind, server.port) as layer:
+        member = Member()
+        name = layer.attach(member.deliver)
+        await layer._ensure_home().until_ready()
+        server.send_signal(signal.SIGSTOP)
+        try:
+            joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
+            await anyio.sleep(0.1)
+            leaving = asyncio.create_task(layer.group_discard("room", name))
+            await anyio.sleep(0.1)
+        finally:
+            server.send_signal(signal.SIGCONT)
+        await asyncio.gather(*joining, leaving)
+        assert layer.groups == {}
+        with server.client() as client:
+            await until(lambda: not client.pubsub_channels() and not client.exists("asgi:group:room"))
+
+
 def commands_of(server: RedisServer) -> set[str]:
     """Return the ids of the connections that no receiver waits on."""
     return {entry["id"] for entry in server.connections() if entry["cmd"] not in ("bzpopmin", "replicaof")}
@@ -361,6 +419,32 @@ async def test_on_disconnect_and_on_reconnect_are_called(kind: str, server: Redi
         assert [message["type"] for message in member] == ["redis.disconnect", "layer.gap", "redis.reconnect"]
     else:
         assert called == ["off", "on"]
+
+
+@pytest.mark.parametrize("form", ["function", "coroutine function"])
+async def test_a_callback_that_fails_is_one_clear_line(
+    kind: str, form: str, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise LookupError("why it failed")
+
+    async def fail_later() -> None:
+        fail()
+
+    callback = fail if form == "function" else fail_later
+    async with layer_on(kind, server.port, on_disconnect=callback, on_reconnect=callback) as layer:
+        member = await Member().join(layer)
+        server.stop()
+        server.start()
+        await until(lambda: member.gaps == 1)
+        await until(lambda: len(caplog.records) >= 4)
+    gc.collect()
+    failures = [record for record in caplog.records if record.exc_info]
+    assert len(caplog.records) == 4  # and the loss, and the return
+    for what, record in zip(("on_disconnect", "on_reconnect"), failures, strict=True):
+        assert what in record.message and callback.__qualname__ in record.message
+        assert record.exc_info and isinstance(record.exc_info[1], LookupError)
+        assert record.exc_info[1].__context__ is None  # nothing else is told with it
 
 
 async def test_an_idle_consumer_outlives_the_default_socket_timeout(server: RedisServer) -> None:

@@ -351,10 +351,18 @@ async def test_a_channel_of_another_process_cannot_be_added_to_a_group(make: Mak
         await make("pubsub").group_add("room", make("pubsub").attach(lambda message: 1))
 
 
-async def test_a_prefix_may_be_anything(make: Make, kind: str) -> None:
-    layer, other, mailbox = make(kind, prefix="a*[b]:?\\ü"), make(kind, prefix="a*[b]:?\\ü"), Mailbox()
+@pytest.mark.parametrize("prefix", ["a*[b]:?\\ü", "", "-^ \n", "my!site"])
+async def test_a_prefix_may_be_nearly_anything(make: Make, kind: str, prefix: str) -> None:
+    if kind == "pubsub":
+        prefix = prefix.replace("!", "")
+    layer, other, mailbox = make(kind, prefix=prefix), make(kind, prefix=prefix), Mailbox()
     name = layer.attach(mailbox.deliver)
     await layer.group_add("room", name)
     await other.group_send("room", {"type": "one"})
     await other.send(name, {"type": "two"})
+    own = await layer.new_channel()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(layer.receive, own)
+        await layer._ensure_home().until_ready()
+        await other.send(own, {"type": "three"})
     assert await mailbox.holds(2) == [{"type": "one"}, {"type": "two"}]

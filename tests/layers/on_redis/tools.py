@@ -1,6 +1,6 @@
 """What the tests of the Redis layers have in common."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -81,7 +81,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.name == "consumers.layers"]
 
 
-def groups_by_shard(kind: str, layer: RedisLayer) -> Iterable[str]:
+def groups_by_shard(kind: str, layer: RedisLayer) -> list[str]:
     """Return, for each shard of a layer, the name of a group whose messages go by it."""
     names = [f"room{number}" for number in range(50)]
     head = f"{layer.prefix}__group__" if kind == "pubsub" else ""
