@@ -138,7 +138,10 @@ class RedisChannelLayer(GroupedLayer):
             await self._run(self._forget(group, channel))
 
     async def flush(self) -> None:
-        """Delete all messages and groups, those of other processes too. Attached channels stay attached."""
+        """Delete all messages and groups, those of other processes too. Attached channels stay attached.
+
+        As with channels_redis that is whatever begins with the prefix; with an empty one, all that is in the database.
+        """
         await self._run(self._delete_all())
         self._process.local.flush()
         self._process.joined.clear()
