@@ -112,7 +112,7 @@ class GroupedLayer(RedisLayer):
 
     async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
         process.joined.clear()
-        if process.local.loops() - {asyncio.get_running_loop()}:
+        if process.loops_beside(asyncio.get_running_loop()):
             return  # another loop takes over
         groups = list(process.local.groups())
         for shard, one in enumerate(commands):

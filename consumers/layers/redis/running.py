@@ -198,10 +198,10 @@ class RunningLayer(BaseChannelLayer):
             if process.home is not home:
                 return  # it was closed, or replaced
             process.home = None
-        for loop in process.local.loops() - {home.loop}:
+        for loop in process.loops_beside(home.loop):
             try:
                 call_soon(loop, partial(self._take_over, process))
-            except RuntimeError:  # that one is closed too
+            except RuntimeError:  # that one has been closed meanwhile
                 continue
             return
 

@@ -305,6 +305,8 @@ def test_a_stopped_loop_takes_no_messages_from_the_next(redis_server: RedisServe
         await until(lambda: count_pops(redis_server) == 1)
         await layer.close()
         await other.close()
+        with redis_server.client() as client:
+            assert client.keys() == []  # what the stopped loop had too
 
     async def begin() -> None:
         await Member().join(layer)
