@@ -145,7 +145,7 @@ class Home:
         try:
             while not future.done():
                 await asyncio.wait([future], timeout=LOOK_INTERVAL)
-                if not future.done() and not self.is_alive:
+                if not future.done() and not self.loop.is_running():
                     raise HomeEnded("The event loop that the Redis layer lived on has ended")
                 if not future.done() and time.monotonic() > deadline:
                     raise TimeoutError("The event loop that the Redis layer lives on is too busy to answer")
@@ -188,7 +188,8 @@ class Home:
             self._closing.set()
             await asyncio.wait([self._task], timeout=2 * FAREWELL_TIMEOUT + 2)
         elif self.is_alive:
-            await self.call(self.close)
+            with contextlib.suppress(HomeEnded):
+                await self.call(self.close)
 
     def replace(self) -> None:
         """Have it end soon, as another loop has taken over."""

@@ -220,6 +220,29 @@ async def test_the_end_of_the_layers_loop_does_not_cancel_those_on_others(kind: 
     await layer.close()
 
 
+async def test_a_layer_is_closed_from_another_loop_while_redis_is_slow(kind: str, server: RedisServer) -> None:
+    layer = LAYERS[kind]([server.url])
+    ready, end = threading.Event(), threading.Event()
+
+    async def be_home() -> None:
+        await Member().join(layer)
+        ready.set()
+        while not end.is_set():
+            await anyio.sleep(0.01)
+
+    with ThreadPoolExecutor() as threads:
+        home = threads.submit(asyncio.run, be_home())
+        await anyio.to_thread.run_sync(ready.wait)
+        server.send_signal(signal.SIGSTOP)
+        try:
+            await layer.close()
+        finally:
+            server.send_signal(signal.SIGCONT)
+            end.set()
+        await anyio.to_thread.run_sync(home.result)
+    await until(lambda: server.connections() == [])
+
+
 async def test_a_call_to_a_loop_that_was_closed_goes_to_the_next_home(
     layer: RedisLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
