@@ -1,5 +1,7 @@
 """The Redis layers from the start of an application to its end."""
 
+from typing import Any
+
 import pytest
 from starlette.applications import Starlette
 
@@ -30,10 +32,10 @@ async def test_an_application_starts_without_redis_and_has_it_later(
     server.stop()
     app, member = Starlette(lifespan=lifespan), Member()
     async with app.router.lifespan_context(app):
-        layer = channel_layers["default"]
+        layer: Any = channel_layers["default"]
         member.name = layer.attach(member.deliver)
         server.start()
-        await layer._ensure_home().until_ready()  # type: ignore[attr-defined]  # by itself
+        await until(lambda: layer._ensure_home().listeners[0].has_been_up)  # by itself
         await layer.group_add("room", member.name)
         await layer.group_send("room", {"type": "test"})
         assert await member.holds(1) == [{"type": "test"}]
