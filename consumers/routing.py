@@ -24,8 +24,8 @@ _ROUTED_AT = "consumers.routed_at"
 class ProtocolTypeRouter:
     """Leads a connection to an application by the scope's type.
 
-    A server asks for "lifespan" too, and goes on without if it is not configured. To close the channel layers at
-    the end, add `"lifespan": starlette.routing.Router(lifespan=consumers.lifespan)`.
+    A server asks for "lifespan" too, and goes on without if it is not configured. To open the channel layers at
+    the start and close them at the end, add `"lifespan": starlette.routing.Router(lifespan=consumers.lifespan)`.
 
     Args:
         application_mapping: scope type ("http", "websocket", "channel", "lifespan") to ASGI application.

@@ -32,6 +32,7 @@ FLOORS = {
     "handlers": 2,
     "wake": 2,
     "socket": 2,
+    "layers.tables": 1,
     "layers.local": 2,
     "layers.codec": 2,
     "inbox": 3,

@@ -15,7 +15,7 @@ from ..conf import misconfigured, setting
 class ProtocolTypeRouter(routing.ProtocolTypeRouter):
     """Leads a connection to an application by the scope's type; see `consumers.ProtocolTypeRouter`.
 
-    The server's lifespan closes the channel layers, unless "lifespan" has an application of its own.
+    The server's lifespan opens and closes the channel layers, unless "lifespan" has an application of its own.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:

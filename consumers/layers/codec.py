@@ -21,6 +21,12 @@ CHANNELS_KEY = "__asgi_channel__"
 MAX_SIZE = 512 * 1024 * 1024
 """Bytes that Redis takes as one value (its `proto-max-bulk-len`)."""
 
+MAX_DEPTH = 256
+"""How deep dicts and lists may lie in each other, the message counted, for sender and receiver alike.
+
+Each receiver gets a copy of its own, and Python's recursion limit ends copying at less than twice as many.
+"""
+
 TTL_LEEWAY = 10
 """Seconds beyond `expiry` that an encrypted message is accepted for."""
 
@@ -214,6 +220,7 @@ class Codec:
 
         Raises:
             TypeError: if there is a value in it that the format does not have.
+            ValueError: if it is nested deeper than `MAX_DEPTH`.
             MessageTooLarge: if Redis cannot hold it.
         """
         return self._checked(self._attempt(self._serializer.serialize, message))
@@ -225,7 +232,7 @@ class Codec:
             A function that takes what the message shall carry under `CHANNELS_KEY` and returns its bytes.
 
         Raises:
-            TypeError: as `encode()`.
+            TypeError, ValueError: as `encode()`.
         """
         serializer = self._serializer
         if isinstance(serializer, JSONSerializer | MsgPackSerializer):
@@ -246,18 +253,33 @@ class Codec:
             raise ValueError(f"{len(data)} bytes that are no {self._format} message of ours ({what:.200})") from error
         if not isinstance(message, dict):
             raise ValueError(f"a message that is no dict but {type(message).__name__}")
+        _check_depth(message)
         return message
 
     def _attempt(self, serialize: Callable[[Message], bytes], message: Message) -> bytes:
+        _check_depth(message)
         try:
             return serialize(message)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise TypeError(f"The message cannot be sent as {self._format}: {error}; it is {message!r:.200}") from error
 
     def _checked(self, data: bytes) -> bytes:
         if len(data) > MAX_SIZE:
             raise MessageTooLarge(f"The message has {len(data)} bytes; Redis takes {MAX_SIZE}")
         return data
+
+
+def _check_depth(message: Any) -> None:
+    way = [iter(message.values())]  # to where the search is; by hand, as Python's own stack is what is short
+    while way:
+        for value in way[-1]:
+            if isinstance(value, dict | list | tuple):
+                if len(way) == MAX_DEPTH:
+                    raise ValueError(f"The message is nested too deeply, or contains itself; the limit is {MAX_DEPTH}")
+                way.append(iter(value.values() if isinstance(value, dict) else value))
+                break
+        else:
+            way.pop()
 
 
 _ADVICE = "pip install 'starlette-consumers[redis]'"

@@ -14,6 +14,13 @@ A sender's pause grows with the messages, so that some 30 senders in loops do no
 handler suspends three times. This constant is for mailboxes so small that their messages alone make no pause.
 """
 
+MOST_CHECKPOINTS = 1000
+"""How often a sender lets others run at most.
+
+Between two messages of one sender, a receiver whose handler suspends three times handles some 300 then: it needs no
+more to keep up. A channel with a far larger capacity is meant to hold many messages, not to hold its senders up.
+"""
+
 
 def running_loop() -> object | None:
     """Return the native token of the event loop running in this thread (asyncio: the loop), or None."""
@@ -58,5 +65,5 @@ async def let_others_run(waiting: int) -> None:
     """Let others run, also so that they can take most of what waits for the fullest of the receivers."""
     await checkpoint()
     if waiting:
-        for _ in range(waiting + EXTRA_CHECKPOINTS):
+        for _ in range(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS)):
             await checkpoint()

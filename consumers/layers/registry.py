@@ -1,4 +1,4 @@
-"""Channel layers by alias, and their end with the application."""
+"""Channel layers by alias, and their life with the application."""
 
 import difflib
 import logging
@@ -122,6 +122,26 @@ class ChannelLayerManager:
     def __contains__(self, alias: object) -> bool:
         return alias in self.backends or alias in self.configs
 
+    async def open(self) -> None:
+        """Make and enter every configured layer, as `async with layer` does.
+
+        What one cannot reach now it may reach later: that is logged and does not stop the others.
+
+        Raises:
+            InvalidChannelLayerError: if one is configured wrongly.
+        """
+        layers = {alias: self[alias] for alias in self.configs}
+        async with anyio.create_task_group() as tasks:
+            for alias, layer in layers.items():
+                if hasattr(layer, "__aenter__"):  # not those of channels_redis, say
+                    tasks.start_soon(self._enter, alias, layer)
+
+    async def _enter(self, alias: str, layer: BaseChannelLayer) -> None:
+        try:
+            await layer.__aenter__()
+        except Exception as error:
+            logger.warning("Channel layer %r is not ready, and the application starts without it: %s", alias, error)
+
     async def close(self) -> None:
         """Close every layer that exists. An error in closing one is logged and does not stop the others."""
         for alias, layer in list(self.backends.items()):
@@ -205,10 +225,11 @@ def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | None:
 
 @asynccontextmanager
 async def lifespan(app: object = None) -> AsyncIterator[None]:
-    """Close the channel layers when the application ends: `Starlette(..., lifespan=lifespan)`.
+    """Open the channel layers when the application starts, and close them at its end: `Starlette(lifespan=lifespan)`.
 
-    Inside another lifespan: `async with lifespan(app): ...`. At the start it makes the configured layers, so
-    that a mistake in them shows then, and loads anyio's back end, for which the first client would wait.
+    Inside another lifespan: `async with lifespan(app): ...`. A mistake in the configuration stops the start. A layer
+    whose server cannot be reached does not: that is logged, and the layer connects as soon as it can. anyio's back end
+    is loaded too, for which the first client would wait.
 
     Args:
         app: the application; not used.
@@ -216,11 +237,8 @@ async def lifespan(app: object = None) -> AsyncIterator[None]:
     Raises:
         InvalidChannelLayerError: if a layer is configured wrongly.
     """
-    async with anyio.create_task_group():
-        pass
-    for alias in channel_layers.configs:
-        channel_layers[alias]
     try:
+        await channel_layers.open()
         yield
     finally:
         with anyio.move_on_after(CLOSE_TIMEOUT, shield=True) as scope:

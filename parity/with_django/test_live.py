@@ -1,6 +1,7 @@
 """`ChannelsLiveServerTestCase`, with real clients."""
 
 import socket
+import threading
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
@@ -196,6 +197,19 @@ class Ending(TransactionTestCase):
             self.stops.close()
         assert used == ([True] if IS_COMPAT else [])
         assert all(wrapper.connection is None for wrapper in opened)
+
+    def test_the_layers_are_closed_with_the_server(self):
+        closed = []
+
+        async def close():
+            closed.append(threading.current_thread())
+
+        with mock.patch.object(get_channel_layer(), "close", close, create=True):
+            self.stops.close()
+        if IS_COMPAT:  # on the server's own loop
+            assert [thread.name for thread in closed] == ["live server"]
+        else:  # the server's process is killed
+            assert closed == []
 
     def test_the_port_is_free_again(self):
         port = int(self.case.live_server_url.rpartition(":")[2])

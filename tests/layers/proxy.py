@@ -13,6 +13,7 @@ class Proxy:
     Attributes:
         port: where it listens.
         flowing: cleared, nothing is passed on, though connections are accepted and kept.
+        delay: seconds that what the server sends is held back for.
         cut_after: bytes from the server after which a connection is reset; None: never.
     """
 
@@ -20,6 +21,7 @@ class Proxy:
         self.port = 0
         self.flowing = asyncio.Event()
         self.flowing.set()
+        self.delay = 0.0
         self.cut_after: int | None = None
         self.connections = 0
         self._target = target
@@ -45,6 +47,8 @@ class Proxy:
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, is_answer: bool) -> None:
         while data := await source.read(65536):
             await self.flowing.wait()
+            if is_answer:
+                await asyncio.sleep(self.delay)
             if is_answer and self.cut_after is not None:
                 if len(data) >= self.cut_after:
                     target.write(data[: self.cut_after])

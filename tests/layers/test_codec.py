@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from consumers import MessageTooLarge
 from consumers.layers import codec
-from consumers.layers.codec import CHANNELS_KEY, BaseMessageSerializer, Codec, SerializerDoesNotExist, registry
+from consumers.layers.codec import (
+    CHANNELS_KEY,
+    MAX_DEPTH,
+    BaseMessageSerializer,
+    Codec,
+    SerializerDoesNotExist,
+    registry,
+)
 
 KEYS = [["one"], ["new", "one"], [b"\0bytes"]]
 
@@ -186,6 +193,45 @@ def test_a_message_that_redis_cannot_hold_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(codec, "MAX_SIZE", 100)
     with pytest.raises(MessageTooLarge, match="212 bytes"):
         Codec("json").encode({"type": "x" * 200})
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """Return a message of lists and dicts in turns, so many levels in all."""
+    value: Any = []
+    for level in range(depth - 2):
+        value = {"value": value} if level % 2 else [value, 1]
+    return {"type": "test", "value": value}
+
+
+@pytest.mark.parametrize("format", sorted(messages))
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 600, 100_000])
+def test_a_message_that_is_nested_too_deeply_is_refused_by_sender_and_receiver(
+    format: str, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = Codec(format)
+    for encode in (codec.encode, codec.encode_for):
+        with pytest.raises(ValueError, match=f"nested too deeply.* {MAX_DEPTH}$"):
+            encode(nested(depth))
+    if depth == MAX_DEPTH + 1:  # which the serializers can still do
+        monkeypatch.setattr("consumers.layers.codec.MAX_DEPTH", depth)
+        data = codec.encode(nested(depth))
+        monkeypatch.undo()
+        with pytest.raises(ValueError, match="nested too deeply"):
+            codec.decode(data)
+
+
+@pytest.mark.parametrize("format", sorted(messages))
+def test_a_message_at_the_limit_of_nesting_passes(format: str) -> None:
+    codec = Codec(format)
+    assert codec.decode(codec.encode(nested(MAX_DEPTH))) == nested(MAX_DEPTH)
+
+
+@pytest.mark.parametrize("format", sorted(messages))
+def test_a_message_that_contains_itself_is_refused(format: str) -> None:
+    endless: list[Any] = []
+    endless += [endless, endless]
+    with pytest.raises(ValueError, match="or contains itself"):
+        Codec(format).encode({"type": "test", "value": endless})
 
 
 # Serializers

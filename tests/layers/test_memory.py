@@ -510,3 +510,19 @@ def test_many_threads_at_once_lose_nothing(layer: InMemoryChannelLayer) -> None:
             assert [m["number"] for m in messages if m["sender"] == sender] == list(range(50))
 
     anyio.run(main)
+
+
+@pytest.mark.parametrize(("waiting", "most"), [(0, 1), (40, 49), (90_000, 1001)])
+async def test_a_sender_is_not_held_up_for_ever_by_a_channel_with_a_large_capacity(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, most: int
+) -> None:
+    pauses: list[None] = []
+
+    async def pause() -> None:
+        pauses.append(None)
+
+    layer = InMemoryChannelLayer(capacity=100_000 if waiting > 100 else 50)
+    await layer.group_add("room", layer.attach(lambda message: waiting or 1))
+    monkeypatch.setattr("consumers.layers.loops.checkpoint", pause)
+    await layer.group_send("room", {"type": "test"})
+    assert len(pauses) == most

@@ -1,9 +1,9 @@
-"""Layers by alias, and their end with the application."""
+"""Layers by alias, and their life with the application."""
 
 import logging
 import sys
 import threading
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import anyio.lowlevel
@@ -19,6 +19,7 @@ from consumers import (
 )
 from consumers.layers import BaseChannelLayer, registry
 from consumers.layers.registry import ChannelLayerManager
+from consumers.types import Message
 
 IN_MEMORY = "consumers.layers.InMemoryChannelLayer"
 
@@ -217,6 +218,40 @@ async def test_lifespan_makes_the_layers_and_closes_them() -> None:
         layer: Any = channel_layers.backends["default"]
         assert layer.closed == 0
     assert layer.closed == 1
+
+
+@pytest.mark.anyio
+async def test_lifespan_enters_every_layer_that_can_be_entered(caplog: pytest.LogCaptureFixture) -> None:
+    class Entered(Closing):
+        entered = 0
+
+        async def __aenter__(self) -> Self:
+            self.entered += 1
+            return self
+
+    class Failing(Closing):
+        async def __aenter__(self) -> Self:
+            raise OSError("no way there")
+
+    class Foreign:
+        """Has no more than a layer of channels_redis."""
+
+        closed = 0
+
+        async def send(self, channel: str, message: Message) -> None: ...
+
+        async def close(self) -> None:
+            self.closed += 1
+
+    layers: dict[str, Any] = {"failing": Failing(), "foreign": Foreign(), "default": Entered()}
+    channel_layers.configure(layers)
+    async with lifespan():
+        assert layers["default"].entered == 1
+        [record] = caplog.records
+        assert record.message == (
+            "Channel layer 'failing' is not ready, and the application starts without it: no way there"
+        )
+    assert [layer.closed for layer in layers.values()] == [1, 1, 1]
 
 
 @pytest.mark.anyio

@@ -7,6 +7,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 from django.test.utils import modify_settings
 
+from consumers.layers.registry import channel_layers
 from consumers.types import ASGIApp
 
 from ..routing import get_default_application
@@ -61,7 +62,7 @@ class ChannelsLiveServerTestCase(TransactionTestCase):  # type: ignore[misc]
         hosts = modify_settings(ALLOWED_HOSTS={"append": cls.host})
         hosts.enable()
         cls.addClassCleanup(hosts.disable)
-        cls._server = ServerThread(cls._application(), cls.host, _close_connections)
+        cls._server = ServerThread(cls._application(), cls.host, _clean_up)
         cls._server.start()
         cls.addClassCleanup(cls._server.stop)
 
@@ -71,6 +72,7 @@ class ChannelsLiveServerTestCase(TransactionTestCase):  # type: ignore[misc]
         return cls.static_wrapper(application) if cls.serve_static else application
 
 
-async def _close_connections() -> None:
-    """Close the connections of the thread that consumers and Django's views share: the database will be deleted."""
-    await sync_to_async(connections.close_all)()
+async def _clean_up() -> None:
+    """End what belongs to the server's loop, and to the thread that consumers and Django's views share."""
+    await channel_layers.close()
+    await sync_to_async(connections.close_all)()  # the database will be deleted

@@ -13,6 +13,9 @@ from redis import exceptions
 from .hosts import Host
 from .link import FAILURES, Command, Link, open_link, told_apart
 
+IDLE = 16
+"""Connections without an owner that are kept for the next thread; as many as `process.THREADS` need at once."""
+
 
 class Commands:
     """One connection for all commands of an event loop; those of different tasks share its round trips.
@@ -33,8 +36,12 @@ class Commands:
         self._session: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
 
-    async def run(self, commands: Sequence[Command]) -> list[Any]:
+    async def run(self, commands: Sequence[Command], deadline: float | None = None) -> list[Any]:
         """Execute commands and return their replies. Nothing is awaited before they are written to an open connection.
+
+        Args:
+            commands: the commands.
+            deadline: when to give up, by `time.monotonic()`; default: `timeout` seconds from now.
 
         Raises:
             redis.exceptions.TimeoutError: if Redis does not answer in time; it may execute them yet.
@@ -43,7 +50,7 @@ class Commands:
         """
         batch = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout if deadline is None else deadline - time.monotonic()):
                 while self._link is None or not self._link.is_open:
                     await asyncio.shield(self._open())
                 batch = _Batch(len(commands))
@@ -73,7 +80,7 @@ class Commands:
             async with open_link(self._host, self._timeout) as link:
                 self._link, self._pending = link, deque()
                 opened.set_result(None)
-                watch = asyncio.create_task(link.watch(self._timeout, self._is_silent))
+                watch = asyncio.create_task(link.watch(self._timeout, self._awaited))
                 try:
                     while True:
                         reply = await link.read()
@@ -102,19 +109,18 @@ class Commands:
             if not batch.future.done():
                 batch.future.set_result(batch.replies)
 
-    def _is_silent(self) -> bool:
-        return bool(self._pending) and time.monotonic() - self._pending[0].written > self._timeout
+    def _awaited(self) -> "_Batch | None":
+        return self._pending[0] if self._pending else None
 
 
 class _Batch:
     """Commands that are on their way."""
 
-    __slots__ = ("future", "replies", "size", "written")
+    __slots__ = ("future", "replies", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.replies: list[Any] = []
-        self.written = time.monotonic()
         self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
 
@@ -123,7 +129,7 @@ class BlockingCommands:
 
     Args:
         host: the shard.
-        timeout: seconds that each step, connecting and a command, may take.
+        timeout: seconds that connecting and commands together may take, for what is said when they do not.
     """
 
     def __init__(self, host: Host, timeout: float) -> None:
@@ -132,17 +138,22 @@ class BlockingCommands:
         self._lock = threading.Lock()
         self._idle: list[Any] = []
 
-    def run(self, commands: Sequence[Command]) -> list[Any]:
+    def run(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Execute commands and return their replies.
+
+        Args:
+            commands: the commands.
+            deadline: when to give up, by `time.monotonic()`.
 
         Raises:
             exceptions.RedisError: as `Commands.run()`.
         """
         connection = None
         try:
-            connection = self._take() or self._host.connect_blocking(self._timeout)
+            connection = self._take() or self._host.connect_blocking(_seconds_left(deadline))
+            _limit(connection, deadline)
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            replies = [_read_blocking(connection) for _ in commands]
+            replies = [_read_blocking(connection, deadline) for _ in commands]
         except BaseException as error:
             if connection is not None:
                 connection.disconnect()
@@ -154,8 +165,7 @@ class BlockingCommands:
         if any(isinstance(reply, exceptions.ReadOnlyError) for reply in replies):
             connection.disconnect()  # another server may be the master now
         else:
-            with self._lock:
-                self._idle.append(connection)
+            self._give_back(connection)
         return _checked(replies, self._host)
 
     def close(self) -> None:
@@ -177,8 +187,28 @@ class BlockingCommands:
                     return connection
             connection.disconnect()
 
+    def _give_back(self, connection: Any) -> None:
+        with self._lock:
+            if len(self._idle) < IDLE:
+                self._idle.append(connection)
+                return
+        connection.disconnect()
 
-def _read_blocking(connection: Any) -> Any:
+
+def _seconds_left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise exceptions.TimeoutError("the deadline has passed")
+    return left
+
+
+def _limit(connection: Any, deadline: float) -> None:
+    """Let the connection's next step end at the deadline; redis-py's own limit is the same for all it ever does."""
+    connection._sock.settimeout(_seconds_left(deadline))
+
+
+def _read_blocking(connection: Any, deadline: float) -> Any:
+    _limit(connection, deadline)
     try:
         return connection.read_response()
     except exceptions.ResponseError as error:

@@ -7,17 +7,19 @@ A sender on another loop, in a thread or without any uses connections that belon
 """
 
 import asyncio
-import builtins
+import concurrent.futures
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
+from functools import partial
 from typing import Any, TypeVar
 
 from redis.exceptions import ConnectionError, TimeoutError
 
 from .commands import Commands
-from .link import FAILURES
+from .link import FAILURES, Command
 from .listener import Listener
 
 logger = logging.getLogger("consumers.layers")
@@ -26,6 +28,13 @@ T = TypeVar("T")
 
 FAREWELL_TIMEOUT = 1.0
 """Seconds that the end may take to remove what the process has in Redis."""
+
+LOOK_INTERVAL = 0.1
+"""Seconds between two looks, while another loop waits for the home loop, whether that still runs."""
+
+
+class HomeEnded(ConnectionError):
+    """The event loop that the layer lived on has ended."""
 
 
 class Home:
@@ -57,7 +66,8 @@ class Home:
         self._on_end = on_end
         self._timeout = timeout
         self._ended = False
-        self._is_ready = False
+        self._is_being_cancelled = False
+        self._calls: set[asyncio.Task[Any]] = set()
         self._closing: asyncio.Event = asyncio.Event()
         # The context is empty: what a first sender has in its variables must not live on here.
         self._task = self.loop.create_task(self._run(), name="consumers.layers.redis", context=Context())
@@ -65,7 +75,7 @@ class Home:
     @property
     def is_alive(self) -> bool:
         """Whether it runs: a loop that has been stopped or closed in between runs nothing."""
-        return not self._ended and self.loop.is_running()
+        return not self._ended and not self._is_being_cancelled and self.loop.is_running()
 
     @property
     def is_here(self) -> bool:
@@ -75,41 +85,97 @@ class Home:
         except RuntimeError:
             return False
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether every listener has listened once."""
-        return self._is_ready
-
     async def until_ready(self) -> None:
-        """Wait until every listener has listened once.
+        """Wait until every listener listens.
 
         Raises:
             redis.exceptions.ConnectionError: if one does not in time.
         """
-        for listener in self.listeners:
-            await self.call(listener.until_up)
-        self._is_ready = True
+        await self.call(self._until_all_up)
+
+    async def until_one_is_ready(self) -> None:
+        """Wait, on this loop, until one of the listeners listens.
+
+        Raises:
+            redis.exceptions.ConnectionError: if none does in time.
+        """
+        tasks = [asyncio.create_task(listener.until_up()) for listener in self.listeners]
+        try:
+            for number, first in enumerate(asyncio.as_completed(tasks), 1):
+                try:
+                    await first
+                    return
+                except ConnectionError:
+                    if number == len(tasks):
+                        raise
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def run(self, shard: int, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Execute commands at a shard, on this loop; not before its listener has listened once.
+
+        What the process sends is to arrive at its own receivers too.
+
+        Args:
+            shard: its index.
+            commands: see `Commands.run()`.
+            deadline: see `Commands.run()`.
+
+        Raises:
+            redis.exceptions.RedisError: as `Commands.run()`.
+        """
+        listener = self.listeners[shard]
+        if not listener.has_been_up:
+            await listener.until_up(deadline)
+        return await self.commands[shard].run(commands, deadline)
 
     async def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function, which has a deadline of its own, on its loop, from whichever loop.
 
         Raises:
             redis.exceptions.TimeoutError: if that loop is too busy for it.
-            redis.exceptions.ConnectionError: if that loop has ended meanwhile.
+            HomeEnded: if that loop has ended meanwhile.
         """
         if self.is_here:
             return await function(*args)
-        future = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*args), self.loop))
+        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.call_soon(self._start, outcome, function, args)
+        future, deadline = asyncio.wrap_future(outcome), time.monotonic() + 2 * self._timeout
         try:
-            async with asyncio.timeout(2 * self._timeout):
-                await asyncio.wait([future])
-        except builtins.TimeoutError:
-            raise TimeoutError("The event loop that the Redis layer lives on is too busy to answer") from None
+            while not future.done():
+                await asyncio.wait([future], timeout=LOOK_INTERVAL)
+                if not future.done() and not self.loop.is_running():
+                    raise HomeEnded("The event loop that the Redis layer lived on has ended")
+                if not future.done() and time.monotonic() > deadline:
+                    raise TimeoutError("The event loop that the Redis layer lives on is too busy to answer")
         finally:
             future.cancel()
-        if future.cancelled():  # by its loop, whose end is not to look like a cancellation of the caller
-            raise ConnectionError("The event loop that the Redis layer lived on has ended")
         return future.result()
+
+    def _start(
+        self,
+        outcome: concurrent.futures.Future[T],
+        function: Callable[..., Coroutine[Any, Any, T]],
+        args: tuple[Any, ...],
+    ) -> None:
+        if outcome.set_running_or_notify_cancel():
+            task = self.loop.create_task(function(*args))
+            self._calls.add(task)
+            task.add_done_callback(partial(self._finish, outcome))
+
+    def _finish(self, outcome: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
+        self._calls.discard(task)
+        if task.cancelled():  # by its loop, whose end is not to look like a cancellation of the caller
+            self._is_being_cancelled = True
+            outcome.set_exception(HomeEnded("The event loop that the Redis layer lived on has ended"))
+        elif (error := task.exception()) is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(task.result())
+
+    async def _until_all_up(self) -> None:
+        await asyncio.gather(*(listener.until_up() for listener in self.listeners))
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> None:
         """Have its loop call a function; from any thread."""
@@ -122,7 +188,8 @@ class Home:
             self._closing.set()
             await asyncio.wait([self._task], timeout=2 * FAREWELL_TIMEOUT + 2)
         elif self.is_alive:
-            await self.call(self.close)
+            with contextlib.suppress(HomeEnded):
+                await self.call(self.close)
 
     def replace(self) -> None:
         """Have it end soon, as another loop has taken over."""

@@ -130,7 +130,7 @@ class Host:
                 await sentinel.connection_pool.disconnect()
 
     def connect_blocking(self, timeout: float) -> Any:
-        """Return an open connection of redis-py's blocking client, whose every step has this deadline, in seconds.
+        """Return an open connection of redis-py's blocking client, whose every step may take `timeout` seconds.
 
         Raises:
             redis.exceptions.RedisError, OSError: if there is none to be had.
@@ -140,6 +140,7 @@ class Host:
         try:
             connection = pool.make_connection()
             connection.socket_timeout = timeout
+            connection.socket_connect_timeout = min(self.connect_timeout, timeout)
             connection.layer_pool = pool
             connection.connect()
             return connection

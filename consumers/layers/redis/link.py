@@ -16,7 +16,8 @@ FAILURES = (RedisError, OSError, TimeoutError)
 
 IN_SCRIPTS = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
 
-CHECKS_PER_TIMEOUT = 5
+LOOKS = 5
+"""How often during a timeout it is looked whether there is an answer."""
 
 
 class Link:
@@ -72,11 +73,22 @@ class Link:
                     data, self._outbox = b"".join(self._outbox), []
                     await self._connection.send_packed_command(data, check_health=False)
 
-    async def watch(self, timeout: float, is_silent: Callable[[], bool]) -> None:
-        """Close the connection once `is_silent()`, asked again and again, says that it has been dead for too long."""
+    async def watch(self, timeout: float, awaited: Callable[[], object]) -> None:
+        """Close the connection when one answer has not come for too long.
+
+        That is counted in looks: an event loop that was held up has yet to read, or even to write, what was due.
+
+        Args:
+            timeout: seconds that an answer may take.
+            awaited: returns what tells the answer that is due from others, or None if none is.
+        """
+        seen, looks = None, 0
         while self.is_open:
-            await asyncio.sleep(timeout / CHECKS_PER_TIMEOUT)
-            if is_silent():
+            await asyncio.sleep(timeout / LOOKS)
+            due = awaited()
+            looks = looks + 1 if due is not None and due == seen else 0
+            seen = due
+            if looks == LOOKS:
                 await self.abort(f"no answer within {timeout:g} s")
 
 

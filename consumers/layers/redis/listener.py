@@ -32,7 +32,7 @@ class Listener:
         self.timeout = timeout
         self._on_change = on_change
         self._lost_at: float | None = None
-        self._has_been_up = False
+        self.has_been_up = False
         self.reason = "it is being connected to"
         self._up = asyncio.Event()
 
@@ -48,30 +48,34 @@ class Listener:
         """Listen for ever."""
         failures = 0
         while True:
-            started = time.monotonic()
+            started, reason = time.monotonic(), ""
             try:
                 # A host whose own `socket_connect_timeout` is longer is waited for as long as that.
                 async with open_link(self.host, max(CONNECT_TIMEOUT * 1.5, self.host.connect_timeout)) as link:
                     await self.listen(link)
             except FAILURES as error:
-                self._note_down(str(error))
+                reason = str(error)
             except Exception as error:
                 logger.exception("Redis at %s: the receiver failed and is started again", self.host)
-                self._note_down(repr(error))
+                reason = repr(error)
+            self._note_down(reason)
             failures = 0 if time.monotonic() - started > 10 * LONGEST_DELAY else failures + 1
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
             await asyncio.sleep(delay * random.uniform(0.5, 1))
 
-    async def until_up(self) -> None:
+    async def until_up(self, deadline: float | None = None) -> None:
         """Wait until it listens.
 
+        Args:
+            deadline: when to give up, by `time.monotonic()`; default: `timeout` seconds from now.
+
         Raises:
-            redis.exceptions.ConnectionError: if it does not within `timeout`.
+            redis.exceptions.ConnectionError: if it does not in time.
         """
         if self._up.is_set():
             return
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.timeout if deadline is None else deadline - time.monotonic()):
                 await self._up.wait()
         except TimeoutError:
             raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}") from None
@@ -83,12 +87,12 @@ class Listener:
         self._up.set()
         if self._lost_at is not None:
             seconds = time.monotonic() - self._lost_at
-            what = "connected again; messages may have been missed" if self._has_been_up else "connected"
+            what = "connected again; messages may have been missed" if self.has_been_up else "connected"
             logger.warning("Redis at %s: %s, after %.1f s", self.host, what, seconds)
         self._lost_at = None
-        if self._has_been_up:
+        if self.has_been_up:
             self._on_change(True)
-        self._has_been_up = True
+        self.has_been_up = True
 
     def _note_down(self, reason: str) -> None:
         was_up = self._up.is_set()

@@ -17,6 +17,7 @@ from typing import Any
 
 from . import scripts
 from .commands import Commands
+from .home import HomeEnded
 from .layer import RedisLayer
 from .link import FAILURES, Command
 from .process import Process
@@ -58,7 +59,8 @@ class GroupedLayer(RedisLayer):
             await self._join(process, group)
 
     async def _write_joins(self, process: Process, shard: int, groups: list[str], is_renewal: bool = False) -> None:
-        assert process.home is not None
+        if process.home is None:
+            raise HomeEnded("The Redis layer was closed while a group was joined")
         commands, now = process.home.commands[shard], time.time()
         keys = [self._group_key(group) for group in groups]
         names = [f"{process.head}group.{group}" for group in groups]
@@ -110,7 +112,7 @@ class GroupedLayer(RedisLayer):
 
     async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
         process.joined.clear()
-        if process.local.loops() - {asyncio.get_running_loop()}:
+        if process.loops_beside(asyncio.get_running_loop()):
             return  # another loop takes over
         groups = list(process.local.groups())
         for shard, one in enumerate(commands):

@@ -1,6 +1,7 @@
 """The queue layer's ear at one shard: one blocking pop for all the queues that the process takes messages from."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from ..loops import let_others_run
 from .commands import Commands
 from .hosts import Host
-from .link import Link
+from .link import FAILURES, Command, Link
 from .listener import Listener
 
 BLOCK = 5
@@ -32,6 +33,7 @@ class Popper(Listener):
         own: the key of the queue for attached receivers.
         others: returns the keys of the other queues to take from.
         on_entry: takes an entry; returns as `LocalChannels.send`.
+        predecessor: the one of an event loop that runs no more, and may not have ended its connection.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Popper(Listener):
         own: str,
         others: Callable[[], Iterable[str]],
         on_entry: Callable[[Entry], int],
+        predecessor: "Popper | None" = None,
     ) -> None:
         super().__init__(host, timeout, on_change)
         self._commands = commands
@@ -52,20 +55,24 @@ class Popper(Listener):
         self._asked: set[str] = set()
         self._turn = 0
         self._client_id = 0
+        self._last: tuple[Any, ...] = () if predecessor is None else predecessor._last
         self._asked_at = float("inf")
 
     async def update(self) -> None:
         """Have the pop that waits in Redis, if there is one, include all of `others()`."""
         turn = self._turn
         while turn == self._turn and self._up.is_set() and not self._asked.issuperset(self._others()):
-            [unblocked] = await self._commands.run([("CLIENT", "UNBLOCK", self._client_id)])
+            try:
+                [unblocked] = await self._commands.run([("CLIENT", "UNBLOCK", self._client_id)])
+            except FAILURES:  # the pop will end by itself
+                return
             if unblocked:
                 return
             await asyncio.sleep(0.005)  # the pop is on its way to Redis
 
     async def listen(self, link: Link) -> None:
         self._asked_at = float("inf")
-        watch = asyncio.create_task(link.watch(self.timeout, self._is_dead))
+        watch = asyncio.create_task(link.watch(self.timeout, self._overdue))
         try:
             for entry in await self._probe(link):
                 self._on_entry(entry)
@@ -78,10 +85,21 @@ class Popper(Listener):
             self._asked = set()
 
     async def _probe(self, link: Link) -> list[Entry]:
-        """See that Redis lets this connection pop, which a pop that waits would not tell until it ends."""
-        link.write(("CLIENT", "ID"), ("MULTI",), ("BZPOPMIN", self._own, BLOCK), ("EXEC",))  # there it does not wait
+        """End what the last connection left, and see that Redis lets this one pop.
+
+        A pop that waits would tell only at its end.
+        """
+        own: list[Command] = [("CLIENT", "ID"), ("CLIENT", "INFO")]
+        probe: list[Command] = [("MULTI",), ("BZPOPMIN", self._own, BLOCK), ("EXEC",)]  # there it does not wait
+        if self._last:  # lost without Redis' knowing, it would go on taking messages
+            link.write(("CLIENT", "KILL", *self._last))
+        link.write(*own, *probe)
         self._asked_at = time.monotonic()
-        self._client_id, _, _, [first] = [_sound(await link.read()) for _ in range(4)]
+        if self._last:
+            await link.read()  # a refusal changes nothing
+        self._client_id, info = _sound(await link.read()), await link.read()
+        self._last = _kill_filter(self._client_id, info)
+        _, _, [first] = [_sound(await link.read()) for _ in probe]
         self._asked_at = float("inf")
         return [(first[0], first[1], float(first[2]))] if first else []
 
@@ -104,8 +122,20 @@ class Popper(Listener):
         pairs = zip(rest[::2], rest[1::2], strict=True)
         return entries + [(self._own.encode(), payload, float(score)) for payload, score in pairs]
 
-    def _is_dead(self) -> bool:
-        return time.monotonic() - self._asked_at > BLOCK + self.timeout
+    def _overdue(self) -> int | None:
+        """Return the turn whose pop has waited for its whole time, as `Link.watch()` takes it."""
+        return self._turn if time.monotonic() - self._asked_at > BLOCK else None
+
+
+def _kill_filter(client_id: int, info: Any) -> tuple[Any, ...]:
+    """Return what CLIENT KILL knows a connection by; by its id alone, another server's might be meant.
+
+    Args:
+        client_id: its id.
+        info: what Redis replied to CLIENT INFO, which it has from version 6.2.
+    """
+    found = re.search(rb"(?:^| )addr=(\S+)", info) if isinstance(info, bytes) else None
+    return ("ID", client_id, *(("ADDR", found[1]) if found else ()))
 
 
 def _sound(reply: Any) -> Any:

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from ..local import WARNING_INTERVAL, LocalChannels
 from .commands import BlockingCommands
@@ -55,6 +55,11 @@ class Process:
     def is_own(self, channel: str) -> bool:
         """Whether this is the name of one of this process' own channels."""
         return channel.partition("!")[0].endswith(self.id)
+
+    def loops_beside(self, loop: object) -> list[asyncio.AbstractEventLoop]:
+        """Return the event loops that have receivers and run, without this one; a stopped one takes nothing over."""
+        loops = cast(set[asyncio.AbstractEventLoop], self.local.loops())
+        return [other for other in loops if other is not loop and other.is_running()]
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside, on the home loop, whose errors it handles itself."""

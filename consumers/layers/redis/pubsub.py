@@ -2,17 +2,18 @@
 
 import asyncio
 import math
-import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Unpack
 
 from ...types import Message
 from ..codec import Codec
 from .commands import Commands
-from .layer import Flow, RedisLayer
+from .layer import RedisLayer, as_pattern
 from .listener import Listener
 from .process import Process
+from .running import Event, Flow, Limits
 from .subscriber import Subscriber
 
 CHORE_INTERVAL = 5.0
@@ -29,7 +30,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         hosts: the Redis servers, among which channels and groups are divided: each a URL (redis://, rediss://,
             unix://), a (host, port), or a dict of redis-py's connection arguments, which may have "address" for a URL,
             or "sentinels" and "master_name". Default: redis://localhost:6379.
-        prefix: what the names in Redis begin with.
+        prefix: what the names in Redis begin with; without a "!", by which the names of channels are divided.
         on_disconnect: the type of a message that every consumer gets when the connection to Redis is lost, as in
             channels_redis; or a function without arguments, plain or async.
         on_reconnect: the same, for when it is there again.
@@ -52,31 +53,15 @@ class RedisPubSubChannelLayer(RedisLayer):
         self,
         hosts: Iterable[object] | None = None,
         prefix: str = "asgi",
-        on_disconnect: str | Callable[[], object] | None = None,
-        on_reconnect: str | Callable[[], object] | None = None,
+        on_disconnect: Event = None,
+        on_reconnect: Event = None,
         *,
         symmetric_encryption_keys: Iterable[str | bytes] | None = None,
         serializer_format: str = "msgpack",
-        expiry: float = 60,
-        group_expiry: float = 86400,
-        capacity: int = 100,
-        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
-        timeout: float = 5,
-        validate_names: bool = True,
+        **options: Unpack[Limits],
     ) -> None:
-        super().__init__(
-            hosts,
-            prefix,
-            expiry,
-            group_expiry,
-            capacity,
-            channel_capacity,
-            on_disconnect,
-            on_reconnect,
-            timeout,
-            validate_names,
-            Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys),
-        )
+        codec = Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys)
+        super().__init__(hosts, prefix, codec, on_disconnect=on_disconnect, on_reconnect=on_reconnect, **options)
         self._group_prefix = f"{prefix}__group__"
 
     async def new_channel(self, prefix: str = "specific.") -> str:
@@ -101,15 +86,8 @@ class RedisPubSubChannelLayer(RedisLayer):
         process = self._process
         if "!" in channel and not process.is_own(channel):
             raise RuntimeError(f"Channel {channel!r} is another process': only that one can add it to a group")
-        home = self._ensure_home()
-        was_member = channel in process.local.members(group)
-        process.local.group_add(group, channel)
-        try:
-            await home.call(self._subscribe, process, self._group_prefix + group)
-        except BaseException:
-            if not was_member:
-                process.local.group_discard(group, channel)
-            raise
+        with process.local.joining(group, channel):
+            await self._at_home(self._subscribe, process, self._group_prefix + group)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
@@ -132,6 +110,11 @@ class RedisPubSubChannelLayer(RedisLayer):
         return super().require_valid_channel_name(name, receive)
 
     # What is sent
+
+    def _checked_prefix(self, prefix: str) -> str:
+        if "!" in super()._checked_prefix(prefix):
+            raise ValueError(f"prefix must not have a '!', by which the names of channels are divided: {prefix!r}")
+        return prefix
 
     def _head(self, process_id: str) -> str:
         return f"{self.prefix}specific.{process_id}!"
@@ -164,7 +147,7 @@ class RedisPubSubChannelLayer(RedisLayer):
             self.hosts[shard],
             self.timeout,
             on_change,
-            f"{_escape(self.prefix)}*{process.id}!*",
+            f"{as_pattern(self.prefix)}*{process.id}!*",
             wanted,
             lambda name: self._is_wanted(process, name),
             lambda channel, payload: self._on_message(process, channel, payload),
@@ -193,7 +176,7 @@ class RedisPubSubChannelLayer(RedisLayer):
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.is_own(channel):  # the pattern covers it
             if process.home is not None:
-                await process.home.until_ready()
+                await process.home.listeners[self._shard(channel)].until_up()
             return
         process.named[channel] = math.inf
         await self._subscribe(process, channel)
@@ -220,8 +203,3 @@ class RedisPubSubChannelLayer(RedisLayer):
             listener = process.home.listeners[self._shard(name)]
             assert isinstance(listener, Subscriber)
             listener.update(name)
-
-
-def _escape(text: str) -> str:
-    """Return a pattern of Redis' that matches this text alone."""
-    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)

@@ -1,5 +1,6 @@
 """The layer on queues in Redis, with capacity and expiry."""
 
+import asyncio
 import contextlib
 import itertools
 import math
@@ -8,19 +9,20 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from ...exceptions import ChannelFull
 from ...types import Message
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .commands import Commands
-from .layer import Flow, Request
+from .layer import as_pattern
 from .link import FAILURES, Command
 from .listener import Listener
 from .places import GroupedLayer
 from .popper import Entry, Popper
 from .process import ATTACHED, Process
+from .running import Events, Flow, Request
 
 PATIENCE = 3
 """How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
@@ -70,11 +72,8 @@ class RedisChannelLayer(GroupedLayer):
         random_prefix_length: int = 12,
         serializer_format: str = "msgpack",
         *,
-        on_disconnect: str | Callable[[], object] | None = None,
-        on_reconnect: str | Callable[[], object] | None = None,
-        timeout: float = 5,
         lease: float = 60,
-        validate_names: bool = True,
+        **options: Unpack[Events],
     ) -> None:
         codec = Codec(
             serializer_format,
@@ -85,15 +84,12 @@ class RedisChannelLayer(GroupedLayer):
         super().__init__(
             hosts,
             prefix,
-            expiry,
-            group_expiry,
-            capacity,
-            channel_capacity,
-            on_disconnect,
-            on_reconnect,
-            timeout,
-            validate_names,
             codec,
+            expiry=expiry,
+            group_expiry=group_expiry,
+            capacity=capacity,
+            channel_capacity=channel_capacity,
+            **options,
         )
         if not lease > 0:
             raise ValueError(f"lease must be positive, not {lease!r}")
@@ -108,10 +104,10 @@ class RedisChannelLayer(GroupedLayer):
         head = f"{prefix.removesuffix('.')}.{process.id}!"
         name = f"{head}n.{secrets.token_hex(8)}"
         self._require_channel(name)
-        home = self._ensure_home()
+        self._ensure_home()
         if head not in process.heads:
             process.heads.add(head)
-            await home.call(self._update_listeners, process)
+            await self._at_home(self._update_listeners, process)
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -127,15 +123,8 @@ class RedisChannelLayer(GroupedLayer):
         if not process.is_own(channel):
             await self._run(self._add_foreign(group, channel))
             return
-        home = self._ensure_home()
-        was_member = channel in process.local.members(group)
-        process.local.group_add(group, channel)
-        try:
-            await home.call(self._join, process, group)
-        except BaseException:
-            if not was_member:
-                process.local.group_discard(group, channel)
-            raise
+        with process.local.joining(group, channel):
+            await self._at_home(self._join, process, group)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
@@ -146,10 +135,13 @@ class RedisChannelLayer(GroupedLayer):
             return
         process.local.group_discard(group, channel)
         with contextlib.suppress(*FAILURES):  # it has left, here; what may be in Redis is another process' doing
-            await self._ask([(self._shard(group), [("ZREM", self._group_key(group), channel)])])
+            await self._run(self._forget(group, channel))
 
     async def flush(self) -> None:
-        """Delete all messages and groups, those of other processes too. Attached channels stay attached."""
+        """Delete all messages and groups, those of other processes too. Attached channels stay attached.
+
+        As with channels_redis that is whatever begins with the prefix; with an empty one, all that is in the database.
+        """
         await self._run(self._delete_all())
         self._process.local.flush()
         self._process.joined.clear()
@@ -210,11 +202,14 @@ class RedisChannelLayer(GroupedLayer):
         if ATTACHED in channel:
             yield self._order(JOIN, group, channel)
 
+    def _forget(self, group: str, channel: str) -> Flow[None]:
+        yield [(self._shard(group), [("ZREM", self._group_key(group), channel)])]
+
     def _discard_foreign(self, group: str, channel: str) -> Flow[None]:
-        commands: list[Command] = [("ZREM", self._group_key(group), channel)]
         if "!" not in channel:
-            yield [(self._shard(group), commands)]
+            yield from self._forget(group, channel)
             return
+        commands: list[Command] = [("ZREM", self._group_key(group), channel)]
         other = self._head(self.non_local_name(channel)[:-1].rpartition(".")[2])
         commands.append(("ZSCORE", self._group_key(group), f"{other}group.{group}"))
         [[_, is_ours]] = yield [(self._shard(group), commands)]
@@ -229,7 +224,7 @@ class RedisChannelLayer(GroupedLayer):
         return [(self._shard(other), [scripts.push([entry], self._now(), self.expiry)])]
 
     def _delete_all(self) -> Flow[None]:
-        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "*"
+        pattern = as_pattern(self.prefix) + "*"
         for shard in range(len(self.hosts)):
             cursor: Any = 0
             while True:
@@ -258,6 +253,8 @@ class RedisChannelLayer(GroupedLayer):
             named = {channel for channel in process.local.awaited() if "!" not in channel}
             return [self.prefix + name for name in named | process.heads - {process.head}]
 
+        predecessor = process.home.listeners[shard] if process.home is not None else None
+        assert predecessor is None or isinstance(predecessor, Popper)
         return Popper(
             self.hosts[shard],
             self.timeout,
@@ -266,6 +263,7 @@ class RedisChannelLayer(GroupedLayer):
             self.prefix + process.head,
             others,
             lambda entry: self._on_entry(process, commands, entry),
+            predecessor,
         )
 
     def _on_entry(self, process: Process, commands: Commands, entry: Entry) -> int:
@@ -311,12 +309,11 @@ class RedisChannelLayer(GroupedLayer):
 
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.home is not None:
-            await process.home.until_ready()
+            await process.home.until_one_is_ready()
             if not process.is_own(channel):
                 await self._update_listeners(process)
 
     async def _update_listeners(self, process: Process) -> None:
         if process.home is not None:
-            for listener in process.home.listeners:
-                assert isinstance(listener, Popper)
-                await listener.update()
+            poppers = [listener for listener in process.home.listeners if isinstance(listener, Popper)]
+            await asyncio.gather(*(popper.update() for popper in poppers))

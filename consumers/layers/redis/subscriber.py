@@ -57,7 +57,7 @@ class Subscriber(Listener):
         self._waiters: dict[str, asyncio.Event] = {}
         self._first_answers = 0
         self._heard = 0.0
-        self._pinged = False
+        self._pinged_at: float | None = None
 
     def update(self, name: str) -> None:
         """Subscribe to a name, or unsubscribe from it, if that is not done yet."""
@@ -96,16 +96,16 @@ class Subscriber(Listener):
         self._asked = set(self._wanted())
         self._first_answers = len(self._asked) + 1
         self._unanswered.clear()
-        self._heard, self._pinged = time.monotonic(), False
+        self._heard, self._pinged_at = time.monotonic(), None
         self._unanswered[self._pattern] += 1
         link.write(("PSUBSCRIBE", self._pattern))
         for names in _in_parts(sorted(self._asked)):
             self._write("SUBSCRIBE", names)
-        watch = asyncio.create_task(link.watch(min(QUIET, self.timeout), self._is_dead))
+        watch = asyncio.create_task(link.watch(self.timeout, self._sign_of_life))
         try:
             while True:
                 waiting = self._on_reply(await link.read())
-                self._heard, self._pinged = time.monotonic(), False
+                self._heard, self._pinged_at = time.monotonic(), None
                 if waiting is not None:
                     await let_others_run(waiting)
         finally:
@@ -142,13 +142,12 @@ class Subscriber(Listener):
         if self._first_answers == 0:
             self.note_up()
 
-    def _is_dead(self) -> bool:
-        """Ask for a sign of life when it has been quiet; tell whether none has come."""
-        silent = time.monotonic() - self._heard
-        if silent > QUIET and not self._pinged and self._link is not None:
+    def _sign_of_life(self) -> float | None:
+        """Ask for a sign of life when it has been quiet; return what is due, as `Link.watch()` takes it."""
+        if self._pinged_at is None and time.monotonic() - self._heard > QUIET and self._link is not None:
             self._link.write(("PING",))
-            self._pinged = True
-        return silent > QUIET + self.timeout
+            self._pinged_at = time.monotonic()
+        return self._pinged_at
 
 
 def _in_parts(names: list[str]) -> Iterator[list[str]]:

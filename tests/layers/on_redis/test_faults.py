@@ -1,12 +1,10 @@
 """What happens when Redis, or the way to it, fails: real servers, and a real proxy that cuts and holds."""
 
 import asyncio
+import gc
 import signal
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -17,85 +15,17 @@ import redis.sentinel
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from consumers import AsyncWebsocketConsumer, channel_layers
-from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ..redis_server import RedisServer, free_port, running_redis
-from ..wire import Wire, start
-from .proxy import proxying
+from ...redis_server import RedisServer, free_port, running_redis
+from ...wire import Wire, start
+from ..proxy import proxying
+from .tools import LAYERS, Member, layer_on, lines, send, until
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 15  # seconds
 RECOVERY = 2.0  # seconds that consumers may take to receive again
-LAYERS = {"pubsub": RedisPubSubChannelLayer, "queue": RedisChannelLayer}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=LAYERS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@asynccontextmanager
-async def layer_on(kind: str, port: int, **arguments: Any) -> AsyncIterator[RedisLayer]:
-    layer = LAYERS[kind]([("127.0.0.1", port)], **arguments)
-    try:
-        yield layer
-    finally:
-        await layer.close()
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not condition():
-            await anyio.sleep(0.005)
-
-
-class Member(list[Message]):
-    """A member of the group "room"; `numbers` are those of the messages it has got."""
-
-    name: str
-
-    def deliver(self, message: Message) -> int:
-        self.append(message)
-        return 1
-
-    async def join(self, layer: RedisLayer) -> "Member":
-        self.name = layer.attach(self.deliver)
-        await layer.group_add("room", self.name)
-        return self
-
-    @property
-    def numbers(self) -> list[int]:
-        return [message["number"] for message in self if message["type"] == "test"]
-
-    @property
-    def gaps(self) -> int:
-        return sum(message["type"] == "layer.gap" for message in self)
-
-
-async def send(layer: RedisLayer, *numbers: int) -> list[int]:
-    """Send messages with these numbers to the group; return those that raised nothing."""
-    sent = []
-    for number in numbers:
-        try:
-            await layer.group_send("room", {"type": "test", "number": number})
-        except RedisError:
-            continue
-        sent.append(number)
-    return sent
 
 
 async def arrives_within(layer: RedisLayer, member: Member, seconds: float) -> None:
@@ -106,10 +36,6 @@ async def arrives_within(layer: RedisLayer, member: Member, seconds: float) -> N
         await anyio.sleep(0.01)
         assert time.monotonic() - started < seconds
     await anyio.sleep(0.05)
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if record.name == "consumers.layers"]
 
 
 async def test_redis_is_killed_and_started_again(
@@ -283,33 +209,60 @@ async def test_many_senders_beside_the_layers_home_share_one_deadline(kind: str,
             server.send_signal(signal.SIGCONT)
 
 
-async def test_the_end_of_the_layers_loop_does_not_cancel_those_on_others(kind: str, server: RedisServer) -> None:
-    layer = LAYERS[kind]([("127.0.0.1", server.port)])
-    ready, end = threading.Event(), threading.Event()
+@pytest.mark.parametrize("way", ["home", "another loop", "no loop"])
+async def test_all_round_trips_of_a_send_share_one_deadline(way: str, server: RedisServer) -> None:
+    async with proxying(server.port) as proxy, layer_on("queue", server.port) as receiver:
+        await Member().join(receiver)
+        async with layer_on("queue", proxy.port, timeout=1) as layer:
+            if way == "home":
+                layer.attach(Member().deliver)
+            call = partial(layer.group_send, "room", {"type": "test"})
+            if way == "no loop":
+                call = partial(anyio.to_thread.run_sync, layer.group_send_sync, "room", {"type": "test"})
+            await call()
+            proxy.delay = 0.7
+            started = time.monotonic()
+            with pytest.raises(TimeoutError, match="did not answer within 1 s"):
+                await call()
+            assert time.monotonic() - started < 1.2
 
-    async def be_home() -> None:
-        async with layer:
-            ready.set()
-            while not end.is_set():
-                await anyio.sleep(0.01)
 
-    with ThreadPoolExecutor() as threads:
-        home = threads.submit(anyio.run, be_home)
-        await anyio.to_thread.run_sync(ready.wait)
+@pytest.mark.parametrize("cancelled", [0, 1])
+async def test_cancelling_one_of_two_joins_leaves_the_other(kind: str, cancelled: int, server: RedisServer) -> None:
+    async with layer_on(kind, server.port) as layer:
         member = Member()
         name = layer.attach(member.deliver)
+        await layer._ensure_home().until_ready()
         server.send_signal(signal.SIGSTOP)
         try:
-            joining = asyncio.create_task(layer.group_add("room", name))
+            joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
             await anyio.sleep(0.1)
-            end.set()
-            await anyio.to_thread.run_sync(home.result)
+            joining[cancelled].cancel()
+            await asyncio.wait([joining[cancelled]])
         finally:
             server.send_signal(signal.SIGCONT)
-        await asyncio.wait([joining])
-    assert not joining.cancelled()
-    joining.exception()
-    await layer.close()
+        await joining[1 - cancelled]
+        assert await send(layer, 1) == [1]
+        await until(lambda: member.numbers == [1])
+
+
+async def test_a_member_that_leaves_while_it_joins_is_out(kind: str, server: RedisServer) -> None:
+    async with layer_on(kind, server.port) as layer:
+        member = Member()
+        name = layer.attach(member.deliver)
+        await layer._ensure_home().until_ready()
+        server.send_signal(signal.SIGSTOP)
+        try:
+            joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
+            await anyio.sleep(0.1)
+            leaving = asyncio.create_task(layer.group_discard("room", name))
+            await anyio.sleep(0.1)
+        finally:
+            server.send_signal(signal.SIGCONT)
+        await asyncio.gather(*joining, leaving)
+        assert layer.groups == {}
+        with server.client() as client:
+            await until(lambda: not client.pubsub_channels() and not client.exists("asgi:group:room"))
 
 
 def commands_of(server: RedisServer) -> set[str]:
@@ -466,6 +419,32 @@ async def test_on_disconnect_and_on_reconnect_are_called(kind: str, server: Redi
         assert [message["type"] for message in member] == ["redis.disconnect", "layer.gap", "redis.reconnect"]
     else:
         assert called == ["off", "on"]
+
+
+@pytest.mark.parametrize("form", ["function", "coroutine function"])
+async def test_a_callback_that_fails_is_one_clear_line(
+    kind: str, form: str, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise LookupError("why it failed")
+
+    async def fail_later() -> None:
+        fail()
+
+    callback = fail if form == "function" else fail_later
+    async with layer_on(kind, server.port, on_disconnect=callback, on_reconnect=callback) as layer:
+        member = await Member().join(layer)
+        server.stop()
+        server.start()
+        await until(lambda: member.gaps == 1)
+        await until(lambda: len(caplog.records) >= 4)
+    gc.collect()
+    failures = [record for record in caplog.records if record.exc_info]
+    assert len(caplog.records) == 4  # and the loss, and the return
+    for what, record in zip(("on_disconnect", "on_reconnect"), failures, strict=True):
+        assert what in record.message and callback.__qualname__ in record.message
+        assert record.exc_info and isinstance(record.exc_info[1], LookupError)
+        assert record.exc_info[1].__context__ is None  # nothing else is told with it
 
 
 async def test_an_idle_consumer_outlives_the_default_socket_timeout(server: RedisServer) -> None:

@@ -1,0 +1,316 @@
+"""Where a Redis layer's code runs: on its home loop, on others, without any; in each operating system process anew."""
+
+import asyncio
+import builtins
+import inspect
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from functools import partial
+from typing import Any, TypedDict, TypeVar, cast
+
+from redis.exceptions import RedisError, TimeoutError
+
+from ..base import BaseChannelLayer
+from ..codec import Codec
+from ..local import LocalChannels
+from ..loops import call_soon
+from .commands import BlockingCommands, Commands
+from .home import Home, HomeEnded
+from .hosts import decode_hosts
+from .link import Command
+from .listener import Listener
+from .process import Alarm, Process
+
+logger = logging.getLogger("consumers.layers")
+
+T = TypeVar("T")
+
+Request = tuple[int, list[Command]]
+"""A shard's index and commands for it."""
+
+Flow = Generator[list[Request], list[list[Any]], T]
+"""What to ask of Redis, one round trip after the other, told apart from how: it is awaited, or blocks."""
+
+Event = str | Callable[[], object] | None
+"""What happens when the connection is lost or back: a message of this type to all consumers, or a function's call."""
+
+GAP = {"type": "layer.gap"}
+"""Tells a consumer that has a handler `layer_gap` that it may have missed messages."""
+
+
+class Basics(TypedDict, total=False):
+    """Arguments that both layers take by name."""
+
+    timeout: float
+    validate_names: bool
+
+
+class Limits(Basics, total=False):
+    """Arguments that the pub/sub layer takes by name, the queue layer also in channels_redis' order."""
+
+    expiry: float
+    group_expiry: float
+    capacity: int
+    channel_capacity: Mapping[str | re.Pattern[str], int] | None
+
+
+class Events(Basics, total=False):
+    """Arguments that the queue layer takes by name, the pub/sub layer also in channels_redis' order."""
+
+    on_disconnect: Event
+    on_reconnect: Event
+
+
+class RunningLayer(BaseChannelLayer):
+    """The base of the two layers; see there for the arguments."""
+
+    def __init__(
+        self,
+        hosts: object,
+        prefix: str,
+        codec: Codec,
+        *,
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        on_disconnect: Event = None,
+        on_reconnect: Event = None,
+        timeout: float = 5,
+        validate_names: bool = True,
+    ) -> None:
+        super().__init__(expiry, capacity, channel_capacity)
+        for what, value in (("group_expiry", group_expiry), ("timeout", timeout)):
+            if not value > 0:
+                raise ValueError(f"{what} must be positive, not {value!r}")
+        self.hosts = decode_hosts(hosts)
+        self.prefix = self._checked_prefix(prefix)
+        self.group_expiry = group_expiry
+        self.timeout = timeout
+        self.validate_names = validate_names
+        self.on_disconnect = on_disconnect
+        self.on_reconnect = on_reconnect
+        self._codec = codec
+        self._lock = threading.RLock()
+        self._known: Process | None = None
+        self._payload_alarm, self._full_alarm = Alarm(), Alarm()
+
+    # What differs
+
+    def _checked_prefix(self, prefix: str) -> str:
+        if not isinstance(prefix, str):
+            raise TypeError(f"prefix must be a string, not {prefix!r}")
+        try:
+            prefix.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"prefix must be text that UTF-8 has bytes for, which {prefix!r} is not") from None
+        return prefix
+
+    def _head(self, process_id: str) -> str:
+        """Return what the names of a process' own channels begin with."""
+        raise NotImplementedError
+
+    def _make_listener(
+        self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
+    ) -> Listener:
+        """Make what hears from a shard; `process.home` is the home until now, if it has not ended in order."""
+        raise NotImplementedError
+
+    async def _do_chores(self, process: Process) -> None:
+        """Do what is due every now and then, on the home loop; for ever."""
+        raise NotImplementedError
+
+    async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
+        """Remove what the process has in Redis, on the home loop."""
+
+    async def _on_reconnect(self, process: Process, shard: int) -> None:
+        """Put right what a restarted Redis has forgotten, on the home loop."""
+
+    def _leave(self, process: Process, group: str) -> None:
+        """Take note, on the home loop, that a group has no members here any more, unless it has new ones."""
+        raise NotImplementedError
+
+    # The process and its home
+
+    @property
+    def _process(self) -> Process:
+        known = self._known
+        if known is None or known.pid != os.getpid():
+            with self._lock:
+                if self._known is None or self._known.pid != os.getpid():
+                    self._known = Process(
+                        self._head,
+                        lambda process: LocalChannels(
+                            self.get_capacity,
+                            self.expiry,
+                            self.group_expiry,
+                            process.attached_prefix,
+                            time.monotonic,
+                            partial(self._on_empty, process),
+                        ),
+                        [BlockingCommands(host, self.timeout) for host in self.hosts],
+                    )
+                known = self._known
+        return known
+
+    def _ensure_home(self) -> Home:
+        """Return the home, made on the running event loop if there is none that lives."""
+        process = self._process
+        with self._lock:
+            old = process.home
+            if old is not None and old.is_alive:
+                return old
+            _require_asyncio()
+            process.joined.clear()  # what another loop had joined it may not have renewed since
+            commands = [Commands(host, self.timeout) for host in self.hosts]
+            process.home = Home(
+                commands,
+                [
+                    self._make_listener(process, shard, commands[shard], partial(self._on_change, process, shard))
+                    for shard in range(len(self.hosts))
+                ],
+                [partial(self._do_chores, process)],
+                partial(self._say_farewell, process, commands),
+                partial(self._on_home_end, process),
+                self.timeout,
+            )
+            if old is not None:
+                old.replace()
+            return process.home
+
+    async def _at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run a coroutine function on the home loop, or on the next one if that ends meanwhile.
+
+        Raises:
+            redis.exceptions.RedisError: what it raises, and as `Home.call()`.
+        """
+        try:
+            return await self._ensure_home().call(function, *args)
+        except HomeEnded:
+            return await self._ensure_home().call(function, *args)
+
+    def _on_home_end(self, process: Process, home: Home) -> None:
+        with self._lock:
+            if process.home is not home:
+                return  # it was closed, or replaced
+            process.home = None
+        for loop in process.loops_beside(home.loop):
+            try:
+                call_soon(loop, partial(self._take_over, process))
+            except RuntimeError:  # that one has been closed meanwhile
+                continue
+            return
+
+    def _take_over(self, process: Process) -> None:
+        """Be the home of receivers here, whose home has been another loop until now."""
+        home = self._ensure_home()
+        if home.is_here:
+            process.spawn(self._announce_return(process, range(len(self.hosts)), home))
+
+    def _on_empty(self, process: Process, group: str) -> None:
+        home = process.home
+        if home is not None:
+            home.call_soon(self._leave, process, group)
+
+    # Round trips, which share one deadline
+
+    async def _run(self, flow: Flow[T]) -> T:
+        replies, deadline = None, time.monotonic() + self.timeout
+        try:
+            while True:
+                replies = await self._ask(flow.send(cast(Any, replies)), deadline)
+        except StopIteration as stop:
+            return cast(T, stop.value)
+        finally:
+            flow.close()
+
+    async def _ask(self, requests: list[Request], deadline: float) -> list[list[Any]]:
+        process = self._process
+        home = process.home
+        if home is None or not home.is_here or not home.is_alive:
+            loop = _require_asyncio()
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):  # the wait for a free thread included
+                    return await loop.run_in_executor(process.threads, self._ask_blocking, requests, deadline)
+            except builtins.TimeoutError:
+                where = ", ".join(str(self.hosts[shard]) for shard, _ in requests)
+                raise TimeoutError(f"Redis at {where} did not answer within {self.timeout:g} s") from None
+        if len(requests) == 1:
+            [(shard, commands)] = requests
+            return [await home.run(shard, commands, deadline)]
+        return await asyncio.gather(*(home.run(shard, commands, deadline) for shard, commands in requests))
+
+    def _run_blocking(self, flow: Flow[T]) -> T:
+        replies, deadline = None, time.monotonic() + self.timeout
+        try:
+            while True:
+                replies = self._ask_blocking(flow.send(cast(Any, replies)), deadline)
+        except StopIteration as stop:
+            return cast(T, stop.value)
+        finally:
+            flow.close()
+
+    def _ask_blocking(self, requests: list[Request], deadline: float) -> list[list[Any]]:
+        blocking = self._process.blocking
+        return [blocking[shard].run(commands, deadline) for shard, commands in requests]
+
+    # Faults
+
+    def _on_change(self, process: Process, shard: int, is_up: bool) -> None:
+        if is_up:
+            process.spawn(self._announce_return(process, [shard]))
+        else:
+            self._announce(process, "on_disconnect", self.on_disconnect)
+
+    async def _announce_return(self, process: Process, shards: Iterable[int], home: Home | None = None) -> None:
+        try:
+            await asyncio.gather(*(self._return_to(process, shard, home) for shard in shards))
+        finally:
+            process.local.tell_attached(GAP)
+            if home is None:
+                self._announce(process, "on_reconnect", self.on_reconnect)
+
+    async def _return_to(self, process: Process, shard: int, home: Home | None) -> None:
+        try:
+            if home is not None:
+                await home.listeners[shard].until_up()
+            await self._on_reconnect(process, shard)
+        except RedisError as error:
+            logger.warning("Redis: %s", error)
+
+    def _announce(self, process: Process, what: str, event: Event) -> None:
+        if isinstance(event, str):
+            process.local.tell_attached({"type": event})
+        elif event is not None:
+            try:
+                result = event()
+            except Exception:
+                _log_failure(what, event)
+                return
+            if inspect.isawaitable(result):
+                process.spawn(_see_through(result, what, event))
+
+
+async def _see_through(result: Awaitable[object], what: str, event: Callable[[], object]) -> None:
+    try:
+        await result
+    except Exception:
+        _log_failure(what, event)
+
+
+def _log_failure(what: str, event: Callable[[], object]) -> None:
+    logger.exception("Redis: %s failed: %s", what, getattr(event, "__qualname__", repr(event)))
+
+
+def _require_asyncio() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "A Redis channel layer needs a running asyncio event loop: redis-py knows no other, such as trio's. "
+            "Without any, use send_sync() and group_send_sync()"
+        ) from None

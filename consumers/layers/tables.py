@@ -1,0 +1,332 @@
+"""Mailboxes and groups inside one process: who is there, who is in which group, and what waits for whom.
+
+Nothing here awaits, and everything may be called from any thread or event loop: a lock is held for each look at the
+tables, never while foreign code (`deliver`, `wake`) runs.
+
+A group's members are of two kinds. *Attached* ones have a `deliver` function of their own, called on their own loop.
+*Stored* ones are channels whose messages wait here until somebody takes them.
+"""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from ..types import Deliver, Message
+from .loops import call_soon, running_loop
+
+Entry = tuple[float, Message]
+"""A waiting message: when it expires, and itself."""
+
+
+class Tables:
+    """The channels and groups of one process, without what hands messages over.
+
+    Args:
+        capacity: returns how many messages a channel holds.
+        expiry: seconds until a stored message is dropped.
+        group_expiry: seconds until a stored channel that is not added again leaves a group.
+        attached_prefix: what the names of attached channels, and no others, begin with. A channel so named
+            that is not attached has ended: it gets no messages and joins no groups.
+        clock: returns the time in seconds; never goes backwards.
+        emptied: told the name of a group that has lost its last member; called with the lock held, from any thread.
+    """
+
+    def __init__(
+        self,
+        capacity: Callable[[str], int],
+        expiry: float,
+        group_expiry: float,
+        attached_prefix: str,
+        clock: Callable[[], float],
+        emptied: Callable[[str], object] | None = None,
+    ) -> None:
+        self._emptied = emptied
+        self._capacity = capacity
+        self._expiry = expiry
+        self._group_expiry = group_expiry
+        self._attached_prefix = attached_prefix
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._receivers: dict[str, Receiver] = {}  # the attached, and stored ones in groups
+        self._groups: dict[str, dict[str, Receiver]] = {}
+        self._waiters: dict[str, deque[Waiter]] = {}
+        # Everything in one table lives equally long, so what was last renewed first expires first. For the
+        # queues that is the time of the newest message: when it expires, the whole queue has.
+        self._queues: OrderedDict[str, deque[Entry]] = OrderedDict()
+        self._memberships: OrderedDict[tuple[str, str], float] = OrderedDict()  # only of stored channels
+        self._joinings: dict[tuple[str, str], _Joining] = {}
+
+    def attach(self, name: str, deliver: Deliver) -> None:
+        """Hand the messages of this channel to `deliver`, on the event loop that is running now.
+
+        Raises:
+            RuntimeError: if none is running.
+        """
+        loop = running_loop()
+        if loop is None:
+            raise RuntimeError("attach() must be called on the event loop that the receiver belongs to")
+        receiver = Receiver(name, deliver, loop, self._capacity(name))
+        with self._lock:
+            self._receivers[name] = receiver
+
+    def detach(self, name: str) -> None:
+        """Forget a channel's `deliver`, and take it out of its groups. Harmless if there is none."""
+        with self._lock:
+            receiver = self._receivers.pop(name, None)
+            if receiver is not None:
+                receiver.deliver = ignore_message  # fan-outs under way, here or on another loop, may still hold it
+                for group in list(receiver.groups):
+                    self._leave(group, receiver)
+
+    def is_attached_name(self, channel: str) -> bool:
+        """Whether this is the name of a channel that is, or was, attached."""
+        return channel.startswith(self._attached_prefix)
+
+    def has_group(self, group: str) -> bool:
+        """Whether the group has members."""
+        return group in self._groups
+
+    def has_receiver(self, channel: str) -> bool:
+        """Whether the channel is attached or in a group."""
+        return channel in self._receivers
+
+    def is_awaited(self, channel: str) -> bool:
+        """Whether somebody waits in line for the channel's next message."""
+        return channel in self._waiters
+
+    def awaited(self) -> list[str]:
+        """Return the channels that somebody waits in line for."""
+        with self._lock:
+            return list(self._waiters)
+
+    def members(self, group: str) -> frozenset[str]:
+        """Return a group's members."""
+        with self._lock:
+            return frozenset(self._groups.get(group, ()))
+
+    def loops(self) -> set[object]:
+        """Return the event loops of those that are attached or wait."""
+        with self._lock:
+            attached = {receiver.loop for receiver in self._receivers.values() if receiver.loop is not None}
+            return attached | {waiter.loop for waiters in self._waiters.values() for waiter in waiters if waiter.loop}
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Add a channel to a group, or renew its membership. A channel that has ended stays out."""
+        with self._lock:
+            self._join(group, channel)
+            if (joining := self._joinings.get((group, channel))) is not None:
+                joining.is_settled = True
+
+    @contextmanager
+    def joining(self, group: str, channel: str) -> Iterator[None]:
+        """Add a channel to a group for a block of code; it stays if the block succeeds, or if it was there before.
+
+        Of several such blocks at once for the same channel and group one that succeeds is enough. Whatever takes the
+        channel out of the group meanwhile has the last word over all of them.
+        """
+        with self._lock:
+            self._expire()
+            is_settled = channel in self._groups.get(group, ())
+            joining = self._joinings.setdefault((group, channel), _Joining(is_settled))
+            joining.blocks += 1
+            self._join(group, channel)
+        succeeded = False
+        try:
+            yield
+            succeeded = True
+        finally:
+            with self._lock:
+                joining.blocks -= 1
+                joining.is_settled |= succeeded
+                if self._joinings.get((group, channel)) is joining and not joining.blocks:
+                    del self._joinings[group, channel]
+                    receiver = self._groups.get(group, {}).get(channel)
+                    if receiver is not None and not joining.is_settled:
+                        self._leave(group, receiver)
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """Remove a channel from a group. Harmless if it is not in it."""
+        with self._lock:
+            self._expire()
+            receiver = self._groups.get(group, {}).get(channel)
+            if receiver is not None:
+                self._leave(group, receiver)
+
+    def flush(self) -> None:
+        """Forget all stored messages and all groups."""
+        with self._lock:
+            self._queues.clear()
+            self._groups.clear()
+            self._memberships.clear()
+            self._joinings.clear()
+            for name, receiver in list(self._receivers.items()):
+                receiver.groups.clear()
+                if receiver.loop is None:
+                    del self._receivers[name]
+
+    def channels(self) -> dict[str, int]:
+        """Return how many messages are stored for each channel that is attached, waited on, or has some."""
+        with self._lock:
+            self._expire()
+            known = dict.fromkeys(self._waiters, 0)
+            known.update((name, 0) for name, receiver in self._receivers.items() if receiver.loop is not None)
+            known.update((name, len(queue)) for name, queue in self._queues.items())
+            return known
+
+    def groups(self) -> dict[str, frozenset[str]]:
+        """Return each group's members."""
+        with self._lock:
+            self._expire()
+            return {group: frozenset(members) for group, members in self._groups.items()}
+
+    # The caller holds the lock
+
+    def _receiver(self, channel: str) -> "Receiver | None":
+        """Return what takes the channel's messages, made anew for a stored one; None if the channel has ended."""
+        receiver = self._receivers.get(channel)
+        if receiver is None and not self.is_attached_name(channel):
+            receiver = Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
+        return receiver
+
+    def _store(self, channel: str, message: Message) -> int:
+        """Do as a `Deliver` does, for a channel that is not attached; the lock is not held."""
+        raise NotImplementedError
+
+    def _join(self, group: str, channel: str) -> None:
+        now = self._expire()
+        receiver = self._receiver(channel)
+        if receiver is None:
+            return
+        self._receivers[channel] = receiver
+        receiver.groups.add(group)
+        self._groups.setdefault(group, {})[channel] = receiver
+        if receiver.loop is None:
+            self._memberships[group, channel] = now + self._group_expiry
+            self._memberships.move_to_end((group, channel))
+
+    def _next_waiter(self, channel: str) -> "Waiter | None":
+        waiters = self._waiters.get(channel)
+        if waiters is None:
+            return None
+        waiter = waiters.popleft()
+        if not waiters:
+            del self._waiters[channel]
+        return waiter
+
+    def _enqueue(self, channel: str, entry: Entry, back: bool) -> int:
+        queue = self._live_queue(channel, self._expire())
+        if back:
+            queue.appendleft(entry)
+        elif len(queue) < self._capacity(channel):
+            queue.append(entry)
+        else:
+            return 0
+        self._queues[channel] = queue
+        if queue[-1] is entry:  # put back into an empty queue, it is older than others'
+            self._queues.move_to_end(channel, last=not back)
+        return len(queue)
+
+    def _live_queue(self, channel: str, now: float) -> deque[Entry]:
+        """Return the channel's queue without what has expired."""
+        queue = self._queues.get(channel)
+        if queue is None:
+            return deque()
+        while queue and queue[0][0] <= now:
+            queue.popleft()
+        self._forget_if_empty(channel, queue)
+        return queue
+
+    def _forget_if_empty(self, channel: str, queue: deque[Entry]) -> None:
+        if not queue:
+            self._queues.pop(channel, None)
+
+    def _leave(self, group: str, receiver: "Receiver") -> None:
+        members = self._groups[group]
+        del members[receiver.name]
+        self._joinings.pop((group, receiver.name), None)
+        if not members:
+            del self._groups[group]
+            if self._emptied is not None:
+                self._emptied(group)
+        receiver.groups.discard(group)
+        if receiver.loop is None:
+            del self._memberships[group, receiver.name]
+            if not receiver.groups:
+                self._receivers.pop(receiver.name, None)
+
+    def _expire(self) -> float:
+        """Drop the queues and memberships whose time has come, and return the time."""
+        now = self._clock()
+        while self._queues:
+            channel, queue = next(iter(self._queues.items()))
+            if queue[-1][0] > now:
+                break
+            del self._queues[channel]
+        while self._memberships:
+            (group, channel), deadline = next(iter(self._memberships.items()))
+            if deadline > now:
+                break
+            self._leave(group, self._receivers[channel])
+        return now
+
+
+class Waiter:
+    """One `receive()` in line for a channel's next message.
+
+    Args:
+        channel: the channel.
+        wake: called when `entry` is set.
+        loop: the event loop to call it on.
+    """
+
+    __slots__ = ("_wake", "channel", "entry", "loop")
+
+    def __init__(self, channel: str, wake: Callable[[], object], loop: object | None) -> None:
+        self.channel = channel
+        self.entry: Entry | None = None
+        self._wake = wake
+        self.loop = loop
+
+    def wake_up(self) -> bool:
+        """Call `wake` on its loop; False if that is closed."""
+        if self.loop is running_loop():
+            self._wake()
+            return True
+        try:
+            call_soon(self.loop, self._wake)
+        except RuntimeError:
+            return False
+        return True
+
+
+class Receiver:
+    """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
+
+    __slots__ = ("capacity", "deliver", "dropped", "groups", "loop", "name", "silent_until", "unreported")
+
+    def __init__(self, name: str, deliver: Deliver, loop: object | None, capacity: int) -> None:
+        self.name = name
+        self.deliver = deliver
+        self.loop = loop
+        self.capacity = capacity
+        self.groups: set[str] = set()
+        self.dropped = 0
+        self.unreported = 0
+        self.silent_until = float("-inf")
+
+
+class _Joining:
+    """The blocks of `joining()` that one channel has under way for one group."""
+
+    __slots__ = ("blocks", "is_settled")
+
+    def __init__(self, is_settled: bool) -> None:
+        self.blocks = 0
+        self.is_settled = is_settled
+
+
+def ignore_message(message: Message) -> int:
+    """Stand in for the `deliver` of a receiver that has ended."""
+    return 1
