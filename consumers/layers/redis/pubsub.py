@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Unpack
 
 from ...types import Message
+from ..base import never_waits
 from ..codec import Codec
 from .commands import Commands
 from .layer import RedisLayer, as_pattern
@@ -89,6 +90,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         with process.local.joining(group, channel):
             await self._at_home(self._subscribe, process, self._group_prefix + group)
 
+    @never_waits
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)
