@@ -228,8 +228,9 @@ class Connection:
             self._ending = ending
             if self._tasks.cancel_scope.deadline != math.inf:
                 self._tasks.cancel_scope.deadline = math.inf
-            for scope in self._background:
-                scope.cancel()
+            if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
+                for scope in self._background:
+                    scope.cancel()
         if ending.drains:
             if self._running or not self._inbox.is_awaited:  # else nothing is being handled
                 self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
