@@ -438,6 +438,7 @@ class Connection:
                 if self._running or self._background:
                     await self._wait_for_tasks(seconds / 2)
                 await self._consumer._wait_for_threads()
+                await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
                 disconnecting = True
                 if self._connected:
                     await self._disconnect(ending)

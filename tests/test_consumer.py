@@ -349,6 +349,26 @@ async def test_a_native_cancellation_in_a_sync_handler_still_disconnects(layer: 
     assert not layer.channels
 
 
+@only_asyncio
+async def test_an_accept_after_the_cancellation_is_followed_by_a_close_frame(layer: InMemoryChannelLayer) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    class Late(WebsocketConsumer):
+        def connect(self) -> None:
+            entered.set()
+            release.wait(5)
+            self.accept()
+
+    async with connecting(Late.as_asgi()) as wire:
+        await eventually(entered.is_set)
+        assert wire.scope is not None
+        wire.scope.cancel()
+        release.set()
+        await wire.end()
+    assert [event["type"] for event in wire.sent] == ["websocket.accept", "websocket.close"]
+    assert wire.close_code == 1012
+
+
 class AsyncMistakes:
     class Positional(AsyncWebsocketConsumer):
         async def receive(self, text_data: str, /) -> None: ...
