@@ -6,6 +6,8 @@ import inspect
 import threading
 import time
 import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,6 +22,7 @@ from consumers import (
     InMemoryChannelLayer,
     JsonWebsocketConsumer,
     WebsocketConsumer,
+    bridge,
 )
 from consumers.testing import WebsocketCommunicator
 
@@ -367,6 +370,34 @@ async def test_an_accept_after_the_cancellation_is_followed_by_a_close_frame(lay
         await wire.end()
     assert [event["type"] for event in wire.sent] == ["websocket.accept", "websocket.close"]
     assert wire.close_code == 1012
+
+
+@only_asyncio
+async def test_a_handler_that_is_cancelled_before_its_thread_begins_never_runs(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    begin: list[Callable[[], None]] = []
+
+    class Hesitant(Executor):
+        """Has taken what it is to run, so that it cannot be cancelled, but has not begun."""
+
+        def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_running_or_notify_cancel()
+            begin.append(lambda: future.set_result(function(*args, **kwargs)))
+            return future
+
+    monkeypatch.setattr(bridge, "_threads", Hesitant())
+    threads = bridge.Threads(thread_sensitive=False)
+    task = asyncio.ensure_future(threads.run(log.append, "handled"))
+    await eventually(lambda: begin)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await threads.wait()  # the connection ends now
+    begin[0]()
+    assert log == []
 
 
 class AsyncMistakes:
