@@ -29,6 +29,27 @@ BODY: dict[str, list[Message]] = {
 }
 
 
+async def slowly() -> None:
+    """Take a while, whatever happens."""
+    try:
+        for _ in range(3):
+            await pause()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pause()
+        note("no more")
+
+
+async def for_ever() -> None:
+    """Wait until cancelled, and take a while to end."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pause()
+        note("no more")
+
+
 def script(encode: Callable[[str], str] = str) -> dict[str, list[Message]]:
     """What a WebSocket client sends, by what it gets: a message at a time, the last two without waiting."""
 
@@ -62,7 +83,7 @@ class Acts:
         await pause()
         place("tick")
         await self.channel_layer.group_send("everyone", {"type": "chat.message", "text": "tick"})
-        await anyio.sleep_forever()
+        await for_ever()
 
     async def act(self, text: str) -> None:
         await pause()
@@ -78,8 +99,7 @@ class Acts:
                 await self.channel_layer.group_discard("room", self.channel_name)
                 await self.reply("discarded")
             case "slow":
-                for _ in range(3):
-                    await pause()
+                await slowly()
                 await self.channel_layer.group_add("room", self.channel_name)
 
     async def chat_message(self, event: Message) -> None:
@@ -154,7 +174,7 @@ class Json(Acts, AsyncJsonWebsocketConsumer):
         for _ in range(20):  # sent while the worker handles, and while it waits
             await pause()
             await self.group_send_json("everyone", "tick")
-        await anyio.sleep_forever()
+        await for_ever()
 
     async def receive_json(self, content: str, **kwargs: Any) -> None:
         await self.act(content)
@@ -192,7 +212,7 @@ class Http(AsyncHttpConsumer):
     async def push(self) -> None:
         await pause()
         await self.channel_layer.group_send("room", {"type": "chat.message"})
-        await anyio.sleep_forever()
+        await for_ever()
 
     async def chat_message(self, event: Message) -> None:
         await pause()
@@ -226,7 +246,7 @@ class Endpoint(BaseWSEndpoint):
         await pause()
         place("handle")
         if data == "for ever":
-            await anyio.sleep_forever()
+            await for_ever()
         replies = {"group": "to the group", "direct": "to one", "discard": "discarded"}
         await websocket.send_text(replies.get(data, data))
 
@@ -262,7 +282,7 @@ class SyncActs(SyncConsumer):
 
     async def tick(self) -> None:
         await self.channel_layer.group_send("everyone", {"type": "chat.message", "text": "tick"})
-        await anyio.sleep_forever()
+        await for_ever()
 
     def act(self, text: str) -> None:
         place(text)

@@ -98,6 +98,7 @@ def check(run: Run) -> None:
     assert len(codes) == connects
     if run.kind != "raise" or not run.had_begun_to_end:
         assert run.notes.count("disconnected") == connects
+        assert not connects or run.notes[-1] == "disconnected"  # all else had ended before
     for registered in [entry[1] for entry in run.notes if entry[0] == "registered"]:
         assert run.notes.count(("unregistered", registered)) == 1
     check_outcome(run)
