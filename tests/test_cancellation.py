@@ -236,7 +236,8 @@ async def test_nothing_is_left_in_redis_wherever_a_connection_is_struck(
         async with watch_layer(make([redis_server.url])) as layer:
             monkeypatch.setitem(channel_layers.backends, "default", layer)
             await live(ASYNC["AsyncWebsocketConsumer"], "cancel", NEVER)  # the layer starts tasks of its own
-            before, at_first = [], known()
+            before: list[str] = []
+            at_first = known()
             while before != at_first:
                 await anyio.sleep(0.02)
                 before, at_first = at_first, known()
