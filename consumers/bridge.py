@@ -161,11 +161,14 @@ class Threads:
             ending: use the threads that are kept for endings.
         """
         context = contextvars.copy_context()
+        is_given_up = False
 
         def tracked() -> R:
-            outer, _thread.context = getattr(_thread, "context", None), context
             with self._lock:
+                if is_given_up:  # while the executor was about to start it: `wait()` may be over already
+                    return cast(R, None)
                 self._busy += 1
+            outer, _thread.context = getattr(_thread, "context", None), context
             try:
                 return function(*args)
             except StopIteration as error:  # a future cannot carry it
@@ -177,17 +180,24 @@ class Threads:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     self.loop.call_soon_threadsafe(self._finished)
 
+        try:
+            return await self._call(tracked, ending)
+        finally:
+            with self._lock:
+                is_given_up = True
+
+    async def _call(self, function: Callable[[], R], ending: bool) -> R:
         if self._sensitive:
             executor_above = getattr(AsyncToSync.executors, "current", None)
             try:
-                return await sync_to_async(tracked, thread_sensitive=True)()
+                return await sync_to_async(function, thread_sensitive=True)()
             except BaseException:
                 # Of a thread that is cancelled inside `async_to_sync`, asgiref has brought back the executor of that
                 # call, which ends with it: the next handler, and disconnect(), could not run.
                 AsyncToSync.executors.current = executor_above
                 raise
         executor = _ending_threads if ending else _threads
-        return await sync_to_async(tracked, thread_sensitive=False, executor=executor)()
+        return await sync_to_async(function, thread_sensitive=False, executor=executor)()
 
     def start_on_loop(self, function: Callable[[], R]) -> R:
         """Call, from a thread, a plain function that starts tasks, on the loop and in the calling handler's context.

@@ -230,8 +230,9 @@ class Connection:
                 self._frames.stop()
             if self._tasks.cancel_scope.deadline != math.inf:
                 self._tasks.cancel_scope.deadline = math.inf
-            for scope in self._background:
-                scope.cancel()
+            if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
+                for scope in self._background:
+                    scope.cancel()
         if ending.drains:
             if self._inbox.running or not self._inbox.is_awaited:  # else nothing is being handled
                 self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
@@ -441,6 +442,7 @@ class Connection:
                 if self._inbox.running or self._background:
                     await self._wait_for_tasks(seconds / 2)
                 await self._consumer._wait_for_threads()
+                await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
                 disconnecting = True
                 if self._connected:
                     await self._disconnect(ending)

@@ -252,6 +252,31 @@ async def test_native_cancellation_by_the_server_runs_disconnect_once(layer: InM
     assert asyncio.all_tasks() == tasks_before
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_native_cancellation_is_not_lost_in_an_ending_with_background_tasks(
+    layer: InMemoryChannelLayer,
+) -> None:
+    class Stopping(Recorder):
+        async def receive(self, text_data: str) -> None:
+            self.start_background_task(anyio.sleep_forever)
+            await anyio.lowlevel.checkpoint()
+            raise StopConsumer
+
+        async def disconnect(self, code: int) -> None:
+            await super().disconnect(code)
+            task.cancel()
+            await anyio.lowlevel.checkpoint()
+
+    log: list[Any] = []
+    wire = Wire()
+    wire.client("connect")
+    wire.text("stop")
+    task = asyncio.ensure_future(Stopping.as_asgi(log=log)(websocket_scope(), wire.app_receive, wire.app_send))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert disconnects(log) == [("disconnect", 1000)]
+
+
 def slow_in(where: str) -> type[Recorder]:
     class Slow(Recorder):
         cleanup_timeout = 5.0

@@ -6,6 +6,8 @@ import inspect
 import threading
 import time
 import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,6 +22,7 @@ from consumers import (
     InMemoryChannelLayer,
     JsonWebsocketConsumer,
     WebsocketConsumer,
+    bridge,
 )
 from consumers.testing import WebsocketCommunicator
 
@@ -347,6 +350,54 @@ async def test_a_native_cancellation_in_a_sync_handler_still_disconnects(layer: 
         await task
     assert log == ["blocked", 1012]
     assert not layer.channels
+
+
+@only_asyncio
+async def test_an_accept_after_the_cancellation_is_followed_by_a_close_frame(layer: InMemoryChannelLayer) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    class Late(WebsocketConsumer):
+        def connect(self) -> None:
+            entered.set()
+            release.wait(5)
+            self.accept()
+
+    async with connecting(Late.as_asgi()) as wire:
+        await eventually(entered.is_set)
+        assert wire.scope is not None
+        wire.scope.cancel()
+        release.set()
+        await wire.end()
+    assert [event["type"] for event in wire.sent] == ["websocket.accept", "websocket.close"]
+    assert wire.close_code == 1012
+
+
+@only_asyncio
+async def test_a_handler_that_is_cancelled_before_its_thread_begins_never_runs(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    begin: list[Callable[[], None]] = []
+
+    class Hesitant(Executor):
+        """Has taken what it is to run, so that it cannot be cancelled, but has not begun."""
+
+        def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_running_or_notify_cancel()
+            begin.append(lambda: future.set_result(function(*args, **kwargs)))
+            return future
+
+    monkeypatch.setattr(bridge, "_threads", Hesitant())
+    threads = bridge.Threads(thread_sensitive=False)
+    task = asyncio.ensure_future(threads.run(log.append, "handled"))
+    await eventually(lambda: begin)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await threads.wait()  # the connection ends now
+    begin[0]()
+    assert log == []
 
 
 class AsyncMistakes:
