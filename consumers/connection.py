@@ -30,8 +30,8 @@ from .inline import Pausing
 from .journal import Journal
 from .layers.base import BaseChannelLayer
 from .socket import CLOSE_TIMEOUT, Socket, State
-from .types import Message, Receive, Scope, Send
-from .wake import make_waker
+from .types import Deliver, Message, Receive, Scope, Send
+from .wake import Waker, make_waker
 
 logger = logging.getLogger("consumers.connection")
 
@@ -96,15 +96,14 @@ class Connection:
         self._connected = False
         self._cancelled = 0
         self._starting = 0  # handler tasks that have not taken their message yet
-        self._background: dict[anyio.CancelScope, None] = {}  # a set takes three times the memory, and is mostly empty
+        self._background: set[anyio.CancelScope] | None = None  # most have none, and an empty set takes much memory
         self._stopped = False  # no more handlers are to start
         self._is_finishing = False
         self._known_types = handlers.known_types(type(consumer))
         self._frames: Frames | None = None
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, send, self._inbox, self.deliver, type(consumer))
-        self._deliver = self.deliver if self._frames is None else self._frames.deliver
-        self._finished = make_waker()
+        self._finished: Waker | None = None  # while the reader waits for the worker
         self._tasks: TaskGroup
         self._handlers: anyio.CancelScope
 
@@ -149,7 +148,9 @@ class Connection:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
         scope = anyio.CancelScope()
         if self._ending is None:
-            self._background[scope] = None
+            if self._background is None:
+                self._background = set()
+            self._background.add(scope)
             self._tasks.start_soon(self._run_background_task, scope, function, args)
         else:
             scope.cancel()
@@ -168,15 +169,16 @@ class Connection:
 
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
-        receive, put, disconnects = self._receive, self._inbox.put_client, events.DISCONNECTS
+        receive, inbox, disconnects = self._receive, self._inbox, events.DISCONNECTS
         try:
             if self._protocol == "channel":
                 message = await self._read_channel()
             else:
                 while (message := await receive()).get("type") not in disconnects:
-                    if put(message) and not await self._wait_for_room():
+                    if inbox.put_client(message) and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
+            self._finished = make_waker()
             await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
             self._end(Ending(events.ABNORMAL_CLOSURE), error)
@@ -231,7 +233,7 @@ class Connection:
             if self._tasks.cancel_scope.deadline != math.inf:
                 self._tasks.cancel_scope.deadline = math.inf
             if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
-                for scope in self._background:
+                for scope in self._background or ():
                     scope.cancel()
         if ending.drains:
             if self._inbox.running or not self._inbox.is_awaited:  # else nothing is being handled
@@ -266,26 +268,28 @@ class Connection:
             raise
         finally:
             await self._finish()
-            self._finished.wake()
+            if self._finished is not None:
+                self._finished.wake()
 
     async def _attach(self) -> None:
         layer = self._consumer.channel_layer
         if layer is None:
             return
+        deliver = self.deliver if self._frames is None else self._frames.deliver
         if hasattr(layer, "attach"):
-            self._consumer.channel_name = layer.attach(self._deliver)
+            self._consumer.channel_name = layer.attach(deliver)
         else:
             self._consumer.channel_name = await layer.new_channel()
-            self.start_background_task(self._pump, layer, self._consumer.channel_name)
+            self.start_background_task(self._pump, layer, deliver)
         if hasattr(layer, "get_capacity"):  # foreign layers may have none
             self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
-    async def _pump(self, layer: BaseChannelLayer, channel_name: str) -> None:
+    async def _pump(self, layer: BaseChannelLayer, deliver: Deliver) -> None:
         """Stand in for `attach()` where a foreign layer has only `receive()`; what there is no room for waits in it."""
         try:
             while True:
                 await self._inbox.wait_for_layer_room()
-                self._deliver(await layer.receive(channel_name))
+                deliver(await layer.receive(self._consumer.channel_name))
         except Exception as error:
             self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), error)
 
@@ -344,7 +348,8 @@ class Connection:
             with scope:
                 await self._guard(function, args, None)
         finally:
-            self._background.pop(scope, None)
+            if self._background is not None:
+                self._background.discard(scope)
             self._inbox.notify()
 
     async def _handle(self, entry: Entry) -> None:

@@ -97,9 +97,14 @@ class Pausing:
         try:
             waits_for = self._coroutine.send(None)
         except StopIteration as stop:
-            return stop.value
+            return _end(stop.value)
         self._on_pause()
-        return (yield from _proceed(self._coroutine, waits_for, self._on_pause))
+        return _proceed(self._coroutine, waits_for, self._on_pause)
+
+
+def _end(value: Any) -> Generator[Any, Any, Any]:
+    return value
+    yield
 
 
 def _proceed(steps: Any, waits_for: Any, on_pause: Callable[[], object]) -> Generator[Any, Any, Any]:

@@ -8,6 +8,7 @@ turn of the event loop with the others.
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context
+from itertools import repeat
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
@@ -134,7 +135,7 @@ class TurnWaker:
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
-        yield self
+        return repeat(self, 1)  # type: ignore[return-value]  # a generator would be larger and slower
 
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
         self._callback, self._context = callback, context
