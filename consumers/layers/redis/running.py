@@ -38,6 +38,9 @@ Flow = Generator[list[Request], list[list[Any]], T]
 Event = str | Callable[[], object] | None
 """What happens when the connection is lost or back: a message of this type to all consumers, or a function's call."""
 
+PROBE_PATIENCE = 0.5
+"""Seconds after a return in which the connection for commands shows that it lives, or is replaced."""
+
 GAP = {"type": "layer.gap"}
 """Tells a consumer that has a handler `layer_gap` that it may have missed messages."""
 
@@ -278,6 +281,8 @@ class RunningLayer(BaseChannelLayer):
         try:
             if home is not None:
                 await home.listeners[shard].until_up()
+            if process.home is not None:  # what has cut one connection may have left the other dead without a sign
+                await process.home.commands[shard].probe(PROBE_PATIENCE)
             await self._on_reconnect(process, shard)
         except RedisError as error:
             logger.warning("Redis: %s", error)
