@@ -170,7 +170,7 @@ class RunningLayer(BaseChannelLayer):
             _require_asyncio()
             process.joined.clear()  # what another loop had joined it may not have renewed since
             commands = [Commands(host, self.timeout) for host in self.hosts]
-            process.home = Home(
+            home = process.home = Home(
                 commands,
                 [
                     self._make_listener(process, shard, commands[shard], partial(self._on_change, process, shard))
@@ -183,7 +183,9 @@ class RunningLayer(BaseChannelLayer):
             )
             if old is not None:
                 old.replace()
-            return process.home
+            if old is not None and process.loops_beside(None):  # what has come since its loop stopped is lost to them
+                process.spawn(self._announce_return(process, range(len(self.hosts)), home))
+            return home
 
     async def _at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function on the home loop, or on the next one if that ends meanwhile.
