@@ -26,6 +26,11 @@ class Proxy:
         self.connections = 0
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
+        self._abandoned: set[int] = set()
+
+    def abandon(self, port: int) -> None:
+        """Pass nothing on any more between the server and the client with this port, which is not told."""
+        self._abandoned.add(port)
 
     def cut(self) -> None:
         """Reset all connections (RST, not FIN)."""
@@ -34,19 +39,26 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        port = writer.get_extra_info("peername")[1]
         with contextlib.suppress(OSError):
             upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers |= {writer, downstream}
             try:
-                await asyncio.gather(self._pass(reader, downstream, False), self._pass(upstream, writer, True))
+                await asyncio.gather(
+                    self._pass(reader, downstream, port, False), self._pass(upstream, writer, port, True)
+                )
             finally:
                 self._writers -= {writer, downstream}
                 downstream.close()
         writer.close()
 
-    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, is_answer: bool) -> None:
+    async def _pass(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, port: int, is_answer: bool
+    ) -> None:
         while data := await source.read(65536):
             await self.flowing.wait()
+            if port in self._abandoned:
+                continue
             if is_answer:
                 await asyncio.sleep(self.delay)
             if is_answer and self.cut_after is not None:
@@ -59,7 +71,7 @@ class Proxy:
                 self.cut_after -= len(data)
             target.write(data)
             await target.drain()
-        if target.can_write_eof():
+        if target.can_write_eof() and not (is_answer and port in self._abandoned):
             target.write_eof()
 
 

@@ -16,6 +16,8 @@ from .link import FAILURES, Command, Link, open_link, told_apart
 IDLE = 16
 """Connections without an owner that are kept for the next thread; as many as `process.THREADS` need at once."""
 
+CLOSED = "the layer was closed"
+
 
 class Commands:
     """One connection for all commands of an event loop; those of different tasks share its round trips.
@@ -35,6 +37,7 @@ class Commands:
         self._pending: deque[_Batch] = deque()
         self._session: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
+        self._is_closed = False
 
     async def run(self, commands: Sequence[Command], deadline: float | None = None) -> list[Any]:
         """Execute commands and return their replies. Nothing is awaited before they are written to an open connection.
@@ -48,26 +51,44 @@ class Commands:
             redis.exceptions.ConnectionError: if Redis cannot be reached, or was lost before it answered.
             redis.exceptions.ResponseError: what Redis answered to the first one that failed.
         """
-        batch = None
         try:
             async with asyncio.timeout(self._timeout if deadline is None else deadline - time.monotonic()):
                 while self._link is None or not self._link.is_open:
                     await asyncio.shield(self._open())
+                self._link.write(*commands)  # first: it raises if an argument has no bytes
                 batch = _Batch(len(commands))
                 self._pending.append(batch)
-                self._link.write(*commands)
                 replies = await batch.future
         except TimeoutError:
             raise exceptions.TimeoutError(_no_answer(self._host, self._timeout)) from None
         return _checked(replies, self._host)
 
+    async def probe(self, patience: float) -> None:
+        """Give the connection up if nothing comes over it in time; the next command opens another.
+
+        Args:
+            patience: seconds that the answer may take.
+        """
+        link = self._link
+        if link is None:
+            return
+        try:
+            await self.run([("PING",)], time.monotonic() + patience)
+        except exceptions.ResponseError:
+            pass  # that is an answer too
+        except FAILURES:
+            await link.abort(f"no answer within {patience:g} s")
+
     async def close(self) -> None:
-        """Close the connection; a later command opens it again."""
+        """Close the connection for good: what runs late, such as a sender that waited, opens no other."""
+        self._is_closed = True
         if self._session is not None:
             self._session.cancel()
             await asyncio.wait([self._session], timeout=2)
 
     def _open(self) -> "asyncio.Future[None]":
+        if self._is_closed:
+            raise exceptions.ConnectionError(f"No connection to Redis at {self._host}: {CLOSED}")
         if self._opened is None or self._opened.done():
             self._opened = asyncio.get_running_loop().create_future()
             self._session = asyncio.create_task(self._live(self._opened))
@@ -75,16 +96,18 @@ class Commands:
 
     async def _live(self, opened: "asyncio.Future[None]") -> None:
         """Be the connection's owner for as long as it is open."""
-        reason = "the layer was closed"
+        reason = CLOSED
+        link: Link | None = None
+        pending: deque[_Batch] = deque()
         try:
             async with open_link(self._host, self._timeout) as link:
-                self._link, self._pending = link, deque()
+                self._link, self._pending = link, pending
                 opened.set_result(None)
-                watch = asyncio.create_task(link.watch(self._timeout, self._awaited))
+                watch = asyncio.create_task(link.watch(self._timeout, lambda: pending[0] if pending else None))
                 try:
                     while True:
                         reply = await link.read()
-                        self._on_reply(reply)
+                        _on_reply(pending, reply)
                         if isinstance(reply, exceptions.ReadOnlyError):
                             raise reply  # another server may be the master now: connect anew
                 finally:
@@ -92,25 +115,15 @@ class Commands:
         except FAILURES as error:
             reason = str(error)
         finally:
-            self._link = None
-            waiting: list[asyncio.Future[Any]] = [opened, *(batch.future for batch in self._pending)]
+            if self._link is link:  # else the next one is there already
+                self._link = None
+            waiting: list[asyncio.Future[Any]] = [opened, *(batch.future for batch in pending)]
             for future in waiting:
                 if not future.done():
                     future.set_exception(
                         exceptions.ConnectionError(f"No connection to Redis at {self._host}: {reason}")
                     )
                     future.exception()  # not all of them are waited for
-
-    def _on_reply(self, reply: Any) -> None:
-        batch = self._pending[0]
-        batch.replies.append(reply)
-        if len(batch.replies) == batch.size:
-            self._pending.popleft()
-            if not batch.future.done():
-                batch.future.set_result(batch.replies)
-
-    def _awaited(self) -> "_Batch | None":
-        return self._pending[0] if self._pending else None
 
 
 class _Batch:
@@ -122,6 +135,15 @@ class _Batch:
         self.size = size
         self.replies: list[Any] = []
         self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+
+def _on_reply(pending: deque[_Batch], reply: Any) -> None:
+    batch = pending[0]
+    batch.replies.append(reply)
+    if len(batch.replies) == batch.size:
+        pending.popleft()
+        if not batch.future.done():
+            batch.future.set_result(batch.replies)
 
 
 class BlockingCommands:

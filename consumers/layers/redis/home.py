@@ -190,6 +190,8 @@ class Home:
         elif self.is_alive:
             with contextlib.suppress(HomeEnded):
                 await self.call(self.close)
+        else:
+            self.replace()  # should its loop run again
 
     def replace(self) -> None:
         """Have it end soon, as another loop has taken over."""

@@ -46,6 +46,8 @@ def _decode(entry: object) -> dict[str, Any]:
             return {"address": entry}
         case (str(host), int(port)) | [str(host), int(port)]:
             return {"host": host, "port": port}
+        case (str(host), str(port)) | [str(host), str(port)] if port.isdecimal():
+            return {"host": host, "port": int(port)}
         case Mapping() if entry:
             return dict(entry)
     raise ValueError(f"A Redis host is a URL, a (host, port) or a dict of redis-py's arguments, not {_kind(entry)}")
@@ -82,15 +84,25 @@ class Host:
         arguments: redis-py's; "address" for a URL, "master_name" and "sentinels" for Sentinel.
 
     Raises:
-        ValueError: if the URL's scheme is none of redis-py's.
+        ValueError: if no connection can be made of them.
     """
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._arguments = arguments
+        self._failures = 0  # to connect, in all
         if "address" in arguments:
+            if not isinstance(arguments["address"], str):
+                raise ValueError(f"A Redis host's 'address' is a URL, not {_kind(arguments['address'])}")
             _check_url(arguments["address"])
         if "master_name" in arguments and not arguments.get("sentinels"):
             raise ValueError(f"The host with master_name {arguments['master_name']!r} has no 'sentinels'")
+        if arguments.get("sentinels") and "master_name" not in arguments:
+            raise ValueError("The host with 'sentinels' has no 'master_name'")
+        try:
+            self._pool(redis.asyncio, redis.asyncio.sentinel, _no_retry()).make_connection()
+            float(self.connect_timeout)
+        except Exception as error:  # whatever redis-py makes of a wrong argument
+            raise ValueError(f"The Redis host {self} cannot be used: {error}") from None
 
     def __str__(self) -> str:
         """Where it is, without passwords, for the log."""
@@ -113,8 +125,7 @@ class Host:
         Raises:
             redis.exceptions.RedisError, OSError: if there is none to be had.
         """
-        retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
-        pool = self._pool(redis.asyncio, redis.asyncio.sentinel, retry)
+        pool = self._pool(redis.asyncio, redis.asyncio.sentinel, _no_retry())
         try:
             connection = pool.make_connection()
             connection.socket_timeout = None  # deadlines are the layer's; an idle receiver has none
@@ -122,6 +133,7 @@ class Host:
             try:
                 await connection.connect()
             except BaseException:
+                self._failures += 1
                 await connection.disconnect(nowait=True)
                 raise
             return connection
@@ -142,7 +154,11 @@ class Host:
             connection.socket_timeout = timeout
             connection.socket_connect_timeout = min(self.connect_timeout, timeout)
             connection.layer_pool = pool
-            connection.connect()
+            try:
+                connection.connect()
+            except BaseException:
+                self._failures += 1
+                raise
             return connection
         finally:
             for sentinel in _sentinels(pool):
@@ -167,12 +183,19 @@ class Host:
             master, addresses, settings = (
                 own.pop(key, None) for key in ("master_name", "sentinels", "sentinel_kwargs")
             )
+            # A silent Sentinel takes an attempt's time: the next attempt begins with the one after it.
+            first = self._failures % len(addresses)
+            addresses = [*addresses[first:], *addresses[:first]]
             timeouts = {"socket_timeout": CONNECT_TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT, "retry": retry}
             manager = sentinels.Sentinel(addresses, sentinel_kwargs={**timeouts, **(settings or {})})
             return sentinels.SentinelConnectionPool(master, manager, **own)
         if own.pop("ssl", False):
             own.setdefault("connection_class", client.connection.SSLConnection)
         return client.ConnectionPool(**own)
+
+
+def _no_retry() -> Any:
+    return redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
 
 
 def _sentinels(pool: Any) -> list[Any]:

@@ -151,12 +151,20 @@ class RedisLayer(RunningLayer):
     # Names
 
     def _require_channel(self, name: str) -> None:
-        if self.validate_names and not (isinstance(name, str) and self._process.local.has_receiver(name)):
+        if isinstance(name, str) and self._process.local.has_receiver(name):
+            return
+        if self.validate_names:
             self.require_valid_channel_name(name)
+        else:
+            _require_text("Channel", name)
 
     def _require_group(self, name: str) -> None:
-        if self.validate_names and not (isinstance(name, str) and self._process.local.has_group(name)):
+        if isinstance(name, str) and self._process.local.has_group(name):
+            return
+        if self.validate_names:
             self.require_valid_group_name(name)
+        else:
+            _require_text("Group", name)
 
     def _shard(self, name: str) -> int:
         return shard_of(name, len(self.hosts))
@@ -176,6 +184,21 @@ class RedisLayer(RunningLayer):
         except Exception as error:  # whatever a copy for each receiver makes of a foreign value
             self._payload_alarm.note(f"it cannot be copied for its receivers ({type(error).__name__}: {error})")
             return 0
+
+
+def _require_text(noun: str, name: object) -> None:
+    """Check what a name needs even where no other rule for names holds: that it can be sent to Redis.
+
+    Raises:
+        TypeError: if it cannot.
+    """
+    try:
+        if isinstance(name, str):
+            name.encode()
+            return
+    except UnicodeEncodeError:  # a lone surrogate, which JSON from a client can have
+        pass
+    raise TypeError(f"{noun} name must be a string that UTF-8 has bytes for, not {name!r:.100}")
 
 
 def as_pattern(text: str) -> str:

@@ -165,7 +165,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         if message is None:
             return 0
         groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
-        channels = [channel] if channel in process.named or process.is_own(channel) else []
+        channels = [channel] if channel in process.named or (not groups and process.is_own(channel)) else []
         return self._deliver(process, message, channels, groups)
 
     async def _subscribe(self, process: Process, name: str) -> None:

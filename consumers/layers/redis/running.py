@@ -38,6 +38,9 @@ Flow = Generator[list[Request], list[list[Any]], T]
 Event = str | Callable[[], object] | None
 """What happens when the connection is lost or back: a message of this type to all consumers, or a function's call."""
 
+PROBE_PATIENCE = 0.5
+"""Seconds after a return in which the connection for commands shows that it lives, or is replaced."""
+
 GAP = {"type": "layer.gap"}
 """Tells a consumer that has a handler `layer_gap` that it may have missed messages."""
 
@@ -167,7 +170,7 @@ class RunningLayer(BaseChannelLayer):
             _require_asyncio()
             process.joined.clear()  # what another loop had joined it may not have renewed since
             commands = [Commands(host, self.timeout) for host in self.hosts]
-            process.home = Home(
+            home = process.home = Home(
                 commands,
                 [
                     self._make_listener(process, shard, commands[shard], partial(self._on_change, process, shard))
@@ -180,7 +183,9 @@ class RunningLayer(BaseChannelLayer):
             )
             if old is not None:
                 old.replace()
-            return process.home
+            if old is not None and process.loops_beside(None):  # what has come since its loop stopped is lost to them
+                process.spawn(self._announce_return(process, range(len(self.hosts)), home))
+            return home
 
     async def _at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function on the home loop, or on the next one if that ends meanwhile.
@@ -278,6 +283,8 @@ class RunningLayer(BaseChannelLayer):
         try:
             if home is not None:
                 await home.listeners[shard].until_up()
+            if process.home is not None:  # what has cut one connection may have left the other dead without a sign
+                await process.home.commands[shard].probe(PROBE_PATIENCE)
             await self._on_reconnect(process, shard)
         except RedisError as error:
             logger.warning("Redis: %s", error)

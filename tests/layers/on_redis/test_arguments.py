@@ -28,6 +28,7 @@ pytestmark = pytest.mark.anyio
         (["unix:///tmp/redis.sock"], "/tmp/redis.sock"),
         ([("example", 7000)], "example:7000"),
         ([["example", 7000]], "example:7000"),
+        ([("example", "7000")], "example:7000"),
         ([{"host": "example", "password": "secret"}], "example:6379"),
         ([{"address": "redis://example:1", "db": 2}], "example:1"),
         ([{"master_name": "main", "sentinels": [("a", 1)]}], "master 'main'"),
@@ -45,7 +46,14 @@ def test_hosts_have_many_forms(hosts: Any, label: str) -> None:
         ([5], "not 5"),
         ([{}], "not dict of length 0"),
         (["http://localhost"], "scheme"),
+        ([("localhost", "x")], "not tuple of length 2"),
+        ([{"address": ("localhost", 1)}], "'address' is a URL, not tuple"),
+        ([{"host": "localhost", "prot": 1}], "localhost:6379 cannot be used: .*'prot'"),
+        ([{"host": "localhost", "port": "x"}], "localhost:x cannot be used: .*'x'"),
+        (["redis://localhost?prot=1"], "localhost:6379 cannot be used: .*'prot'"),
         ([{"master_name": "main"}], "no 'sentinels'"),
+        ([{"sentinels": [("localhost", 1)]}], "no 'master_name'"),
+        ([{"master_name": "main", "sentinels": "localhost"}], "master 'main' cannot be used"),
     ],
 )
 def test_wrong_hosts_are_refused(hosts: Any, error: str, kind: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -383,6 +384,48 @@ async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) 
                 assert len([line for line in lines(caplog) if "connect" in line]) == 2
             finally:
                 await layer.close()
+
+
+async def test_sentinels_that_are_silent_are_passed_over(kind: str, server: RedisServer) -> None:
+    monitoring = f"sentinel monitor main 127.0.0.1 {server.port} 1"
+    with (
+        running_redis(monitoring, sentinel=True) as sentinel,
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        socket.create_server(("127.0.0.1", 0)) as silent_too,
+    ):
+        ports = [silent.getsockname()[1], silent_too.getsockname()[1], sentinel.port]
+        host = {"master_name": "main", "sentinels": [("127.0.0.1", port) for port in ports]}
+        layer = LAYERS[kind]([host])
+        try:
+            async with layer:
+                assert await send(layer, 1) == [1]
+        finally:
+            await layer.close()
+
+
+async def test_a_connection_for_commands_that_died_without_a_sign_does_not_keep_groups_from_being_joined_again(
+    kind: str, server: RedisServer
+) -> None:
+    async with (
+        proxying(server.port) as proxy,
+        layer_on(kind, proxy.port) as layer,
+        layer_on(kind, server.port) as other,
+    ):
+        member = await Member().join(layer)
+        home = layer._process.home
+        assert home is not None
+        link = home.commands[0]._link
+        if link is None:  # nothing has been sent yet
+            await send(layer, 0)
+            link = home.commands[0]._link
+        assert link is not None
+        proxy.abandon(link._connection._writer.get_extra_info("sockname")[1])
+        server.stop()
+        await until(lambda: not home.listeners[0]._up.is_set())
+        server.start()
+        await arrives_within(other, member, RECOVERY)
+        await until(lambda: member.gaps == 1)
+        assert await send(layer, 1) == [1]
 
 
 async def test_attempts_to_connect_back_off() -> None:

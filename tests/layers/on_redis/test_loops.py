@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -27,6 +28,8 @@ from ...redis_server import RedisServer, running_redis
 from .tools import LAYERS, PATIENCE, Mailbox, Member, layer_on, until
 
 pytestmark = pytest.mark.anyio
+
+Runner = Callable[[Coroutine[Any, Any, object]], None]
 
 
 async def test_a_thread_sends_by_a_loop_of_its_own(layer: RedisLayer) -> None:
@@ -276,22 +279,23 @@ def test_trio_is_told_that_it_cannot(kind: str, redis_server: RedisServer) -> No
         layer.attach(lambda message: 1)
 
 
+async def cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @contextmanager
 def stopped_loop(work: Callable[[], Awaitable[object]]) -> Iterator[None]:
     """Run a coroutine on a loop that then stops, with nothing of it cancelled, until the end of the block."""
-
-    async def end() -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(work())
         yield
     finally:
-        loop.run_until_complete(end())
+        loop.run_until_complete(cancel_all())
         loop.close()
 
 
@@ -311,6 +315,53 @@ def test_a_group_whose_loop_stopped_is_joined_anew(redis_server: RedisServer, mo
             while client.exists("asgi:group:room") or client.info("clients")["blocked_clients"]:
                 time.sleep(0.01)
         asyncio.run(rejoin())
+
+
+@contextmanager
+def two_loops(layer: RedisLayer, member: Member) -> Iterator[tuple[asyncio.AbstractEventLoop, Runner]]:
+    """Have a loop on which the layer lives and that then stops, and another, in a thread, that has a member."""
+    running = asyncio.new_event_loop()
+    thread = threading.Thread(target=running.run_forever)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(work, running).result(PATIENCE)
+
+    async def begin() -> None:
+        await layer.__aenter__()
+        await asyncio.to_thread(run, member.join(layer))
+
+    home = asyncio.new_event_loop()
+    try:
+        home.run_until_complete(begin())
+        yield home, run
+    finally:
+        run(layer.close())
+        running.call_soon_threadsafe(running.stop)
+        thread.join()
+        running.close()
+        home.run_until_complete(cancel_all())
+        home.close()
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_receivers_are_told_what_they_missed_while_the_layers_loop_stood_still(server: RedisServer, kind: str) -> None:
+    layer, other, member = LAYERS[kind]([server.url]), LAYERS[kind]([server.url]), Member()
+    with two_loops(layer, member) as (_, run):
+        other.group_send_sync("room", {"type": "test", "number": 1})
+        run(layer.group_add("other", member.name))
+        run(until(lambda: member.gaps == 1))
+        other.group_send_sync("room", {"type": "test", "number": 2})
+        run(until(lambda: 2 in member.numbers))
+        run(other.close())
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_loop_that_runs_again_after_the_layer_was_closed_finds_nothing_of_it(server: RedisServer, kind: str) -> None:
+    layer, member = LAYERS[kind]([server.url]), Member()
+    with two_loops(layer, member) as (home, run):
+        run(layer.close())
+        home.run_until_complete(until(lambda: server.connections() == []))
 
 
 def count_pops(server: RedisServer) -> int:
