@@ -24,7 +24,7 @@ class Listener:
     Args:
         host: the shard.
         timeout: seconds without an answer after which the connection is given up.
-        on_change: told when the connection is lost (False) and when it is there again (True); not of the first one.
+        on_change: told when the connection is lost, or cannot be made (False), and when it is there after that (True).
     """
 
     def __init__(self, host: Host, timeout: float, on_change: Callable[[bool], object]) -> None:
@@ -85,21 +85,17 @@ class Listener:
         if self._up.is_set():
             return
         self._up.set()
-        if self._lost_at is not None:
-            seconds = time.monotonic() - self._lost_at
+        lost_at, self._lost_at = self._lost_at, None
+        if lost_at is not None:
             what = "connected again; messages may have been missed" if self.has_been_up else "connected"
-            logger.warning("Redis at %s: %s, after %.1f s", self.host, what, seconds)
-        self._lost_at = None
-        if self.has_been_up:
-            self._on_change(True)
+            logger.warning("Redis at %s: %s, after %.1f s", self.host, what, time.monotonic() - lost_at)
+            self._on_change(True)  # of a first time too: groups may have been joined by another connection, and be lost
         self.has_been_up = True
 
     def _note_down(self, reason: str) -> None:
-        was_up = self._up.is_set()
         self._up.clear()
         self.reason = reason
         if self._lost_at is None:
             self._lost_at = time.monotonic()
             logger.warning("Redis at %s: no connection, trying again and again: %s", self.host, reason)
-        if was_up:
             self._on_change(False)
