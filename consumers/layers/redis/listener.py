@@ -87,8 +87,8 @@ class Listener:
         self._up.set()
         if self._lost_at is not None:
             seconds = time.monotonic() - self._lost_at
-            what = "connected again; messages may have been missed" if self.has_been_up else "connected"
-            logger.warning("Redis at %s: %s, after %.1f s", self.host, what, seconds)
+            again, gap = (" again", "; messages may have been missed") if self.has_been_up else ("", "")
+            logger.warning("Redis at %s: connected%s after %.1f s%s", self.host, again, seconds, gap)
         self._lost_at = None
         if self.has_been_up:
             self._on_change(True)
