@@ -37,7 +37,8 @@ class BaseChannelLayer:
             expressions; the first that matches counts.
 
     Raises:
-        ValueError: if expiry or a capacity is not positive.
+        TypeError: if expiry or a capacity is no number.
+        ValueError: if one is not positive.
     """
 
     MAX_NAME_LENGTH: ClassVar[int] = 100
@@ -56,8 +57,8 @@ class BaseChannelLayer:
         capacity: int = 100,
         channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
     ) -> None:
-        self.expiry = _positive("expiry", expiry)
-        self.capacity = _positive("capacity", capacity)
+        self.expiry = positive("expiry", expiry)
+        self.capacity = positive("capacity", capacity)
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
 
     def compile_capacities(
@@ -67,7 +68,7 @@ class BaseChannelLayer:
         return [
             (
                 re.compile(fnmatch.translate(pattern)) if isinstance(pattern, str) else pattern,
-                _positive(f"channel_capacity of {pattern!r}", capacity),
+                positive(f"channel_capacity of {pattern!r}", capacity),
             )
             for pattern, capacity in channel_capacity.items()
         ]
@@ -221,7 +222,15 @@ class BaseChannelLayer:
         await self.close()
 
 
-def _positive(what: str, value: Number) -> Number:
+def positive(what: str, value: Number) -> Number:
+    """Return the value of an argument that must be a number above 0.
+
+    Raises:
+        TypeError: if it is no number, but text from the environment, say.
+        ValueError: if it is not above 0.
+    """
+    if not isinstance(value, int | float):
+        raise TypeError(f"{what} must be a number, not {value!r}")
     if not value > 0:
         raise ValueError(f"{what} must be positive, not {value!r}")
     return value

@@ -198,7 +198,7 @@ def _import_backend(alias: str, dotted: str) -> Any:
         # A name is usually right in its last part, or nearly right as a whole.
         meant = [backend for backend in BACKENDS if backend.endswith("." + name)][:1]
         meant = meant or difflib.get_close_matches(dotted, BACKENDS, 1)
-        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        hint = f"; did you mean {meant[0]!r}?" if meant and meant != [dotted] else ""
         raise InvalidChannelLayerError(
             f"Channel layer {alias!r}: cannot import BACKEND {dotted!r}: {error}{hint}"
         ) from error

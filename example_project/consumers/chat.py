@@ -90,6 +90,10 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         """Send content to every client in the room. Its layer type is ours, never one that a client chose."""
         await self.channel_layer.group_send(self.room_group, {"type": "chat.show", "content": content})
 
+    async def layer_gap(self, event: dict[str, Any]) -> None:
+        """Handle `layer.gap`: the layer was cut off from Redis for a while. See `overflow`."""
+        await self.close(1013, "Messages may have been missed. Come back.")
+
     async def refuse(self, text: str) -> None:
         """Tell this client, and nobody else, what was wrong."""
         await self.send_json({"type": "error", "text": text})

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from ..redis_server import RedisServer, free_port, running_redis
@@ -86,7 +87,7 @@ def join(stack: contextlib.ExitStack, port: int, name: str) -> ClientConnection:
     return client
 
 
-def test_the_example_chats_across_two_processes(server: RedisServer) -> None:
+def test_the_example_chats_across_two_processes_and_has_everyone_come_back_after_a_gap(server: RedisServer) -> None:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "example_project"],
@@ -112,6 +113,13 @@ def test_the_example_chats_across_two_processes(server: RedisServer) -> None:
                 while (event := json.loads(client.recv(timeout=PATIENCE)))["type"] != "message":
                     pass
                 assert event["text"] == "hello"
+            redis.client_kill_filter(_type="pubsub")
+            for client in clients:
+                with pytest.raises(ConnectionClosed) as closing:
+                    while True:
+                        client.recv(timeout=PATIENCE)
+                assert closing.value.rcvd is not None
+                assert closing.value.rcvd.code == 1013
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
     finally:

@@ -152,6 +152,17 @@ def test_a_backend_that_resembles_nothing_gets_no_suggestion() -> None:
     assert "did you mean" not in str(caught.value)
 
 
+def test_a_backend_whose_extra_is_missing_says_what_to_install_and_suggests_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("consumers.layers.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    channel_layers.configure({"default": {"BACKEND": "consumers.layers.redis.RedisChannelLayer"}})
+    with pytest.raises(InvalidChannelLayerError, match=r"needs redis-py: pip install '[^']+'$"):
+        get_channel_layer()
+
+
 def test_an_error_inside_a_backends_module_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "needs_more.py").write_text("import something_not_installed")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])

@@ -34,7 +34,7 @@ def decode_hosts(hosts: object) -> list["Host"]:
     Raises:
         ValueError: if it is a string, not a list of them, or an entry has another form.
     """
-    if isinstance(hosts, str | bytes) or (hosts and not isinstance(hosts, Iterable)):
+    if isinstance(hosts, str | bytes | Mapping) or (hosts and not isinstance(hosts, Iterable)):
         raise ValueError(f"hosts must be a list of Redis hosts, even if there is only one, not {_kind(hosts)}")
     entries = list(hosts) if isinstance(hosts, Iterable) else []
     return [Host(_decode(entry)) for entry in entries or ["redis://localhost:6379"]]
@@ -50,7 +50,10 @@ def _decode(entry: object) -> dict[str, Any]:
             return {"host": host, "port": int(port)}
         case Mapping() if entry:
             return dict(entry)
-    raise ValueError(f"A Redis host is a URL, a (host, port) or a dict of redis-py's arguments, not {_kind(entry)}")
+    raise ValueError(
+        "A Redis host is a URL, a (host, port) with a number as its port, or a dict of redis-py's arguments, "
+        f"not {_kind(entry)}"
+    )
 
 
 def _kind(value: object) -> str:
@@ -58,9 +61,14 @@ def _kind(value: object) -> str:
     return f"{type(value).__name__} of length {len(value)}" if isinstance(value, Sized) else repr(value)
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: object) -> None:
+    if not isinstance(url, str):
+        raise ValueError(f"The 'address' of a Redis host is a URL, not {_kind(url)}")
     if not url.startswith(SCHEMES):
-        raise ValueError(f"A Redis URL's scheme is one of {', '.join(SCHEMES)}")
+        raise ValueError(
+            f"A Redis URL's scheme is one of {', '.join(SCHEMES)}; "
+            "without a URL a host is a pair in the list of hosts: [('localhost', 6379)]"
+        )
     try:
         redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
     except ValueError:
@@ -91,28 +99,33 @@ class Host:
         self._arguments = arguments
         self._failures = 0  # to connect, in all
         if "address" in arguments:
-            if not isinstance(arguments["address"], str):
-                raise ValueError(f"A Redis host's 'address' is a URL, not {_kind(arguments['address'])}")
             _check_url(arguments["address"])
         if "master_name" in arguments and not arguments.get("sentinels"):
             raise ValueError(f"The host with master_name {arguments['master_name']!r} has no 'sentinels'")
         if arguments.get("sentinels") and "master_name" not in arguments:
             raise ValueError("The host with 'sentinels' has no 'master_name'")
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
+        """Have redis-py look at its arguments now: a layer that connects again and again would repeat its complaint."""
         try:
             self._pool(redis.asyncio, redis.asyncio.sentinel, _no_retry()).make_connection()
             float(self.connect_timeout)
-        except Exception as error:  # whatever redis-py makes of a wrong argument
-            raise ValueError(f"The Redis host {self} cannot be used: {error}") from None
+        except Exception as error:
+            raise ValueError(f"redis-py does not take the arguments of the host {self}: {error}") from None
 
     def __str__(self) -> str:
         """Where it is, without passwords, for the log."""
         arguments = self._arguments
+        tls = " (TLS)" if arguments.get("ssl") else ""
         if "address" in arguments:
             url = urlsplit(arguments["address"])
-            return url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}"
+            tls = " (TLS)" if url.scheme == "rediss" else tls
+            return url.path if url.scheme == "unix" else f"{url.hostname or 'localhost'}:{url.port or 6379}{tls}"
         if "master_name" in arguments:
             return f"master {arguments['master_name']!r}"
-        return str(arguments.get("path") or f"{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}")
+        host, port = arguments.get("host", "localhost"), arguments.get("port", 6379)
+        return str(arguments.get("path") or f"{host}:{port}{tls}")
 
     @property
     def connect_timeout(self) -> float:

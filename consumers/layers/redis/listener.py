@@ -87,8 +87,8 @@ class Listener:
         self._up.set()
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
-            what = "connected again; messages may have been missed" if self.has_been_up else "connected"
-            logger.warning("Redis at %s: %s, after %.1f s", self.host, what, time.monotonic() - lost_at)
+            again, gap = (" again", "; messages may have been missed") if self.has_been_up else ("", "")
+            logger.warning("Redis at %s: connected%s after %.1f s%s", self.host, again, time.monotonic() - lost_at, gap)
             self._on_change(True)  # of a first time too: groups may have been joined by another connection, and be lost
         self.has_been_up = True
 

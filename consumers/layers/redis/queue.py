@@ -13,6 +13,7 @@ from typing import Any, Unpack
 
 from ...exceptions import ChannelFull
 from ...types import Message
+from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .commands import Commands
@@ -91,9 +92,7 @@ class RedisChannelLayer(GroupedLayer):
             channel_capacity=channel_capacity,
             **options,
         )
-        if not lease > 0:
-            raise ValueError(f"lease must be positive, not {lease!r}")
-        self.lease = min(lease, group_expiry)
+        self.lease = min(positive("lease", lease), group_expiry)
         self._turns = itertools.count()
         self._clock_lock = threading.Lock()
         self._latest = 0.0

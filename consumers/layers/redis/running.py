@@ -14,7 +14,7 @@ from typing import Any, TypedDict, TypeVar, cast
 
 from redis.exceptions import RedisError, TimeoutError
 
-from ..base import BaseChannelLayer
+from ..base import BaseChannelLayer, positive
 from ..codec import Codec
 from ..local import LocalChannels
 from ..loops import call_soon
@@ -85,15 +85,18 @@ class RunningLayer(BaseChannelLayer):
         on_reconnect: Event = None,
         timeout: float = 5,
         validate_names: bool = True,
+        **unknown: object,
     ) -> None:
+        for name in unknown:
+            raise TypeError(f"{type(self).__name__} has no argument {name!r}")
+        for what, event in (("on_disconnect", on_disconnect), ("on_reconnect", on_reconnect)):
+            if not (event is None or isinstance(event, str) or callable(event)):
+                raise TypeError(f"{what} must be a type of message or a function, not {event!r}")
         super().__init__(expiry, capacity, channel_capacity)
-        for what, value in (("group_expiry", group_expiry), ("timeout", timeout)):
-            if not value > 0:
-                raise ValueError(f"{what} must be positive, not {value!r}")
         self.hosts = decode_hosts(hosts)
         self.prefix = self._checked_prefix(prefix)
-        self.group_expiry = group_expiry
-        self.timeout = timeout
+        self.group_expiry = positive("group_expiry", group_expiry)
+        self.timeout = positive("timeout", timeout)
         self.validate_names = validate_names
         self.on_disconnect = on_disconnect
         self.on_reconnect = on_reconnect

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
     [
         (None, "localhost:6379"),
         (["redis://user:secret@example:7000/1"], "example:7000"),
-        (["rediss://example"], "example:6379"),
+        (["rediss://example"], "example:6379 (TLS)"),
         (["unix:///tmp/redis.sock"], "/tmp/redis.sock"),
         ([("example", 7000)], "example:7000"),
         ([["example", 7000]], "example:7000"),
@@ -43,17 +43,21 @@ def test_hosts_have_many_forms(hosts: Any, label: str) -> None:
     [
         ("redis://localhost", "hosts must be a list"),
         (5, "hosts must be a list"),
+        ({"host": "localhost"}, "hosts must be a list"),
+        (("localhost", 6379), r"a pair in the list of hosts: \[\('localhost', 6379\)\]"),
         ([5], "not 5"),
+        ([{"address": 5}], "'address' .* is a URL, not 5"),
+        ([{"host": "localhost", "prot": 6379}], "does not take the arguments of the host localhost:6379: .*'prot'"),
+        (["redis://localhost?prot=1"], "arguments of the host localhost:6379: .*'prot'"),
+        ([{"master_name": "main", "sentinels": ["localhost:26379"]}], "arguments of the host master 'main'"),
         ([{}], "not dict of length 0"),
         (["http://localhost"], "scheme"),
-        ([("localhost", "x")], "not tuple of length 2"),
-        ([{"address": ("localhost", 1)}], "'address' is a URL, not tuple"),
-        ([{"host": "localhost", "prot": 1}], "localhost:6379 cannot be used: .*'prot'"),
-        ([{"host": "localhost", "port": "x"}], "localhost:x cannot be used: .*'x'"),
-        (["redis://localhost?prot=1"], "localhost:6379 cannot be used: .*'prot'"),
+        ([("localhost", "x")], "a number as its port, .* not tuple of length 2"),
+        ([{"address": ("localhost", 1)}], "'address' of a Redis host is a URL, not tuple"),
+        ([{"host": "localhost", "port": "x"}], "arguments of the host localhost:x: .*'x'"),
         ([{"master_name": "main"}], "no 'sentinels'"),
         ([{"sentinels": [("localhost", 1)]}], "no 'master_name'"),
-        ([{"master_name": "main", "sentinels": "localhost"}], "master 'main' cannot be used"),
+        ([{"master_name": "main", "sentinels": "localhost"}], "arguments of the host master 'main'"),
     ],
 )
 def test_wrong_hosts_are_refused(hosts: Any, error: str, kind: str) -> None:
@@ -81,6 +85,20 @@ def test_what_is_said_of_wrong_hosts_has_no_password_in_it(hosts: Any, kind: str
 @pytest.mark.parametrize("arguments", [{"timeout": 0}, {"group_expiry": -1}, {"expiry": 0}, {"capacity": 0}])
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], kind: str) -> None:
     with pytest.raises(ValueError, match="must be positive"):
+        LAYERS[kind](**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"capacty": 5}, "^Redis(PubSub)?ChannelLayer has no argument 'capacty'"),
+        ({"capacity": "5"}, "capacity must be a number, not '5'"),
+        ({"timeout": None}, "timeout must be a number, not None"),
+        ({"on_disconnect": 5}, "on_disconnect must be a type of message or a function, not 5"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_refused(arguments: dict[str, Any], error: str, kind: str) -> None:
+    with pytest.raises(TypeError, match=error):
         LAYERS[kind](**arguments)
 
 

@@ -42,4 +42,4 @@ async def test_an_application_starts_without_redis_and_has_it_later(
     no_connection, not_ready, connected = lines(caplog)
     assert "no connection, trying again and again" in no_connection
     assert "'default' is not ready" in not_ready and str(server.port) in not_ready
-    assert "connected, after" in connected
+    assert "connected after" in connected

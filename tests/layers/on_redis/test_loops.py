@@ -401,7 +401,7 @@ def test_a_redis_that_ends_no_connections_works_after_a_loop_stopped(monkeypatch
             await anyio.sleep(0.05)
         await layer.close()
 
-    with running_redis("user default on nopass ~* &* +@all -client|kill -client|info") as server:
+    with running_redis("user default on nopass ~* &* +@all -client +client|id +client|unblock") as server:
         layer = RedisChannelLayer([server.url])
         with stopped_loop(lambda: Member().join(layer)):
             asyncio.run(receive())
