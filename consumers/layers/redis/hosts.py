@@ -130,7 +130,10 @@ class Host:
     @property
     def connect_timeout(self) -> float:
         """Seconds that one attempt to connect may take."""
-        return float(self._arguments.get("socket_connect_timeout") or CONNECT_TIMEOUT)
+        given = self._arguments
+        if "address" in given:
+            given = given | redis.connection.parse_url(given["address"])  # type: ignore[no-untyped-call]
+        return float(given.get("socket_connect_timeout") or CONNECT_TIMEOUT)
 
     async def connect(self) -> Any:
         """Return an open connection of redis-py's asyncio client.

@@ -54,7 +54,7 @@ class Popper(Listener):
         self._on_entry = on_entry
         self._asked: set[str] = set()
         self._turn = 0
-        self._client_id = 0
+        self._client_id: int | None = None
         self._last: tuple[Any, ...] = () if predecessor is None else predecessor._last
         self._asked_at = float("inf")
 
@@ -62,6 +62,8 @@ class Popper(Listener):
         """Have the pop that waits in Redis, if there is one, include all of `others()`."""
         turn = self._turn
         while turn == self._turn and self._up.is_set() and not self._asked.issuperset(self._others()):
+            if self._client_id is None:
+                return
             try:
                 [unblocked] = await self._commands.run([("CLIENT", "UNBLOCK", self._client_id)])
             except FAILURES:  # the pop will end by itself
@@ -97,8 +99,9 @@ class Popper(Listener):
         self._asked_at = time.monotonic()
         if self._last:
             await link.read()  # a refusal changes nothing
-        self._client_id, info = _sound(await link.read()), await link.read()
-        self._last = _kill_filter(self._client_id, info)
+        client_id, info = await link.read(), await link.read()
+        self._client_id = None if isinstance(client_id, Exception) else client_id  # Redis may forbid CLIENT
+        self._last = () if self._client_id is None else _kill_filter(self._client_id, info)
         _, _, [first] = [_sound(await link.read()) for _ in probe]
         self._asked_at = float("inf")
         return [(first[0], first[1], float(first[2]))] if first else []

@@ -38,6 +38,12 @@ def test_hosts_have_many_forms(hosts: Any, label: str) -> None:
     assert [str(host) for host in decode_hosts(hosts)] == [label]
 
 
+@pytest.mark.parametrize("host", [{"socket_connect_timeout": 3}, "redis://localhost?socket_connect_timeout=3"])
+def test_a_host_may_be_given_more_time_to_connect(host: Any) -> None:
+    [decoded] = decode_hosts([host])
+    assert decoded.connect_timeout == 3
+
+
 @pytest.mark.parametrize(
     ("hosts", "error"),
     [

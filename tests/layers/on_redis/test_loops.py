@@ -407,6 +407,27 @@ def test_a_redis_that_ends_no_connections_works_after_a_loop_stopped(monkeypatch
             asyncio.run(receive())
 
 
+async def test_a_redis_that_forbids_what_is_about_clients_is_enough(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(popper, "BLOCK", 0.2)  # a named channel is heard with the next pop
+    with running_redis("user default on nopass ~* &* +@all -client") as server:
+        async with layer_on(kind, server.port) as layer:
+            member = await Member().join(layer)
+            await layer.group_send("room", {"type": "test"})
+            assert await member.holds(1) == [{"type": "test"}]
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(expect, layer, "named", {"type": "named"})
+                await until(lambda: layer._process.local.is_awaited("named"))
+                if kind == "pubsub":
+                    await until(lambda: layer._process.named)
+                    await layer._subscribe(layer._process, "named")  # type: ignore[attr-defined]
+                await layer.send("named", {"type": "named"})
+
+
+async def expect(layer: RedisLayer, channel: str, message: Message) -> None:
+    with anyio.fail_after(5):
+        assert await layer.receive(channel) == message
+
+
 def test_only_the_connection_that_was_lost_is_ended(redis_server: RedisServer) -> None:
     with redis_server.client() as client:
         bystander = client.client_info()
