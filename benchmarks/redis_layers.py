@@ -3,7 +3,7 @@
 Run it in the environment of `make test-interop`, which has both: `.venv-interop/bin/python -m benchmarks.redis_layers`.
 It starts a Redis of its own and prints, for each layer and number of members in one process:
 
-- publish: microseconds of one `group_send` while nothing else waits, the median of some hundred;
+- publish: microseconds of one `group_send` in another process, which has no members, the median of some hundred;
 - deliveries: per second, from the first `group_send` of a burst until every member has every message;
 - connections: what Redis counts while all members listen.
 
@@ -13,6 +13,7 @@ decodes with msgpack and hands the message to a list of functions: what remains 
 
 import asyncio
 import statistics
+import sys
 import time
 from typing import Any
 
@@ -125,17 +126,50 @@ class Plain:
         await self.client.aclose()
 
 
-async def measure(name: str, make: Any, members: int, server: RedisServer) -> tuple[float, float]:
-    subject, counter = make(server.url), Counter()
-    for _ in range(members):
-        await subject.join(counter)
-    await asyncio.sleep(0.5)
-    publishes = []
-    for number in range(1, PUBLISHES + 1):
+class Publisher:
+    """Another process with the same layer, that sends one message when it is told to."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls, name: str, url: str) -> "Publisher":
+        command = (sys.executable, "-m", "benchmarks.redis_layers", name, url)
+        pipe = asyncio.subprocess.PIPE
+        return cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
+
+    async def send(self) -> float:
+        """Have it send; return the seconds that this took there."""
+        self.stdin.write(b"send\n")
+        return float(await self.stdout.readline())
+
+    async def stop(self) -> None:
+        self.stdin.close()
+        await self.process.wait()
+
+
+async def publish(name: str, url: str) -> None:
+    """What that other process does."""
+    subject = SUBJECTS[name](url)
+    while await asyncio.to_thread(sys.stdin.readline):
         start = time.perf_counter()
         await subject.send()
-        publishes.append(time.perf_counter() - start)
+        print(time.perf_counter() - start, flush=True)
+    if isinstance(subject, Ours):
+        await subject.close()
+
+
+async def measure(name: str, members: int, server: RedisServer) -> tuple[float, float]:
+    subject, counter = SUBJECTS[name](server.url), Counter()
+    for _ in range(members):
+        await subject.join(counter)
+    publisher = await Publisher.start(name, server.url)
+    publishes = []
+    for number in range(1, PUBLISHES + 1):
+        publishes.append(await publisher.send())
         await counter.reaches(number * members)
+    await publisher.stop()
     start = time.perf_counter()
     for _ in range(BURST):
         await subject.send()
@@ -143,12 +177,12 @@ async def measure(name: str, make: Any, members: int, server: RedisServer) -> tu
     rate = BURST * members / (time.perf_counter() - start)
     connections = len(server.connections())
     await subject.close()
-    publish = statistics.median(publishes) * 1e6
-    print(f"{name:26}{members:>8,}{publish:>14,.0f}{rate:>16,.0f}{connections:>13}", flush=True)
-    return publish, rate
+    cost = statistics.median(publishes) * 1e6
+    print(f"{name:26}{members:>8,}{cost:>14,.0f}{rate:>16,.0f}{connections:>13}", flush=True)
+    return cost, rate
 
 
-SUBJECTS = {
+SUBJECTS: dict[str, Any] = {
     "ours, pub/sub": lambda url: Ours(RedisPubSubChannelLayer, url),
     "ours, queue": lambda url: Ours(RedisChannelLayer, url),
     "channels_redis, pub/sub": lambda url: Theirs(TheirPubSub, url),
@@ -162,8 +196,8 @@ def main() -> None:
     rates: dict[tuple[str, int], tuple[float, float]] = {}
     with running_redis() as server:
         for members in MEMBERS:
-            for name, make in SUBJECTS.items():
-                rates[name, members] = asyncio.run(measure(name, make, members, server))
+            for name in SUBJECTS:
+                rates[name, members] = asyncio.run(measure(name, members, server))
                 with server.client() as client:
                     client.flushall()
     for kind in ("pub/sub", "queue"):
@@ -172,4 +206,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        asyncio.run(publish(*sys.argv[1:]))
+    else:
+        main()
