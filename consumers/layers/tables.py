@@ -94,6 +94,10 @@ class Tables:
         """Whether the group has members."""
         return group in self._groups
 
+    def has_groups(self) -> bool:
+        """Whether there is a group with members."""
+        return bool(self._groups)
+
     def has_receiver(self, channel: str) -> bool:
         """Whether the channel is attached or in a group."""
         return channel in self._receivers

@@ -157,7 +157,8 @@ class RedisPubSubChannelLayer(RedisLayer):
             names = [self._group_prefix + group for group in process.local.groups()]
             now = time.monotonic()
             names += [name for name, until in process.named.items() if until > now]
-            return [self._orders, *(name for name in names if self._shard(name) == shard)]
+            names = [name for name in names if self._shard(name) == shard]
+            return [self._orders, *names] if process.local.has_groups() else names
 
         return Subscriber(
             self.hosts[shard],
@@ -170,8 +171,10 @@ class RedisPubSubChannelLayer(RedisLayer):
         )
 
     def _is_wanted(self, process: Process, name: str) -> bool:
-        if name == self._orders or process.named.get(name, 0) > time.monotonic():
+        if process.named.get(name, 0) > time.monotonic():
             return True
+        if name == self._orders:
+            return process.local.has_groups()
         return name.startswith(self._group_prefix) and process.local.has_group(name[len(self._group_prefix) :])
 
     def _on_message(self, process: Process, channel: str, payload: bytes) -> int:
@@ -190,6 +193,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         if home is not None:
             listener = home.listeners[self._shard(name)]
             assert isinstance(listener, Subscriber)
+            listener.update(self._orders)  # first, so that it is there when the group is
             await listener.until_subscribed(name)
 
     async def _listen_to(self, process: Process, channel: str) -> None:
@@ -216,9 +220,11 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     def _leave(self, process: Process, group: str) -> None:
         self._update(process, self._group_prefix + group)
+        for shard in range(len(self.hosts)):
+            self._update(process, self._orders, shard)
 
-    def _update(self, process: Process, name: str) -> None:
+    def _update(self, process: Process, name: str, shard: int | None = None) -> None:
         if process.home is not None:
-            listener = process.home.listeners[self._shard(name)]
+            listener = process.home.listeners[self._shard(name) if shard is None else shard]
             assert isinstance(listener, Subscriber)
             listener.update(name)
