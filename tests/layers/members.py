@@ -15,6 +15,7 @@ class Member(AsyncWebsocketConsumer):
     """A client that says it is in, and whose handlers hang from its first message on."""
 
     groups = ["user.7"]
+    disconnect_timeout = 0.1
 
     async def connect(self) -> None:
         await self.accept()
