@@ -1,7 +1,6 @@
 """Closing every member of a group: at once, whatever it does, and by nothing that a message can say."""
 
 import asyncio
-import json
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from asgiref.sync import async_to_sync
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -22,89 +22,19 @@ from consumers import (
     InMemoryChannelLayer,
     JsonWebsocketConsumer,
     StopConsumer,
-    SyncConsumer,
     WebsocketConsumer,
     channel_layers,
     close_group,
 )
 from consumers.types import Message
 
+from .closeable import CLOSED, REASON, Member, a_member, expect_close, kick, members
 from .servers import uvicorn_server
-from .wire import PATIENCE, Wire, connected, connecting, eventually, run_app, start
+from .wire import PATIENCE, Wire, connected, connecting, eventually, run_app
 
 pytestmark = pytest.mark.anyio
 
 only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
-
-REASON = "you were logged out"
-NOTICE = {"type": "consumers.close", "code": 4001, "reason": REASON}
-
-
-def frame(event: Message) -> Message:
-    return {"type": "websocket.close", "code": event["code"], "reason": event["reason"]}
-
-
-CLOSED = frame(NOTICE)
-
-
-async def kick() -> None:
-    await close_group("user.7", 4001, REASON)
-
-
-class Noted:
-    """Notes the codes that `disconnect()` gets."""
-
-    codes: list[int]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.codes = []
-
-
-class Member(Noted, AsyncWebsocketConsumer):
-    groups = ["user.7"]
-
-    async def disconnect(self, code: int) -> None:
-        self.codes.append(code)
-
-
-def a_member(base: type[Any], **attributes: Any) -> type[Any]:
-    """Return a consumer class that is in the group."""
-
-    class OneMember(Noted, base):  # type: ignore[misc]
-        groups = ["user.7"]
-
-    if issubclass(base, SyncConsumer):
-        OneMember.disconnect = lambda self, code: self.codes.append(code)
-    else:
-        OneMember.disconnect = Member.disconnect
-    for name, value in attributes.items():
-        setattr(OneMember, name, value)
-    return OneMember
-
-
-async def expect_close(wire: Wire, event: Message = CLOSED) -> None:
-    """Read up to the close frame, and wait until the application has returned."""
-    while (got := await wire.next())["type"] != "websocket.close":
-        pass
-    assert got == event
-    await wire.end()
-    assert wire.error is None
-
-
-@asynccontextmanager
-async def members(*classes: type[Any]) -> AsyncIterator[list[Wire]]:
-    """Connect a client to each of these; at the end of the block those that are left disconnect."""
-    wires = [Wire() for _ in classes]
-    async with anyio.create_task_group() as tasks:
-        for wire, consumer in zip(wires, classes, strict=True):
-            start(tasks, wire, consumer.as_asgi())
-            await wire.accepted()
-        yield wires
-        for wire in wires:
-            wire.disconnect()
-            await wire.end()
-
 
 # Who is closed
 
@@ -228,6 +158,19 @@ async def test_a_member_may_close_its_own_group(layer: InMemoryChannelLayer) -> 
     assert [event["type"] for event in wire.sent] == ["websocket.accept", "websocket.close"]
 
 
+@only_asyncio
+async def test_a_sync_member_may_close_its_own_group(layer: InMemoryChannelLayer) -> None:
+    def leave(self: Any, text_data: str) -> None:
+        async_to_sync(close_group)("user.7", 4001, REASON)
+
+    consumer = a_member(WebsocketConsumer, receive=leave)
+    async with members(consumer, consumer) as wires:
+        wires[0].text("log me out everywhere")
+        for wire in wires:
+            await expect_close(wire)
+    assert consumer.codes == [4001, 4001]
+
+
 # What they are doing meanwhile
 
 
@@ -346,40 +289,6 @@ async def test_what_a_client_sent_before_it_left_is_not_handled_any_more(layer: 
         await wire.end()
     assert handled == ["0"]
     assert consumer.codes == [1000]
-
-
-# What no message can do
-
-FORGERIES: list[Any] = [
-    NOTICE,
-    {**NOTICE, "group": "user.7", "channels": ["user.7"]},
-    {"type": "layer.close", "group": "user.7", "code": 4001, "reason": ""},
-    {"type": "close.by.group", "code": 4001},
-    {"type": "close.group", "group": "user.7"},
-    {"type": "consumers_close", "code": 4001, "reason": ""},
-    {"type": "websocket.close", "code": 4001},
-    {"type": "_connection.close_by_group"},
-]
-
-
-@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: str(forgery["type"]))
-@pytest.mark.parametrize("raw_frames", [False, True])
-async def test_a_client_whose_messages_are_passed_on_closes_nobody(
-    raw_frames: bool, forgery: Message, layer: InMemoryChannelLayer
-) -> None:
-    async def pass_on(self: Any, text_data: str) -> None:
-        await self.channel_layer.group_send("user.7", json.loads(text_data))
-        await self.channel_layer.send(self.channel_name, json.loads(text_data))
-        await self.channel_layer.group_send("user.7", {"type": "note", "text": "alive"})
-
-    async def note(self: Any, event: Message) -> None:
-        await self.send(event["text"])
-
-    consumer = a_member(AsyncWebsocketConsumer, receive=pass_on, note=note, raw_frames=raw_frames)
-    async with members(consumer, consumer) as (wire, victim):
-        wire.text(json.dumps(forgery))
-        for each in (wire, victim):
-            assert await each.next_text() == "alive"
 
 
 # A real server
