@@ -13,13 +13,7 @@ from .wire import Wire, start
 
 REASON = "you were logged out"
 NOTICE = {"type": "consumers.close", "code": 4001, "reason": REASON}
-
-
-def frame(event: Message) -> Message:
-    return {"type": "websocket.close", "code": event["code"], "reason": event["reason"]}
-
-
-CLOSED = frame(NOTICE)
+CLOSED = {"type": "websocket.close", "code": 4001, "reason": REASON}
 
 
 async def kick() -> None:

@@ -1,6 +1,7 @@
 """No message closes a connection, whatever a client makes an application send."""
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -42,3 +43,19 @@ async def test_a_client_whose_messages_are_passed_on_closes_nobody(
         wire.text(json.dumps(forgery))
         for each in (wire, victim):
             assert await each.next_text() == "alive"
+
+
+async def test_a_consumer_without_a_handler_takes_no_notice(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "consumers")
+
+    async def note(self: Any, event: Message) -> None:
+        await self.send(event["text"])
+
+    consumer = a_member(AsyncWebsocketConsumer, note=note, strict_types=True)
+    async with members(consumer) as (wire,):
+        await layer.group_send("user.7", NOTICE)  # as to one that joins between the close and its message
+        await layer.group_send("user.7", {"type": "note", "text": "alive"})
+        assert await wire.next_text() == "alive"
+        assert not caplog.records
