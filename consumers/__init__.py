@@ -14,6 +14,7 @@ from .exceptions import RequestTimeout as RequestTimeout
 from .exceptions import StopConsumer as StopConsumer
 from .http import AsyncHttpConsumer as AsyncHttpConsumer
 from .layers.base import BaseChannelLayer as BaseChannelLayer
+from .layers.closing import close_group as close_group
 from .layers.memory import InMemoryChannelLayer as InMemoryChannelLayer
 from .layers.registry import channel_layers as channel_layers
 from .layers.registry import get_channel_layer as get_channel_layer
@@ -57,6 +58,7 @@ __all__ = [
     "URLRouter",
     "WebsocketConsumer",
     "channel_layers",
+    "close_group",
     "get_channel_layer",
     "lifespan",
     "path",

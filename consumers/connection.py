@@ -8,6 +8,7 @@ every ending, of which there are many, takes the one way through `_finish`:
     handler's error          ──┤
     StopConsumer             ──┤ these cancel the handlers at once
     a limit was hit          ──┤
+    close_group()            ──┤
     the server's cancellation──┘
           → close frame → tasks and threads have ended → websocket_disconnect() → detach → the error leaves
 """
@@ -165,6 +166,12 @@ class Connection:
             self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
         return waiting
 
+    def close_by_group(self, code: int, reason: str) -> None:
+        """End at once, because a group that this connection is in was closed."""
+        if self._ending is None:
+            self._journal.closed_by_group(code, reason)
+        self._end(Ending(code, reason, rejects=True))
+
     # The reader
 
     async def _read(self) -> None:
@@ -277,7 +284,8 @@ class Connection:
             return
         deliver = self.deliver if self._frames is None else self._frames.deliver
         if hasattr(layer, "attach"):
-            self._consumer.channel_name = layer.attach(deliver)
+            close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
+            self._consumer.channel_name = layer.attach(deliver, *close)
         else:
             self._consumer.channel_name = await layer.new_channel()
             self.start_background_task(self._pump, layer, deliver)

@@ -20,8 +20,8 @@ FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 # {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
 REACHABLE_IN_FRAMEWORK = frozenset({"send_json"})
 
-# What a layer tells every consumer, for those that want to know.
-OPTIONAL = frozenset({"layer_gap"})
+# What a layer tells every consumer, for those that want to know. `close_group()` ends a consumer in another way.
+OPTIONAL = frozenset({"layer_gap", "consumers_close"})
 
 MAX_LOGGED_TYPES = 100
 

@@ -35,6 +35,9 @@ class Journal:
         # %r: the application may quote the client in its reason, line breaks and all.
         logger.warning("%s is closed with %d: %r", self, code, reason)
 
+    def closed_by_group(self, code: int, reason: str) -> None:
+        logger.info("%s is closed with %d by close_group(): %r", self, code, reason)
+
     def handlers_still_run(self, seconds: float) -> None:
         logger.error("%s: handlers still run %s s after they were cancelled", self, seconds)
 

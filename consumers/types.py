@@ -14,3 +14,6 @@ Deliver = Callable[[Message], int]
 Returns how many of the layer's messages wait in the receiver's mailbox now, this one included (True counts
 as 1), or 0 if it was full and did not take it.
 """
+
+Close = Callable[[int, str], object]
+"""Closes a receiver with a code and a reason, plain and immediate: nothing that waits or runs there holds it up."""

@@ -101,10 +101,9 @@ class RedisServer:
             password=password,
             port=self.port,
             host="127.0.0.1",
-            decode_responses=True,
             protocol=2,
             retry=retry,
-            **arguments,
+            **{"decode_responses": True, **arguments},
         )
 
     def connections(self) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from consumers.testing import WebsocketCommunicator
 
@@ -39,3 +41,17 @@ async def test_the_readmes_chat_is_a_chat(no_layer: None) -> None:
     assert await eve.receive_nothing()
     for client in (ann, bob, eve):
         await client.disconnect()
+
+
+def test_the_readmes_logout_closes_the_users_sockets(no_layer: None) -> None:
+    namespace: dict[str, Any] = {"__name__": "logout"}
+    exec(next(example.text for example in EXAMPLES if "close_group(" in example.text), namespace)
+    with TestClient(namespace["app"]) as client, client.websocket_connect("/news/bob") as bob:
+        with client.websocket_connect("/news/ann") as ann:
+            assert client.post("/log-out/ann").text == "bye"
+            closed = {"type": "websocket.close", "code": 4001, "reason": "you were logged out"}
+            assert ann.receive() == closed
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/news/ann"):
+            pass
+        client.post("/log-out/bob")
+        assert bob.receive() == closed

@@ -194,3 +194,9 @@ async def test_chat_closes_where_the_rooms_name_is_none() -> None:
     async with connected("/endpoints/chat/!") as client:
         close = await client.event()
         assert (close["code"], close["type"]) == (4004, "websocket.close")
+
+
+async def test_chat_closes_with_its_group(layer: InMemoryChannelLayer) -> None:
+    async with connected("/endpoints/chat/a") as client:
+        await layer.close_group("endpoints.chat.a", 4001, "the room is closed")
+        assert await client.event() == {"type": "websocket.close", "code": 4001, "reason": "the room is closed"}

@@ -1,9 +1,11 @@
 """Channel layers: how one part of an application sends messages to another, or to many at once."""
 
 from .base import BaseChannelLayer as BaseChannelLayer
+from .closing import close_group as close_group
 from .memory import InMemoryChannelLayer as InMemoryChannelLayer
 from .registry import channel_layers as channel_layers
 from .registry import get_channel_layer as get_channel_layer
+from .sync import close_group_sync as close_group_sync
 from .sync import group_send_sync as group_send_sync
 from .sync import send_sync as send_sync
 
@@ -11,6 +13,8 @@ __all__ = [
     "BaseChannelLayer",
     "InMemoryChannelLayer",
     "channel_layers",
+    "close_group",
+    "close_group_sync",
     "get_channel_layer",
     "group_send_sync",
     "send_sync",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from ..types import Deliver, Message
+from ..types import Close, Deliver, Message
 
 Number = TypeVar("Number", int, float)
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -27,8 +27,9 @@ class BaseChannelLayer:
     """What every channel layer has in common.
 
     A layer overrides the asynchronous methods below. One that can hand messages over as they arrive also
-    has two plain methods, `attach(deliver)` and `detach(name)`; this class does not define them, so that
-    `hasattr(layer, "attach")` tells the two kinds apart. Connections pump `receive()` of those without.
+    has two plain methods, `attach(deliver, close)` and `detach(name)`; this class does not define them, so that
+    `hasattr(layer, "attach")` tells the two kinds apart. Connections pump `receive()` of those without. In the same
+    way `hasattr(layer, "close_group")` tells that a layer can close the members of a group.
 
     Args:
         expiry: seconds until a message that nobody has received is dropped.
@@ -132,15 +133,17 @@ class BaseChannelLayer:
 
     if TYPE_CHECKING:  # see the class's docstring
 
-        def attach(self, deliver: Deliver) -> str:
+        def attach(self, deliver: Deliver, close: Close | None = None) -> str:
             """Make a channel whose messages are handed to `deliver` as they arrive.
 
-            Must be called on the event loop that `deliver` belongs to: it is called on that loop only,
+            Must be called on the event loop that `deliver` and `close` belong to: they are called on that loop only,
             whichever thread or loop a message is sent from.
 
             Args:
                 deliver: takes a message; plain and immediate. Returns how many messages
                     wait there now, or 0 if it has no room for it.
+                close: what `close_group()` calls with a code and a reason; plain and immediate. None: it only
+                    sends the channel a message.
 
             Returns:
                 The channel's name.
@@ -152,7 +155,18 @@ class BaseChannelLayer:
         def detach(self, name: str) -> None:
             """Undo `attach()`: remove the channel from every group and forget it.
 
-            Immediate. Its `deliver` is not called again. Doing it twice is harmless.
+            Immediate. Its `deliver` and `close` are not called again. Doing it twice is harmless.
+            """
+
+        async def close_group(self, group: str, code: int = 1008, reason: str = "") -> None:
+            """Close every member of a group; see `consumers.close_group()`.
+
+            A member's `close` is called, which no message can bring about. After that the group is sent
+            `{"type": "consumers.close", "code": code, "reason": reason}`, for the members that have none.
+
+            Raises:
+                TypeError: if the name is invalid or the reason is not a str.
+                ValueError: if the code is none that may be sent.
             """
 
     async def send(self, channel: str, message: Message) -> None:

@@ -80,6 +80,32 @@ class LocalChannels(Tables):
                     found[channel] = receiver
         return self._fan_out(list(found.values()), message)
 
+    def close_members(self, code: int, reason: str, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
+        """Close, each on its own event loop, those of these channels and of these groups' members that can be closed.
+
+        Nothing that waits for them holds it up. Members of a closed event loop are detached.
+        """
+        with self._lock:
+            names = dict.fromkeys(channels)
+            for group in groups:
+                names.update(dict.fromkeys(self._groups.get(group, ())))
+            receivers = [receiver for name in names if (receiver := self._receivers.get(name)) is not None]
+        loops: dict[object, list[Receiver]] = {}
+        for receiver in receivers:
+            if receiver.close is not None:
+                loops.setdefault(receiver.loop, []).append(receiver)
+        here = running_loop()
+        for loop, members in loops.items():
+            closing = partial(_close_all, members, code, reason)
+            if loop is here:
+                closing()
+                continue
+            try:
+                call_soon(loop, closing)
+            except RuntimeError:  # that loop is closed
+                for receiver in members:
+                    self.detach(receiver.name)
+
     def tell_attached(self, message: Message) -> None:
         """Send every attached channel a copy of the message."""
         with self._lock:
@@ -208,3 +234,12 @@ class LocalChannels(Tables):
                 waiter.entry = entry
             if waiter.wake_up():
                 return 1
+
+
+def _close_all(receivers: list[Receiver], code: int, reason: str) -> None:
+    for receiver in receivers:
+        try:
+            if receiver.close is not None:
+                receiver.close(code, reason)
+        except Exception:
+            logger.exception("Channel %s could not be closed", receiver.name)

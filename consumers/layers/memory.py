@@ -11,8 +11,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ..exceptions import ChannelFull
-from ..types import Deliver, Message
+from ..types import Close, Deliver, Message
 from .base import BaseChannelLayer, never_waits
+from .closing import DEFAULT_CODE, closing
 from .local import LocalChannels
 from .loops import let_others_run
 
@@ -70,9 +71,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """How many messages receivers have missed because they were full."""
         return self._local.dropped
 
-    def attach(self, deliver: Deliver) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         name = ATTACHED_PREFIX + secrets.token_hex(8)
-        self._local.attach(name, deliver)
+        self._local.attach(name, deliver, close)
         return name
 
     def detach(self, name: str) -> None:
@@ -130,6 +131,12 @@ class InMemoryChannelLayer(BaseChannelLayer):
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_group(group)
+        await let_others_run(self._local.group_send(group, message))
+
+    async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
+        message = closing(code, reason)
+        self._require_group(group)
+        self._local.close_members(message["code"], message["reason"], groups=(group,))
         await let_others_run(self._local.group_send(group, message))
 
     async def flush(self) -> None:

@@ -223,6 +223,25 @@ def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | None:
     return channel_layers[alias]
 
 
+def layer_with(method: str, alias: str) -> Any:
+    """Return the layer with this alias, for a call of this method.
+
+    Raises:
+        InvalidChannelLayerError: if it is not configured, configured wrongly, or has no such method.
+    """
+    layer = get_channel_layer(alias)
+    if layer is None:
+        raise InvalidChannelLayerError(
+            f"There is no channel layer {alias!r}: configure it by channel_layers.configure()"
+        )
+    if not hasattr(layer, method):
+        name = f"{type(layer).__module__}.{type(layer).__qualname__}"
+        raise InvalidChannelLayerError(
+            f"Channel layer {alias!r} is a {name}, which has no {method}(): configure one of {', '.join(BACKENDS)}"
+        )
+    return layer
+
+
 @asynccontextmanager
 async def lifespan(app: object = None) -> AsyncIterator[None]:
     """Open the channel layers when the application starts, and close them at its end: `Starlette(lifespan=lifespan)`.

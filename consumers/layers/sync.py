@@ -4,10 +4,10 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 
-from ..exceptions import InvalidChannelLayerError
 from ..types import Message
+from .closing import DEFAULT_CODE
 from .loops import running_loop
-from .registry import DEFAULT_ALIAS, get_channel_layer
+from .registry import DEFAULT_ALIAS, layer_with
 
 
 def send_sync(channel: str, message: Message, alias: str = DEFAULT_ALIAS) -> None:
@@ -46,13 +46,30 @@ def group_send_sync(group: str, message: Message, alias: str = DEFAULT_ALIAS) ->
     _call(alias, "group_send", group, message)
 
 
-def _call(alias: str, method: str, name: str, message: Message) -> None:
+def close_group_sync(group: str, code: int = DEFAULT_CODE, reason: str = "", alias: str = DEFAULT_ALIAS) -> None:
+    """Close the connection of every member of a group, as `consumers.close_group()`, and return when they are told.
+
+    Not to be called on an event loop's own thread: await `close_group()` there.
+
+    Args:
+        group: the group.
+        code: the close code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+        reason: a text for the clients, cut to 123 bytes of UTF-8.
+        alias: the layer's.
+
+    Raises:
+        InvalidChannelLayerError: if there is no such layer, or it cannot close groups.
+        RuntimeError: if an event loop runs in this thread.
+        TypeError: if the group's name is invalid or the reason is not a str.
+        ValueError: if the code is none that may be sent.
+        Exception: as the layer's `group_send()`.
+    """
+    _call(alias, "close_group", group, code, reason)
+
+
+def _call(alias: str, method: str, *arguments: Any) -> None:
     if running_loop() is not None:
         raise RuntimeError(f"{method}_sync() would block the event loop of this thread: await the layer's {method}()")
-    layer: Any = get_channel_layer(alias)
-    if layer is None:
-        raise InvalidChannelLayerError(
-            f"There is no channel layer {alias!r}: configure it by channel_layers.configure()"
-        )
+    layer = layer_with(method, alias)
     blocking = getattr(layer, f"{method}_sync", None)  # the Redis layers need no event loop
-    (blocking or async_to_sync(getattr(layer, method)))(name, message)
+    (blocking or async_to_sync(getattr(layer, method)))(*arguments)

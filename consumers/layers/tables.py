@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ..types import Deliver, Message
+from ..types import Close, Deliver, Message
 from .loops import call_soon, running_loop
 
 Entry = tuple[float, Message]
@@ -58,8 +58,13 @@ class Tables:
         self._memberships: OrderedDict[tuple[str, str], float] = OrderedDict()  # only of stored channels
         self._joinings: dict[tuple[str, str], _Joining] = {}
 
-    def attach(self, name: str, deliver: Deliver) -> None:
+    def attach(self, name: str, deliver: Deliver, close: Close | None = None) -> None:
         """Hand the messages of this channel to `deliver`, on the event loop that is running now.
+
+        Args:
+            name: the channel's name.
+            deliver: takes a message.
+            close: closes the receiver; None: it cannot be closed.
 
         Raises:
             RuntimeError: if none is running.
@@ -67,7 +72,7 @@ class Tables:
         loop = running_loop()
         if loop is None:
             raise RuntimeError("attach() must be called on the event loop that the receiver belongs to")
-        receiver = Receiver(name, deliver, loop, self._capacity(name))
+        receiver = Receiver(name, deliver, loop, self._capacity(name), close)
         with self._lock:
             self._receivers[name] = receiver
 
@@ -77,6 +82,7 @@ class Tables:
             receiver = self._receivers.pop(name, None)
             if receiver is not None:
                 receiver.deliver = ignore_message  # fan-outs under way, here or on another loop, may still hold it
+                receiver.close = None
                 for group in list(receiver.groups):
                     self._leave(group, receiver)
 
@@ -87,6 +93,10 @@ class Tables:
     def has_group(self, group: str) -> bool:
         """Whether the group has members."""
         return group in self._groups
+
+    def has_groups(self) -> bool:
+        """Whether there is a group with members."""
+        return bool(self._groups)
 
     def has_receiver(self, channel: str) -> bool:
         """Whether the channel is attached or in a group."""
@@ -304,11 +314,14 @@ class Waiter:
 class Receiver:
     """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
 
-    __slots__ = ("capacity", "deliver", "dropped", "groups", "loop", "name", "silent_until", "unreported")
+    __slots__ = ("capacity", "close", "deliver", "dropped", "groups", "loop", "name", "silent_until", "unreported")
 
-    def __init__(self, name: str, deliver: Deliver, loop: object | None, capacity: int) -> None:
+    def __init__(
+        self, name: str, deliver: Deliver, loop: object | None, capacity: int, close: Close | None = None
+    ) -> None:
         self.name = name
         self.deliver = deliver
+        self.close = close
         self.loop = loop
         self.capacity = capacity
         self.groups: dict[str, None] = {}  # a set of one takes more, and most are in one

@@ -64,6 +64,9 @@ class ChatEndpoint(BaseWSEndpoint):
     async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
         if data is DELIVERIES:
             async for message in self.deliveries:
+                if message["type"] == "consumers.close":  # from close_group()
+                    await websocket.close(message["code"], message["reason"])
+                    break
                 await websocket.send_json({"text": message["text"]})
             return
         match data:

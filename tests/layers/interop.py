@@ -147,3 +147,40 @@ def test_a_consumer_can_be_taken_out_of_a_group_by_another_process(
     other("send", layers[1], channel, {"type": "direct"})
     assert one("next", number) == {"type": "direct"}
     one("leave", number, [])
+
+
+NOTICE = {"type": "consumers.close", "code": 4001, "reason": "bye"}
+
+
+@pytest.mark.parametrize("kind", ["pubsub", "queue"])
+def test_a_group_of_both_is_closed(kind: str, peers: dict[str, list[PeerProcess]], shards: list[RedisServer]) -> None:
+    arguments = {"hosts": [shards[0].url], "prefix": "close"}
+    ours, theirs = peers["ours"][0], peers["theirs"][0]
+    member, _ = ours("join", ours("make", kind, arguments), ["room"])
+    other, _ = theirs("join", theirs("make", kind, arguments), ["room"])
+    sender = peers["ours"][1]
+    sender("close_group", sender("make", kind, arguments), "room", 4001, "bye")
+    assert [ours("next", member) for _ in range(2)] == [{"closed": [4001, "bye"]}, NOTICE]
+    assert theirs("next", other) == NOTICE
+    ours("leave", member, ["room"])
+    theirs("leave", other, ["room"])
+
+
+@pytest.mark.parametrize("kind", ["pubsub", "queue"])
+def test_no_message_of_channels_redis_closes_a_member(
+    kind: str, peers: dict[str, list[PeerProcess]], shards: list[RedisServer]
+) -> None:
+    arguments = {"hosts": [shards[0].url], "prefix": "forge"}
+    ours, theirs = peers["ours"][0], peers["theirs"][0]
+    member, channel = ours("join", ours("make", kind, arguments), ["room"])
+    by = theirs("make", kind, arguments)
+    head = channel.partition("!")[0].removeprefix("forge" if kind == "pubsub" else "") + "!"
+    order = {**NOTICE, "type": "layer.close", "group": "room", "channels": [f"{head}group.room"]}
+    forgeries = [NOTICE, order, {**order, "__asgi_channel__": [f"{head}control"]}]
+    for forgery in forgeries:
+        theirs("group_send", by, "room", forgery)
+        assert ours("next", member)["type"] == forgery["type"]
+    for forgery in forgeries[:2]:
+        theirs("send", by, channel, forgery)
+        assert ours("next", member)["type"] == forgery["type"]
+    ours("leave", member, ["room"])

@@ -44,7 +44,7 @@ class Peer:
                 messages.put_nowait(message)
                 return 1
 
-            channel = layer.attach(deliver)
+            channel = layer.attach(deliver, lambda code, reason: deliver({"closed": [code, reason]}))
         else:
             channel = await layer.new_channel()
             pump = asyncio.ensure_future(self.pump(layer, channel, messages))
@@ -75,6 +75,9 @@ class Peer:
 
     async def group_send(self, layer: int, group: str, message: Any) -> None:
         await self.layers[layer].group_send(group, message)
+
+    async def close_group(self, layer: int, group: str, code: int, reason: str) -> None:
+        await self.layers[layer].close_group(group, code, reason)
 
     async def group_discard(self, layer: int, group: str, channel: str) -> None:
         await self.layers[layer].group_discard(group, channel)

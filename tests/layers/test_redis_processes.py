@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from ..redis_server import RedisServer, free_port, running_redis
+from .on_redis.tools import LAYERS
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 20  # seconds
@@ -57,6 +58,52 @@ def test_two_processes_with_two_thousand_consumers_lose_and_reorder_nothing(kind
     with server.client() as client:
         assert client.keys() == []
     assert server.connections() == []
+
+
+@contextlib.contextmanager
+def processes_with_members(kind: str, url: str) -> Iterator[list[int]]:
+    """Run two servers with `tests.layers.members`; their ports."""
+    command = [sys.executable, "-m", "tests.layers.members", kind, url]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
+    ]
+    try:
+        ports = []
+        for process in processes:
+            assert process.stdout is not None
+            ports.append(int(process.stdout.readline()))
+        yield ports
+        for process in processes:
+            process.communicate("stop\n", timeout=PATIENCE)
+            assert process.returncode == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_script_closes_the_sockets_that_two_servers_have(kind: str, server: RedisServer) -> None:
+    with processes_with_members(kind, server.url) as ports, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(f"ws://127.0.0.1:{port}/")) for port in ports for _ in range(3)]
+        for client in clients:
+            assert client.recv(timeout=PATIENCE) == "in"
+        layer = LAYERS[kind](hosts=[server.url], capacity=1)
+        for client in clients[::2]:
+            client.send("hang")
+            assert client.recv(timeout=PATIENCE) == "hanging"
+        for _ in range(20):  # more than the hanging ones, or a queue, have room for
+            layer.group_send_sync("user.7", {"type": "note"})
+        layer.close_group_sync("user.7", 4001, "you were logged out")
+        for client in clients:
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(timeout=PATIENCE)
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "you were logged out")
+        later = stack.enter_context(connect(f"ws://127.0.0.1:{ports[0]}/"))
+        assert later.recv(timeout=PATIENCE) == "in"
+        later.send("still here")
+        assert later.recv(timeout=PATIENCE) == "hanging"
 
 
 def workers_of(pid: int) -> list[int]:

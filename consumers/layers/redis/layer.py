@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self, cast
 import anyio
 
 from ...exceptions import ChannelFull
-from ...types import Deliver, Message
+from ...types import Close, Deliver, Message
+from ..closing import DEFAULT_CODE, closing
 from ..loops import let_others_run
 from .hosts import shard_of
 from .process import Process
@@ -35,11 +36,11 @@ class RedisLayer(RunningLayer):
 
     # Receivers
 
-    def attach(self, deliver: Deliver) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         process = self._process
         self._ensure_home()
         name = process.attached_prefix + secrets.token_hex(8)
-        process.local.attach(name, deliver)
+        process.local.attach(name, deliver, close)
         return name
 
     def detach(self, name: str) -> None:
@@ -123,6 +124,16 @@ class RedisLayer(RunningLayer):
         """
         await let_others_run(await self._run(self._group_send(group, message)))
 
+    async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
+        """Close every member of a group; see `consumers.close_group()`. Full queues do not hold it up.
+
+        Raises:
+            TypeError: if the name is invalid or the reason is not a str.
+            ValueError: if the code is none that may be sent.
+            redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
+        """
+        await let_others_run(await self._run(self._close_group(group, closing(code, reason))))
+
     def send_sync(self, channel: str, message: Message) -> None:
         """As `send()`, without an event loop: blocks."""
         self._run_blocking(self._send(channel, message))
@@ -130,6 +141,10 @@ class RedisLayer(RunningLayer):
     def group_send_sync(self, group: str, message: Message) -> None:
         """As `group_send()`, without an event loop: blocks."""
         self._run_blocking(self._group_send(group, message))
+
+    def close_group_sync(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
+        """As `close_group()`, without an event loop: blocks."""
+        self._run_blocking(self._close_group(group, closing(code, reason)))
 
     # What differs
 
@@ -139,6 +154,10 @@ class RedisLayer(RunningLayer):
 
     def _group_send(self, group: str, message: Message) -> Flow[int]:
         """Send; return how many messages wait if a queue is over half full, else 0."""
+        raise NotImplementedError
+
+    def _close_group(self, group: str, message: Message) -> Flow[int]:
+        """Have the members of a group closed, then send it the message; return as `_group_send()`."""
         raise NotImplementedError
 
     async def _listen_to(self, process: Process, channel: str) -> None:
@@ -184,6 +203,15 @@ class RedisLayer(RunningLayer):
         except Exception as error:  # whatever a copy for each receiver makes of a foreign value
             self._payload_alarm.note(f"it cannot be copied for its receivers ({type(error).__name__}: {error})")
             return 0
+
+    def _close(self, process: Process, order: Message, channels: Iterable[str], groups: Iterable[str]) -> None:
+        """Close those who are here, with what the order of another process, or this one, says."""
+        try:
+            checked = closing(order["code"], order["reason"])
+        except (KeyError, TypeError, ValueError) as error:
+            self._payload_alarm.note(f"an order to close a group that is none ({type(error).__name__}: {error})")
+            return
+        process.local.close_members(checked["code"], checked["reason"], channels, groups)
 
 
 def _require_text(noun: str, name: object) -> None:

@@ -15,6 +15,7 @@ import math
 import time
 from typing import Any
 
+from ...types import Message
 from . import scripts
 from .commands import Commands
 from .home import HomeEnded
@@ -26,6 +27,13 @@ logger = logging.getLogger("consumers.layers")
 
 GROUPS_AT_ONCE = 200
 """Groups renewed by one script, so that none keeps Redis from its other clients for long."""
+
+CONTROL = "!control"
+"""How the name of a process' own channel ends by which others tell it what to do; no message comes by it."""
+
+JOIN = "layer.join"
+DISCARD = "layer.discard"
+CLOSE = "layer.close"
 
 
 class GroupedLayer(RedisLayer):
@@ -122,6 +130,33 @@ class GroupedLayer(RedisLayer):
                 if self._shard(group) == shard
             ]
             await one.run([*leaving, ("UNLINK", *(self.prefix + head for head in process.heads))])
+
+    # What other processes order
+
+    def _control(self, channel: str) -> str:
+        """Return the channel by which the process of this one is told what to do."""
+        return self.non_local_name(channel)[:-1] + CONTROL
+
+    def _addressed(self, process: Process, names: list[str]) -> tuple[list[str], list[str]]:
+        """Tell the channels of this process from the groups that stand for those of its channels in them."""
+        of_group = f"{process.head}group."
+        groups = [name[len(of_group) :] for name in names if name.startswith(of_group)]
+        return [name for name in names if not name.startswith(of_group) and process.is_own(name)], groups
+
+    def _obey(self, process: Process, order: Message) -> None:
+        group, channel = str(order.get("group")), str(order.get("channel"))
+        if order.get("type") == JOIN and process.local.has_receiver(channel):
+            process.local.group_add(group, channel)
+            process.spawn(self._join_beside(process, group))
+        elif order.get("type") == DISCARD:
+            process.local.group_discard(group, channel)
+        elif order.get("type") == CLOSE and isinstance(order.get("channels"), list):
+            self._close(process, order, *self._addressed(process, [str(name) for name in order["channels"]]))
+
+    def _require_channel(self, name: str) -> None:
+        super()._require_channel(name)
+        if name.endswith(CONTROL):
+            raise TypeError(f"Channel {name!r} is the layer's own")
 
 
 def _see(future: "asyncio.Future[Any]") -> None:

@@ -12,6 +12,7 @@ from ..base import never_waits
 from ..codec import Codec
 from .commands import Commands
 from .layer import RedisLayer, as_pattern
+from .link import Command
 from .listener import Listener
 from .process import Process
 from .running import Event, Flow, Limits
@@ -64,6 +65,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         codec = Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys)
         super().__init__(hosts, prefix, codec, on_disconnect=on_disconnect, on_reconnect=on_reconnect, **options)
         self._group_prefix = f"{prefix}__group__"
+        self._orders = f"{prefix}:close"  # the name of no channel or group, so that no message comes by it
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
@@ -124,6 +126,8 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
+        if channel == self._orders:
+            raise TypeError(f"Channel {channel!r} is the layer's own")
         yield [(self._shard(channel), [("PUBLISH", channel, self._codec.encode(message))])]
         return 0
 
@@ -132,6 +136,16 @@ class RedisPubSubChannelLayer(RedisLayer):
         self._require_group(group)
         name = self._group_prefix + group
         yield [(self._shard(name), [("PUBLISH", name, self._codec.encode(message))])]
+        return 0
+
+    def _close_group(self, group: str, message: Message) -> Flow[int]:
+        self._require_group(group)
+        name, order = self._group_prefix + group, self._codec.encode({**message, "group": group})
+        commands: list[Command] = [
+            ("PUBLISH", self._orders, order),
+            ("PUBLISH", name, self._codec.encode(message)),
+        ]
+        yield [(self._shard(name), commands)]
         return 0
 
     # What is received
@@ -143,7 +157,8 @@ class RedisPubSubChannelLayer(RedisLayer):
             names = [self._group_prefix + group for group in process.local.groups()]
             now = time.monotonic()
             names += [name for name, until in process.named.items() if until > now]
-            return [name for name in names if self._shard(name) == shard]
+            names = [name for name in names if self._shard(name) == shard]
+            return [self._orders, *names] if process.local.has_groups() else names
 
         return Subscriber(
             self.hosts[shard],
@@ -158,11 +173,16 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _is_wanted(self, process: Process, name: str) -> bool:
         if process.named.get(name, 0) > time.monotonic():
             return True
+        if name == self._orders:
+            return process.local.has_groups()
         return name.startswith(self._group_prefix) and process.local.has_group(name[len(self._group_prefix) :])
 
     def _on_message(self, process: Process, channel: str, payload: bytes) -> int:
         message = self._decode(payload)
         if message is None:
+            return 0
+        if channel == self._orders:
+            self._close(process, message, (), [str(message.get("group"))])
             return 0
         groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
         channels = [channel] if channel in process.named or (not groups and process.is_own(channel)) else []
@@ -173,6 +193,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         if home is not None:
             listener = home.listeners[self._shard(name)]
             assert isinstance(listener, Subscriber)
+            listener.update(self._orders)  # first, so that it is there when the group is
             await listener.until_subscribed(name)
 
     async def _listen_to(self, process: Process, channel: str) -> None:
@@ -199,9 +220,11 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     def _leave(self, process: Process, group: str) -> None:
         self._update(process, self._group_prefix + group)
+        for shard in range(len(self.hosts)):
+            self._update(process, self._orders, shard)
 
-    def _update(self, process: Process, name: str) -> None:
+    def _update(self, process: Process, name: str, shard: int | None = None) -> None:
         if process.home is not None:
-            listener = process.home.listeners[self._shard(name)]
+            listener = process.home.listeners[self._shard(name) if shard is None else shard]
             assert isinstance(listener, Subscriber)
             listener.update(name)

@@ -20,7 +20,7 @@ from .commands import Commands
 from .layer import as_pattern
 from .link import FAILURES, Command
 from .listener import Listener
-from .places import GroupedLayer
+from .places import CLOSE, DISCARD, JOIN, GroupedLayer
 from .popper import Entry, Popper
 from .process import ATTACHED, Process
 from .running import Events, Flow, Request
@@ -28,8 +28,8 @@ from .running import Events, Flow, Request
 PATIENCE = 3
 """How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
 
-JOIN = "layer.join"
-DISCARD = "layer.discard"
+NO_LIMIT = 10**9
+"""The capacity of a queue for what must not be dropped."""
 
 
 class RedisChannelLayer(GroupedLayer):
@@ -172,11 +172,7 @@ class RedisChannelLayer(GroupedLayer):
         self.require_valid_message(message)
         self._require_group(group)
         payload_for = self._codec.encode_for({key: message[key] for key in message if key != CHANNELS_KEY})
-        command = scripts.members(self._group_key(group), int(time.time()) - self.group_expiry)
-        [[names]] = yield [(self._shard(group), [command])]
-        queues: dict[str, list[str]] = {}
-        for name in map(bytes.decode, names):
-            queues.setdefault(self.non_local_name(name), []).append(name)
+        queues = yield from self._members(group)
         by_shard: dict[int, list[tuple[str, bytes, int]]] = {}
         for queue, channels in queues.items():
             entry = (self.prefix + queue, payload_for(channels), self.get_capacity(channels[0]))
@@ -189,6 +185,31 @@ class RedisChannelLayer(GroupedLayer):
             for index in overfull:
                 self._note_overfull(group, entries[index])
         return PATIENCE * max(int(waiting) for ((waiting, _),) in replies)
+
+    def _members(self, group: str) -> Flow[dict[str, list[str]]]:
+        """Find out which channels are in a group, by their queues."""
+        command = scripts.members(self._group_key(group), int(time.time()) - self.group_expiry)
+        [[names]] = yield [(self._shard(group), [command])]
+        queues: dict[str, list[str]] = {}
+        for name in map(bytes.decode, names):
+            queues.setdefault(self.non_local_name(name), []).append(name)
+        return queues
+
+    def _close_group(self, group: str, message: Message) -> Flow[int]:
+        self._require_group(group)
+        orders: dict[int, list[tuple[str, bytes, int]]] = {}
+        queues = yield from self._members(group)
+        for queue, channels in queues.items():
+            # Processes with channels_redis know no orders, and would keep them for ever.
+            ours = [name for name in channels if ATTACHED in name or name == f"{queue}group.{group}"]
+            if ours:
+                order = {**message, "type": CLOSE, "channels": ours, CHANNELS_KEY: self._control(queue)}
+                entry = (self.prefix + queue, self._codec.encode(order), NO_LIMIT)
+                orders.setdefault(self._shard(queue), []).append(entry)
+        if orders:
+            now = self._now()
+            yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in orders.items()]
+        return (yield from self._group_send(group, message))
 
     def _add_foreign(self, group: str, channel: str) -> Flow[None]:
         now = time.time()
@@ -218,7 +239,7 @@ class RedisChannelLayer(GroupedLayer):
     def _order(self, type_: str, group: str, channel: str) -> list[Request]:
         """Return what tells a channel's process, if it has this layer, to let it join or leave a group."""
         other = self._head(self.non_local_name(channel)[:-1].rpartition(".")[2])
-        message = {"type": type_, "group": group, "channel": channel, CHANNELS_KEY: f"{other}control"}
+        message = {"type": type_, "group": group, "channel": channel, CHANNELS_KEY: self._control(other)}
         entry = (self.prefix + other, self._codec.encode(message), self.get_capacity(channel))
         return [(self._shard(other), [scripts.push([entry], self._now(), self.expiry)])]
 
@@ -293,18 +314,10 @@ class RedisChannelLayer(GroupedLayer):
             self._payload_alarm.note(f"one of {key!r} could not be put back: {error}")
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
-        if names == [f"{process.head}control"]:
-            group, channel = str(message.get("group")), str(message.get("channel"))
-            if message.get("type") == JOIN and process.local.has_receiver(channel):
-                process.local.group_add(group, channel)
-                process.spawn(self._join_beside(process, group))
-            elif message.get("type") == DISCARD:
-                process.local.group_discard(group, channel)
+        if names == [self._control(process.head)]:
+            self._obey(process, message)
             return 0
-        of_group = f"{process.head}group."
-        groups = [name[len(of_group) :] for name in names if name.startswith(of_group)]
-        channels = [name for name in names if not name.startswith(of_group) and process.is_own(name)]
-        return self._deliver(process, message, channels, groups)
+        return self._deliver(process, message, *self._addressed(process, names))
 
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.home is not None:

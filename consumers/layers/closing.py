@@ -1,0 +1,50 @@
+"""Closing every member of a group.
+
+An application may pass on to a group what its clients send, so no message can close anybody, whatever is in it. A
+layer has another way to its receivers for that: the `close` that they are attached with. Between processes it is told
+apart by where it is sent to, not by what it says.
+"""
+
+from .. import events
+from ..types import Message
+from .registry import DEFAULT_ALIAS, layer_with
+
+CLOSE = "consumers.close"
+"""The type of the message that members get which have no `close`: those in processes with channels_redis, say."""
+
+DEFAULT_CODE = events.POLICY_VIOLATION
+
+
+async def close_group(group: str, code: int = DEFAULT_CODE, reason: str = "", alias: str = DEFAULT_ALIAS) -> None:
+    """Close the connection of every member of a group, in all processes: after a logout or a ban, say.
+
+    It ends at once, however busy its handlers are and however many messages wait: they are cancelled and dropped, the
+    client gets the close frame, or HTTP 403 where it was not accepted yet, and `disconnect(code)` runs. This includes
+    the caller's own connection, if that is a member. Who joins later is not affected.
+
+    Args:
+        group: the group.
+        code: the close code (RFC 6455, 7.4.1): 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+        reason: a text for the clients, cut to 123 bytes of UTF-8.
+        alias: the layer's.
+
+    Raises:
+        InvalidChannelLayerError: if there is no such layer, or it cannot close groups.
+        TypeError: if the group's name is invalid or the reason is not a str.
+        ValueError: if the code is none that may be sent.
+        Exception: as the layer's `group_send()`.
+    """
+    await layer_with("close_group", alias).close_group(group, code, reason)
+
+
+def closing(code: int, reason: str) -> Message:
+    """Return the message that goes with a close, checked and with its reason cut.
+
+    Raises:
+        TypeError: if the reason is not a str.
+        ValueError: if the code is none that may be sent, or UTF-8 has no bytes for the reason.
+    """
+    events.check_close_code(code)
+    if not isinstance(reason, str):
+        raise TypeError(f"the reason of a close must be a str, not {type(reason).__name__}: {reason!r:.80}")
+    return {"type": CLOSE, "code": int(code), "reason": events.close(code, reason)["reason"]}
