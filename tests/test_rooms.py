@@ -38,14 +38,15 @@ FLOORS = {
     "inbox": 3,
     "layers": 3,
     "frames": 4,
-    "connection": 5,
-    "consumer": 6,
-    "websocket": 7,
-    "http": 7,
-    "endpoint": 7,
-    "worker": 7,
-    "": 8,
-    "__main__": 8,
+    "ending": 5,
+    "connection": 6,
+    "consumer": 7,
+    "websocket": 8,
+    "http": 8,
+    "endpoint": 8,
+    "worker": 8,
+    "": 9,
+    "__main__": 9,
 }
 SIDE = {"routing", "origin", "testing"}
 """Rooms that need floors 0 and 1 only, and that only the roof imports."""
