@@ -14,7 +14,7 @@ every ending, of which there are many, takes the one way through `_finish`:
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -24,8 +24,10 @@ from .frames import FRAME, Frames
 from .inbox import Entry
 from .inline import Pausing
 from .layers.base import BaseChannelLayer
+from .limits import LimitedLayer
 from .types import Deliver, Message, Receive, Send
 from .wake import Waker, make_waker
+from .watch import LimitHit
 
 logger = logging.getLogger("consumers.connection")
 
@@ -57,6 +59,8 @@ class Connection(EndingConnection):
             async with anyio.create_task_group() as self._tasks:
                 self._handlers = self._make_scope()
                 self._tasks.start_soon(self._work)
+                if self._watch is not None:
+                    self._watch.start(self._tasks)
                 await Pausing(self._read(), self._inbox.on_pause)
         finally:
             error, self._error = self._error, None
@@ -84,20 +88,22 @@ class Connection(EndingConnection):
             return 1
         waiting = self._inbox.put_layer(message)
         if not waiting and self._consumer.overflow == "close":
-            self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
+            limit = f"{self._inbox.layer_limit} layer messages wait"
+            self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
         return waiting
 
     # The reader
 
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
-        receive, inbox, disconnects = self._receive, self._inbox, events.DISCONNECTS
+        receive, disconnects = self._receive, events.DISCONNECTS
+        put = self._inbox.put_client if self._watch is None else self._put_watched
         try:
             if self._protocol == "channel":
                 message = await self._read_channel()
             else:
                 while (message := await receive()).get("type") not in disconnects:
-                    if inbox.put_client(message) and not await self._wait_for_room():
+                    if put(message) and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
             self._finished = make_waker()
@@ -123,14 +129,26 @@ class Connection(EndingConnection):
         drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
         self._end(Ending(code, message.get("reason") or "", drains=drains))
 
+    def _put_watched(self, message: Message) -> bool:
+        """As the inbox's `put_client`, for a connection with limits."""
+        watch = self._watch
+        assert watch is not None
+        if watch.refuses(message):
+            return True
+        watch.is_held = self._inbox.put_client(message)
+        return watch.is_held
+
     async def _wait_for_room(self) -> bool:
+        """Wait until more may be read; return False if it is never to be."""
+        if self._ending is not None:
+            return False
         with anyio.move_on_after(self._consumer.stall_timeout):
             await self._inbox.wait_for_room()
+            if self._watch is not None:
+                self._watch.is_held = False
             return True
-        self._end_by_limit(
-            f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox)} wait",
-            "the server is busy with your earlier messages",
-        )
+        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox)} wait"
+        self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
         return False
 
     # The worker
@@ -165,6 +183,10 @@ class Connection(EndingConnection):
         else:
             self._consumer.channel_name = await layer.new_channel()
             self.start_background_task(self._pump, layer, deliver)
+        if (most := self._consumer.max_groups) is not None:
+            self._consumer.channel_layer = cast(
+                BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)
+            )
         if hasattr(layer, "get_capacity"):  # foreign layers may have none
             self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 

@@ -3,21 +3,23 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocketDisconnect
 
 from . import events
-from .exceptions import InvalidFrame, StopConsumer
+from .exceptions import InvalidFrame, StopConsumer, TooManyGroups
 from .failures import departure, without_cancellations
 from .frames import Frames
 from .inbox import Entry, Inbox
 from .journal import Journal
 from .layers.base import BaseChannelLayer
-from .socket import CLOSE_TIMEOUT, Socket, State
+from .limits import Limits
+from .socket import CLOSE_TIMEOUT, State
 from .types import Message, Receive, Scope, Send
+from .watch import LimitHit, Watch, make_socket, make_watch
 
 logger = logging.getLogger("consumers.connection")
 
@@ -31,6 +33,7 @@ class Handler(Protocol):
     scope: Scope
     channel_layer: BaseChannelLayer
     channel_name: str
+    max_groups: int | None
     max_tasks: int
     inbox_limit: int
     disconnect_timeout: float
@@ -39,6 +42,7 @@ class Handler(Protocol):
     overflow: Literal["drop", "close"]
     strict_types: bool
     raw_frames: bool
+    show_content: bool
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
@@ -53,12 +57,14 @@ class Ending(NamedTuple):
         reason: the text that goes with it.
         drains: finish what runs and waits first.
         rejects: answer a handshake that is still pending with a rejection; else the server answers HTTP 500.
+        limit: the limit that was hit, for the log; "" if none was.
     """
 
     code: int
     reason: str = ""
     drains: bool = False
     rejects: bool = False
+    limit: str = ""
 
 
 class EndingConnection:
@@ -70,11 +76,18 @@ class EndingConnection:
         send: the server's ASGI `send`.
     """
 
+    _watch: Watch | None = None  # most have no limit that needs one
+
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         self._consumer = consumer
         self._receive = receive
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
-        self._socket = Socket(send, self._expect_disconnect, close_timeout, events.can_deny(consumer.scope))
+        limits = cast(Limits, consumer)
+        watch = make_watch(limits, self._end_by_limit, send)
+        if watch is not None:
+            self._watch = watch
+        can_deny = events.can_deny(consumer.scope)
+        self._socket = make_socket(send, watch, limits, self._on_socket_change, close_timeout, can_deny)
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
         self._ending: Ending | None = None
@@ -106,15 +119,21 @@ class EndingConnection:
         """Whether the connection is draining or past that."""
         return self._ending is not None
 
-    def _expect_disconnect(self, code: int) -> None:
-        """Give the server a while to report the disconnect that must follow now; then end without it."""
-        if self._ending is None:
+    def _on_socket_change(self, close_code: int | None) -> None:
+        """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
+        if close_code is None:
+            if self._watch is not None:
+                self._watch.opened()
+        elif self._ending is None:
+            if self._watch is not None:
+                self._watch.stop()
             self._tasks.cancel_scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
 
     # The ways to end
 
     def _end(self, ending: Ending, error: Exception | None = None) -> None:
         if error is not None:
+            self._journal.annotate(error, None)
             if self._error is None:
                 self._error = error
             elif self._error is not error:
@@ -123,6 +142,8 @@ class EndingConnection:
             return
         if self._ending is None:
             self._ending = ending
+            if self._watch is not None:
+                self._watch.stop()
             if self._frames is not None:
                 self._frames.stop()
             if self._tasks.cancel_scope.deadline != math.inf:
@@ -139,10 +160,9 @@ class EndingConnection:
             self._handlers.cancel()
             self._tasks.cancel_scope.cancel()
 
-    def _end_by_limit(self, limit: str, reason: str) -> None:
+    def _end_by_limit(self, hit: LimitHit) -> None:
         if self._ending is None:
-            self._journal.limit_hit(events.TRY_AGAIN_LATER, limit)
-            self._end(Ending(events.TRY_AGAIN_LATER, reason, rejects=True))
+            self._end(Ending(hit.code, hit.reason, rejects=True, limit=hit.limit))
 
     async def _guard(
         self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
@@ -151,7 +171,7 @@ class EndingConnection:
         try:
             await function(*args)
         except (Exception, BaseExceptionGroup) as error:
-            await self._decide(error, message)
+            await self._decide(error, message or getattr(function, "__qualname__", None))
 
     async def _fail(self, error: BaseException, entry: Entry) -> None:
         """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
@@ -164,20 +184,31 @@ class EndingConnection:
             self._cancelled += 1
             raise
 
-    async def _decide(self, error: Exception | BaseExceptionGroup[BaseException], message: Message | None) -> None:
-        """Turn what the application raised into an ending, after asking `on_error()`."""
+    async def _decide(self, error: Exception | BaseExceptionGroup[BaseException], doing: Message | str | None) -> None:
+        """Turn what the application raised into an ending, after asking `on_error()`.
+
+        Args:
+            error: what was raised.
+            doing: the message that was being handled, or a background task's name.
+        """
         failure = self._end_as_asked(error)
         if failure is None:
             return
+        self._annotate(failure, doing)
         try:
-            await self._consumer._on_error(failure, message)
+            await self._consumer._on_error(failure, doing if isinstance(doing, dict) else None)
         except (Exception, BaseExceptionGroup) as second:
             failure = self._end_as_asked(second)
             if failure is not None:
+                self._annotate(failure, doing)
                 self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
         except BaseException:  # nobody has decided about the failure: it must not be lost
             self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
             raise
+
+    def _annotate(self, failure: Exception, doing: Message | str | None) -> None:
+        what = f"background task {doing}()" if isinstance(doing, str) else doing
+        self._journal.annotate(failure, what, self._consumer.show_content)
 
     def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
         """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
@@ -188,6 +219,10 @@ class EndingConnection:
             if self._ending is None:
                 self._journal.refused(error.code, error.reason)
             self._end(Ending(error.code, error.reason, rejects=True))
+            return None
+        if isinstance(error, TooManyGroups):
+            limit = f"more than max_groups ({error.max_groups})"
+            self._end_by_limit(LimitHit(events.POLICY_VIOLATION, limit, "too many groups"))
             return None
         failure = without_cancellations(error)
         gone = departure(failure)
@@ -231,7 +266,9 @@ class EndingConnection:
             self._detach()
             if self._frames is not None:
                 self._frames.give_up(self._inbox.messages)
-            if self._cancelled or self._inbox.messages:
+            if ending.limit:
+                self._journal.limit_hit(ending.code, ending.limit, self._cancelled, len(self._inbox.messages))
+            elif self._cancelled or self._inbox.messages:
                 self._journal.dropped(ending.code, self._cancelled, len(self._inbox.messages))
 
     async def _close(self, ending: Ending) -> None:
@@ -243,7 +280,7 @@ class EndingConnection:
             return
         code = ending.code if events.is_sendable(ending.code) else events.INTERNAL_ERROR
         try:
-            await self.send(events.close(code, ending.reason))
+            await self._socket.end(code, ending.reason)
         except WebSocketDisconnect:
             pass
         except Exception:

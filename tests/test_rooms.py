@@ -22,6 +22,7 @@ FLOORS = {
     "events": 1,
     "bridge": 1,
     "checks": 1,
+    "limits": 1,
     "failures": 1,
     "patterns": 1,
     "layers.base": 1,
@@ -36,6 +37,7 @@ FLOORS = {
     "layers.local": 2,
     "layers.codec": 2,
     "inbox": 3,
+    "watch": 3,
     "layers": 3,
     "frames": 4,
     "ending": 5,
@@ -58,6 +60,7 @@ EVENT_LOOPS = {
     "inline": {"asyncio"},
     "layers.loops": {"asyncio"},
     "wake": {"asyncio"},
+    "watch": {"asyncio"},
     "testing.application": {"asyncio", "trio"},
 }
 """Where anyio is not enough: asgiref's threads know only asyncio; anyio starts no task that outlives a block; waking a
