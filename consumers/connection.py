@@ -21,7 +21,7 @@ import anyio
 from . import events, handlers
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
 from .frames import FRAME, Frames
-from .inbox import Entry
+from .inbox import Entry, Inbox
 from .inline import Pausing
 from .layers.base import BaseChannelLayer
 from .limits import LimitedLayer
@@ -97,13 +97,14 @@ class Connection(EndingConnection):
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
         receive, disconnects = self._receive, events.DISCONNECTS
-        put = self._inbox.put_client if self._watch is None else self._put_watched
+        # Not a bound method of theirs, which every idle connection would hold.
+        inbox: Inbox | Connection = self._inbox if self._watch is None else self
         try:
             if self._protocol == "channel":
                 message = await self._read_channel()
             else:
                 while (message := await receive()).get("type") not in disconnects:
-                    if put(message) and not await self._wait_for_room():
+                    if inbox.put_client(message) and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
             self._finished = make_waker()
@@ -129,7 +130,7 @@ class Connection(EndingConnection):
         drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
         self._end(Ending(code, message.get("reason") or "", drains=drains))
 
-    def _put_watched(self, message: Message) -> bool:
+    def put_client(self, message: Message) -> bool:
         """As the inbox's `put_client`, for a connection with limits."""
         watch = self._watch
         assert watch is not None
