@@ -152,7 +152,7 @@ class EndingConnection:
                 for scope in self._background or ():
                     scope.cancel()
         if ending.drains:
-            if self._inbox.running or not self._inbox.is_awaited:  # else nothing is being handled
+            if self._inbox.running or self._inbox.messages or not self._inbox.is_awaited:  # else nothing is left to do
                 self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
             self._inbox.is_closed = True
         else:
