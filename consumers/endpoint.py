@@ -225,7 +225,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             gone = departure(failure)
             if isinstance(gone, WebSocketDisconnect) and websocket.unanswered:
                 self._end(gone.code, gone.reason)
-            self._fail(failure)
+            self._fail(failure, "reading" if self._connected else "on_connect()")
         finally:
             self._group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
@@ -257,6 +257,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             self._release()
 
     async def _task_failed(self, task_id: TaskId, websocket: WebSocket, exc: Exception) -> None:
+        self._journal.annotate(exc, f"background task {task_id}")
         told = isinstance(exc, InvalidFrame | WebSocketException) or departure(exc)
         if told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
             self._fail(exc)
@@ -270,29 +271,30 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     async def _shielded(self, function: Callable[..., Awaitable[object]], *args: Any) -> bool:
         """Await `function(*args)`, whatever is cancelled meanwhile. Return False if it was cut off."""
+        name = getattr(function, "__name__", function)
         with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
             try:
                 await function(*args)
             except Exception as exc:
-                self._fail(exc)
+                self._fail(exc, None if any(arg is exc for arg in args) else f"{name}()")
         if limit.cancelled_caught:
-            name = getattr(function, "__name__", function)
             logger.error("%s.%s was cut off after %g s", type(self).__name__, name, self.EXIT_MAX_DELAY)
         return not limit.cancelled_caught
 
-    def _fail(self, exc: Exception) -> None:
-        """End the connection because of `exc`, unless the client has gone, which is no error."""
+    def _fail(self, exc: Exception, doing: str | None = None) -> None:
+        """End the connection because of `exc`, unless the client has gone, which is no error; note what raised it."""
         if departure(exc):
             return
         if isinstance(exc, InvalidFrame | WebSocketException):
-            logger.warning("%s closes a connection with %d: %r", type(self).__name__, exc.code, exc.reason)
+            self._journal.refused(exc.code, exc.reason)
             self._end(exc.code, exc.reason)
         elif self._error is None:
             self._error = exc
-            self._journal.annotate(exc, None)
+            self._journal.annotate(exc, doing)
             self._end(events.INTERNAL_ERROR, "Internal error")
         elif self._error is not exc:
-            logger.error("%s: another exception while it was ending", type(self).__name__, exc_info=exc)
+            self._journal.annotate(exc, doing)
+            logger.error("%s: another exception while it was ending", self._journal, exc_info=exc)
 
     def _end(self, code: int, reason: str = "", cancel: bool = True) -> None:
         """End the connection. The first `code` and `reason` count."""

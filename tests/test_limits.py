@@ -547,10 +547,7 @@ async def test_what_a_client_chooses_of_its_address_and_path_adds_no_lines(lines
     assert len(line) < 1000
 
 
-def test_one_line_sets_limits_for_every_class_that_has_none_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("rate_limit", "idle_timeout"):
-        monkeypatch.setattr(limits.Limits, name, None)
-
+def test_one_line_sets_limits_for_every_class_that_has_none_of_its_own(no_limits: None) -> None:
     class Own(AsyncWebsocketConsumer):
         idle_timeout = 5
 
@@ -562,8 +559,7 @@ def test_one_line_sets_limits_for_every_class_that_has_none_of_its_own(monkeypat
     assert ChannelsConsumer.rate_limit is None
 
 
-async def test_configured_limits_hold_for_applications_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits.Limits, "max_message_size", None)
+async def test_configured_limits_hold_for_applications_made_before(no_limits: None) -> None:
     _, app = limited(Counter)
     limits.configure(max_message_size=3)
     async with connected(app) as wire:
