@@ -60,7 +60,7 @@ class Connection(EndingConnection):
                 self._handlers = self._make_scope()
                 self._tasks.start_soon(self._work)
                 if self._watch is not None:
-                    self._watch.start(self._tasks)
+                    self._watch.start(self._tasks, self._protocol == "websocket")
                 await Pausing(self._read(), self._inbox.on_pause)
         finally:
             error, self._error = self._error, None
@@ -136,8 +136,10 @@ class Connection(EndingConnection):
         assert watch is not None
         if watch.refuses(message):
             return True
-        watch.is_held = self._inbox.put_client(message)
-        return watch.is_held
+        is_full = self._inbox.put_client(message)
+        if is_full:
+            watch.hold()
+        return is_full
 
     async def _wait_for_room(self) -> bool:
         """Wait until more may be read; return False if it is never to be."""
@@ -146,7 +148,7 @@ class Connection(EndingConnection):
         with anyio.move_on_after(self._consumer.stall_timeout):
             await self._inbox.wait_for_room()
             if self._watch is not None:
-                self._watch.is_held = False
+                self._watch.resume()
             return True
         limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox)} wait"
         self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
@@ -184,7 +186,7 @@ class Connection(EndingConnection):
         else:
             self._consumer.channel_name = await layer.new_channel()
             self.start_background_task(self._pump, layer, deliver)
-        if (most := self._consumer.max_groups) is not None:
+        if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
             self._consumer.channel_layer = cast(
                 BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)
             )

@@ -19,13 +19,13 @@ from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from . import events, limits
+from .client import ClientWebSocket
 from .exceptions import InvalidFrame
 from .failures import departure, without_cancellations
 from .journal import Journal
 from .limits import Limits
-from .socket import State
 from .types import Message, Receive, Scope, Send
-from .watch import LimitHit, make_socket, make_watch
+from .watch import LimitHit, make_watch
 
 logger = logging.getLogger("consumers.endpoint")
 
@@ -35,12 +35,6 @@ TaskId = int
 _task_ids = count(1)
 
 _ENCODINGS = ("text", "bytes", "json", None)
-
-_APPLICATION_STATES = {
-    State.CONNECTING: WebSocketState.CONNECTING,
-    State.OPEN: WebSocketState.CONNECTED,
-    State.CLOSED: WebSocketState.DISCONNECTED,
-}
 
 
 class BaseWSEndpoint(Limits, WebSocketEndpoint):
@@ -210,9 +204,11 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     # The keeper.
 
     async def _keep(self) -> None:
-        websocket = _ClientWebSocket(self)
         if self._watch is not None:
             self._watch.start(self._group)
+        websocket = ClientWebSocket(
+            self.scope, self.receive, self.send, self, self._watch, self._changed, self.stall_timeout
+        )
         try:
             await self.on_connect(websocket)
             self._connected = True
@@ -231,7 +227,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             with anyio.CancelScope(shield=True):
                 await self._finish(websocket)
 
-    async def _finish(self, websocket: "_ClientWebSocket") -> None:
+    async def _finish(self, websocket: ClientWebSocket) -> None:
         code, reason = self._ending or (events.SERVICE_RESTART, "The server is going away")
         try:
             # An exception before the accept makes the server answer HTTP 500: a close would make that 403.
@@ -316,46 +312,3 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             self._end(code, cancel=self._connected)
         elif self._watch is not None:
             self._watch.opened()
-
-
-class _ClientWebSocket(WebSocket):
-    """Starlette's WebSocket with the sending rules of this library: `consumers.socket`."""
-
-    def __init__(self, endpoint: BaseWSEndpoint) -> None:
-        super().__init__(endpoint.scope, endpoint.receive, endpoint.send)
-        self._on_change = endpoint._changed
-        self._watch = endpoint._watch
-        can_deny = events.can_deny(endpoint.scope)
-        self._socket = make_socket(
-            endpoint.send, self._watch, endpoint, self._on_change, endpoint.stall_timeout, can_deny
-        )
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether the client still waits for the answer to its handshake."""
-        return self._socket.state is State.CONNECTING
-
-    async def receive(self) -> Message:
-        if self._watch is not None:
-            self._watch.is_held = False
-        message = await super().receive()
-        if self._watch is not None:
-            self._watch.is_held = not self._watch.refuses(message)
-        if message["type"] == "websocket.disconnect":
-            code = int(message.get("code") or events.NORMAL_CLOSURE)
-            self._socket.lost(code)
-            self._on_change(code)
-        return message
-
-    async def end(self, code: int, reason: str) -> None:
-        """Close, or reject, this client; see `Socket.end()`."""
-        try:
-            await self._socket.end(code, reason)
-        finally:
-            self.application_state = _APPLICATION_STATES[self._socket.state]
-
-    async def send(self, message: Message) -> None:
-        try:
-            await self._socket.send(message)
-        finally:
-            self.application_state = _APPLICATION_STATES[self._socket.state]

@@ -56,9 +56,6 @@ class Watch:
         limits: the limits.
         on_hit: called with what the connection is to end with; not again after `stop()`.
         send: the server's ASGI `send`.
-
-    Attributes:
-        is_held: whether the messages of the client are not read at the moment: then it is not idle.
     """
 
     __slots__ = (
@@ -69,6 +66,7 @@ class Watch:
         "_full_at",
         "_heard",
         "_interval",
+        "_is_held",
         "_is_stopped",
         "_limits",
         "_loop",
@@ -77,7 +75,6 @@ class Watch:
         "_send",
         "_slack",
         "_tasks",
-        "is_held",
     )
 
     def __init__(self, limits: Limits, on_hit: Callable[[LimitHit], None], send: Send) -> None:
@@ -99,22 +96,34 @@ class Watch:
         self._is_stopped = False
         self._loop: object
         self._tasks: TaskGroup
-        self.is_held = False
+        self._is_held = False
 
-    def start(self, tasks: TaskGroup) -> None:
-        """Begin, with the handshake.
+    def start(self, tasks: TaskGroup, is_handshake: bool = True) -> None:
+        """Begin.
 
         Args:
             tasks: the connection's, for the alarm where the event loop has none of its own.
+            is_handshake: whether it begins with a handshake.
         """
         self._loop, self._tasks = running_loop(), tasks
-        self._began = monotonic()
-        self._set_alarm()
+        if is_handshake:
+            self._began = monotonic()
+            self._set_alarm()
 
     def opened(self) -> None:
         """Note that the handshake was accepted."""
         self._began, self._heard = None, monotonic()
         self._set_alarm()
+
+    def hold(self) -> None:
+        """Note that what the client sends is not read for now: it is not idle then."""
+        self._is_held = True
+
+    def resume(self) -> None:
+        """Note that it is read again."""
+        self._is_held = False
+        if self._heard is not None:
+            self._heard = monotonic()
 
     def stop(self) -> None:
         """Watch no more."""
@@ -171,7 +180,7 @@ class Watch:
         if limits.idle_timeout is not None and self._heard is not None:
             limit = f"no message came within idle_timeout ({limits.idle_timeout:g} s)"
             hit = LimitHit(events.GOING_AWAY, limit, f"no message within {limits.idle_timeout:g} s")
-            yield (now if self.is_held else self._heard) + limits.idle_timeout, hit
+            yield (now if self._is_held else self._heard) + limits.idle_timeout, hit
         if limits.send_timeout is not None and self._blocked:
             limit = f"the client did not read for send_timeout ({limits.send_timeout:g} s)"
             hit = LimitHit(events.TRY_AGAIN_LATER, limit, "you read too slowly")

@@ -385,6 +385,38 @@ async def test_a_client_whose_messages_are_not_read_is_not_idle() -> None:
             assert await wire.next_text() == str(number)
 
 
+async def test_an_endpoint_that_does_not_read_yet_makes_no_client_idle() -> None:
+    go_on = anyio.Event()
+
+    class Pushing(Endpoint):
+        idle_timeout = 0.05
+
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await websocket.accept()
+            await go_on.wait()
+
+    async with connected(Pushing) as wire:
+        await anyio.sleep(0.2)
+        wire.text("early")
+        go_on.set()
+        assert await wire.next_text() == "early"
+
+
+async def test_what_is_no_websocket_has_no_handshake_and_is_never_idle(lines: Lines) -> None:
+    class Stream(AsyncHttpConsumer):
+        handshake_timeout = idle_timeout = 0.02
+
+        async def handle(self, body: bytes) -> None:
+            await anyio.sleep(0.2)
+            await self.send_response(200, b"done")
+
+    wire = Wire()
+    wire.event({"type": "http.request", "body": b""})
+    with anyio.fail_after(PATIENCE):
+        await Stream.as_asgi()({"type": "http", "path": "/"}, wire.app_receive, wire.app_send)
+    assert [event["type"] for event in wire.sent] == ["http.response.start", "http.response.body"]
+
+
 async def test_a_late_alarm_lets_the_messages_be_read_that_have_come_meanwhile(clock: Iterator[list[float]]) -> None:
     now = next(clock)
 

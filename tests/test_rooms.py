@@ -39,6 +39,7 @@ FLOORS = {
     "inbox": 3,
     "watch": 3,
     "layers": 3,
+    "client": 4,
     "frames": 4,
     "ending": 5,
     "connection": 6,
