@@ -43,8 +43,6 @@ class ClientWebSocket(WebSocket):
         super().__init__(scope, receive, send)
         self._on_change = on_change
         self._watch = watch
-        if watch is not None:
-            watch.hold()  # until somebody reads
         self._socket = make_socket(send, watch, limits, on_change, close_timeout, events.can_deny(scope))
 
     @property

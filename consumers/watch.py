@@ -161,9 +161,10 @@ class Watch:
     async def waiting(self, sending: Awaitable[None]) -> None:
         """Await what is left of a send that has to wait."""
         key = object()
-        self._blocked[key] = monotonic()
+        began = self._blocked[key] = monotonic()
         try:
-            self._set_alarm()
+            if self._alarm is None or self._alarm_at > began + (self._limits.send_timeout or 0):
+                self._set_alarm()
             await sending
         finally:
             del self._blocked[key]

@@ -569,7 +569,7 @@ async def test_no_alarm_is_left_of_a_connection(anyio_backend_name: str) -> None
 
 async def test_what_a_client_chooses_of_its_address_and_path_adds_no_lines(lines: Lines) -> None:
     made, app = limited(Counter, max_message_size=1)
-    async with connected(app, client=("1.2.3.4\nfaked line", 5), path="/\r\n" + "x" * 10_000) as wire:
+    async with connected(app, client=("1.2.3.4\nfaked line" + "x" * 10_000, 5), path="/\r\n" + "x" * 10_000) as wire:
         wire.text("ab")
         await closed(wire)
     assert made.codes == [1009]
