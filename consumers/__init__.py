@@ -12,6 +12,7 @@ from .exceptions import MessageTooLarge as MessageTooLarge
 from .exceptions import RequestAborted as RequestAborted
 from .exceptions import RequestTimeout as RequestTimeout
 from .exceptions import StopConsumer as StopConsumer
+from .exceptions import TooManyGroups as TooManyGroups
 from .http import AsyncHttpConsumer as AsyncHttpConsumer
 from .layers.base import BaseChannelLayer as BaseChannelLayer
 from .layers.closing import close_group as close_group
@@ -55,6 +56,7 @@ __all__ = [
     "RequestTimeout",
     "StopConsumer",
     "SyncConsumer",
+    "TooManyGroups",
     "URLRouter",
     "WebsocketConsumer",
     "channel_layers",

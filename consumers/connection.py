@@ -14,69 +14,26 @@ every ending, of which there are many, takes the one way through `_finish`:
 """
 
 import logging
-import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, cast
 
 import anyio
-from anyio.abc import TaskGroup
-from starlette.websockets import WebSocketDisconnect
 
 from . import events, handlers
-from .exceptions import InvalidFrame, StopConsumer
-from .failures import departure, without_cancellations
+from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
 from .frames import FRAME, Frames
 from .inbox import Entry, Inbox
 from .inline import Pausing
-from .journal import Journal
 from .layers.base import BaseChannelLayer
-from .socket import CLOSE_TIMEOUT, Socket, State
-from .types import Deliver, Message, Receive, Scope, Send
+from .limits import LimitedLayer
+from .types import Deliver, Message, Receive, Send
 from .wake import Waker, make_waker
+from .watch import LimitHit
 
 logger = logging.getLogger("consumers.connection")
 
-DEFAULT_CAPACITY = 100
-INTERNAL_ERROR = "internal error"  # the reason that a client sees
 
-
-class Handler(Protocol):
-    """What a connection needs of a consumer."""
-
-    scope: Scope
-    channel_layer: BaseChannelLayer
-    channel_name: str
-    max_tasks: int
-    inbox_limit: int
-    disconnect_timeout: float
-    cleanup_timeout: float
-    stall_timeout: float
-    overflow: Literal["drop", "close"]
-    strict_types: bool
-    raw_frames: bool
-
-    def dispatch(self, message: Message) -> Awaitable[None]: ...
-    async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
-    async def _wait_for_threads(self) -> None: ...
-
-
-class Ending(NamedTuple):
-    """Why a connection ends: the close code, the reason, and what it lets happen before.
-
-    Args:
-        code: the close code that `disconnect()` gets and, where nobody has closed yet, the client.
-        reason: the text that goes with it.
-        drains: finish what runs and waits first.
-        rejects: answer a handshake that is still pending with a rejection; else the server answers HTTP 500.
-    """
-
-    code: int
-    reason: str = ""
-    drains: bool = False
-    rejects: bool = False
-
-
-class Connection:
+class Connection(EndingConnection):
     """Runs one consumer for one connection.
 
     Args:
@@ -86,27 +43,12 @@ class Connection:
     """
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
-        self._consumer = consumer
-        self._receive = receive
-        close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
-        self._socket = Socket(send, self._expect_disconnect, close_timeout, events.can_deny(consumer.scope))
-        self._protocol: str = consumer.scope["type"]
-        self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
-        self._ending: Ending | None = None
-        self._error: Exception | None = None
-        self._connected = False
-        self._cancelled = 0
+        super().__init__(consumer, receive, send)
         self._starting = 0  # handler tasks that have not taken their message yet
-        self._background: set[anyio.CancelScope] | None = None  # most have none, and an empty set takes much memory
-        self._stopped = False  # no more handlers are to start
-        self._is_finishing = False
         self._known_types = handlers.known_types(type(consumer))
-        self._frames: Frames | None = None
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, send, self._inbox, self.deliver, type(consumer))
         self._finished: Waker | None = None  # while the reader waits for the worker
-        self._tasks: TaskGroup
-        self._handlers: anyio.CancelScope
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -118,6 +60,8 @@ class Connection:
             async with anyio.create_task_group() as self._tasks:
                 self._handlers = self._make_scope()
                 self._tasks.start_soon(self._work)
+                if self._watch is not None:
+                    self._watch.start(self._tasks, self._protocol == "websocket")
                 await Pausing(self._read(), self._inbox.on_pause)
         finally:
             error, self._error = self._error, None
@@ -126,24 +70,6 @@ class Connection:
                     raise error
             finally:
                 del error  # its traceback refers to this frame
-
-    @property
-    def send(self) -> Send:
-        """The function that sends an ASGI event."""
-        return self._socket.send
-
-    @property
-    def _journal(self) -> Journal:
-        return Journal(type(self._consumer), self._consumer.scope)
-
-    def _make_scope(self, deadline: float = math.inf) -> anyio.CancelScope:
-        """Return a shielded scope; anyio's own functions look the event loop up once more for each."""
-        return type(self._tasks.cancel_scope)(deadline=deadline, shield=True)
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether the connection is draining or past that."""
-        return self._ending is not None
 
     def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
@@ -163,7 +89,8 @@ class Connection:
             return 1
         waiting = self._inbox.put_layer(message)
         if not waiting and self._consumer.overflow == "close":
-            self._end_by_limit(f"{self._inbox.layer_limit} layer messages wait", "messages come faster than you read")
+            limit = f"{self._inbox.layer_limit} layer messages wait"
+            self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
         return waiting
 
     def close_by_group(self, code: int, reason: str) -> None:
@@ -176,7 +103,9 @@ class Connection:
 
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
-        receive, inbox, disconnects = self._receive, self._inbox, events.DISCONNECTS
+        receive, disconnects = self._receive, events.DISCONNECTS
+        # Not a bound method of theirs, which every idle connection would hold.
+        inbox: Inbox | Connection = self._inbox if self._watch is None else self
         try:
             if self._protocol == "channel":
                 message = await self._read_channel()
@@ -208,53 +137,29 @@ class Connection:
         drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
         self._end(Ending(code, message.get("reason") or "", drains=drains))
 
+    def put_client(self, message: Message) -> bool:
+        """As the inbox's `put_client`, for a connection with limits."""
+        watch = self._watch
+        assert watch is not None
+        if watch.refuses(message):
+            return True
+        is_full = self._inbox.put_client(message)
+        if is_full:
+            watch.hold()
+        return is_full
+
     async def _wait_for_room(self) -> bool:
+        """Wait until more may be read; return False if it is never to be."""
+        if self._ending is not None:
+            return False
         with anyio.move_on_after(self._consumer.stall_timeout):
             await self._inbox.wait_for_room()
+            if self._watch is not None:
+                self._watch.resume()
             return True
-        self._end_by_limit(
-            f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox)} wait",
-            "the server is busy with your earlier messages",
-        )
+        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox)} wait"
+        self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
         return False
-
-    def _expect_disconnect(self, code: int) -> None:
-        """Give the server a while to report the disconnect that must follow now; then end without it."""
-        if self._ending is None:
-            self._tasks.cancel_scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
-
-    # The ways to end
-
-    def _end(self, ending: Ending, error: Exception | None = None) -> None:
-        if error is not None:
-            if self._error is None:
-                self._error = error
-            elif self._error is not error:
-                logger.error("%s: one more error while it ends", self._journal, exc_info=error)
-        if self._is_finishing:  # nothing is left to end
-            return
-        if self._ending is None:
-            self._ending = ending
-            if self._frames is not None:
-                self._frames.stop()
-            if self._tasks.cancel_scope.deadline != math.inf:
-                self._tasks.cancel_scope.deadline = math.inf
-            if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
-                for scope in self._background or ():
-                    scope.cancel()
-        if ending.drains:
-            if self._inbox.running or not self._inbox.is_awaited:  # else nothing is being handled
-                self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
-            self._inbox.is_closed = True
-        else:
-            self._stopped = True
-            self._handlers.cancel()
-            self._tasks.cancel_scope.cancel()
-
-    def _end_by_limit(self, limit: str, reason: str) -> None:
-        if self._ending is None:
-            self._journal.limit_hit(events.TRY_AGAIN_LATER, limit)
-            self._end(Ending(events.TRY_AGAIN_LATER, reason, rejects=True))
 
     # The worker
 
@@ -289,6 +194,10 @@ class Connection:
         else:
             self._consumer.channel_name = await layer.new_channel()
             self.start_background_task(self._pump, layer, deliver)
+        if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
+            self._consumer.channel_layer = cast(
+                BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)
+            )
         if hasattr(layer, "get_capacity"):  # foreign layers may have none
             self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
@@ -379,129 +288,3 @@ class Connection:
         if handlers.accepts(self._consumer, message, self._consumer.strict_types):
             return self._consumer.dispatch
         return None
-
-    async def _guard(
-        self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
-    ) -> None:
-        """Run the application's code and turn what it raises into an ending."""
-        try:
-            await function(*args)
-        except (Exception, BaseExceptionGroup) as error:
-            await self._decide(error, message)
-
-    async def _fail(self, error: BaseException, entry: Entry) -> None:
-        """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
-        message = entry[0] if isinstance(entry, tuple) else entry
-        try:
-            if not isinstance(error, Exception | BaseExceptionGroup):
-                raise error
-            await self._decide(error, message)
-        except BaseException:
-            self._cancelled += 1
-            raise
-
-    async def _decide(self, error: Exception | BaseExceptionGroup[BaseException], message: Message | None) -> None:
-        """Turn what the application raised into an ending, after asking `on_error()`."""
-        failure = self._end_as_asked(error)
-        if failure is None:
-            return
-        try:
-            await self._consumer._on_error(failure, message)
-        except (Exception, BaseExceptionGroup) as second:
-            failure = self._end_as_asked(second)
-            if failure is not None:
-                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
-        except BaseException:  # nobody has decided about the failure: it must not be lost
-            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
-            raise
-
-    def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
-        """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
-        if isinstance(error, StopConsumer):
-            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
-            return None
-        if isinstance(error, InvalidFrame):
-            if self._ending is None:
-                self._journal.refused(error.code, error.reason)
-            self._end(Ending(error.code, error.reason, rejects=True))
-            return None
-        failure = without_cancellations(error)
-        gone = departure(failure)
-        if gone is None:
-            return failure
-        self._on_departure(gone)
-        return None
-
-    def _on_departure(self, error: Exception) -> None:
-        """Take note that a handler ended because the client has gone; from `connect()`, Starlette's way to reject."""
-        pending = self._protocol == "websocket" and self._socket.state is State.CONNECTING
-        if pending and isinstance(error, WebSocketDisconnect):
-            self._end(Ending(error.code, error.reason, rejects=True))
-        logger.debug("%s: a handler ended because the client has gone: %r", self._journal, error)
-
-    # The ending
-
-    async def _finish(self) -> None:
-        ending = self._ending
-        assert ending is not None
-        if self._inbox.running or self._background:
-            self._tasks.cancel_scope.cancel()
-        self._is_finishing = True
-        seconds = self._consumer.cleanup_timeout
-        disconnecting = False
-        try:
-            with self._make_scope(anyio.current_time() + seconds) as scope:
-                await self._close(ending)
-                if self._inbox.running or self._background:
-                    await self._wait_for_tasks(seconds / 2)
-                await self._consumer._wait_for_threads()
-                await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
-                disconnecting = True
-                if self._connected:
-                    await self._disconnect(ending)
-            if scope.cancelled_caught:
-                self._journal.clean_up_was_cut(seconds, disconnecting)
-            if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
-                self._journal.left_unanswered()
-        finally:
-            self._detach()
-            if self._frames is not None:
-                self._frames.give_up(self._inbox.messages)
-            if self._cancelled or self._inbox.messages:
-                self._journal.dropped(ending.code, self._cancelled, len(self._inbox.messages))
-
-    async def _close(self, ending: Ending) -> None:
-        """Tell the client, unless somebody has: without a close frame it would see 1006."""
-        state = self._socket.state
-        if self._protocol != "websocket" or state is State.CLOSED:
-            return
-        if state is State.CONNECTING and not ending.rejects:
-            return
-        code = ending.code if events.is_sendable(ending.code) else events.INTERNAL_ERROR
-        try:
-            await self.send(events.close(code, ending.reason))
-        except WebSocketDisconnect:
-            pass
-        except Exception:
-            logger.exception("%s: the server refused a close frame", self._journal)
-
-    async def _wait_for_tasks(self, seconds: float) -> None:
-        with anyio.move_on_after(seconds) as waiting:
-            while self._inbox.running or self._background:
-                await self._inbox.wait()
-        if waiting.cancelled_caught:
-            self._journal.handlers_still_run(seconds)
-
-    async def _disconnect(self, ending: Ending) -> None:
-        kind = f"{self._protocol}.disconnect"
-        if kind in events.DISCONNECTS and hasattr(self._consumer, kind.replace(".", "_")):
-            message = {"type": kind, "code": ending.code, "reason": ending.reason}
-            await self._guard(self._consumer.dispatch, (message,), message)
-
-    def _detach(self) -> None:
-        layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name
-        if channel_name and hasattr(layer, "detach"):
-            try:
-                layer.detach(channel_name)
-            except Exception:
-                logger.exception("%s: the layer could not detach %s", self._journal, channel_name)

@@ -11,12 +11,13 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.websockets import WebSocketClose
 
-from . import bridge, checks, events
+from . import bridge, checks, events, limits
 from .connection import Connection
 from .events import handler_name
 from .handlers import is_framework
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
+from .limits import Limits
 from .types import Message, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.connection")
@@ -36,6 +37,7 @@ class ConsumerApplication:
 
     def __init__(self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any]) -> None:
         checks.check_attributes(consumer_class)
+        limits.check(consumer_class)
         framework = next(base for base in consumer_class.__mro__ if is_framework(base))
         checks.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
         functools.update_wrapper(self, consumer_class, updated=())
@@ -73,7 +75,7 @@ class ConsumerApplication:
         return f"{self.consumer_class.__qualname__}.as_asgi()"
 
 
-class AsyncConsumer:
+class AsyncConsumer(Limits):
     """A consumer whose methods are coroutines: a message of type `chat.message` goes to `chat_message(message)`.
 
     Attributes:
@@ -93,6 +95,9 @@ class AsyncConsumer:
             without a handler, unless the class defines `websocket_send()`. Whoever can choose a message's type can
             then choose what the client gets.
         strict_types: raise ValueError for a layer message without a handler, as Channels does, instead of dropping it.
+        show_content: write the message too, not only its type, beneath the traceback of a handler's exception.
+
+    The further limits, which are off, are those of `consumers.limits.Limits`.
     """
 
     channel_layer_alias: ClassVar[str] = "default"
@@ -104,6 +109,7 @@ class AsyncConsumer:
     overflow: Literal["drop", "close"] = "drop"
     strict_types: bool = False
     raw_frames: bool = False
+    show_content: bool = False
 
     scope: Scope
     channel_layer: BaseChannelLayer

@@ -18,11 +18,14 @@ from starlette.endpoints import WebSocketEndpoint
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from . import events
+from . import events, limits
+from .client import ClientWebSocket
 from .exceptions import InvalidFrame
 from .failures import departure, without_cancellations
-from .socket import Socket, State
+from .journal import Journal
+from .limits import Limits
 from .types import Message, Receive, Scope, Send
+from .watch import LimitHit, make_watch
 
 logger = logging.getLogger("consumers.endpoint")
 
@@ -33,14 +36,8 @@ _task_ids = count(1)
 
 _ENCODINGS = ("text", "bytes", "json", None)
 
-_APPLICATION_STATES = {
-    State.CONNECTING: WebSocketState.CONNECTING,
-    State.OPEN: WebSocketState.CONNECTED,
-    State.CLOSED: WebSocketState.DISCONNECTED,
-}
 
-
-class BaseWSEndpoint(WebSocketEndpoint):
+class BaseWSEndpoint(Limits, WebSocketEndpoint):
     """Runs `_background_handler()` in a task of its own for every message of the client, finite or infinite.
 
     All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's
@@ -70,6 +67,8 @@ class BaseWSEndpoint(WebSocketEndpoint):
         EXIT_MAX_DELAY: how long each of `_unregister_background_task()`,
             `_handle_background_task_exception()` and `on_disconnect()`, which run shielded from cancellation,
             may take, in seconds (60.0). What takes longer is cancelled and logged.
+
+    The further limits, which are off, are those of `consumers.limits.Limits`; `max_groups` is for consumers only.
     """
 
     max_tasks: int = 100
@@ -83,6 +82,9 @@ class BaseWSEndpoint(WebSocketEndpoint):
         if self.encoding not in _ENCODINGS:
             allowed = ", ".join(map(repr, _ENCODINGS))
             raise ValueError(f"{type(self).__name__}.encoding is {self.encoding!r}: use one of {allowed}")
+        limits.check(type(self))
+        self._journal = Journal(type(self), scope, logger)
+        self._watch = make_watch(self, self._limit_hit, send)
         self._connected = False
         self._running = 0
         self._task_ended = anyio.Event()
@@ -176,13 +178,8 @@ class BaseWSEndpoint(WebSocketEndpoint):
             if registered:
                 self._group.start_soon(self._run, task_id, websocket, data)
         if patience.cancelled_caught:
-            logger.warning(
-                "%s closes a connection: a message waited %g s, with %d tasks running",
-                type(self).__name__,
-                self.stall_timeout,
-                self._running,
-            )
-            self._end(events.TRY_AGAIN_LATER, "Too many messages")
+            limit = f"a message waited {self.stall_timeout:g} s, with {self._running} tasks running"
+            self._limit_hit(LimitHit(events.TRY_AGAIN_LATER, limit, "Too many messages"))
 
     async def decode(self, websocket: WebSocket, message: Message) -> Any:
         """Return the data of a `websocket.receive` event as `encoding` says.
@@ -207,31 +204,35 @@ class BaseWSEndpoint(WebSocketEndpoint):
     # The keeper.
 
     async def _keep(self) -> None:
-        websocket = _ClientWebSocket(self)
+        if self._watch is not None:
+            self._watch.start(self._group)
+        websocket = ClientWebSocket(
+            self.scope, self.receive, self.send, self, self._watch, self._changed, self.stall_timeout
+        )
         try:
             await self.on_connect(websocket)
             self._connected = True
             while self._ending is None:
                 message = await websocket.receive()
-                if message["type"] == "websocket.receive":
+                if message["type"] == "websocket.receive" and self._ending is None:
                     await self.on_receive(websocket, await self.decode(websocket, message))
         except (Exception, BaseExceptionGroup) as exc:
             failure = without_cancellations(exc)
             gone = departure(failure)
             if isinstance(gone, WebSocketDisconnect) and websocket.unanswered:
                 self._end(gone.code, gone.reason)
-            self._fail(failure)
+            self._fail(failure, "reading" if self._connected else "on_connect()")
         finally:
             self._group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
                 await self._finish(websocket)
 
-    async def _finish(self, websocket: WebSocket) -> None:
+    async def _finish(self, websocket: ClientWebSocket) -> None:
         code, reason = self._ending or (events.SERVICE_RESTART, "The server is going away")
         try:
             # An exception before the accept makes the server answer HTTP 500: a close would make that 403.
             if websocket.application_state is WebSocketState.CONNECTED or (self._ending and not self._error):
-                await self._shielded(websocket.close, code, reason)
+                await self._shielded(websocket.end, code, reason)
             while self._running:
                 await self._task_ended.wait()
         finally:
@@ -252,6 +253,7 @@ class BaseWSEndpoint(WebSocketEndpoint):
             self._release()
 
     async def _task_failed(self, task_id: TaskId, websocket: WebSocket, exc: Exception) -> None:
+        self._journal.annotate(exc, f"background task {task_id}")
         told = isinstance(exc, InvalidFrame | WebSocketException) or departure(exc)
         if told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
             self._fail(exc)
@@ -265,64 +267,48 @@ class BaseWSEndpoint(WebSocketEndpoint):
 
     async def _shielded(self, function: Callable[..., Awaitable[object]], *args: Any) -> bool:
         """Await `function(*args)`, whatever is cancelled meanwhile. Return False if it was cut off."""
+        name = getattr(function, "__name__", function)
         with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
             try:
                 await function(*args)
             except Exception as exc:
-                self._fail(exc)
+                self._fail(exc, None if any(arg is exc for arg in args) else f"{name}()")
         if limit.cancelled_caught:
-            name = getattr(function, "__name__", function)
             logger.error("%s.%s was cut off after %g s", type(self).__name__, name, self.EXIT_MAX_DELAY)
         return not limit.cancelled_caught
 
-    def _fail(self, exc: Exception) -> None:
-        """End the connection because of `exc`, unless the client has gone, which is no error."""
+    def _fail(self, exc: Exception, doing: str | None = None) -> None:
+        """End the connection because of `exc`, unless the client has gone, which is no error; note what raised it."""
         if departure(exc):
             return
         if isinstance(exc, InvalidFrame | WebSocketException):
-            logger.warning("%s closes a connection with %d: %r", type(self).__name__, exc.code, exc.reason)
+            self._journal.refused(exc.code, exc.reason)
             self._end(exc.code, exc.reason)
         elif self._error is None:
             self._error = exc
+            self._journal.annotate(exc, doing)
             self._end(events.INTERNAL_ERROR, "Internal error")
         elif self._error is not exc:
-            logger.error("%s: another exception while it was ending", type(self).__name__, exc_info=exc)
+            self._journal.annotate(exc, doing)
+            logger.error("%s: another exception while it was ending", self._journal, exc_info=exc)
 
     def _end(self, code: int, reason: str = "", cancel: bool = True) -> None:
         """End the connection. The first `code` and `reason` count."""
         self._ending = self._ending or (code, reason)
+        if self._watch is not None:
+            self._watch.stop()
         if cancel:
             self._group.cancel_scope.cancel()
 
-    def _closed(self, code: int) -> None:
-        """Hear from the socket that the application closed it, or that the client has gone."""
-        # An on_connect() that rejects the client may finish what it is doing.
-        self._end(code, cancel=self._connected)
+    def _limit_hit(self, hit: LimitHit) -> None:
+        if self._ending is None:
+            self._journal.limit_hit(hit.code, hit.limit)
+            self._end(hit.code, hit.reason)
 
-
-class _ClientWebSocket(WebSocket):
-    """Starlette's WebSocket with the sending rules of this library: `consumers.socket`."""
-
-    def __init__(self, endpoint: BaseWSEndpoint) -> None:
-        super().__init__(endpoint.scope, endpoint.receive, endpoint.send)
-        self._on_close = endpoint._closed
-        self._socket = Socket(endpoint.send, endpoint._closed, close_timeout=endpoint.stall_timeout)
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether the client still waits for the answer to its handshake."""
-        return self._socket.state is State.CONNECTING
-
-    async def receive(self) -> Message:
-        message = await super().receive()
-        if message["type"] == "websocket.disconnect":
-            code = int(message.get("code") or events.NORMAL_CLOSURE)
-            self._socket.lost(code)
-            self._on_close(code)
-        return message
-
-    async def send(self, message: Message) -> None:
-        try:
-            await self._socket.send(message)
-        finally:
-            self.application_state = _APPLICATION_STATES[self._socket.state]
+    def _changed(self, code: int | None) -> None:
+        """Hear that the application accepted the client or, with a code, closed the socket, or that it has gone."""
+        if code is not None:
+            # An on_connect() that rejects the client may finish what it is doing.
+            self._end(code, cancel=self._connected)
+        elif self._watch is not None:
+            self._watch.opened()

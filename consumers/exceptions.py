@@ -6,6 +6,7 @@
     ├── DenyConnection              reject, raised inside connect()
     ├── ChannelFull                 a channel holds as many messages as it may
     ├── MessageTooLarge             a message is larger than the layer takes
+    ├── TooManyGroups               a connection is in as many groups as it may be
     ├── RequestAborted              the client went away in the middle of its request
     │   └── RequestTimeout          ... because it took too long
     └── ValueError
@@ -34,6 +35,20 @@ class ChannelFull(Exception):
 
 class MessageTooLarge(Exception):
     """A message was not sent: it is larger than the channel layer can carry."""
+
+
+class TooManyGroups(Exception):
+    """A connection was not added to a group: it is in as many as its class's `max_groups` allows.
+
+    Leaving a handler, it closes the connection with 1008 and logs one line, without a traceback.
+
+    Args:
+        max_groups: how many that are.
+    """
+
+    def __init__(self, max_groups: int) -> None:
+        super().__init__(f"this connection is in {max_groups} groups, as many as max_groups allows: leave one first")
+        self.max_groups = max_groups
 
 
 class RequestAborted(Exception):

@@ -1,10 +1,27 @@
-"""What a connection's ending says in the log."""
+"""What a connection's ending says in the log, and where an exception came from beneath its traceback."""
 
 import logging
+from contextlib import suppress
 
-from .types import Scope
+from .types import Message, Scope
 
 logger = logging.getLogger("consumers.connection")
+
+MAX_PATH_LENGTH = 500
+MAX_ADDRESS_LENGTH = 100
+MAX_CONTENT_LENGTH = 1000
+"""Characters; what a client chooses must not fill the log."""
+
+
+class _Note(str):
+    """A note that `Journal` wrote; an exception that is raised again and again has only the last."""
+
+    __slots__ = ()
+
+
+def _short(value: object, most: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 class Journal:
@@ -13,46 +30,75 @@ class Journal:
     Args:
         consumer_class: its consumer's class.
         scope: its ASGI scope.
+        logger: where to write.
     """
 
-    __slots__ = ("_consumer_class", "_scope")
+    __slots__ = ("_consumer_class", "_logger", "_scope")
 
-    def __init__(self, consumer_class: type, scope: Scope) -> None:
+    def __init__(self, consumer_class: type, scope: Scope, logger: logging.Logger = logger) -> None:
+        self._logger = logger
         self._consumer_class = consumer_class
         self._scope = scope
 
     def __str__(self) -> str:
-        """Return the consumer, the path and the client; a path's repr keeps its line breaks out of the log."""
-        client = self._scope.get("client")
-        address = f" from {client[0]}:{client[1]}" if client else ""
-        place = self._scope.get("path") or self._scope.get("channel", "")
-        return f"{self._consumer_class.__name__} at {place!r}{address}"
+        """Return the consumer, the path and the client."""
+        return f"{self._consumer_class.__name__} {self._where()}"
 
-    def limit_hit(self, code: int, limit: str) -> None:
-        logger.warning("%s is closed with %d: %s", self, code, limit)
+    def _where(self) -> str:
+        # A client chooses the path, and behind a proxy its address: repr() keeps line breaks out of the log.
+        client = self._scope.get("client")
+        address = f" from {repr(f'{client[0]}:{client[1]}')[1:-1][:MAX_ADDRESS_LENGTH]}" if client else ""
+        place = self._scope.get("path") or self._scope.get("channel", "")
+        return f"at {_short(place, MAX_PATH_LENGTH)}{address}"
+
+    def annotate(self, error: BaseException, doing: str | Message | None, show_content: bool = False) -> None:
+        """Note beneath an exception's traceback where it comes from; an older note of this kind is taken away.
+
+        Args:
+            error: the exception.
+            doing: the message that was being handled, or the name of what was running; None if nobody knows.
+            show_content: whether to write the message itself.
+        """
+        if isinstance(doing, dict):
+            kind = doing.get("type")
+            method = kind.replace(".", "_") if isinstance(kind, str) else "dispatch"
+            what = f"message {_short(doing, MAX_CONTENT_LENGTH)}" if show_content else f"message type {_short(kind)}"
+            text = f"{self._consumer_class.__name__}.{_short(method)[1:-1]}() {self._where()}, {what}"
+        else:
+            text = f"{self}, {doing}" if doing else str(self)
+        notes = getattr(error, "__notes__", ())
+        others = [note for note in notes if not isinstance(note, _Note)]
+        if doing is None and len(others) < len(notes):  # which knows more
+            return
+        with suppress(Exception):  # an exception's class may allow no attributes
+            error.__notes__ = [*others, _Note(text)]
+
+    def limit_hit(self, code: int, limit: str, cancelled: int = 0, waiting: int = 0) -> None:
+        lost = f"; handlers cancelled: {cancelled}, waiting messages dropped: {waiting}" if cancelled or waiting else ""
+        self._logger.warning("%s is closed with %d: %s%s", self, code, limit, lost)
 
     def refused(self, code: int, reason: str) -> None:
         # %r: the application may quote the client in its reason, line breaks and all.
-        logger.warning("%s is closed with %d: %r", self, code, reason)
+        self._logger.warning("%s is closed with %d: %r", self, code, reason)
 
     def closed_by_group(self, code: int, reason: str) -> None:
         logger.info("%s is closed with %d by close_group(): %r", self, code, reason)
 
     def handlers_still_run(self, seconds: float) -> None:
-        logger.error("%s: handlers still run %s s after they were cancelled", self, seconds)
+        self._logger.error("%s: handlers still run %s s after they were cancelled", self, seconds)
 
     def clean_up_was_cut(self, seconds: float, disconnecting: bool) -> None:
         if disconnecting:
-            logger.error("%s: disconnect() was cut short: cleanup_timeout (%s s) was over", self, seconds)
+            self._logger.error("%s: disconnect() was cut short: cleanup_timeout (%s s) was over", self, seconds)
         else:
             why = "a handler still blocks its thread after cleanup_timeout"
-            logger.error("%s: disconnect() was skipped: %s (%s s)", self, why, seconds)
+            self._logger.error("%s: disconnect() was skipped: %s (%s s)", self, why, seconds)
 
     def left_unanswered(self) -> None:
-        logger.warning("%s: the client left; connect() had not called accept(), close() or deny()", self)
+        self._logger.warning("%s: the client left; connect() had not called accept(), close() or deny()", self)
 
     def dropped(self, code: int, cancelled: int, waiting: int) -> None:
         # A client that leaves before an HTTP response is complete is an everyday event.
         level = logging.DEBUG if self._scope["type"] == "http" else logging.WARNING
         text = "%s ended with %d: handlers cancelled: %d, waiting messages dropped: %d"
-        logger.log(level, text, self, code, cancelled, waiting)
+        self._logger.log(level, text, self, code, cancelled, waiting)

@@ -35,24 +35,25 @@ class Socket:
 
     Args:
         send: the server's ASGI `send`.
-        on_close: called once with the close code when the application closed the socket or a send failed.
+        on_change: called with None when the application accepts the handshake, and once with the close code when
+            it closed the socket or a send failed.
         close_timeout: seconds that a close frame has to leave.
         can_deny: whether the server answers a handshake with an HTTP response (`websocket.http.response`).
     """
 
-    __slots__ = ("_can_deny", "_close_timeout", "_on_close", "_send", "answered", "close_code", "state")
+    __slots__ = ("_can_deny", "_close_timeout", "_on_change", "_send", "answered", "close_code", "state")
 
     def __init__(
         self,
         send: Send,
-        on_close: Callable[[int], None],
+        on_change: Callable[[int | None], None],
         close_timeout: float = CLOSE_TIMEOUT,
         can_deny: bool = True,
     ) -> None:
         self._send = send
         self._close_timeout = close_timeout
         self._can_deny = can_deny
-        self._on_close = on_close
+        self._on_change = on_change
         self.state = State.CONNECTING
         self.close_code: int | None = None
         self.answered = False  # the handshake, by accept(), close() or deny()
@@ -85,6 +86,7 @@ class Socket:
             if self.state is not State.CONNECTING:
                 self._refuse("accept")
             self.state = State.OPEN
+            self._on_change(None)
             await self._pass_on(event)
         elif kind == "websocket.http.response.start":
             if self.state is not State.CONNECTING:
@@ -112,6 +114,14 @@ class Socket:
             await sending
         except GONE as error:
             raise self._gone() from error
+
+    async def end(self, code: int, reason: str) -> None:
+        """Close the socket, or, while the handshake is pending, reject it: for 1013 by HTTP 503, if the server can."""
+        if code == events.TRY_AGAIN_LATER and self.state is State.CONNECTING and self._can_deny:
+            for event in events.denial(503, b""):
+                await self.send(event)
+        else:
+            await self.send(events.close(code, reason))
 
     def lost(self, code: int) -> None:
         """Note that the server reported the client's disconnect."""
@@ -145,7 +155,7 @@ class Socket:
     def _closed(self, code: int) -> None:
         self.state = State.CLOSED
         self.close_code = code
-        self._on_close(code)
+        self._on_change(code)
 
     def _refuse(self, what: str) -> None:
         if self.state is State.CLOSED:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from consumers import InMemoryChannelLayer, channel_layers
+from consumers import InMemoryChannelLayer, channel_layers, limits
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -27,6 +27,13 @@ def no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Configure no channel layer at all."""
     monkeypatch.setattr(channel_layers, "_configs", {})
     monkeypatch.setattr(channel_layers, "backends", {})
+
+
+@pytest.fixture
+def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take back afterwards what `limits.configure()` sets."""
+    for name in (*limits.COUNTS, *limits.NUMBERS):
+        monkeypatch.setattr(limits.Limits, name, None)
 
 
 def _forbid_skipping(report: Any) -> Any:

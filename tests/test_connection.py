@@ -113,6 +113,26 @@ async def test_what_the_drain_has_no_time_for_is_dropped_and_counted(
     assert "handlers cancelled: 1, waiting messages dropped: 2" in caplog.text
 
 
+async def test_the_drain_has_an_end_if_messages_and_the_disconnect_come_in_one_go(layer: InMemoryChannelLayer) -> None:
+    log: list[Any] = []
+    wire = Wire()
+    script: list[dict[str, Any]] = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "sleep"},
+        {"type": "websocket.disconnect", "code": 1000},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        event = script.pop(0)
+        if event["type"] == "websocket.receive":
+            await wire.accepted()
+        return event
+
+    with anyio.fail_after(5):
+        await Recorder.as_asgi(log=log)(websocket_scope(), receive, wire.app_send)
+    assert log == ["connect", "sleep", ("disconnect", 1000)]
+
+
 async def test_a_handler_error_closes_with_1011_then_disconnects_then_leaves_the_application(
     layer: InMemoryChannelLayer,
 ) -> None:

@@ -17,7 +17,7 @@ EXAMPLES = blocks("README.md", "python")
 
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: f"line {block.line}")
-def test_an_example_of_the_readme_runs(block: Block, no_layer: None, tmp_path: Path) -> None:
+def test_an_example_of_the_readme_runs(block: Block, no_layer: None, no_limits: None, tmp_path: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "readme"}
     exec(compile(block.source, "README.md", "exec"), namespace)
     if any(name.startswith("test_") for name in namespace):

@@ -22,6 +22,7 @@ FLOORS = {
     "events": 1,
     "bridge": 1,
     "checks": 1,
+    "limits": 1,
     "failures": 1,
     "patterns": 1,
     "layers.base": 1,
@@ -36,16 +37,19 @@ FLOORS = {
     "layers.local": 2,
     "layers.codec": 2,
     "inbox": 3,
+    "watch": 3,
     "layers": 3,
+    "client": 4,
     "frames": 4,
-    "connection": 5,
-    "consumer": 6,
-    "websocket": 7,
-    "http": 7,
-    "endpoint": 7,
-    "worker": 7,
-    "": 8,
-    "__main__": 8,
+    "ending": 5,
+    "connection": 6,
+    "consumer": 7,
+    "websocket": 8,
+    "http": 8,
+    "endpoint": 8,
+    "worker": 8,
+    "": 9,
+    "__main__": 9,
 }
 SIDE = {"routing", "origin", "testing"}
 """Rooms that need floors 0 and 1 only, and that only the roof imports."""
@@ -57,6 +61,7 @@ EVENT_LOOPS = {
     "inline": {"asyncio"},
     "layers.loops": {"asyncio"},
     "wake": {"asyncio"},
+    "watch": {"asyncio"},
     "testing.application": {"asyncio", "trio"},
 }
 """Where anyio is not enough: asgiref's threads know only asyncio; anyio starts no task that outlives a block; waking a

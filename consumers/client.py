@@ -1,0 +1,80 @@
+"""Starlette's WebSocket as a `BaseWSEndpoint` has it: with the sending rules of `socket`, and watched."""
+
+from collections.abc import Callable
+
+from starlette.websockets import WebSocket, WebSocketState
+
+from . import events
+from .limits import Limits
+from .socket import State
+from .types import Message, Receive, Scope, Send
+from .watch import Watch, make_socket
+
+APPLICATION_STATES = {
+    State.CONNECTING: WebSocketState.CONNECTING,
+    State.OPEN: WebSocketState.CONNECTED,
+    State.CLOSED: WebSocketState.DISCONNECTED,
+}
+
+
+class ClientWebSocket(WebSocket):
+    """A client.
+
+    Args:
+        scope: the ASGI scope.
+        receive: the server's ASGI `receive`.
+        send: the server's ASGI `send`.
+        limits: its limits.
+        watch: what watches it, if anything does.
+        on_change: as that of `Socket`; called when the client disconnects, too.
+        close_timeout: seconds that a close frame has to leave.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        watch: Watch | None,
+        on_change: Callable[[int | None], None],
+        close_timeout: float,
+    ) -> None:
+        super().__init__(scope, receive, send)
+        self._on_change = on_change
+        self._watch = watch
+        self._socket = make_socket(send, watch, limits, on_change, close_timeout, events.can_deny(scope))
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the client still waits for the answer to its handshake."""
+        return self._socket.state is State.CONNECTING
+
+    async def receive(self) -> Message:
+        """Return the client's next event; one beyond a limit ends the connection."""
+        if self._watch is None:
+            message = await super().receive()
+        else:
+            self._watch.resume()
+            message = await super().receive()
+            self._watch.hold()
+            self._watch.refuses(message)
+        if message["type"] == "websocket.disconnect":
+            code = int(message.get("code") or events.NORMAL_CLOSURE)
+            self._socket.lost(code)
+            self._on_change(code)
+        return message
+
+    async def end(self, code: int, reason: str) -> None:
+        """Close, or reject, this client; see `Socket.end()`."""
+        try:
+            await self._socket.end(code, reason)
+        finally:
+            self.application_state = APPLICATION_STATES[self._socket.state]
+
+    async def send(self, message: Message) -> None:
+        """Send an ASGI event; see `Socket.send()`."""
+        try:
+            await self._socket.send(message)
+        finally:
+            self.application_state = APPLICATION_STATES[self._socket.state]

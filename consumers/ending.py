@@ -1,0 +1,308 @@
+"""What ends a connection, and what happens then."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple, Protocol, cast
+
+import anyio
+from anyio.abc import TaskGroup
+from starlette.websockets import WebSocketDisconnect
+
+from . import events
+from .exceptions import InvalidFrame, StopConsumer, TooManyGroups
+from .failures import departure, without_cancellations
+from .frames import Frames
+from .inbox import Entry, Inbox
+from .journal import Journal
+from .layers.base import BaseChannelLayer
+from .limits import Limits
+from .socket import CLOSE_TIMEOUT, State
+from .types import Message, Receive, Scope, Send
+from .watch import LimitHit, Watch, make_socket, make_watch
+
+logger = logging.getLogger("consumers.connection")
+
+DEFAULT_CAPACITY = 100
+INTERNAL_ERROR = "internal error"  # the reason that a client sees
+
+
+class Handler(Protocol):
+    """What a connection needs of a consumer."""
+
+    scope: Scope
+    channel_layer: BaseChannelLayer
+    channel_name: str
+    max_groups: int | None
+    max_tasks: int
+    inbox_limit: int
+    disconnect_timeout: float
+    cleanup_timeout: float
+    stall_timeout: float
+    overflow: Literal["drop", "close"]
+    strict_types: bool
+    raw_frames: bool
+    show_content: bool
+
+    def dispatch(self, message: Message) -> Awaitable[None]: ...
+    async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
+    async def _wait_for_threads(self) -> None: ...
+
+
+class Ending(NamedTuple):
+    """Why a connection ends: the close code, the reason, and what it lets happen before.
+
+    Args:
+        code: the close code that `disconnect()` gets and, where nobody has closed yet, the client.
+        reason: the text that goes with it.
+        drains: finish what runs and waits first.
+        rejects: answer a handshake that is still pending with a rejection; else the server answers HTTP 500.
+        limit: the limit that was hit, for the log; "" if none was.
+    """
+
+    code: int
+    reason: str = ""
+    drains: bool = False
+    rejects: bool = False
+    limit: str = ""
+
+
+class EndingConnection:
+    """What a connection holds, and all the ways in which it ends; `Connection` adds how it lives until then.
+
+    Args:
+        consumer: the consumer, with `scope` and `channel_layer` set.
+        receive: the server's ASGI `receive`.
+        send: the server's ASGI `send`.
+    """
+
+    _watch: Watch | None = None  # most have no limit that needs one
+
+    def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
+        self._consumer = consumer
+        self._receive = receive
+        close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
+        limits = cast(Limits, consumer)
+        watch = make_watch(limits, self._end_by_limit, send)
+        if watch is not None:
+            self._watch = watch
+        can_deny = events.can_deny(consumer.scope)
+        self._socket = make_socket(send, watch, limits, self._on_socket_change, close_timeout, can_deny)
+        self._protocol: str = consumer.scope["type"]
+        self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
+        self._ending: Ending | None = None
+        self._error: Exception | None = None
+        self._connected = False
+        self._cancelled = 0
+        self._background: set[anyio.CancelScope] | None = None  # most have none, and an empty set takes much memory
+        self._stopped = False  # no more handlers are to start
+        self._is_finishing = False
+        self._frames: Frames | None = None
+        self._tasks: TaskGroup
+        self._handlers: anyio.CancelScope
+
+    @property
+    def send(self) -> Send:
+        """The function that sends an ASGI event."""
+        return self._socket.send
+
+    @property
+    def _journal(self) -> Journal:
+        return Journal(type(self._consumer), self._consumer.scope)
+
+    def _make_scope(self, deadline: float = math.inf) -> anyio.CancelScope:
+        """Return a shielded scope; anyio's own functions look the event loop up once more for each."""
+        return type(self._tasks.cancel_scope)(deadline=deadline, shield=True)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the connection is draining or past that."""
+        return self._ending is not None
+
+    def _on_socket_change(self, close_code: int | None) -> None:
+        """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
+        if close_code is None:
+            if self._watch is not None:
+                self._watch.opened()
+        elif self._ending is None:
+            if self._watch is not None:
+                self._watch.stop()
+            self._tasks.cancel_scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
+
+    # The ways to end
+
+    def _end(self, ending: Ending, error: Exception | None = None) -> None:
+        if error is not None:
+            self._journal.annotate(error, None)
+            if self._error is None:
+                self._error = error
+            elif self._error is not error:
+                logger.error("%s: one more error while it ends", self._journal, exc_info=error)
+        if self._is_finishing:  # nothing is left to end
+            return
+        if self._ending is None:
+            self._ending = ending
+            if self._watch is not None:
+                self._watch.stop()
+            if self._frames is not None:
+                self._frames.stop()
+            if self._tasks.cancel_scope.deadline != math.inf:
+                self._tasks.cancel_scope.deadline = math.inf
+            if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
+                for scope in self._background or ():
+                    scope.cancel()
+        if ending.drains:
+            if self._inbox.running or self._inbox.messages or not self._inbox.is_awaited:  # else nothing is left to do
+                self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
+            self._inbox.is_closed = True
+        else:
+            self._stopped = True
+            self._handlers.cancel()
+            self._tasks.cancel_scope.cancel()
+
+    def _end_by_limit(self, hit: LimitHit) -> None:
+        if self._ending is None:
+            self._end(Ending(hit.code, hit.reason, rejects=True, limit=hit.limit))
+
+    async def _guard(
+        self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
+    ) -> None:
+        """Run the application's code and turn what it raises into an ending."""
+        try:
+            await function(*args)
+        except (Exception, BaseExceptionGroup) as error:
+            await self._decide(error, message or getattr(function, "__qualname__", None))
+
+    async def _fail(self, error: BaseException, entry: Entry) -> None:
+        """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
+        message = entry[0] if isinstance(entry, tuple) else entry
+        try:
+            if not isinstance(error, Exception | BaseExceptionGroup):
+                raise error
+            await self._decide(error, message)
+        except BaseException:
+            self._cancelled += 1
+            raise
+
+    async def _decide(self, error: Exception | BaseExceptionGroup[BaseException], doing: Message | str | None) -> None:
+        """Turn what the application raised into an ending, after asking `on_error()`.
+
+        Args:
+            error: what was raised.
+            doing: the message that was being handled, or a background task's name.
+        """
+        failure = self._end_as_asked(error)
+        if failure is None:
+            return
+        self._annotate(failure, doing)
+        try:
+            await self._consumer._on_error(failure, doing if isinstance(doing, dict) else None)
+        except (Exception, BaseExceptionGroup) as second:
+            failure = self._end_as_asked(second)
+            if failure is not None:
+                self._annotate(failure, doing)
+                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+        except BaseException:  # nobody has decided about the failure: it must not be lost
+            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+            raise
+
+    def _annotate(self, failure: Exception, doing: Message | str | None) -> None:
+        what = f"background task {doing}()" if isinstance(doing, str) else doing
+        self._journal.annotate(failure, what, self._consumer.show_content)
+
+    def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
+        """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
+        if isinstance(error, StopConsumer):
+            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+            return None
+        if isinstance(error, InvalidFrame):
+            if self._ending is None:
+                self._journal.refused(error.code, error.reason)
+            self._end(Ending(error.code, error.reason, rejects=True))
+            return None
+        if isinstance(error, TooManyGroups):
+            limit = f"more than max_groups ({error.max_groups})"
+            self._end_by_limit(LimitHit(events.POLICY_VIOLATION, limit, "too many groups"))
+            return None
+        failure = without_cancellations(error)
+        gone = departure(failure)
+        if gone is None:
+            return failure
+        self._on_departure(gone)
+        return None
+
+    def _on_departure(self, error: Exception) -> None:
+        """Take note that a handler ended because the client has gone; from `connect()`, Starlette's way to reject."""
+        pending = self._protocol == "websocket" and self._socket.state is State.CONNECTING
+        if pending and isinstance(error, WebSocketDisconnect):
+            self._end(Ending(error.code, error.reason, rejects=True))
+        logger.debug("%s: a handler ended because the client has gone: %r", self._journal, error)
+
+    # The ending
+
+    async def _finish(self) -> None:
+        ending = self._ending
+        assert ending is not None
+        if self._inbox.running or self._background:
+            self._tasks.cancel_scope.cancel()
+        self._is_finishing = True
+        seconds = self._consumer.cleanup_timeout
+        disconnecting = False
+        try:
+            with self._make_scope(anyio.current_time() + seconds) as scope:
+                await self._close(ending)
+                if self._inbox.running or self._background:
+                    await self._wait_for_tasks(seconds / 2)
+                await self._consumer._wait_for_threads()
+                await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
+                disconnecting = True
+                if self._connected:
+                    await self._disconnect(ending)
+            if scope.cancelled_caught:
+                self._journal.clean_up_was_cut(seconds, disconnecting)
+            if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
+                self._journal.left_unanswered()
+        finally:
+            self._detach()
+            if self._frames is not None:
+                self._frames.give_up(self._inbox.messages)
+            if ending.limit:
+                self._journal.limit_hit(ending.code, ending.limit, self._cancelled, len(self._inbox.messages))
+            elif self._cancelled or self._inbox.messages:
+                self._journal.dropped(ending.code, self._cancelled, len(self._inbox.messages))
+
+    async def _close(self, ending: Ending) -> None:
+        """Tell the client, unless somebody has: without a close frame it would see 1006."""
+        state = self._socket.state
+        if self._protocol != "websocket" or state is State.CLOSED:
+            return
+        if state is State.CONNECTING and not ending.rejects:
+            return
+        code = ending.code if events.is_sendable(ending.code) else events.INTERNAL_ERROR
+        try:
+            await self._socket.end(code, ending.reason)
+        except WebSocketDisconnect:
+            pass
+        except Exception:
+            logger.exception("%s: the server refused a close frame", self._journal)
+
+    async def _wait_for_tasks(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds) as waiting:
+            while self._inbox.running or self._background:
+                await self._inbox.wait()
+        if waiting.cancelled_caught:
+            self._journal.handlers_still_run(seconds)
+
+    async def _disconnect(self, ending: Ending) -> None:
+        kind = f"{self._protocol}.disconnect"
+        if kind in events.DISCONNECTS and hasattr(self._consumer, kind.replace(".", "_")):
+            message = {"type": kind, "code": ending.code, "reason": ending.reason}
+            await self._guard(self._consumer.dispatch, (message,), message)
+
+    def _detach(self) -> None:
+        layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name
+        if channel_name and hasattr(layer, "detach"):
+            try:
+                layer.detach(channel_name)
+            except Exception:
+                logger.exception("%s: the layer could not detach %s", self._journal, channel_name)

@@ -1,0 +1,128 @@
+"""How much one connection may ask for: the limits' names, values and checks.
+
+What a client gets that goes beyond one of them is decided in `watch`; here is only what they are.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .exceptions import TooManyGroups
+
+COUNTS = ("rate_burst", "max_message_size", "max_groups")
+NUMBERS = {
+    "rate_limit": "messages per second",
+    "handshake_timeout": "seconds",
+    "idle_timeout": "seconds",
+    "send_timeout": "seconds",
+}
+
+
+class Limits:
+    """The limits that are off, which is None, until somebody sets them: on a class, or by `configure()` for all.
+
+    Attributes:
+        rate_limit: messages per second that the client may send (close code 1008).
+        rate_burst: how many of them may come at once; None: as many as five seconds allow.
+        max_message_size: bytes of a message of the client's, of a text those of its UTF-8 (1009).
+        max_groups: how many groups the connection may be in; one more raises `TooManyGroups` (1008).
+        handshake_timeout: seconds until the handshake must have been answered, `connect()` included (HTTP 503,
+            or 403 from a server without the ASGI extension `websocket.http.response`).
+        idle_timeout: seconds without any message of the client; a server's pings are none (1001).
+        send_timeout: seconds that one send may wait for a client that does not read (1013, if that can leave).
+    """
+
+    rate_limit: float | None = None
+    rate_burst: int | None = None
+    max_message_size: int | None = None
+    max_groups: int | None = None
+    handshake_timeout: float | None = None
+    idle_timeout: float | None = None
+    send_timeout: float | None = None
+
+
+def configure(**values: float | None) -> None:
+    """Set limits for every consumer and every `BaseWSEndpoint` of this process whose class sets no other value.
+
+    New connections have them, also those of applications that `as_asgi()` has returned before.
+
+    Args:
+        values: attributes of `Limits` by name; None switches one off.
+
+    Raises:
+        TypeError: there is no limit of this name.
+        ValueError: a value cannot work.
+    """
+    unknown = sorted(values.keys() - {*COUNTS, *NUMBERS})
+    if unknown:
+        raise TypeError(f"there is no limit {unknown[0]!r}: there are {', '.join([*NUMBERS, *COUNTS])}")
+    _check_values("limits.configure()", values)
+    for name, value in values.items():
+        setattr(Limits, name, value)
+
+
+def check(limited_class: type[Limits]) -> None:
+    """Raise ValueError for a limit that cannot work, before a client finds out."""
+    name = limited_class.__name__
+    _check_values(name, {limit: getattr(limited_class, limit) for limit in (*COUNTS, *NUMBERS)})
+    groups = getattr(limited_class, "groups", None) or ()
+    if limited_class.max_groups is not None and len(set(groups)) > limited_class.max_groups:
+        raise ValueError(
+            f"{name}.groups has {len(set(groups))} names, and {name}.max_groups is {limited_class.max_groups}: raise it"
+        )
+
+
+def _check_values(owner: str, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if value is None:
+            continue
+        if name in COUNTS:
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{owner}: {name} must be an int of 1 or more, or None for no limit, not {value!r}")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ValueError(
+                f"{owner}: {name} must be a number of {NUMBERS[name]} above 0, or None for no limit, not {value!r}"
+            )
+
+
+class LimitedLayer:
+    """A channel layer as one connection sees it that may be in so many groups only.
+
+    Args:
+        layer: the layer, whose other methods and attributes are this one's.
+        channel_name: the connection's channel.
+        max_groups: in how many groups it may be.
+    """
+
+    def __init__(self, layer: Any, channel_name: str, max_groups: int) -> None:
+        self._layer = layer
+        self._channel_name = channel_name
+        self._max_groups = max_groups
+        self._groups: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel to a group.
+
+        Raises:
+            TooManyGroups: it is this connection's, which is in as many groups as it may be.
+        """
+        if channel != self._channel_name or group in self._groups:
+            await self._layer.group_add(group, channel)
+            return
+        if len(self._groups) >= self._max_groups:
+            raise TooManyGroups(self._max_groups)
+        self._groups.add(group)  # before it is: of several handlers at once only one may take the last place
+        try:
+            await self._layer.group_add(group, channel)
+        except BaseException:
+            self._groups.discard(group)
+            raise
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Remove a channel from a group."""
+        await self._layer.group_discard(group, channel)
+        if channel == self._channel_name:
+            self._groups.discard(group)
