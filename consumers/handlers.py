@@ -7,7 +7,7 @@ overrides that method or not.
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -67,10 +67,14 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
     if name in reserved_names(type(consumer)):
         log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
+    # Not getattr(consumer, name) at once: a client may choose the name, and no property is run for it.
     if callable(getattr(type(consumer), name, None)):
+        if not strict and not _takes_an_event(getattr(consumer, name)):
+            log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
+            return False
         known_types(type(consumer)).add(message["type"])
         return True
-    if callable(vars(consumer).get(name)):  # not getattr(): a client may choose the name, and no property is run for it
+    if callable(handler := vars(consumer).get(name)) and (strict or _takes_an_event(handler)):
         return True
     if name in OPTIONAL:
         return False
@@ -78,6 +82,19 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         instead = ", or set raw_frames = True" if name == "websocket_send" else ""
         log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`{instead}")
         return False
+    return True
+
+
+def _takes_an_event(handler: Callable[..., Any]) -> bool:
+    """Tell a handler from an application's other methods and classes, which a client's choice must not call."""
+    if isinstance(handler, type):
+        return False
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature
+        return True
     return True
 
 
