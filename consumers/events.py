@@ -90,7 +90,7 @@ def close(code: int | bool | None = None, reason: str | None = None) -> Message:
     number = NORMAL_CLOSURE if code is None or code is True else code
     if not isinstance(number, int):
         raise ValueError(f"close code {code!r} is not an int")
-    text = (reason or "").encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    text = (reason or "").encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
     return {"type": "websocket.close", "code": number, "reason": text}
 
 
