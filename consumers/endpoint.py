@@ -280,7 +280,7 @@ class BaseWSEndpoint(WebSocketEndpoint):
         if departure(exc):
             return
         if isinstance(exc, InvalidFrame | WebSocketException):
-            logger.warning("%s closes a connection with %d: %r", type(self).__name__, exc.code, exc.reason)
+            logger.warning("%s closes a connection with %d: %.200r", type(self).__name__, exc.code, exc.reason)
             self._end(exc.code, exc.reason)
         elif self._error is None:
             self._error = exc

@@ -22,18 +22,22 @@ class Journal:
         self._scope = scope
 
     def __str__(self) -> str:
-        """Return the consumer, the path and the client; a path's repr keeps its line breaks out of the log."""
+        """Return the consumer, the path and the client.
+
+        What the client has chosen is cut, and as its repr, which keeps line breaks out of the log. Behind a proxy its
+        address may be of its choice too.
+        """
         client = self._scope.get("client")
-        address = f" from {client[0]}:{client[1]}" if client else ""
+        address = f" from {repr(str(client[0]))[1:-1]:.60}:{client[1]}" if client else ""
         place = self._scope.get("path") or self._scope.get("channel", "")
-        return f"{self._consumer_class.__name__} at {place!r}{address}"
+        return f"{self._consumer_class.__name__} at {place!r:.200}{address}"
 
     def limit_hit(self, code: int, limit: str) -> None:
         logger.warning("%s is closed with %d: %s", self, code, limit)
 
     def refused(self, code: int, reason: str) -> None:
         # %r: the application may quote the client in its reason, line breaks and all.
-        logger.warning("%s is closed with %d: %r", self, code, reason)
+        logger.warning("%s is closed with %d: %.200r", self, code, reason)
 
     def handlers_still_run(self, seconds: float) -> None:
         logger.error("%s: handlers still run %s s after they were cancelled", self, seconds)
