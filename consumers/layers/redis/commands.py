@@ -48,14 +48,13 @@ class Commands:
             redis.exceptions.ConnectionError: if Redis cannot be reached, or was lost before it answered.
             redis.exceptions.ResponseError: what Redis answered to the first one that failed.
         """
-        batch = None
         try:
             async with asyncio.timeout(self._timeout if deadline is None else deadline - time.monotonic()):
                 while self._link is None or not self._link.is_open:
                     await asyncio.shield(self._open())
+                self._link.write(*commands)  # first: what has no bytes for the wire raises, and gets no reply
                 batch = _Batch(len(commands))
                 self._pending.append(batch)
-                self._link.write(*commands)
                 replies = await batch.future
         except TimeoutError:
             raise exceptions.TimeoutError(_no_answer(self._host, self._timeout)) from None

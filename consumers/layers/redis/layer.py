@@ -151,11 +151,15 @@ class RedisLayer(RunningLayer):
     # Names
 
     def _require_channel(self, name: str) -> None:
-        if self.validate_names and not (isinstance(name, str) and self._process.local.has_receiver(name)):
+        if not self.validate_names:
+            _require_bytes("Channel", name)
+        elif not (isinstance(name, str) and self._process.local.has_receiver(name)):
             self.require_valid_channel_name(name)
 
     def _require_group(self, name: str) -> None:
-        if self.validate_names and not (isinstance(name, str) and self._process.local.has_group(name)):
+        if not self.validate_names:
+            _require_bytes("Group", name)
+        elif not (isinstance(name, str) and self._process.local.has_group(name)):
             self.require_valid_group_name(name)
 
     def _shard(self, name: str) -> int:
@@ -176,6 +180,15 @@ class RedisLayer(RunningLayer):
         except Exception as error:  # whatever a copy for each receiver makes of a foreign value
             self._payload_alarm.note(f"it cannot be copied for its receivers ({type(error).__name__}: {error})")
             return 0
+
+
+def _require_bytes(noun: str, name: object) -> None:
+    """Refuse what cannot be written to Redis, where all else about names is unchecked."""
+    try:
+        if isinstance(name, str):
+            name.encode()
+    except UnicodeEncodeError:
+        raise TypeError(f"{noun} name must be text that UTF-8 has bytes for, which {name!r:.200} is not") from None
 
 
 def as_pattern(text: str) -> str:

@@ -65,8 +65,8 @@ class Subscriber(Listener):
             return  # all that is wanted is asked for at the next connection
         if self._is_wanted(name):
             if name not in self._asked:
-                self._asked.add(name)
                 self._write("SUBSCRIBE", [name])
+                self._asked.add(name)
         elif name in self._asked:
             self._asked.discard(name)
             self._write("UNSUBSCRIBE", [name])
@@ -117,8 +117,8 @@ class Subscriber(Listener):
 
     def _write(self, command: str, names: list[str]) -> None:
         assert self._link is not None
+        self._link.write((command, *names))  # first: what has no bytes for the wire raises, and gets no answer
         self._unanswered.update(names)
-        self._link.write((command, *names))
 
     def _on_reply(self, reply: Any) -> int | None:
         if isinstance(reply, Exception):
@@ -127,7 +127,8 @@ class Subscriber(Listener):
         if kind == b"message":
             return self._on_message(_name(reply[1]), reply[2])
         if kind == b"pmessage":
-            return self._on_message(_name(reply[2]), reply[3])
+            name = _name(reply[2])
+            return None if name in self._asked else self._on_message(name, reply[3])  # else it comes twice
         if kind in (b"subscribe", b"psubscribe", b"unsubscribe"):
             self._on_answer(reply[1].decode())
         return None
