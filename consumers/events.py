@@ -80,7 +80,9 @@ def pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
     listed = list(headers.items() if isinstance(headers, Mapping) else headers)
     for name, value in listed:
         if _NOT_IN_NAMES.search(name) or _NOT_IN_VALUES.search(value):
-            raise ValueError(f"a header cannot hold line breaks or NUL, nor its name a space or colon: {name!r}: {value!r}")
+            raise ValueError(
+                f"a header cannot hold line breaks or NUL, nor its name a space or colon: {name!r}: {value!r}"
+            )
     return listed
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import Any
 
+import anyio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
@@ -61,12 +62,27 @@ class Deaf(Hanging):
 
 
 class Shielded(Hanging):
-    """No cancellation reaches its handlers, which run beside the worker."""
+    """No cancellation of anyio's reaches its handler."""
+
+    async def hang(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await asyncio.sleep(3600)
+
+
+class ShieldedBeside(Shielded):
+    """Its handler runs beside the worker."""
 
     max_tasks = 2
 
-    async def hang(self) -> None:
-        await asyncio.shield(asyncio.sleep(3600))
+
+class Slow(Hanging):
+    """Its clean-up takes longer than the server waits."""
+
+    cleanup_timeout = 30
+
+    async def disconnect(self, code: int) -> None:
+        await asyncio.sleep(4)
+        report(f"disconnect {code}")
 
 
 class Blocking(WebsocketConsumer):
@@ -82,7 +98,15 @@ class Blocking(WebsocketConsumer):
         report(f"disconnect {code}")
 
 
-CONSUMERS = {"member": Member, "hanging": Hanging, "deaf": Deaf, "shielded": Shielded, "blocking": Blocking}
+CONSUMERS = {
+    "member": Member,
+    "hanging": Hanging,
+    "deaf": Deaf,
+    "shielded": Shielded,
+    "shielded-beside": ShieldedBeside,
+    "blocking": Blocking,
+    "slow": Slow,
+}
 
 
 def reporting(layer_class: type[BaseChannelLayer], **arguments: Any) -> BaseChannelLayer:

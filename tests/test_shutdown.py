@@ -149,7 +149,9 @@ async def stop_a_crowd(served: Served, clients: list[Client]) -> None:
     assert set(codes) <= SHUTDOWN_CODES, Counter(codes)
     lines = served.lines()
     assert Counter(line.split()[0] for line in lines) == {"left": size, "disconnect": size, "layer": 1}
-    assert {line for line in lines if line.startswith("disconnect")} <= {f"disconnect {code}" for code in SHUTDOWN_CODES}
+    assert {line for line in lines if line.startswith("disconnect")} <= {
+        f"disconnect {code}" for code in SHUTDOWN_CODES
+    }
     assert lines[-1] == "layer closed"
     assert seconds < GRACE
     assert served.errors() == ""

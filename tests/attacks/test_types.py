@@ -175,8 +175,9 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
         async with RedisChannelLayer([server.url]) as layer:
             monkeypatch.setitem(handlers._logged, Victim, set())
             victim, outsider = [], []
-            member, other = layer.attach(lambda message: victim.append(message) or 1), layer.attach(
-                lambda message: outsider.append(message) or 1
+            member, other = (
+                layer.attach(lambda message: victim.append(message) or 1),
+                layer.attach(lambda message: outsider.append(message) or 1),
             )
             await layer.group_add("room", member)
             for kind in ("layer.join", "layer.discard", "layer.gap"):

@@ -242,7 +242,9 @@ class RedisChannelLayer(GroupedLayer):
 
     def _note_overfull(self, group: str, entry: tuple[str, bytes, int]) -> None:
         self._overfull += 1
-        self._full_alarm.note(f"the queue {entry[0]!r:.200} is full (capacity {entry[2]}), a message of group {group!r:.200}")
+        self._full_alarm.note(
+            f"the queue {entry[0]!r:.200} is full (capacity {entry[2]}), a message of group {group!r:.200}"
+        )
 
     # What is received
 
