@@ -20,6 +20,11 @@ FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 # {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
 REACHABLE_IN_FRAMEWORK = frozenset({"send_json"})
 
+# What only the server sends: not even a consumer that derives from the base alone, and so defines them, means others.
+OF_THE_SERVER = frozenset(
+    {"websocket_connect", "websocket_receive", "websocket_disconnect", "http_request", "http_disconnect"}
+)
+
 # What a layer tells every consumer, for those that want to know.
 OPTIONAL = frozenset({"layer_gap"})
 
@@ -36,12 +41,12 @@ def is_framework(consumer_class: type) -> bool:
 
 
 def reserved_names(consumer_class: type) -> frozenset[str]:
-    """Return the names that the framework's own classes among `consumer_class`'s bases define."""
+    """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's."""
     names = _reserved.get(consumer_class)
     if names is None:
         own = [base for base in consumer_class.__mro__ if is_framework(base)]
         defined = {name for base in own for name in (*vars(base), *inspect.get_annotations(base))}
-        names = _reserved[consumer_class] = frozenset(defined - REACHABLE_IN_FRAMEWORK)
+        names = _reserved[consumer_class] = frozenset(defined - REACHABLE_IN_FRAMEWORK | OF_THE_SERVER)
     return names
 
 

@@ -84,6 +84,26 @@ class PlainVictim(JsonWebsocketConsumer):
         self.send_json({"note": event.get("text")})
 
 
+class BareVictim(AsyncConsumer):
+    """Handles the server's events itself."""
+
+    async def websocket_connect(self, event: Any) -> None:
+        await self.channel_layer.group_add("room", self.channel_name)
+        await self.send({"type": "websocket.accept"})
+
+    async def websocket_receive(self, event: Any) -> None:
+        CALLED.append("websocket_receive")
+
+    async def websocket_disconnect(self, event: Any) -> None:
+        CALLED.append("websocket_disconnect")
+
+    async def http_request(self, event: Any) -> None:
+        CALLED.append("http_request")
+
+    async def note(self, event: Any) -> None:
+        await self.send({"type": "websocket.send", "text": '{"note": "still here"}'})
+
+
 FRAMEWORK_CLASSES = (
     AsyncConsumer,
     SyncConsumer,
@@ -161,6 +181,10 @@ async def assert_harmless(layer: Any, victim: Any, types: list[Any]) -> None:
 
 async def test_no_type_reaches_anything_but_a_handler(layer: InMemoryChannelLayer) -> None:
     await assert_harmless(layer, Victim, [*names_of(Victim, *FRAMEWORK_CLASSES), *ODD])
+
+
+async def test_neither_does_it_in_a_bare_consumer(layer: InMemoryChannelLayer) -> None:
+    await assert_harmless(layer, BareVictim, [*names_of(BareVictim, *FRAMEWORK_CLASSES), *ODD])
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
