@@ -1,4 +1,4 @@
-"""SIGTERM to a real uvicorn with many open sockets: everybody is told, everything is cleaned up, and it ends in time."""
+"""SIGTERM to a real uvicorn with many open sockets: all are told, everything is cleaned up, and it ends in time."""
 
 import asyncio
 import json
@@ -89,7 +89,7 @@ class Served:
     """A server in a process of its own."""
 
     def __init__(self, **settings: Any) -> None:
-        self._output = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by serving())
         with socket.create_server(("127.0.0.1", 0), backlog=BATCH) as listener:
             self.port: int = listener.getsockname()[1]
             defaults = {"ws": "websockets-sansio", "grace": GRACE, "redis_layer": "", "redis_url": ""}

@@ -6,6 +6,7 @@ method that was never meant as a handler, or fills the process' memory or its lo
 
 import itertools
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -198,11 +199,14 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
     with running_redis() as server:
         async with RedisChannelLayer([server.url]) as layer:
             monkeypatch.setitem(handlers._logged, Victim, set())
-            victim, outsider = [], []
-            member, other = (
-                layer.attach(lambda message: victim.append(message) or 1),
-                layer.attach(lambda message: outsider.append(message) or 1),
-            )
+            victim: list[Any] = []
+            outsider: list[Any] = []
+
+            def to(messages: list[Any], message: Any) -> int:
+                messages.append(message)
+                return 1
+
+            member, other = layer.attach(partial(to, victim)), layer.attach(partial(to, outsider))
             await layer.group_add("room", member)
             for kind in ("layer.join", "layer.discard", "layer.gap"):
                 for channel in (member, other):
