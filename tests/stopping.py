@@ -75,16 +75,6 @@ class ShieldedBeside(Shielded):
     max_tasks = 2
 
 
-class Slow(Hanging):
-    """Its clean-up takes longer than the server waits."""
-
-    cleanup_timeout = 30
-
-    async def disconnect(self, code: int) -> None:
-        await asyncio.sleep(4)
-        report(f"disconnect {code}")
-
-
 class Blocking(WebsocketConsumer):
     """Blocks its thread."""
 
@@ -105,7 +95,6 @@ CONSUMERS = {
     "shielded": Shielded,
     "shielded-beside": ShieldedBeside,
     "blocking": Blocking,
-    "slow": Slow,
 }
 
 

@@ -178,7 +178,7 @@ async def test_a_shutdown_leaves_nothing_in_redis(layer: str) -> None:
 
 
 @pytest.mark.parametrize("grace", [None, GRACE])
-@pytest.mark.parametrize("kind", ["hanging", "deaf", "shielded", "blocking"])
+@pytest.mark.parametrize("kind", ["hanging", "deaf", "blocking"])
 async def test_a_handler_that_hangs_holds_the_process_for_no_longer_than_its_timeouts(
     kind: str, grace: int | None
 ) -> None:
@@ -191,3 +191,15 @@ async def test_a_handler_that_hangs_holds_the_process_for_no_longer_than_its_tim
         lines = served.lines()
         assert lines.count("disconnect 1012") >= len(others)
         assert lines[-1] == "layer closed"
+
+
+@pytest.mark.parametrize("kind", ["shielded", "shielded-beside", "blocking"])
+async def test_a_handler_that_nothing_ends_holds_the_process_for_its_grace_period_at_most(kind: str) -> None:
+    async with serving(grace=1) as served:
+        hanging, *others = clients = await served.connect(kind, *["member"] * 20)
+        await hanging.make_it_hang()
+        seconds, codes = await served.stop(clients)
+        assert set(codes) <= SHUTDOWN_CODES
+        assert seconds < 1 + 1.5
+        assert served.lines().count("disconnect 1012") >= len(others)
+        assert served.lines()[-1] == "layer closed"

@@ -107,9 +107,9 @@ async def test_a_layer_refuses_the_name_before_anything_is_done(checking: Any, r
     member = Member(checking)
     for room in INVALID:
         for call in (checking.group_add, checking.group_discard):
-            with pytest.raises(TypeError, match="^Group name must be"):
+            with pytest.raises(TypeError, match=r"^Group name must be"):
                 await call(f"chat.{room}", member.name)
-        with pytest.raises(TypeError, match="^Group name must be") as caught:
+        with pytest.raises(TypeError, match=r"^Group name must be") as caught:
             await checking.group_send(f"chat.{room}", {"type": "chat.message"})
         assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
     checking.detach(member.name)
