@@ -64,7 +64,7 @@ class ConsumerApplication:
         )
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        logger.info("%r does not speak %s: %r refused", self, scope["type"], scope.get("path"))
+        logger.info("%r does not speak %s: %.200r refused", self, scope["type"], scope.get("path"))
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
         else:

@@ -4,6 +4,7 @@ Sources: the ASGI specification, "WebSocket" (https://asgi.readthedocs.io/en/lat
 RFC 6455, section 7.4, for close codes.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,9 @@ TRY_AGAIN_LATER = 1013
 MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, the code takes two
 
 MAX_TYPE_LENGTH = 200  # characters; a client may have chosen the type
+
+_NOT_IN_NAMES = re.compile(rb"[\s:\0]|^$")
+_NOT_IN_VALUES = re.compile(rb"[\r\n\0]")
 
 Headers = Iterable[tuple[bytes, bytes]] | Mapping[bytes, bytes]
 
@@ -71,8 +75,23 @@ def accept(subprotocol: str | None = None, headers: Headers | None = None) -> Me
 
 
 def pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Return headers as the list of pairs that ASGI wants."""
-    return list(headers.items() if isinstance(headers, Mapping) else headers)
+    """Return headers as the list of pairs that ASGI wants.
+
+    Raises:
+        ValueError: one would begin another header, or end them all (RFC 9110, 5.1 and 5.5): not every server looks.
+    """
+    listed = list(headers.items() if isinstance(headers, Mapping) else headers)
+    for name, value in listed:
+        if _NOT_IN_NAMES.search(name) or _NOT_IN_VALUES.search(value):
+            raise ValueError(
+                f"a header cannot hold line breaks or NUL, nor its name a space or colon: {name!r}: {value!r}"
+            )
+    return listed
+
+
+def without_surrogates(event: Message) -> Message:
+    """Return a frame without lone surrogates, which UTF-8 has no bytes for: as browsers do, with U+FFFD for each."""
+    return text_frame(event["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def text_frame(text: str) -> Message:
@@ -93,7 +112,7 @@ def close(code: int | bool | None = None, reason: str | None = None) -> Message:
     number = NORMAL_CLOSURE if code is None or code is True else code
     if not isinstance(number, int):
         raise ValueError(f"close code {code!r} is not an int")
-    text = (reason or "").encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    text = (reason or "").encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
     return {"type": "websocket.close", "code": number, "reason": text}
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from . import handlers
+from . import events, handlers
 from .inbox import Inbox
 from .inline import Rest, Run, identity, swap_current_task
 from .socket import OPEN, Socket
@@ -72,14 +72,17 @@ class Frames:
                 rest = Rest(steps, None, error)
             finally:
                 swap_current_task(self._loop, current)
-            message = {"type": FRAME, _REST: rest}
+            message = {**message, _REST: rest}
         return self._deliver(message)
 
     async def send(self, message: Message) -> None:
         """Send a frame, or the rest of one, in the worker; one for a socket that is not open is dropped."""
         rest = message.get(_REST)
         if isinstance(rest, Rest):
-            await self._socket.finish_frame(rest)
+            try:
+                await self._socket.finish_frame(rest)
+            except UnicodeEncodeError:
+                await self._socket.send(events.without_surrogates(message))
         elif self._socket.is_open and self._is_frame(message):
             await self._socket.send(message)
 

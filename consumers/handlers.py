@@ -7,7 +7,7 @@ overrides that method or not.
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +19,11 @@ FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 
 # {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
 REACHABLE_IN_FRAMEWORK = frozenset({"send_json"})
+
+# What only the server sends: not even a consumer that derives from the base alone, and so defines them, means others.
+OF_THE_SERVER = frozenset(
+    {"websocket_connect", "websocket_receive", "websocket_disconnect", "http_request", "http_disconnect"}
+)
 
 # What a layer tells every consumer, for those that want to know. `close_group()` ends a consumer in another way.
 OPTIONAL = frozenset({"layer_gap", "consumers_close"})
@@ -36,12 +41,12 @@ def is_framework(consumer_class: type) -> bool:
 
 
 def reserved_names(consumer_class: type) -> frozenset[str]:
-    """Return the names that the framework's own classes among `consumer_class`'s bases define."""
+    """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's."""
     names = _reserved.get(consumer_class)
     if names is None:
         own = [base for base in consumer_class.__mro__ if is_framework(base)]
         defined = {name for base in own for name in (*vars(base), *inspect.get_annotations(base))}
-        names = _reserved[consumer_class] = frozenset(defined - REACHABLE_IN_FRAMEWORK)
+        names = _reserved[consumer_class] = frozenset(defined - REACHABLE_IN_FRAMEWORK | OF_THE_SERVER)
     return names
 
 
@@ -67,10 +72,14 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
     if name in reserved_names(type(consumer)):
         log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
+    # Not getattr(consumer, name) at once: a client may choose the name, and no property is run for it.
     if callable(getattr(type(consumer), name, None)):
+        if not strict and not _takes_an_event(getattr(consumer, name)):
+            log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
+            return False
         known_types(type(consumer)).add(message["type"])
         return True
-    if callable(vars(consumer).get(name)):  # not getattr(): a client may choose the name, and no property is run for it
+    if callable(handler := vars(consumer).get(name)) and (strict or _takes_an_event(handler)):
         return True
     if name in OPTIONAL:
         return False
@@ -78,6 +87,19 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         instead = ", or set raw_frames = True" if name == "websocket_send" else ""
         log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`{instead}")
         return False
+    return True
+
+
+def _takes_an_event(handler: Callable[..., Any]) -> bool:
+    """Tell a handler from an application's other methods and classes, which a client's choice must not call."""
+    if isinstance(handler, type):
+        return False
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature
+        return True
     return True
 
 

@@ -7,7 +7,7 @@ from .types import Message, Scope
 
 logger = logging.getLogger("consumers.connection")
 
-MAX_PATH_LENGTH = 500
+MAX_PATH_LENGTH = 200
 MAX_ADDRESS_LENGTH = 100
 MAX_CONTENT_LENGTH = 1000
 """Characters; what a client chooses must not fill the log."""
@@ -79,10 +79,10 @@ class Journal:
 
     def refused(self, code: int, reason: str) -> None:
         # %r: the application may quote the client in its reason, line breaks and all.
-        self._logger.warning("%s is closed with %d: %r", self, code, reason)
+        self._logger.warning("%s is closed with %d: %.200r", self, code, reason)
 
     def closed_by_group(self, code: int, reason: str) -> None:
-        logger.info("%s is closed with %d by close_group(): %r", self, code, reason)
+        logger.info("%s is closed with %d by close_group(): %.200r", self, code, reason)
 
     def handlers_still_run(self, seconds: float) -> None:
         self._logger.error("%s: handlers still run %s s after they were cancelled", self, seconds)

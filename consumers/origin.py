@@ -67,7 +67,7 @@ class OriginValidator:
         if objection is None:
             application: Any = self.application
             return await application(scope, receive, send)
-        logger.warning("rejected the websocket path %r: %s", scope.get("path"), objection)
+        logger.warning("rejected the websocket path %.200r: %s", scope.get("path"), objection)
         if (await receive())["type"] not in events.DISCONNECTS:
             with contextlib.suppress(OSError):  # the client has gone
                 await send(events.close())
@@ -79,13 +79,13 @@ class OriginValidator:
         if not headers:
             return None if self.allow_missing else "it has no Origin header"
         if len(headers) > 1:
-            return f"it has several Origin headers: {headers!r}"
+            return f"it has several Origin headers: {headers!r:.200}"
         origin = Origin.parse(headers[0])
         if origin is None:
-            return f"its Origin {headers[0]!r} is malformed"
+            return f"its Origin {headers[0]!r:.200} is malformed"
         if any(rule.allows(origin) for rule in self._rules):
             return None
-        return f"its Origin {headers[0]!r} is not allowed"
+        return f"its Origin {headers[0]!r:.200} is not allowed"
 
 
 def AllowedHostsOriginValidator(

@@ -150,7 +150,7 @@ class URLRouter:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, path: str | None) -> None:
         if self.strict or scope["type"] not in ("http", "websocket"):
             raise ValueError(f"No route found for path {scope['path'] if path is None else path!r}.")
-        logger.warning("no route for the %s path %r", scope["type"], scope.get("path"))
+        logger.warning("no route for the %s path %.200r", scope["type"], scope.get("path"))
         if scope["type"] == "websocket" and (await receive())["type"] in events.DISCONNECTS:
             return
         with contextlib.suppress(OSError):  # the client has gone

@@ -80,6 +80,8 @@ class Socket:
                 await self._send(event)
             except GONE as error:
                 raise self._gone() from error
+            except UnicodeEncodeError:
+                await self.send(events.without_surrogates(event))
         elif kind == "websocket.close":
             await self._close(event)
         elif kind == "websocket.accept":

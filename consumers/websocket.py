@@ -66,7 +66,10 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         offered = self.scope.get("subprotocols") or []
         if subprotocol is not None and subprotocol not in offered:
             logger.warning(
-                "rejected %r: it offers the subprotocols %r, not %r", self.scope.get("path"), offered, subprotocol
+                "rejected %.200r: it offers the subprotocols %.200r, not %r",
+                self.scope.get("path"),
+                offered,
+                subprotocol,
             )
             await call(self.close)
             raise StopConsumer

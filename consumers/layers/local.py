@@ -179,7 +179,7 @@ class LocalChannels(Tables):
             try:
                 waiting = receiver.deliver(copy(message))
             except Exception:
-                logger.exception("Channel %s could not take a message", receiver.name)
+                logger.exception("Channel %.200r could not take a message", receiver.name)
                 continue
             if not waiting:
                 refused(receiver)
@@ -207,7 +207,7 @@ class LocalChannels(Tables):
             receiver.silent_until = now + WARNING_INTERVAL
             count, receiver.unreported = receiver.unreported, 0
         logger.warning(
-            "Channel %s is full (capacity %d): %d message(s) dropped since the last warning, %d in all",
+            "Channel %.200r is full (capacity %d): %d message(s) dropped since the last warning, %d in all",
             receiver.name,
             receiver.capacity,
             count,

@@ -261,7 +261,7 @@ async def test_drops_are_counted_and_warned_of_once_per_interval(
     await layer.group_send("room", {"type": "test"})
     assert layer.dropped == 12
     first, second = (record.message for record in caplog.records)
-    assert first.startswith(f"Channel {name} is full (capacity 100): 1 message(s) dropped")
+    assert first.startswith(f"Channel {name!r} is full (capacity 100): 1 message(s) dropped")
     assert second.endswith("10 message(s) dropped since the last warning, 11 in all")
 
 

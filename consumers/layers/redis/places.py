@@ -77,7 +77,7 @@ class GroupedLayer(RedisLayer):
         if missing and is_renewal and not self._warned_of_expiry:
             self._warned_of_expiry = True
             logger.warning(
-                "Redis: this process was removed from group %r before its lease ended: "
+                "Redis: this process was removed from group %.200r before its lease ended: "
                 "do all processes have the same group_expiry, and the same time?",
                 groups[missing[0]],
             )
@@ -94,7 +94,7 @@ class GroupedLayer(RedisLayer):
             command = ("ZREM", self._group_key(group), f"{process.head}group.{group}")
             await process.home.commands[self._shard(group)].run([command])
         except FAILURES as error:  # the lease will end
-            logger.debug("Redis: group %r could not be left: %s", group, error)
+            logger.debug("Redis: group %.200r could not be left: %s", group, error)
 
     async def _do_chores(self, process: Process) -> None:
         while True:

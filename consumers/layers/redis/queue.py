@@ -262,7 +262,9 @@ class RedisChannelLayer(GroupedLayer):
 
     def _note_overfull(self, group: str, entry: tuple[str, bytes, int]) -> None:
         self._overfull += 1
-        self._full_alarm.note(f"the queue {entry[0]} is full (capacity {entry[2]}), a message of group {group!r}")
+        self._full_alarm.note(
+            f"the queue {entry[0]!r:.200} is full (capacity {entry[2]}), a message of group {group!r:.200}"
+        )
 
     # What is received
 
@@ -303,7 +305,7 @@ class RedisChannelLayer(GroupedLayer):
             return self._deliver(process, message, [queue], ())
         names = [name for name in (to if isinstance(to, list) else [to]) if isinstance(name, str)]
         if not names:
-            self._payload_alarm.note(f"it is in the queue {queue} and for no channel")
+            self._payload_alarm.note(f"it is in the queue {queue!r:.200} and for no channel")
         return self._on_message(process, message, names)
 
     async def _put_back(self, commands: Commands, entry: Entry) -> None:
@@ -311,7 +313,7 @@ class RedisChannelLayer(GroupedLayer):
         try:
             await commands.run([("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])
         except FAILURES as error:
-            self._payload_alarm.note(f"one of {key!r} could not be put back: {error}")
+            self._payload_alarm.note(f"one of {key!r:.200} could not be put back: {error}")
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
         if names == [self._control(process.head)]:
