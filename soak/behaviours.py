@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from .records import Recorder
 from .wire import Connection
 
-PAUSE = 12.0
+PAUSE = 8.0
 """Mean seconds between two messages of a client that talks."""
+
+BREATH = 30.0
+"""Mean seconds between two floods of a client."""
 
 HANDSHAKE = 15.0
 """Seconds that a client waits for its handshake."""
@@ -204,7 +207,7 @@ async def flooding(client: Client) -> None:
     while connection is not None and asyncio.get_running_loop().time() < until:
         for _ in range(BURST):
             client.say(connection, room, LONG)
-        if not await client.pause(connection, PAUSE):
+        if not await client.pause(connection, BREATH):
             break
     if connection is not None:
         if client.chance.random() < 0.5:
@@ -266,20 +269,22 @@ async def reconnect_storm(client: Client) -> None:
 
 
 async def crashing(client: Client) -> None:
-    """Make the handler raise."""
+    """Make the handler raise, with more to be handled."""
     room = client.any_room()
     if connection := await talk(client, room):
         client.say(connection, room)
         connection.say("crash")
+        for _ in range(3):  # which nobody will handle
+            client.say(connection, room)
         await client.part(connection)
 
 
 Behaviour = Callable[[Client], Awaitable[None]]
 
 KINDS: dict[str, tuple[float, Behaviour]] = {
-    "chatting": (0.62, chatting),
+    "chatting": (0.64, chatting),
     "moving": (0.10, moving),
-    "slow": (0.03, slow),
+    "slow": (0.01, slow),
     "half-open": (0.05, half_open),
     "never-reading": (0.03, never_reading),
     "flooding": (0.02, flooding),

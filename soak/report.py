@@ -5,11 +5,8 @@ from collections.abc import Iterator
 from .behaviours import crowd
 from .run import Outcome
 
-RESIDENT_SLACK = 1.10
-"""How much more memory than after the warm-up is no leak: allocators keep pieces."""
-
-OBJECTS_SLACK = 1.01
-"""How many more objects than after the warm-up are none."""
+SLACK = {"resident": (1.10, 8 * 2**20), "objects": (1.01, 0)}
+"""How much more than after the warm-up is no leak, times and plus: allocators keep pieces."""
 
 RESOURCES = ("tasks", "threads", "files", "receivers", "groups")
 """What has to be exactly as before."""
@@ -23,8 +20,8 @@ def verdict(outcome: Outcome) -> list[str]:
         for what in RESOURCES:
             if after[what] != before[what]:
                 wrong.append(f"server {index} has {after[what]} {what} at the end, {before[what]} after the warm-up")
-        for what, slack in (("resident", RESIDENT_SLACK), ("objects", OBJECTS_SLACK)):
-            if after[what] > before[what] * slack:
+        for what, (times, plus) in SLACK.items():
+            if after[what] > before[what] * times + plus:
                 wrong.append(f"server {index}: {what} went from {before[what]} to {after[what]}")
     for index, look in enumerate(outcome.looks):
         wrong += [f"server {index} logged: {error}" for error in look["errors"][:5]]
