@@ -70,6 +70,10 @@ class Recorder:
         """Write out what is buffered."""
         self._file.flush()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
 
 def read(path: Path) -> Iterator[Record]:
     """Yield a file's records."""
