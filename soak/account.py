@@ -16,12 +16,15 @@ class Account:
         left_over: what nothing explains, by kind. Nothing may be left over.
         examples: some of it in detail.
         windows: for each server, when it lost Redis and when it had announced the gap.
+        ways: for each server, how many seconds messages took from a sender to its mailboxes: half of them at most, 99 %
+            of them at most, the slowest.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     left_over: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     windows: list[list[tuple[float, float]]] = field(default_factory=list)
+    ways: list[tuple[float, float, float]] = field(default_factory=list)
 
     def blame(self, what: str, example: str, count: int = 1) -> None:
         """Note messages for which there is no explanation."""

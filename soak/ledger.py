@@ -60,6 +60,7 @@ class Ledger:
             self.account.windows.append([(down, up) for down, up, _ in station.windows])
         for entry in self._published.values():
             self.account.counts[OUTCOMES[Kind(entry.outcome)]] += 1
+        self.account.ways = [self._ways(station) for station in self._stations]
         missed = sum(self._check_arrivals(station) for station in self._stations)
         self.account.counts["messages refused by a full queue, counted"] = overfull
         if missed > overfull:
@@ -79,6 +80,10 @@ class Ledger:
         station.close()
 
     # From server to server
+
+    def _ways(self, station: Station) -> tuple[float, float, float]:
+        seconds = sorted(at - self._published[name].began for name, at in station.arrivals) or [0.0]
+        return seconds[len(seconds) // 2], seconds[len(seconds) * 99 // 100], seconds[-1]
 
     def _check_arrivals(self, station: Station) -> int:
         """Find what a server should have got; return how many messages it has missed outside of all windows."""

@@ -52,10 +52,10 @@ class Outcome:
         account: what became of the messages.
         measures: for each server, what it held before the first client, after the warm-up and at the end.
         looks: for each server, its counters at the end.
-        sessions: how many sessions of each kind there were.
+        sessions: how many sessions of each kind there were after the warm-up.
         problems: what went wrong beside the messages.
         redis: what was left in Redis at the end.
-        load: the share of a core that each server used in the second phase.
+        load: the share of a core that each server used after the warm-up.
     """
 
     options: Options
@@ -66,7 +66,6 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     redis: dict[str, Any] = field(default_factory=dict)
     load: list[float] = field(default_factory=list)
-    client_load: float = 0.0
 
 
 async def soak(options: Options, folder: Path, say: Callable[[str], object]) -> Outcome:
