@@ -1,4 +1,4 @@
-.PHONY: demo test test-interop test-parity check bench
+.PHONY: demo test test-interop test-parity check bench soak
 
 PORT ?= 8000
 export PORT
@@ -28,6 +28,10 @@ check: .venv/dev.installed
 # ONLY=fanout,wire-* runs some of the scenarios, PEERS=consumers,bare some of the peers; see `python -m benchmarks --help`.
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(PEERS),--peers '$(PEERS)') $(BENCH)
+
+# Ten minutes; SOAK="--seconds 60 --clients 500 --layer queue", for instance: see `python -m soak --help`.
+soak: .venv/dev.installed
+	.venv/bin/python -m soak $(SOAK)
 
 .venv/demo.installed: .venv/created pyproject.toml
 	.venv/bin/pip install --quiet --editable '.[server,redis]'

@@ -36,15 +36,20 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    async def ask(self, do: str, **arguments: Any) -> Any:
+    async def ask(self, do: str, patience: float = PATIENCE, **arguments: Any) -> Any:
         """Have a command carried out; return the answer.
+
+        Args:
+            do: the command.
+            patience: seconds to wait for the answer.
+            arguments: the command's.
 
         Raises:
             ChildFailed: if there is none.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
-        return await self._answer()
+        return await self._answer(patience)
 
     async def stop(self) -> None:
         """End the process, if need be by force."""
@@ -62,14 +67,14 @@ class Child:
             self._process.kill()
         await self._process.wait()
 
-    async def _answer(self) -> Any:
+    async def _answer(self, patience: float = PATIENCE) -> Any:
         assert self._process.stdout is not None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 line = await self._process.stdout.readline()
         except TimeoutError:
             raise ChildFailed(
-                f"{self.name} has not answered for {PATIENCE:.0f} s: frames are missing, or it hangs"
+                f"{self.name} has not answered for {patience:.0f} s: frames are missing, or it hangs"
             ) from None
         if not line:
             raise ChildFailed(f"{self.name} ended; its error is above")

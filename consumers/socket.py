@@ -14,6 +14,10 @@ from .types import Message, Send
 # streams of Starlette's and httpx-ws' test clients raise anyio's own.
 GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
+# uvicorn says it so after it has closed a socket itself: for a frame that is none, or a ping without an answer.
+CLOSED_BY_SERVER = "after sending 'websocket.close'"
+
+FAILURES = (*GONE, RuntimeError)
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a close frame has to leave, at most, for a client that does not read."""
@@ -78,10 +82,11 @@ class Socket:
                 self._refuse("send")
             try:  # as _pass_on(), without its cost: most of what is sent is this
                 await self._send(event)
-            except GONE as error:
-                raise self._gone() from error
             except UnicodeEncodeError:
                 await self.send(events.without_surrogates(event))
+            except FAILURES as error:
+                self._on_failure(error)
+                raise
         elif kind == "websocket.close":
             await self._close(event)
         elif kind == "websocket.accept":
@@ -114,8 +119,9 @@ class Socket:
         """
         try:
             await sending
-        except GONE as error:
-            raise self._gone() from error
+        except FAILURES as error:
+            self._on_failure(error)
+            raise
 
     async def end(self, code: int, reason: str) -> None:
         """Close the socket, or, while the handshake is pending, reject it: for 1013 by HTTP 503, if the server can."""
@@ -146,13 +152,16 @@ class Socket:
         self.answered = True
         try:
             await self._send(event)
-        except GONE as error:
-            raise self._gone() from error
+        except FAILURES as error:
+            self._on_failure(error)
+            raise
 
-    def _gone(self) -> WebSocketDisconnect:
-        if self.state is not State.CLOSED:
-            self._closed(events.ABNORMAL_CLOSURE)
-        return WebSocketDisconnect(events.ABNORMAL_CLOSURE)
+    def _on_failure(self, error: Exception) -> None:
+        """Raise WebSocketDisconnect if a send failed because the client has gone."""
+        if isinstance(error, GONE) or CLOSED_BY_SERVER in str(error):
+            if self.state is not State.CLOSED:
+                self._closed(events.ABNORMAL_CLOSURE)
+            raise WebSocketDisconnect(events.ABNORMAL_CLOSURE) from error
 
     def _closed(self, code: int) -> None:
         self.state = State.CLOSED

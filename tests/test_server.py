@@ -30,6 +30,8 @@ pytestmark = pytest.mark.anyio
 
 PATIENCE = 10  # seconds
 
+RESERVED_OPCODE = b"\x83\x80\0\0\0\0"
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -306,6 +308,33 @@ async def test_a_client_that_never_reads_costs_bounded_memory_and_delays_nobody(
         assert layer.dropped > 100
         stuck.transport.abort()
         await stuck.close()
+
+
+async def test_a_send_to_a_client_that_the_server_has_closed_for_a_bad_frame_is_no_error(
+    protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes: asyncio.Queue[int] = asyncio.Queue()
+
+    class Pushing(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.accept()
+            self.start_background_task(self.push)
+
+        async def push(self) -> None:
+            while True:  # also at the moment between the server's close and its disconnect event
+                await self.send("news")
+                await asyncio.sleep(0)
+
+        async def disconnect(self, code: int) -> None:
+            codes.put_nowait(code)
+
+    async with serving(Pushing.as_asgi(), protocol) as server:
+        client = await connect(server.url("/"))
+        await client.recv()
+        client.transport.write(RESERVED_OPCODE)
+        await asyncio.wait_for(codes.get(), PATIENCE)
+        await client.close()
+    assert [record for record in caplog.records if record.name.startswith("consumers") or record.exc_info] == []
 
 
 async def test_the_consumer_sees_its_disconnect_while_a_thread_sends(layer: InMemoryChannelLayer) -> None:
