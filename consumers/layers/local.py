@@ -16,6 +16,9 @@ logger = logging.getLogger("consumers.layers")
 WARNING_INTERVAL = 60.0
 """Seconds between two warnings that one channel is full."""
 
+SLOW = 1.0
+"""Seconds that no sender pauses for a receiver that was full: it is slow by itself, and others would wait for it."""
+
 
 class LocalChannels(Tables):
     """The channels and groups of one process; the arguments are those of `Tables`.
@@ -172,7 +175,7 @@ class LocalChannels(Tables):
 
         Returns:
             The largest count that it returned of those over half the receiver's capacity, or 0. A receiver
-            that stays full takes nothing, so it never counts.
+            that is full takes nothing, so it never counts, nor does one that was so a moment ago.
         """
         most = 0
         for receiver in receivers:
@@ -182,8 +185,9 @@ class LocalChannels(Tables):
                 logger.exception("Channel %.200r could not take a message", receiver.name)
                 continue
             if not waiting:
+                receiver.slow_until = self._clock() + SLOW
                 refused(receiver)
-            elif waiting > most and waiting > receiver.capacity // 2:
+            elif waiting > most and waiting > receiver.capacity // 2 and self._clock() >= receiver.slow_until:
                 most = waiting
         return most
 

@@ -314,7 +314,18 @@ class Waiter:
 class Receiver:
     """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
 
-    __slots__ = ("capacity", "close", "deliver", "dropped", "groups", "loop", "name", "silent_until", "unreported")
+    __slots__ = (
+        "capacity",
+        "close",
+        "deliver",
+        "dropped",
+        "groups",
+        "loop",
+        "name",
+        "silent_until",
+        "slow_until",
+        "unreported",
+    )
 
     def __init__(
         self, name: str, deliver: Deliver, loop: object | None, capacity: int, close: Close | None = None
@@ -327,7 +338,7 @@ class Receiver:
         self.groups: dict[str, None] = {}  # a set of one takes more, and most are in one
         self.dropped = 0
         self.unreported = 0
-        self.silent_until = float("-inf")
+        self.silent_until = self.slow_until = float("-inf")
 
 
 class _Joining:

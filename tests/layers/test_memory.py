@@ -526,3 +526,23 @@ async def test_a_sender_is_not_held_up_for_ever_by_a_channel_with_a_large_capaci
     monkeypatch.setattr("consumers.layers.loops.checkpoint", pause)
     await layer.group_send("room", {"type": "test"})
     assert len(pauses) == most
+
+
+async def test_a_receiver_that_was_full_a_moment_ago_makes_no_sender_pause(
+    layer: InMemoryChannelLayer, clock: Clock
+) -> None:
+    waiting = [0]
+    name = layer.attach(lambda message: waiting[0])
+    await layer.group_add("room", name)
+
+    def pause() -> int:
+        return layer._local.group_send("room", {"type": "test"})
+
+    waiting[0] = 60
+    assert pause() == 60  # it may be quick, and only have had no turn
+    waiting[0] = 0
+    assert pause() == 0
+    waiting[0] = 99
+    assert pause() == 0  # it is slow by itself: no pause would help it, and everybody else would wait for it
+    clock.now += 1
+    assert pause() == 99
