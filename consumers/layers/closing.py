@@ -42,7 +42,7 @@ def closing(code: int, reason: str) -> Message:
 
     Raises:
         TypeError: if the reason is not a str.
-        ValueError: if the code is none that may be sent, or UTF-8 has no bytes for the reason.
+        ValueError: if the code is none that may be sent.
     """
     events.check_close_code(code)
     if not isinstance(reason, str):

@@ -57,7 +57,6 @@ async def test_codes_that_can_be_sent(code: int, layer: InMemoryChannelLayer) ->
         (("user.7", "4001"), ValueError, "'4001'"),
         (("user.7", True), ValueError, "True"),
         (("user.7", 4001, b"bytes"), TypeError, "must be a str, not bytes"),
-        (("user.7", 4001, "\ud800"), ValueError, "surrogates"),
         (("user 7", 4001), TypeError, "Group name must be"),
     ],
 )
@@ -69,6 +68,12 @@ async def test_what_cannot_be_asked_for_closes_nobody(
             await close_group(*arguments)
         await anyio.wait_all_tasks_blocked()
         assert not wire.finished.is_set()
+
+
+async def test_a_reason_with_a_lone_surrogate_closes_all_the_same(layer: InMemoryChannelLayer) -> None:
+    async with connected(Member.as_asgi()) as wire:
+        await close_group("user.7", 4001, "half an emoji \ud83d")
+        await expect_close(wire, 4001, "half an emoji ?")
 
 
 async def test_the_default_is_1008_and_a_reason_is_cut(layer: InMemoryChannelLayer) -> None:
