@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 import anyio
@@ -12,6 +13,9 @@ from anyio.abc import TaskGroup
 from consumers.types import ASGIApp, Message, Scope
 
 PATIENCE = 5.0  # seconds until a test gives up waiting
+
+# Before 4.16 anyio forgets a native cancellation that comes while a task group of the same task is being cancelled.
+KEEPS_NATIVE_CANCELLATIONS = tuple(map(int, version("anyio").split(".")[:2])) >= (4, 16)
 
 
 class Queue:
