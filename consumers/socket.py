@@ -83,7 +83,10 @@ class Socket:
             try:  # as _pass_on(), without its cost: most of what is sent is this
                 await self._send(event)
             except UnicodeEncodeError:
-                await self.send(events.without_surrogates(event))
+                sendable = events.without_surrogates(event) if isinstance(event.get("text"), str) else event
+                if sendable == event:  # a middleware's own encoding lacks the character
+                    raise
+                await self.send(sendable)
             except FAILURES as error:
                 self._on_failure(error)
                 raise

@@ -15,7 +15,7 @@ from consumers import (
 )
 from consumers.testing import WebsocketCommunicator
 
-from .wire import connected, connecting
+from .wire import Wire, connected, connecting, websocket_scope
 
 pytestmark = pytest.mark.anyio
 
@@ -277,3 +277,23 @@ async def test_libraries_may_wrap_the_framework_methods(anyio_backend: str) -> N
             "websocket.disconnect",
             "disconnect",
         ]
+
+
+@pytest.mark.parametrize("frame", [{"text_data": "caf\u00e9"}, {"text_data": "\ud83d"}, {"bytes_data": b"caf"}])
+async def test_a_middlewares_own_encoding_error_leaves_as_it_was_raised(frame: dict[str, Any]) -> None:
+    class Speaker(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.accept()
+            await self.send(**frame)
+
+    wire = Wire()
+    wire.client("connect")
+
+    async def send(event: Any) -> None:
+        if event["type"] == "websocket.send":
+            "caf\u00e9".encode("ascii")
+        await wire.app_send(event)
+
+    with pytest.raises(UnicodeEncodeError, match="ascii"):
+        await Speaker.as_asgi()(websocket_scope(), wire.app_receive, send)
+    assert wire.close_code == 1011
