@@ -1,12 +1,10 @@
 """Starlette's WebSocket as a `BaseWSEndpoint` has it: with the sending rules of `socket`, and watched."""
 
-from collections.abc import Callable
-
 from starlette.websockets import WebSocket, WebSocketState
 
 from . import events
 from .limits import Limits
-from .socket import State
+from .socket import Owner, State
 from .types import Message, Receive, Scope, Send
 from .watch import Watch, make_socket
 
@@ -26,7 +24,7 @@ class ClientWebSocket(WebSocket):
         send: the server's ASGI `send`.
         limits: its limits.
         watch: what watches it, if anything does.
-        on_change: as that of `Socket`; called when the client disconnects, too.
+        owner: as that of `Socket`; called when the client disconnects, too.
         close_timeout: seconds that a close frame has to leave.
     """
 
@@ -37,13 +35,13 @@ class ClientWebSocket(WebSocket):
         send: Send,
         limits: Limits,
         watch: Watch | None,
-        on_change: Callable[[int | None], None],
+        owner: Owner,
         close_timeout: float,
     ) -> None:
         super().__init__(scope, receive, send)
-        self._on_change = on_change
+        self._owner = owner
         self._watch = watch
-        self._socket = make_socket(send, watch, limits, on_change, close_timeout, events.can_deny(scope))
+        self._socket = make_socket(send, watch, limits, owner, close_timeout, events.can_deny(scope))
 
     @property
     def unanswered(self) -> bool:
@@ -62,7 +60,7 @@ class ClientWebSocket(WebSocket):
         if message["type"] == "websocket.disconnect":
             code = int(message.get("code") or events.NORMAL_CLOSURE)
             self._socket.lost(code)
-            self._on_change(code)
+            self._owner._on_socket_change(code)
         return message
 
     async def end(self, code: int, reason: str) -> None:

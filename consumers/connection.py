@@ -45,7 +45,6 @@ class Connection(EndingConnection):
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
         self._starting = 0  # handler tasks that have not taken their message yet
-        self._known_types = handlers.known_types(type(consumer))
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, send, self._inbox, self.deliver, type(consumer))
         self._finished: Waker | None = None  # while the reader waits for the worker
@@ -62,7 +61,7 @@ class Connection(EndingConnection):
                 self._tasks.start_soon(self._work)
                 if self._watch is not None:
                     self._watch.start(self._tasks, self._protocol == "websocket")
-                await Pausing(self._read(), self._inbox.on_pause)
+                await Pausing(self._read(), self._inbox)
         finally:
             error, self._error = self._error, None
             try:
@@ -224,13 +223,17 @@ class Connection(EndingConnection):
         return True
 
     async def _serve_in_turn(self) -> None:
-        inbox, messages, consumer = self._inbox, self._inbox.messages, self._consumer
+        inbox, consumer, known = self._inbox, self._consumer, handlers.known_types(self._consumer)
+        messages, frame_handler = inbox.messages, handlers.frame_handler(consumer)
         while True:
             while messages and not self._stopped:
                 entry = inbox.pop()
-                try:  # as _handle(), without the cost of one more coroutine
+                try:  # as _handle(), without the cost of its calls
                     if isinstance(entry, tuple):
-                        await consumer.dispatch(entry[0])
+                        is_frame = entry[0]["type"] == "websocket.receive"
+                        await getattr(consumer, frame_handler if is_frame else "dispatch")(entry[0])
+                    elif type(kind := entry.get("type")) is str and kind in known:
+                        await getattr(consumer, known[kind])(entry)
                     elif (handler := self._handler_of(entry)) is not None:
                         await handler(entry)
                 except BaseException as error:
@@ -281,7 +284,7 @@ class Connection(EndingConnection):
     def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
         """Return what handles a layer's message; None if nothing does."""
         kind = message.get("type")
-        if type(kind) is str and kind in self._known_types:
+        if type(kind) is str and kind in handlers.known_types(self._consumer):
             return self._consumer.dispatch
         if kind == FRAME and self._frames is not None:
             return self._frames.send

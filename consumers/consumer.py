@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketClose
 from . import bridge, checks, events, limits
 from .connection import Connection
 from .events import handler_name
-from .handlers import is_framework
+from .handlers import is_framework, looks_up
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
@@ -154,6 +154,7 @@ class AsyncConsumer(Limits):
         self.base_send = self._make_base_send(self._connection.send)
         await self._connection.run()
 
+    @looks_up
     def dispatch(self, message: Message) -> Awaitable[None]:
         """Pass `message` to the method its type names; every message comes through here.
 

@@ -87,7 +87,7 @@ class EndingConnection:
         if watch is not None:
             self._watch = watch
         can_deny = events.can_deny(consumer.scope)
-        self._socket = make_socket(send, watch, limits, self._on_socket_change, close_timeout, can_deny)
+        self._socket = make_socket(send, watch, limits, self, close_timeout, can_deny)
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
         self._ending: Ending | None = None
@@ -170,6 +170,8 @@ class EndingConnection:
         """Run the application's code and turn what it raises into an ending."""
         try:
             await function(*args)
+        except StopConsumer as stop:  # which is how websocket_disconnect() ends
+            self._end_as_asked(stop)
         except (Exception, BaseExceptionGroup) as error:
             await self._decide(error, message or getattr(function, "__qualname__", None))
 
@@ -213,7 +215,8 @@ class EndingConnection:
     def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
         """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
         if isinstance(error, StopConsumer):
-            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+            if not self._is_finishing:
+                self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
             return None
         if isinstance(error, InvalidFrame):
             if self._ending is None:
@@ -250,11 +253,13 @@ class EndingConnection:
         disconnecting = False
         try:
             with self._make_scope(anyio.current_time() + seconds) as scope:
-                await self._close(ending)
+                if not self._socket.is_closed:
+                    await self._close(ending)
                 if self._inbox.running or self._background:
                     await self._wait_for_tasks(seconds / 2)
                 await self._consumer._wait_for_threads()
-                await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
+                if not self._socket.is_closed:
+                    await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
                 disconnecting = True
                 if self._connected:
                     await self._disconnect(ending)
@@ -273,10 +278,7 @@ class EndingConnection:
 
     async def _close(self, ending: Ending) -> None:
         """Tell the client, unless somebody has: without a close frame it would see 1006."""
-        state = self._socket.state
-        if self._protocol != "websocket" or state is State.CLOSED:
-            return
-        if state is State.CONNECTING and not ending.rejects:
+        if self._protocol != "websocket" or (self._socket.state is State.CONNECTING and not ending.rejects):
             return
         code = ending.code if events.is_sendable(ending.code) else events.INTERNAL_ERROR
         try:

@@ -206,9 +206,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     async def _keep(self) -> None:
         if self._watch is not None:
             self._watch.start(self._group)
-        websocket = ClientWebSocket(
-            self.scope, self.receive, self.send, self, self._watch, self._changed, self.stall_timeout
-        )
+        websocket = ClientWebSocket(self.scope, self.receive, self.send, self, self._watch, self, self.stall_timeout)
         try:
             await self.on_connect(websocket)
             self._connected = True
@@ -305,7 +303,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             self._journal.limit_hit(hit.code, hit.limit)
             self._end(hit.code, hit.reason)
 
-    def _changed(self, code: int | None) -> None:
+    def _on_socket_change(self, code: int | None) -> None:
         """Hear that the application accepted the client or, with a code, closed the socket, or that it has gone."""
         if code is not None:
             # An on_connect() that rejects the client may finish what it is doing.

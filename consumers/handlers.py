@@ -8,12 +8,14 @@ overrides that method or not.
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from .events import handler_name
 
 logger = logging.getLogger("consumers.connection")
+
+Dispatch = TypeVar("Dispatch", bound=Callable[..., Any])
 
 FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 
@@ -30,7 +32,12 @@ OPTIONAL = frozenset({"layer_gap", "consumers_close"})
 
 MAX_LOGGED_TYPES = 100
 
-_accepted: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
+Known = dict[str, str]
+"""The names of methods that handle messages, by type."""
+
+_look_ups: set[object] = set()
+_looked_up: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
+_dispatched: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
 _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 _logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
@@ -50,12 +57,38 @@ def reserved_names(consumer_class: type) -> frozenset[str]:
     return names
 
 
-def known_types(consumer_class: type) -> set[str]:
-    """Return the types that `accepts()` has found handlers for in this class; it adds to the set."""
-    return _accepted.setdefault(consumer_class, set())
+def looks_up(dispatch: Dispatch) -> Dispatch:
+    """Mark a class's `dispatch()` that only calls the handler: where nobody overrides it, the handler can be called."""
+    _look_ups.add(dispatch)
+    return dispatch
 
 
-def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
+def known_types(consumer: Any) -> Known:
+    """Return what to call for the types that `accepts()` has found handlers for in a class; it adds to them.
+
+    It is the handler, if the consumer's `dispatch()` would do no more than call it; else it is `dispatch`.
+    """
+    known = _looked_up if _only_looks_up(consumer) else _dispatched
+    return known.setdefault(type(consumer), {})
+
+
+def frame_handler(consumer: Any) -> str:
+    """Return what to call for a client's frame: see `known_types()`."""
+    return _directly(consumer, "websocket_receive")
+
+
+def _only_looks_up(consumer: Any) -> bool:
+    return getattr(consumer.dispatch, "__func__", None) in _look_ups
+
+
+def _directly(consumer: Any, name: str) -> str:
+    """Return `name`, if the method needs none of the checks of `dispatch()`; else the latter's."""
+    method = getattr(consumer, name, None)
+    is_sure = inspect.iscoroutinefunction(method) or getattr(method, "__module__", "").startswith("consumers.")
+    return name if is_sure and _only_looks_up(consumer) else "dispatch"
+
+
+def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
     """Tell whether a layer's message may be dispatched; if not, log its type once.
 
     Args:
@@ -77,7 +110,7 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         if not strict and not _takes_an_event(getattr(consumer, name)):
             log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
             return False
-        known_types(type(consumer)).add(message["type"])
+        known_types(consumer)[message["type"]] = _directly(consumer, name)
         return True
     if callable(handler := vars(consumer).get(name)) and (strict or _takes_an_event(handler)):
         return True

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import sys
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, Protocol
 
 from .layers.loops import running_loop
 
@@ -76,30 +76,36 @@ class Rest:
     def __await__(self) -> Generator[Any, Any, Any]:
         if self._error is not None:
             raise self._error
-        return _proceed(self._steps, self._waits_for, _do_nothing)
+        return _proceed(self._steps, self._waits_for, _NOBODY)
+
+
+class PauseListener(Protocol):
+    """Wants to know when a coroutine waits."""
+
+    def on_pause(self) -> object: ...
 
 
 class Pausing:
-    """Awaited, runs a coroutine and calls a function each time before it waits, on every event loop.
+    """Awaited, runs a coroutine and tells somebody each time before it waits, on every event loop.
 
     Args:
         coroutine: the coroutine.
-        on_pause: the function.
+        listener: who is told.
     """
 
-    __slots__ = ("_coroutine", "_on_pause")
+    __slots__ = ("_coroutine", "_listener")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], on_pause: Callable[[], object]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], listener: PauseListener) -> None:
         self._coroutine = coroutine
-        self._on_pause = on_pause
+        self._listener = listener  # a bound method would be one more object for each idle connection
 
     def __await__(self) -> Generator[Any, Any, Any]:
         try:
             waits_for = self._coroutine.send(None)
         except StopIteration as stop:
             return _end(stop.value)
-        self._on_pause()
-        return _proceed(self._coroutine, waits_for, self._on_pause)
+        self._listener.on_pause()
+        return _proceed(self._coroutine, waits_for, self._listener)
 
 
 def _end(value: Any) -> Generator[Any, Any, Any]:
@@ -107,7 +113,7 @@ def _end(value: Any) -> Generator[Any, Any, Any]:
     yield
 
 
-def _proceed(steps: Any, waits_for: Any, on_pause: Callable[[], object]) -> Generator[Any, Any, Any]:
+def _proceed(steps: Any, waits_for: Any, listener: PauseListener) -> Generator[Any, Any, Any]:
     while True:
         try:
             try:
@@ -118,8 +124,12 @@ def _proceed(steps: Any, waits_for: Any, on_pause: Callable[[], object]) -> Gene
                 waits_for = steps.send(sent)
         except StopIteration as stop:
             return stop.value
-        on_pause()
+        listener.on_pause()
 
 
-def _do_nothing() -> None:
-    pass
+class _Nobody:
+    def on_pause(self) -> None:
+        pass
+
+
+_NOBODY = _Nobody()

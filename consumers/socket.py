@@ -1,7 +1,8 @@
 """The sending side of a connection: what may be sent in which state, and what a client that has gone looks like."""
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from typing import Protocol
 
 import anyio
 from starlette.websockets import WebSocketDisconnect
@@ -31,7 +32,13 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-OPEN = State.OPEN  # looking a member up costs as much as a function call in Python 3.11
+OPEN, CLOSED = State.OPEN, State.CLOSED  # looking a member up costs as much as a function call in Python 3.11
+
+
+class Owner(Protocol):
+    """Is told what becomes of its socket; a bound method would be one more object for each idle connection."""
+
+    def _on_socket_change(self, close_code: int | None) -> None: ...
 
 
 class Socket:
@@ -39,25 +46,25 @@ class Socket:
 
     Args:
         send: the server's ASGI `send`.
-        on_change: called with None when the application accepts the handshake, and once with the close code when
+        owner: told None when the application accepts the handshake, and once with the close code when
             it closed the socket or a send failed.
         close_timeout: seconds that a close frame has to leave.
         can_deny: whether the server answers a handshake with an HTTP response (`websocket.http.response`).
     """
 
-    __slots__ = ("_can_deny", "_close_timeout", "_on_change", "_send", "answered", "close_code", "state")
+    __slots__ = ("_can_deny", "_close_timeout", "_owner", "_send", "answered", "close_code", "state")
 
     def __init__(
         self,
         send: Send,
-        on_change: Callable[[int | None], None],
+        owner: Owner,
         close_timeout: float = CLOSE_TIMEOUT,
         can_deny: bool = True,
     ) -> None:
         self._send = send
         self._close_timeout = close_timeout
         self._can_deny = can_deny
-        self._on_change = on_change
+        self._owner = owner
         self.state = State.CONNECTING
         self.close_code: int | None = None
         self.answered = False  # the handshake, by accept(), close() or deny()
@@ -66,6 +73,11 @@ class Socket:
     def is_open(self) -> bool:
         """Whether frames may be sent."""
         return self.state is OPEN
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client has gone, or has been told to."""
+        return self.state is CLOSED
 
     async def send(self, event: Message) -> None:
         """Send an ASGI event.
@@ -96,7 +108,7 @@ class Socket:
             if self.state is not State.CONNECTING:
                 self._refuse("accept")
             self.state = State.OPEN
-            self._on_change(None)
+            self._owner._on_socket_change(None)
             await self._pass_on(event)
         elif kind == "websocket.http.response.start":
             if self.state is not State.CONNECTING:
@@ -109,7 +121,7 @@ class Socket:
         elif kind == "websocket.http.response.body":
             if self._can_deny:
                 await self._pass_on(event)
-        elif self.state is State.CLOSED:
+        elif self.state is CLOSED:
             raise RequestAborted("the client has gone")
         else:
             await self._pass_on(event)
@@ -136,12 +148,12 @@ class Socket:
 
     def lost(self, code: int) -> None:
         """Note that the server reported the client's disconnect."""
-        self.state = State.CLOSED
+        self.state = CLOSED
         if self.close_code is None:
             self.close_code = code
 
     async def _close(self, event: Message) -> None:
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return
         complete = events.close(event.get("code"), event.get("reason"))
         if self.state is State.OPEN:
@@ -162,17 +174,17 @@ class Socket:
     def _on_failure(self, error: Exception) -> None:
         """Raise WebSocketDisconnect if a send failed because the client has gone."""
         if isinstance(error, GONE) or CLOSED_BY_SERVER in str(error):
-            if self.state is not State.CLOSED:
+            if self.state is not CLOSED:
                 self._closed(events.ABNORMAL_CLOSURE)
             raise WebSocketDisconnect(events.ABNORMAL_CLOSURE) from error
 
     def _closed(self, code: int) -> None:
-        self.state = State.CLOSED
+        self.state = CLOSED
         self.close_code = code
-        self._on_change(code)
+        self._owner._on_socket_change(code)
 
     def _refuse(self, what: str) -> None:
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             raise WebSocketDisconnect(self.close_code or events.ABNORMAL_CLOSURE)
         if self.state is State.CONNECTING:
             raise RuntimeError(f"{what}() before accept(): the handshake is pending, call accept() first")

@@ -17,7 +17,7 @@ from . import events
 from .inline import Rest
 from .layers.loops import running_loop
 from .limits import Limits
-from .socket import Socket
+from .socket import Owner, Socket
 from .types import Message, Send
 
 BURST_SECONDS = 5
@@ -243,17 +243,15 @@ class TimedSocket(Socket):
 
     Args:
         watch: what watches them.
-        on_change: as the socket's.
+        owner: as the socket's.
         close_timeout: as the socket's.
         can_deny: as the socket's.
     """
 
     __slots__ = ("_watch",)
 
-    def __init__(
-        self, watch: Watch, on_change: Callable[[int | None], None], close_timeout: float, can_deny: bool
-    ) -> None:
-        super().__init__(watch.send, on_change, close_timeout, can_deny)
+    def __init__(self, watch: Watch, owner: Owner, close_timeout: float, can_deny: bool) -> None:
+        super().__init__(watch.send, owner, close_timeout, can_deny)
         self._watch = watch
 
     async def finish_frame(self, sending: Awaitable[None]) -> None:
@@ -264,14 +262,14 @@ def make_socket(
     send: Send,
     watch: Watch | None,
     limits: Limits,
-    on_change: Callable[[int | None], None],
+    owner: Owner,
     close_timeout: float,
     can_deny: bool,
 ) -> Socket:
     """Return a new connection's socket; what its limits do not ask for costs its sends nothing."""
     if watch is None or limits.send_timeout is None:
-        return Socket(send, on_change, close_timeout, can_deny)
-    return TimedSocket(watch, on_change, close_timeout, can_deny)
+        return Socket(send, owner, close_timeout, can_deny)
+    return TimedSocket(watch, owner, close_timeout, can_deny)
 
 
 class _Sent:

@@ -670,3 +670,55 @@ async def test_an_error_in_disconnect_is_not_lost_when_the_handlers_threads_are_
         release.set()
         for wire in wires:
             wire.disconnect()
+
+
+async def test_a_dispatch_that_is_replaced_later_sees_every_message(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Room(AsyncWebsocketConsumer):
+        groups = ["room"]
+
+        async def receive(self, text_data: str) -> None:
+            await self.send("received")
+
+        async def note(self, event: Any) -> None:
+            await self.send("noted")
+
+    class Wrapped(Room):
+        """Replaces the method of its instance alone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            own = self.dispatch
+
+            async def dispatch(message: Any) -> None:
+                seen.append(message["type"])
+                await own(message)
+
+            self.dispatch = dispatch  # type: ignore[method-assign]
+
+    async def converse(consumer_class: type[AsyncWebsocketConsumer]) -> list[str]:
+        seen.clear()
+        async with connected(consumer_class.as_asgi()) as wire:
+            wire.text("hello")
+            assert await wire.next_text() == "received"
+            for _ in range(2):
+                await layer.group_send("room", {"type": "note"})
+                assert await wire.next_text() == "noted"
+        return seen
+
+    seen: list[str] = []
+    everything = ["websocket.connect", "websocket.receive", "note", "note", "websocket.disconnect"]
+    own = Room.dispatch
+
+    async def dispatch(self: Room, message: Any) -> None:
+        seen.append(message["type"])
+        await own(self, message)
+
+    assert await converse(Room) == []
+    assert await converse(Wrapped) == everything
+    with monkeypatch.context() as patch:
+        patch.setattr(Room, "dispatch", dispatch)
+        assert await converse(Room) == everything
+        patch.setattr(Room, "dispatch", own)
+    assert await converse(Room) == []
