@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from itertools import count
 from json import loads
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -74,6 +74,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     max_tasks: int = 100
     stall_timeout: float = 30.0
     EXIT_MAX_DELAY: float = 60.0
+
+    _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
 
     _group: TaskGroup
 
@@ -206,7 +208,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     async def _keep(self) -> None:
         if self._watch is not None:
             self._watch.start(self._group)
-        websocket = ClientWebSocket(
+        websocket = self._client_class(
             self.scope, self.receive, self.send, self, self._watch, self._changed, self.stall_timeout
         )
         try:

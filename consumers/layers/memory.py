@@ -71,6 +71,11 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """How many messages receivers have missed because they were full."""
         return self._local.dropped
 
+    @property
+    def stored(self) -> int:
+        """How many messages wait for a `receive()`."""
+        return self._local.stored()
+
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         name = ATTACHED_PREFIX + secrets.token_hex(8)
         self._local.attach(name, deliver, close)

@@ -185,6 +185,12 @@ class Tables:
             known.update((name, len(queue)) for name, queue in self._queues.items())
             return known
 
+    def stored(self) -> int:
+        """Return how many messages are stored in all."""
+        with self._lock:
+            self._expire()
+            return sum(map(len, self._queues.values()))
+
     def groups(self) -> dict[str, frozenset[str]]:
         """Return each group's members."""
         with self._lock:

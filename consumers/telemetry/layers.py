@@ -1,0 +1,78 @@
+"""Channel layers that are measured: their methods are put in front of themselves, timed, on the layer objects."""
+
+import logging
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from . import table
+from .durations import Durations
+from .tallies import Value
+
+logger = logging.getLogger("consumers.telemetry")
+
+
+class ObservedLayers:
+    """Measures layers, whatever their classes are; they stay the objects that they were.
+
+    Args:
+        durations: what the operations' times are recorded with.
+    """
+
+    def __init__(self, durations: Durations) -> None:
+        self._durations = durations
+        self._lock = threading.Lock()
+        self._layers: list[weakref.ref[Any]] = []
+
+    def observe(self, layer: Any) -> None:
+        """Measure a layer; once more does nothing."""
+        with self._lock:
+            if any(known() is layer for known in list(self._layers)):
+                return
+            try:
+                self._layers.append(weakref.ref(layer, self._forget))
+                for method, operation in table.OPERATIONS.items():
+                    if callable(function := getattr(layer, method, None)):
+                        setattr(layer, method, self._timed(layer, method, function, operation))
+            except (AttributeError, TypeError) as error:
+                logger.warning("A layer of class %s cannot be measured: %s", type(layer).__name__, error)
+
+    def release(self) -> None:
+        """Measure them no more."""
+        with self._lock:
+            layers, self._layers = self._layers, []
+        for known in layers:
+            attributes = getattr(known(), "__dict__", {})
+            for method in table.OPERATIONS:
+                if hasattr(attributes.get(method), "consumers_telemetry"):
+                    del attributes[method]
+
+    def readers(self) -> dict[str, Callable[[], list[Value]]]:
+        """Return what reads each instrument, by its name."""
+        return {
+            "consumers.layer.dropped": lambda: self._sums("dropped"),
+            "consumers.layer.stored": lambda: self._sums("stored"),
+        }
+
+    def _timed(self, layer: Any, method: str, function: Callable[..., Any], operation: str) -> Callable[..., Any]:
+        attributes = {table.LAYER: type(layer).__name__, table.OPERATION: operation}
+        make = self._durations.timed_sync if method.endswith("_sync") else self._durations.timed
+        timed = make(function, attributes)
+        timed.consumers_telemetry = True  # type: ignore[attr-defined]
+        return timed
+
+    def _forget(self, gone: "weakref.ref[Any]") -> None:
+        # With no lock, which the thread that this interrupts may hold.
+        if gone in self._layers:
+            self._layers.remove(gone)
+
+    def _sums(self, attribute: str) -> list[Value]:
+        sums: Counter[str] = Counter()
+        for known in list(self._layers):
+            layer = known()
+            value = getattr(layer, attribute, None)
+            if isinstance(value, int):  # foreign layers may count nothing
+                sums[type(layer).__name__] += value
+        return [(value, {table.LAYER: name}) for name, value in sums.items()]
