@@ -40,7 +40,7 @@ class ObservedConnection(Connection):
             deliver, count = super().deliver, self._count_delivery
             self._frames = ObservedFrames(self._socket, send, self._inbox, deliver, type(consumer), count, tally)
         # Every message passes it. Not a class attribute, so that those who override it need to know nothing.
-        vars(consumer)["dispatch"] = self.durations.timed(consumer.dispatch, attributes_of(type(consumer)))
+        vars(consumer)["dispatch"] = self.durations.timed(consumer, "dispatch", attributes_of(type(consumer)))
 
     async def run(self) -> None:
         tallies, tally = self.tallies, self._tally

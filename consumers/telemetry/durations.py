@@ -2,8 +2,9 @@
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import perf_counter
+from types import MethodType
 from typing import Any, Protocol
 
 from ..exceptions import AcceptConnection, DenyConnection, StopConsumer
@@ -49,18 +50,17 @@ class Durations:
                 self._has_failed = True
                 logger.exception("OpenTelemetry could not record a duration; no more such failures are logged")
 
-    def timed(
-        self, function: Callable[..., Awaitable[Any]], attributes: Attributes | Callable[..., Attributes]
-    ) -> Callable[..., Any]:
-        """Return a coroutine function that does as `function`, and records its time.
+    def timed(self, owner: object, name: str, attributes: Attributes | Callable[..., Attributes]) -> Callable[..., Any]:
+        """Return a method that does as an object's asynchronous one, and records its time.
 
         Args:
-            function: an async function, or one that returns what is to be awaited.
+            owner: the object.
+            name: the method's name; it is async, or returns what is to be awaited.
             attributes: the attributes of every call, or what returns those of a call with these arguments.
         """
+        function = getattr(owner, name)
 
-        @functools.wraps(function)
-        async def call(*args: Any, **kwargs: Any) -> Any:
+        async def call(_owner: object, *args: Any, **kwargs: Any) -> Any:
             found = attributes(*args) if callable(attributes) else attributes
             began = perf_counter()
             try:
@@ -71,13 +71,13 @@ class Durations:
             self.record(began, found)
             return result
 
-        return call
+        return _as_method(owner, function, call)
 
-    def timed_sync(self, function: Callable[..., Any], attributes: Attributes) -> Callable[..., Any]:
-        """Return a plain function that does as `function`, and records its time; see `timed()`."""
+    def timed_sync(self, owner: object, name: str, attributes: Attributes) -> Callable[..., Any]:
+        """Return a method that does as an object's plain one, and records its time; see `timed()`."""
+        function = getattr(owner, name)
 
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(_owner: object, *args: Any, **kwargs: Any) -> Any:
             began = perf_counter()
             try:
                 result = function(*args, **kwargs)
@@ -87,7 +87,19 @@ class Durations:
             self.record(began, attributes)
             return result
 
-        return call
+        return _as_method(owner, function, call)
+
+
+def is_timed(function: object) -> bool:
+    """Tell whether a method is one of those that `Durations` returns."""
+    return getattr(function, "consumers_telemetry", False) is True
+
+
+def _as_method(owner: object, function: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+    functools.update_wrapper(call, function)
+    vars(call)["consumers_telemetry"] = True
+    del call.__wrapped__  # type: ignore[attr-defined]  # which has one argument less: it is bound
+    return MethodType(call, owner)
 
 
 def error_type(error: BaseException) -> str | None:

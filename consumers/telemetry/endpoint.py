@@ -52,7 +52,7 @@ class ObservedClient(ClientWebSocket):
         super().__init__(scope, receive, counting_send(send, tally), limits, watch, changed, close_timeout)
         for name in TIMED:
             attributes = {table.CONSUMER: type(limits).__name__, table.HANDLER: name}
-            vars(limits)[name] = self.durations.timed(getattr(limits, name), attributes)
+            vars(limits)[name] = self.durations.timed(limits, name, attributes)
         vars(limits)["on_disconnect"] = self._last(self._endpoint.on_disconnect, tally)
         self.tallies.opened(tally)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import table
-from .durations import Durations
+from .durations import Durations, is_timed
 from .tallies import Value
 
 logger = logging.getLogger("consumers.telemetry")
@@ -34,8 +34,8 @@ class ObservedLayers:
             try:
                 self._layers.append(weakref.ref(layer, self._forget))
                 for method, operation in table.OPERATIONS.items():
-                    if callable(function := getattr(layer, method, None)):
-                        setattr(layer, method, self._timed(layer, method, function, operation))
+                    if callable(getattr(layer, method, None)):
+                        setattr(layer, method, self._timed(layer, method, operation))
             except (AttributeError, TypeError) as error:
                 logger.warning("A layer of class %s cannot be measured: %s", type(layer).__name__, error)
 
@@ -46,7 +46,7 @@ class ObservedLayers:
         for known in layers:
             attributes = getattr(known(), "__dict__", {})
             for method in table.OPERATIONS:
-                if hasattr(attributes.get(method), "consumers_telemetry"):
+                if is_timed(attributes.get(method)):
                     del attributes[method]
 
     def readers(self) -> dict[str, Callable[[], list[Value]]]:
@@ -56,12 +56,10 @@ class ObservedLayers:
             "consumers.layer.stored": lambda: self._sums("stored"),
         }
 
-    def _timed(self, layer: Any, method: str, function: Callable[..., Any], operation: str) -> Callable[..., Any]:
+    def _timed(self, layer: Any, method: str, operation: str) -> Callable[..., Any]:
         attributes = {table.LAYER: type(layer).__name__, table.OPERATION: operation}
         make = self._durations.timed_sync if method.endswith("_sync") else self._durations.timed
-        timed = make(function, attributes)
-        timed.consumers_telemetry = True  # type: ignore[attr-defined]
-        return timed
+        return make(layer, method, attributes)
 
     def _forget(self, gone: "weakref.ref[Any]") -> None:
         # With no lock, which the thread that this interrupts may hold.
