@@ -29,10 +29,11 @@ class ObservedLayers:
     def observe(self, layer: Any) -> None:
         """Measure a layer; once more does nothing."""
         with self._lock:
-            if any(known() is layer for known in list(self._layers)):
+            self._layers = [known for known in self._layers if known() is not None]
+            if any(known() is layer for known in self._layers):
                 return
             try:
-                self._layers.append(weakref.ref(layer, self._forget))
+                self._layers.append(weakref.ref(layer))
                 for method, operation in table.OPERATIONS.items():
                     if callable(getattr(layer, method, None)):
                         setattr(layer, method, self._timed(layer, method, operation))
@@ -61,14 +62,9 @@ class ObservedLayers:
         make = self._durations.timed_sync if method.endswith("_sync") else self._durations.timed
         return make(layer, method, attributes)
 
-    def _forget(self, gone: "weakref.ref[Any]") -> None:
-        # With no lock, which the thread that this interrupts may hold.
-        if gone in self._layers:
-            self._layers.remove(gone)
-
     def _sums(self, attribute: str) -> list[Value]:
         sums: Counter[str] = Counter()
-        for known in list(self._layers):
+        for known in self._layers:
             layer = known()
             value = getattr(layer, attribute, None)
             if isinstance(value, int):  # foreign layers may count nothing

@@ -1,6 +1,8 @@
 """What is measured of channel layers, which stay the objects that they were."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,3 +206,13 @@ async def test_a_foreign_layer_is_measured_as_far_as_it_goes(
     assert [record.getMessage() for record in caplog.records] == [
         "A layer of class Closed cannot be measured: cannot set send"
     ]
+
+
+def test_a_layer_that_is_gone_is_forgotten(measured: Measured) -> None:
+    channel_layers.set("default", InMemoryChannelLayer())
+    layer = weakref.ref(channel_layers["default"])
+    assert measured.points("layer.dropped")
+    channel_layers.set("default", None)
+    gc.collect()
+    assert layer() is None
+    assert not measured.points("layer.dropped")

@@ -152,6 +152,24 @@ async def test_a_cancelled_handler_and_what_waits_behind_it_are_counted(measured
     assert measured.value("mailbox.messages") == measured.value("mailbox.depth") == 0
 
 
+async def test_what_comes_after_the_end_began_is_dropped_for_that_reason(
+    measured: Measured, layer: InMemoryChannelLayer
+) -> None:
+    class Member(Echo):
+        groups = ["g"]
+        disconnect_timeout = 0.05
+
+    async with connected(Member.as_asgi()) as wire:
+        wire.text("hang")
+        await eventually(lambda: wire.everything_is_read and not measured.value("mailbox.messages"))
+        wire.disconnect()
+        await eventually(lambda: wire.everything_is_read)
+        await layer.group_send("g", {"type": "news", "text": "too late"})
+        await wire.end()
+    assert measured.value("message.received", source="layer") == 1
+    assert measured.value("message.dropped", reason="ending") == 1
+
+
 @pytest.mark.parametrize(
     ("ends", "code"),
     [
