@@ -282,7 +282,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if departure(exc):
             return
         if isinstance(exc, InvalidFrame | WebSocketException):
-            self._journal.refused(exc.code, exc.reason)
+            if self._ending is None:
+                self._journal.refused(exc.code, exc.reason)
             self._end(exc.code, exc.reason)
         elif self._error is None:
             self._error = exc

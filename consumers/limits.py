@@ -112,6 +112,8 @@ class LimitedLayer:
         if channel != self._channel_name or group in self._groups:
             await self._layer.group_add(group, channel)
             return
+        if len(self._groups) >= self._max_groups and hasattr(self._layer, "groups_of"):
+            self._groups &= self._layer.groups_of(channel)  # somebody else may have taken it out of some
         if len(self._groups) >= self._max_groups:
             raise TooManyGroups(self._max_groups)
         self._groups.add(group)  # before it is: of several handlers at once only one may take the last place

@@ -240,6 +240,44 @@ async def test_one_group_too_many_raises_and_unhandled_closes_with_1008(
     assert "Member at '/ws' from 192.0.2.1:5 is closed with 1008: more than max_groups (3)" in lines.only()
 
 
+async def test_groups_that_are_joined_at_once_are_counted_and_close_with_1008(
+    layer: InMemoryChannelLayer, lines: Lines
+) -> None:
+    """What leaves the handler then is a group of exceptions."""
+
+    class Member(Counter):
+        max_groups = 1
+
+        async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+            async with anyio.create_task_group() as tasks:
+                for group in ("a", "b", "c"):
+                    tasks.start_soon(self.channel_layer.group_add, group, self.channel_name)
+
+    async with connected(Member.as_asgi()) as wire:
+        wire.text("join")
+        assert await closed(wire) == (1008, "too many groups")
+    assert Member.codes == [1008]
+    assert "more than max_groups (1)" in lines.only()
+
+
+async def test_a_group_that_somebody_else_took_it_out_of_takes_no_place(layer: InMemoryChannelLayer) -> None:
+    class Member(Counter):
+        max_groups = 1
+
+        async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+            await self.channel_layer.group_add(str(text_data), self.channel_name)
+            await self.send(self.channel_name)
+
+    async with connected(Member.as_asgi()) as wire:
+        wire.text("first")
+        await layer.group_discard("first", await wire.next_text())
+        wire.text("second")
+        name = await wire.next_text()
+        assert layer.groups == {"second": {name}}
+        wire.text("third")
+        assert (await closed(wire))[0] == 1008
+
+
 async def test_a_group_that_could_not_be_joined_takes_no_place(layer: InMemoryChannelLayer) -> None:
     class Member(Counter):
         max_groups = 1
