@@ -351,7 +351,7 @@ async def test_a_channel_without_an_application_stops_the_worker_before_any_mess
 
     async def slow_to_fail(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["channel"] == "nope":
-            await anyio.sleep(0.02)
+            await anyio.wait_all_tasks_blocked()
         await router(scope, receive, send)
 
     worker = Worker(slow_to_fail, ["images", "nope"])
