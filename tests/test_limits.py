@@ -344,6 +344,23 @@ async def test_a_handshake_that_is_never_answered_is_rejected(
 
 
 @kinds
+async def test_an_error_that_comes_after_the_deadline_changes_no_answer(kind: type) -> None:
+    async def late_to_fail(self: Any, *args: Any) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise LookupError("too late")
+
+    hook = "on_connect" if issubclass(kind, BaseWSEndpoint) else "connect"
+    made, app = limited(kind, handshake_timeout=0.05, **{hook: late_to_fail})
+    async with connecting(app, client=CLIENT, **DENIAL) as wire:
+        await wire.end()
+    assert isinstance(wire.error, LookupError)
+    assert [event.get("status") for event in wire.sent] == [503, None]
+    assert made.codes == [1013]
+
+
+@kinds
 async def test_an_answered_handshake_has_no_deadline_any_more(kind: type, clock: Iterator[list[float]]) -> None:
     now = next(clock)
     _, app = limited(kind, handshake_timeout=0.02)
