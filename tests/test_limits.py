@@ -278,6 +278,37 @@ async def test_a_group_that_somebody_else_took_it_out_of_takes_no_place(layer: I
         assert (await closed(wire))[0] == 1008
 
 
+async def test_a_join_that_fails_beside_another_of_the_same_group_leaves_that_one_its_place(
+    monkeypatch: pytest.MonkeyPatch, layer: InMemoryChannelLayer, lines: Lines
+) -> None:
+    class Member(Counter):
+        max_groups = 1
+
+        async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.join)
+                await anyio.wait_all_tasks_blocked()
+                monkeypatch.undo()
+                await self.channel_layer.group_add("first", self.channel_name)
+                joined.set()
+            await self.channel_layer.group_add("second", self.channel_name)
+
+        async def join(self) -> None:
+            with pytest.raises(OSError, match="lost"):
+                await self.channel_layer.group_add("first", self.channel_name)
+
+    async def fail(group: str, channel: str) -> None:
+        await joined.wait()
+        raise OSError("lost")
+
+    joined = anyio.Event()
+    async with connected(Member.as_asgi()) as wire:
+        monkeypatch.setattr(layer, "group_add", fail)
+        wire.text("join")
+        assert await closed(wire) == (1008, "too many groups")
+    assert "more than max_groups (1)" in lines.only()
+
+
 async def test_a_group_that_could_not_be_joined_takes_no_place(layer: InMemoryChannelLayer) -> None:
     class Member(Counter):
         max_groups = 1
