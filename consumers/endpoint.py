@@ -232,8 +232,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     async def _finish(self, websocket: ClientWebSocket) -> None:
         code, reason = self._ending or (events.SERVICE_RESTART, "The server is going away")
         try:
-            # An exception before the accept makes the server answer HTTP 500: a close would make that 403.
-            if websocket.application_state is WebSocketState.CONNECTED or (self._ending and not self._error):
+            # An exception before the accept makes the server answer HTTP 500, unless something else has ended the
+            # connection first: a close would make that 403.
+            is_failure = self._error is not None and code == events.INTERNAL_ERROR
+            if websocket.application_state is WebSocketState.CONNECTED or (self._ending and not is_failure):
                 await self._shielded(websocket.end, code, reason)
             while self._running:
                 await self._task_ended.wait()
@@ -284,7 +286,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if departure(exc):
             return
         if isinstance(exc, InvalidFrame | WebSocketException):
-            self._journal.refused(exc.code, exc.reason)
+            if self._ending is None:
+                self._journal.refused(exc.code, exc.reason)
             self._end(exc.code, exc.reason)
         elif self._error is None:
             self._error = exc

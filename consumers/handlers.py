@@ -30,6 +30,9 @@ OPTIONAL = frozenset({"layer_gap", "consumers_close"})
 
 MAX_LOGGED_TYPES = 100
 
+MAX_KNOWN_TYPES = 1000
+"""Types remembered for a class: of a handler's name with many underscores a client can send as many spellings."""
+
 _accepted: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 _logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
@@ -77,7 +80,9 @@ def accepts(consumer: object, message: Mapping[str, Any], strict: bool) -> bool:
         if not strict and not _takes_an_event(getattr(consumer, name)):
             log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
             return False
-        known_types(type(consumer)).add(message["type"])
+        known = known_types(type(consumer))
+        if len(known) < MAX_KNOWN_TYPES:
+            known.add(message["type"])
         return True
     if callable(handler := vars(consumer).get(name)) and (strict or _takes_an_event(handler)):
         return True

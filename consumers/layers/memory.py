@@ -85,6 +85,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self._require_channel(name)
         self._local.detach(name)
 
+    def groups_of(self, channel: str) -> frozenset[str]:
+        return self._local.groups_of(channel)
+
     async def send(self, channel: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_channel(channel)

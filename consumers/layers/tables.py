@@ -116,6 +116,12 @@ class Tables:
         with self._lock:
             return frozenset(self._groups.get(group, ()))
 
+    def groups_of(self, channel: str) -> frozenset[str]:
+        """Return the groups that a channel is in, or is about to be."""
+        with self._lock:
+            receiver = self._receivers.get(channel)
+            return frozenset() if receiver is None else frozenset(receiver.groups)
+
     def loops(self) -> set[object]:
         """Return the event loops of those that are attached or wait."""
         with self._lock:

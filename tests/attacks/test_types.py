@@ -238,6 +238,23 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
     assert all(len(message) < 500 and message.isprintable() for message in caplog.messages)
 
 
+async def test_the_spellings_of_one_handlers_type_are_known_up_to_a_bound_and_all_work(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "MAX_KNOWN_TYPES", 20)
+
+    class Wordy(Victim):
+        async def a_b_c_d_e_f_g(self, event: Any) -> None:
+            await self.send_json(event["type"])
+
+    async with connected(Wordy.as_asgi()) as wire:
+        for marks in itertools.product("._", repeat=6):
+            kind = "".join(itertools.chain(*zip("abcdef", marks, strict=True), "g"))
+            await layer.group_send("room", {"type": kind})
+            assert await wire.next_text() == f'"{kind}"'
+    assert len(handlers.known_types(Wordy)) == 20
+
+
 def test_the_cache_of_types_is_bounded() -> None:
     for number in range(10_000):
         handler_name({"type": f"kind.{number}"})

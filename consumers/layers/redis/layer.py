@@ -52,6 +52,9 @@ class RedisLayer(RunningLayer):
         self._require_channel(name)
         self._process.local.detach(name)
 
+    def groups_of(self, channel: str) -> frozenset[str]:
+        return self._process.local.groups_of(channel)
+
     async def receive(self, channel: str) -> dict[str, Any]:
         """Wait for the oldest message of a channel and take it.
 
