@@ -223,17 +223,18 @@ class Connection(EndingConnection):
         return True
 
     async def _serve_in_turn(self) -> None:
-        inbox, consumer, known = self._inbox, self._consumer, handlers.known_types(self._consumer)
-        messages, frame_handler = inbox.messages, handlers.frame_handler(consumer)
+        inbox, messages, consumer = self._inbox, self._inbox.messages, self._consumer
+        known = handlers.known(consumer)
+        types = known.types
         while True:
             while messages and not self._stopped:
                 entry = inbox.pop()
                 try:  # as _handle(), without the cost of its calls
                     if isinstance(entry, tuple):
                         is_frame = entry[0]["type"] == "websocket.receive"
-                        await getattr(consumer, frame_handler if is_frame else "dispatch")(entry[0])
-                    elif type(kind := entry.get("type")) is str and kind in known:
-                        await getattr(consumer, known[kind])(entry)
+                        await getattr(consumer, known.frame if is_frame else "dispatch")(entry[0])
+                    elif type(kind := entry.get("type")) is str and kind in types:
+                        await getattr(consumer, types[kind])(entry)
                     elif (handler := self._handler_of(entry)) is not None:
                         await handler(entry)
                 except BaseException as error:
@@ -284,7 +285,7 @@ class Connection(EndingConnection):
     def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
         """Return what handles a layer's message; None if nothing does."""
         kind = message.get("type")
-        if type(kind) is str and kind in handlers.known_types(self._consumer):
+        if type(kind) is str and kind in handlers.known(self._consumer).types:
             return self._consumer.dispatch
         if kind == FRAME and self._frames is not None:
             return self._frames.send

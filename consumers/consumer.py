@@ -116,6 +116,8 @@ class AsyncConsumer(Limits):
     channel_name: str
     base_send: Callable[[Message], Any]
 
+    _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
         if args and isinstance(args[0], dict) and "type" in args[0]:
@@ -150,7 +152,7 @@ class AsyncConsumer(Limits):
         self.scope = scope
         self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]
         self.channel_name = ""
-        self._connection = Connection(self, receive, send)
+        self._connection = self._connection_class(self, receive, send)
         self.base_send = self._make_base_send(self._connection.send)
         await self._connection.run()
 

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from . import events
 from .exceptions import InvalidFrame, StopConsumer, TooManyGroups
-from .failures import departure, without_cancellations
+from .failures import departure, only, without_cancellations
 from .frames import Frames
 from .inbox import Entry, Inbox
 from .journal import Journal
@@ -170,8 +170,8 @@ class EndingConnection:
         """Run the application's code and turn what it raises into an ending."""
         try:
             await function(*args)
-        except StopConsumer as stop:  # which is how websocket_disconnect() ends
-            self._end_as_asked(stop)
+        except StopConsumer:  # which is how websocket_disconnect() ends
+            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
         except (Exception, BaseExceptionGroup) as error:
             await self._decide(error, message or getattr(function, "__qualname__", None))
 
@@ -214,20 +214,20 @@ class EndingConnection:
 
     def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
         """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
-        if isinstance(error, StopConsumer):
-            if not self._is_finishing:
-                self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+        failure = without_cancellations(error)
+        asked = only(failure, StopConsumer, InvalidFrame, TooManyGroups)
+        if isinstance(asked, StopConsumer):
+            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
             return None
-        if isinstance(error, InvalidFrame):
+        if isinstance(asked, InvalidFrame):
             if self._ending is None:
-                self._journal.refused(error.code, error.reason)
-            self._end(Ending(error.code, error.reason, rejects=True))
+                self._journal.refused(asked.code, asked.reason)
+            self._end(Ending(asked.code, asked.reason, rejects=True))
             return None
-        if isinstance(error, TooManyGroups):
-            limit = f"more than max_groups ({error.max_groups})"
+        if isinstance(asked, TooManyGroups):
+            limit = f"more than max_groups ({asked.max_groups})"
             self._end_by_limit(LimitHit(events.POLICY_VIOLATION, limit, "too many groups"))
             return None
-        failure = without_cancellations(error)
         gone = departure(failure)
         if gone is None:
             return failure

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from itertools import count
 from json import loads
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -74,6 +74,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     max_tasks: int = 100
     stall_timeout: float = 30.0
     EXIT_MAX_DELAY: float = 60.0
+
+    _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
 
     _group: TaskGroup
 
@@ -206,7 +208,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     async def _keep(self) -> None:
         if self._watch is not None:
             self._watch.start(self._group)
-        websocket = ClientWebSocket(self.scope, self.receive, self.send, self, self._watch, self, self.stall_timeout)
+        websocket = self._client_class(self.scope, self.receive, self.send, self, self._watch, self, self.stall_timeout)
         try:
             await self.on_connect(websocket)
             self._connected = True
@@ -228,8 +230,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     async def _finish(self, websocket: ClientWebSocket) -> None:
         code, reason = self._ending or (events.SERVICE_RESTART, "The server is going away")
         try:
-            # An exception before the accept makes the server answer HTTP 500: a close would make that 403.
-            if websocket.application_state is WebSocketState.CONNECTED or (self._ending and not self._error):
+            # An exception before the accept makes the server answer HTTP 500, unless something else has ended the
+            # connection first: a close would make that 403.
+            is_failure = self._error is not None and code == events.INTERNAL_ERROR
+            if websocket.application_state is WebSocketState.CONNECTED or (self._ending and not is_failure):
                 await self._shielded(websocket.end, code, reason)
             while self._running:
                 await self._task_ended.wait()
@@ -280,7 +284,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if departure(exc):
             return
         if isinstance(exc, InvalidFrame | WebSocketException):
-            self._journal.refused(exc.code, exc.reason)
+            if self._ending is None:
+                self._journal.refused(exc.code, exc.reason)
             self._end(exc.code, exc.reason)
         elif self._error is None:
             self._error = exc

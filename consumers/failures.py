@@ -1,9 +1,13 @@
 """What an exception that left the application's code means."""
 
+from typing import TypeVar
+
 import anyio
 from starlette.websockets import WebSocketDisconnect
 
 from .exceptions import RequestAborted
+
+E = TypeVar("E", bound=Exception)
 
 
 def without_cancellations(exc: Exception | BaseExceptionGroup[BaseException]) -> Exception:
@@ -20,8 +24,13 @@ def without_cancellations(exc: Exception | BaseExceptionGroup[BaseException]) ->
     raise exc
 
 
-def departure(exc: BaseException) -> WebSocketDisconnect | RequestAborted | None:
+def only(exc: BaseException, *kinds: type[E]) -> E | None:
+    """Return `exc` if it is of one of these kinds, or the first one if it is a group of nothing else; else None."""
+    if isinstance(exc, BaseExceptionGroup) and exc.split(kinds)[1] is None:
+        return only(exc.exceptions[0], *kinds)
+    return exc if isinstance(exc, kinds) else None
+
+
+def departure(exc: BaseException) -> Exception | None:
     """Return `exc` if it says that the client has gone, or the first one if it is a group of nothing else."""
-    if isinstance(exc, BaseExceptionGroup) and exc.split((WebSocketDisconnect, RequestAborted))[1] is None:
-        return departure(exc.exceptions[0])
-    return exc if isinstance(exc, WebSocketDisconnect | RequestAborted) else None
+    return only(exc, WebSocketDisconnect, RequestAborted)

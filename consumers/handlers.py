@@ -32,12 +32,30 @@ OPTIONAL = frozenset({"layer_gap", "consumers_close"})
 
 MAX_LOGGED_TYPES = 100
 
-Known = dict[str, str]
-"""The names of methods that handle messages, by type."""
+MAX_KNOWN_TYPES = 1000
+"""Types remembered for a class: of a handler's name with many underscores a client can send as many spellings."""
+
+
+class Known:
+    """What is to be called for the messages of a class, as far as it has been found out.
+
+    It is the handler's name, where `dispatch()` would do no more than call it; else it is "dispatch".
+
+    Attributes:
+        frame: for a client's frame.
+        types: for a layer's messages, by type.
+    """
+
+    __slots__ = ("frame", "types")
+
+    def __init__(self, frame: str) -> None:
+        self.frame = frame
+        self.types: dict[str, str] = {}
+
 
 _look_ups: set[object] = set()
-_looked_up: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
-_dispatched: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
+_directly: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
+_by_dispatch: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
 _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 _logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
@@ -63,29 +81,33 @@ def looks_up(dispatch: Dispatch) -> Dispatch:
     return dispatch
 
 
-def known_types(consumer: Any) -> Known:
-    """Return what to call for the types that `accepts()` has found handlers for in a class; it adds to them.
-
-    It is the handler, if the consumer's `dispatch()` would do no more than call it; else it is `dispatch`.
-    """
-    known = _looked_up if _only_looks_up(consumer) else _dispatched
-    return known.setdefault(type(consumer), {})
-
-
-def frame_handler(consumer: Any) -> str:
-    """Return what to call for a client's frame: see `known_types()`."""
-    return _directly(consumer, "websocket_receive")
+def known(consumer: Any) -> Known:
+    """Return what is known of a consumer's class; `accepts()` adds to it."""
+    is_direct = getattr(consumer.dispatch, "__func__", None) in _look_ups
+    of_classes = _directly if is_direct else _by_dispatch
+    found = of_classes.get(type(consumer))
+    if found is None:
+        frame = "websocket_receive" if is_direct and _is_async(consumer, "websocket_receive") else "dispatch"
+        found = of_classes[type(consumer)] = Known(frame)
+    return found
 
 
-def _only_looks_up(consumer: Any) -> bool:
-    return getattr(consumer.dispatch, "__func__", None) in _look_ups
-
-
-def _directly(consumer: Any, name: str) -> str:
-    """Return `name`, if the method needs none of the checks of `dispatch()`; else the latter's."""
+def _is_async(consumer: Any, name: str) -> bool:
+    """Tell whether a method needs none of the checks of `dispatch()`."""
     method = getattr(consumer, name, None)
-    is_sure = inspect.iscoroutinefunction(method) or getattr(method, "__module__", "").startswith("consumers.")
-    return name if is_sure and _only_looks_up(consumer) else "dispatch"
+    return inspect.iscoroutinefunction(method) or getattr(method, "__module__", "").startswith("consumers.")
+
+
+def _remember(consumer: Any, kind: str, name: str) -> None:
+    found = known(consumer)
+    if len(found.types) < MAX_KNOWN_TYPES:
+        is_direct = found is _directly.get(type(consumer)) and _is_async(consumer, name)
+        found.types[kind] = name if is_direct else "dispatch"
+
+
+def defines(consumer_class: type, name: str) -> bool:
+    """Tell whether a class has an attribute of this name, and not only its metaclass, such as `mro`."""
+    return any(name in vars(base) for base in consumer_class.__mro__)
 
 
 def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
@@ -106,11 +128,11 @@ def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
         log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
     # Not getattr(consumer, name) at once: a client may choose the name, and no property is run for it.
-    if callable(getattr(type(consumer), name, None)):
+    if defines(type(consumer), name) and callable(getattr(type(consumer), name, None)):
         if not strict and not _takes_an_event(getattr(consumer, name)):
             log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
             return False
-        known_types(consumer)[message["type"]] = _directly(consumer, name)
+        _remember(consumer, message["type"], name)
         return True
     if callable(handler := vars(consumer).get(name)) and (strict or _takes_an_event(handler)):
         return True

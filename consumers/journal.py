@@ -20,7 +20,10 @@ class _Note(str):
 
 
 def _short(value: object, most: int = 200) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}, whose repr() fails>"
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -66,11 +69,11 @@ class Journal:
             text = f"{self._consumer_class.__name__}.{_short(method)[1:-1]}() {self._where()}, {what}"
         else:
             text = f"{self}, {doing}" if doing else str(self)
-        notes = getattr(error, "__notes__", ())
-        others = [note for note in notes if not isinstance(note, _Note)]
-        if doing is None and len(others) < len(notes):  # which knows more
-            return
-        with suppress(Exception):  # an exception's class may allow no attributes
+        with suppress(Exception):  # an exception's class may allow no attributes, or make up its own
+            notes = getattr(error, "__notes__", None) or ()
+            others = [note for note in notes if not isinstance(note, _Note)]
+            if doing is None and len(others) < len(notes):  # which knows more
+                return
             error.__notes__ = [*others, _Note(text)]
 
     def limit_hit(self, code: int, limit: str, cancelled: int = 0, waiting: int = 0) -> None:

@@ -4,6 +4,7 @@ What a client gets that goes beyond one of them is decided in `watch`; here is o
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,7 +99,8 @@ class LimitedLayer:
         self._layer = layer
         self._channel_name = channel_name
         self._max_groups = max_groups
-        self._groups: set[str] = set()
+        self._joined: set[str] = set()
+        self._joining: Counter[str] = Counter()  # calls that are under way, by group
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layer, name)
@@ -109,20 +111,31 @@ class LimitedLayer:
         Raises:
             TooManyGroups: it is this connection's, which is in as many groups as it may be.
         """
-        if channel != self._channel_name or group in self._groups:
+        if channel != self._channel_name:
             await self._layer.group_add(group, channel)
             return
-        if len(self._groups) >= self._max_groups:
-            raise TooManyGroups(self._max_groups)
-        self._groups.add(group)  # before it is: of several handlers at once only one may take the last place
+        self._require_place(group)
+        self._joining[group] += 1  # before it is joined: of several handlers at once only one may take the last place
         try:
             await self._layer.group_add(group, channel)
-        except BaseException:
-            self._groups.discard(group)
-            raise
+            self._joined.add(group)
+        finally:
+            self._joining[group] -= 1
+            if not self._joining[group]:
+                del self._joining[group]
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Remove a channel from a group."""
         await self._layer.group_discard(group, channel)
         if channel == self._channel_name:
-            self._groups.discard(group)
+            self._joined.discard(group)
+
+    def _require_place(self, group: str) -> None:
+        if len(self._places(group)) > self._max_groups and hasattr(self._layer, "groups_of"):
+            self._joined &= self._layer.groups_of(self._channel_name)  # somebody else may have taken it out of some
+        if len(self._places(group)) > self._max_groups:
+            raise TooManyGroups(self._max_groups)
+
+    def _places(self, group: str) -> set[str]:
+        """Return the groups that the connection is in, or is about to be, with this one."""
+        return {group, *self._joined, *self._joining}

@@ -758,7 +758,7 @@ async def test_nothing_is_handled_before_connect_has_returned(layer: InMemoryCha
 
         async def connect(self) -> None:
             await layer.group_send("everyone", {"type": "note"})
-            await anyio.sleep(0.01)
+            await anyio.wait_all_tasks_blocked()
             await super().connect()
 
         async def note(self, event: Any) -> None:

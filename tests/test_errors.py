@@ -16,8 +16,10 @@ from consumers import (
     AsyncWebsocketConsumer,
     BaseWSEndpoint,
     InMemoryChannelLayer,
+    InvalidFrame,
     JsonWebsocketConsumer,
 )
+from consumers.layers.codec import Codec
 
 from .test_server import close_of, serving
 from .wire import connected, connecting
@@ -186,6 +188,43 @@ async def test_an_exception_that_allows_no_attributes_leaves_as_it_is(layer: InM
     assert type(await failure_of(Raising.as_asgi(), "1")) is Frozen
 
 
+async def test_an_exception_that_makes_up_its_attributes_leaves_as_it_is(layer: InMemoryChannelLayer) -> None:
+    class Answering(Exception):
+        def __getattr__(self, name: str) -> Any:
+            return 5
+
+    class Raising(Failing):
+        async def receive_json(self, content: Any, **kwargs: Any) -> None:
+            raise Answering("boom")
+
+    assert type(await failure_of(Raising.as_asgi(), "1")) is Answering
+
+
+async def test_content_whose_repr_fails_hides_no_error(layer: InMemoryChannelLayer) -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise LookupError("no repr")
+
+    class Open(Failing):
+        show_content = True
+
+    async with connected(Open.as_asgi()) as wire:
+        await layer.group_send("everyone", {"type": "chat.message", "text": Mute()})
+        await wire.end()
+    assert type(wire.error) is KeyError
+    assert "message <dict, whose repr() fails>" in notes(wire.error)[0]
+
+
+async def test_what_cannot_be_sent_is_not_quoted(layer: InMemoryChannelLayer) -> None:
+    wrong: Any = SECRET
+    with pytest.raises(TypeError, match=r"not str$"):
+        await layer.group_send("everyone", wrong)
+    for format in ("json", "msgpack"):
+        with pytest.raises(TypeError, match=r"cannot be sent.*its type is 'chat.message'$") as caught:
+            Codec(format).encode({"type": "chat.message", "text": SECRET, "value": object()})
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
 # Endpoints
 
 
@@ -220,6 +259,30 @@ async def test_an_endpoints_error_names_the_endpoint_its_path_and_the_hook(where
     (note,) = notes(wire.error)
     expected = "background task " if where == "handler" else f"{where}()"
     assert note.startswith(f"Limited {PLACE}, {expected}")
+
+
+async def test_bad_messages_of_an_endpoint_that_are_found_at_once_are_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Strict(Endpoint):
+        encoding = "text"
+
+        async def on_connect(self, websocket: WebSocket) -> None:
+            self.go = anyio.Event()
+            await websocket.accept()
+
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            if data == "go":
+                self.go.set()
+            await self.go.wait()
+            raise InvalidFrame(1008, "bad")
+
+    async with connected(Strict) as wire:
+        for text in ("1", "2", "go"):
+            wire.text(text)
+        await wire.end()
+    assert wire.close_code == 1008
+    assert len(caplog.messages) == 1
 
 
 # The log

@@ -240,6 +240,75 @@ async def test_one_group_too_many_raises_and_unhandled_closes_with_1008(
     assert "Member at '/ws' from 192.0.2.1:5 is closed with 1008: more than max_groups (3)" in lines.only()
 
 
+async def test_groups_that_are_joined_at_once_are_counted_and_close_with_1008(
+    layer: InMemoryChannelLayer, lines: Lines
+) -> None:
+    """What leaves the handler then is a group of exceptions."""
+
+    class Member(Counter):
+        max_groups = 1
+
+        async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+            async with anyio.create_task_group() as tasks:
+                for group in ("a", "b", "c"):
+                    tasks.start_soon(self.channel_layer.group_add, group, self.channel_name)
+
+    async with connected(Member.as_asgi()) as wire:
+        wire.text("join")
+        assert await closed(wire) == (1008, "too many groups")
+    assert Member.codes == [1008]
+    assert "more than max_groups (1)" in lines.only()
+
+
+async def test_a_group_that_somebody_else_took_it_out_of_takes_no_place(layer: InMemoryChannelLayer) -> None:
+    class Member(Counter):
+        max_groups = 1
+
+        async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+            await self.channel_layer.group_add(str(text_data), self.channel_name)
+            await self.send(self.channel_name)
+
+    async with connected(Member.as_asgi()) as wire:
+        wire.text("first")
+        await layer.group_discard("first", await wire.next_text())
+        wire.text("second")
+        name = await wire.next_text()
+        assert layer.groups == {"second": {name}}
+        wire.text("third")
+        assert (await closed(wire))[0] == 1008
+
+
+async def test_a_join_that_fails_beside_another_of_the_same_group_leaves_that_one_its_place(
+    monkeypatch: pytest.MonkeyPatch, layer: InMemoryChannelLayer, lines: Lines
+) -> None:
+    class Member(Counter):
+        max_groups = 1
+
+        async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.join)
+                await anyio.wait_all_tasks_blocked()
+                monkeypatch.undo()
+                await self.channel_layer.group_add("first", self.channel_name)
+                joined.set()
+            await self.channel_layer.group_add("second", self.channel_name)
+
+        async def join(self) -> None:
+            with pytest.raises(OSError, match="lost"):
+                await self.channel_layer.group_add("first", self.channel_name)
+
+    async def fail(group: str, channel: str) -> None:
+        await joined.wait()
+        raise OSError("lost")
+
+    joined = anyio.Event()
+    async with connected(Member.as_asgi()) as wire:
+        monkeypatch.setattr(layer, "group_add", fail)
+        wire.text("join")
+        assert await closed(wire) == (1008, "too many groups")
+    assert "more than max_groups (1)" in lines.only()
+
+
 async def test_a_group_that_could_not_be_joined_takes_no_place(layer: InMemoryChannelLayer) -> None:
     class Member(Counter):
         max_groups = 1
@@ -303,6 +372,23 @@ async def test_a_handshake_that_is_never_answered_is_rejected(
     assert made.codes == [1013]
     line = lines.only()
     assert "192.0.2.1:5 is closed with 1013: the handshake was not answered within handshake_timeout (0.05 s)" in line
+
+
+@kinds
+async def test_an_error_that_comes_after_the_deadline_changes_no_answer(kind: type) -> None:
+    async def late_to_fail(self: Any, *args: Any) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise LookupError("too late")
+
+    hook = "on_connect" if issubclass(kind, BaseWSEndpoint) else "connect"
+    made, app = limited(kind, handshake_timeout=0.05, **{hook: late_to_fail})
+    async with connecting(app, client=CLIENT, **DENIAL) as wire:
+        await wire.end()
+    assert isinstance(wire.error, LookupError)
+    assert [event.get("status") for event in wire.sent] == [503, None]
+    assert made.codes == [1013]
 
 
 @kinds

@@ -48,6 +48,7 @@ FLOORS = {
     "http": 8,
     "endpoint": 8,
     "worker": 8,
+    "telemetry": 9,
     "": 9,
     "__main__": 9,
 }
@@ -66,7 +67,11 @@ EVENT_LOOPS = {
 }
 """Where anyio is not enough: asgiref's threads know only asyncio; anyio starts no task that outlives a block; waking a
 task costs less where the loop is known."""
-EXTRAS = {"layers.redis": {"redis", "asyncio"}, "layers.codec": {"msgpack", "cryptography"}}
+EXTRAS = {
+    "layers.redis": {"redis", "asyncio"},
+    "layers.codec": {"msgpack", "cryptography"},
+    "telemetry": {"opentelemetry"},
+}
 """What a room needs an extra for; no other one may import it, directly or by that room."""
 
 
@@ -121,8 +126,9 @@ def is_in(name: str, place: str) -> bool:
 
 @pytest.mark.parametrize("name", CORE)
 def test_what_needs_an_extra_is_imported_by_no_other_room(name: str) -> None:
-    if not is_in(name, "layers.redis"):
-        assert [imported for imported in imports(name) if is_in(imported, "layers.redis")] == []
+    for place in ("layers.redis", "telemetry"):
+        if not is_in(name, place):
+            assert [imported for imported in imports(name) if is_in(imported, place)] == []
 
 
 @pytest.mark.parametrize("name", CORE)

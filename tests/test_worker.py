@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from consumers import (
@@ -351,7 +353,7 @@ async def test_a_channel_without_an_application_stops_the_worker_before_any_mess
 
     async def slow_to_fail(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["channel"] == "nope":
-            await anyio.sleep(0.02)
+            await anyio.wait_all_tasks_blocked()
         await router(scope, receive, send)
 
     worker = Worker(slow_to_fail, ["images", "nope"])
@@ -445,12 +447,12 @@ async def test_a_sync_consumer_works(layer: InMemoryChannelLayer, log: Log) -> N
     class Thumbnails(SyncConsumer):
         def note(self, message: Message) -> None:
             done.append(message["n"])
+            handled.set()
 
+    handled = threading.Event()
     async with running(Worker(Thumbnails.as_asgi(), ["images"])):
         await layer.send("images", note(1))
-        with anyio.fail_after(PATIENCE):
-            while not done:
-                await anyio.sleep(0.001)
+        assert await anyio.to_thread.run_sync(handled.wait, PATIENCE)
     assert done == [1]
 
 

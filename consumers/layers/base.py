@@ -118,7 +118,7 @@ class BaseChannelLayer:
             TypeError: if it is not.
         """
         if not isinstance(message, dict):
-            raise TypeError(f"A message must be a dict with a 'type', not {_kind(message)}")
+            raise TypeError(f"A message must be a dict with a 'type', not {type(message).__name__}")
 
     def non_local_name(self, name: str) -> str:
         """Return a process-specific channel name up to and including its "!", any other name as it is."""
@@ -157,6 +157,9 @@ class BaseChannelLayer:
 
             Immediate. Its `deliver` and `close` are not called again. Doing it twice is harmless.
             """
+
+        def groups_of(self, channel: str) -> frozenset[str]:
+            """Return the groups that an attached channel is in, or is about to be. Immediate."""
 
         async def close_group(self, group: str, code: int = 1008, reason: str = "") -> None:
             """Close every member of a group; see `consumers.close_group()`.

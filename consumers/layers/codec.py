@@ -261,7 +261,11 @@ class Codec:
         try:
             return serialize(message)
         except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"The message cannot be sent as {self._format}: {error}; it is {message!r:.200}") from error
+            # Not the message itself: what is in it must not get into a log.
+            kind = message.get("type")
+            raise TypeError(
+                f"The message cannot be sent as {self._format}: {error}; its type is {kind!r:.80}"
+            ) from error
 
     def _checked(self, data: bytes) -> bytes:
         if len(data) > MAX_SIZE:

@@ -71,6 +71,11 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """How many messages receivers have missed because they were full."""
         return self._local.dropped
 
+    @property
+    def stored(self) -> int:
+        """How many messages wait for a `receive()`."""
+        return self._local.stored()
+
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         name = ATTACHED_PREFIX + secrets.token_hex(8)
         self._local.attach(name, deliver, close)
@@ -79,6 +84,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._local.detach(name)
+
+    def groups_of(self, channel: str) -> frozenset[str]:
+        return self._local.groups_of(channel)
 
     async def send(self, channel: str, message: Message) -> None:
         self.require_valid_message(message)

@@ -37,7 +37,10 @@ class ChannelLayerManager:
     Attributes:
         configs: what `configure()` was given, or else what the source given to `configure_from()` says now.
         backends: the layers that exist, by alias.
+        on_layer: called with every layer that comes into use; None: nobody wants to know.
     """
+
+    on_layer: Callable[[BaseChannelLayer], object] | None = None
 
     def __init__(self) -> None:
         self.backends: dict[str, BaseChannelLayer] = {}
@@ -60,7 +63,10 @@ class ChannelLayerManager:
             _check_config(alias, config)
         with self._lock:
             self._configs = dict(configs)
-            self.backends = {alias: config for alias, config in configs.items() if not isinstance(config, Mapping)}
+            self.backends = {}
+            for alias, config in configs.items():
+                if not isinstance(config, Mapping):
+                    self._use(alias, config)
 
     def configure_from(self, source: Callable[[], Mapping[str, Any]]) -> None:
         """Ask `source` for the configuration whenever it is needed, unless `configure()` is called.
@@ -110,13 +116,13 @@ class ChannelLayerManager:
         with self._lock:
             old = self.backends.pop(alias, None)
             if layer is not None:
-                self.backends[alias] = layer
+                self._use(alias, layer)
             return old
 
     def __getitem__(self, alias: str) -> BaseChannelLayer:
         with self._lock:
             if alias not in self.backends:
-                self.backends[alias] = self.make_backend(alias)
+                self._use(alias, self.make_backend(alias))
             return self.backends[alias]
 
     def __contains__(self, alias: object) -> bool:
@@ -149,6 +155,11 @@ class ChannelLayerManager:
                 await layer.close()
             except Exception:
                 logger.exception("Channel layer %r failed to close", alias)
+
+    def _use(self, alias: str, layer: BaseChannelLayer) -> None:
+        self.backends[alias] = layer
+        if self.on_layer is not None:
+            self.on_layer(layer)
 
     def _make(self, alias: str, key: str, default: dict[str, Any] | None) -> BaseChannelLayer:
         config = self.configs[alias]

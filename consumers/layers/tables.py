@@ -116,6 +116,12 @@ class Tables:
         with self._lock:
             return frozenset(self._groups.get(group, ()))
 
+    def groups_of(self, channel: str) -> frozenset[str]:
+        """Return the groups that a channel is in, or is about to be."""
+        with self._lock:
+            receiver = self._receivers.get(channel)
+            return frozenset() if receiver is None else frozenset(receiver.groups)
+
     def loops(self) -> set[object]:
         """Return the event loops of those that are attached or wait."""
         with self._lock:
@@ -184,6 +190,12 @@ class Tables:
             known.update((name, 0) for name, receiver in self._receivers.items() if receiver.loop is not None)
             known.update((name, len(queue)) for name, queue in self._queues.items())
             return known
+
+    def stored(self) -> int:
+        """Return how many messages are stored in all."""
+        with self._lock:
+            self._expire()
+            return sum(map(len, self._queues.values()))
 
     def groups(self) -> dict[str, frozenset[str]]:
         """Return each group's members."""

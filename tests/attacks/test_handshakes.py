@@ -14,12 +14,13 @@ from websockets.asyncio.client import connect
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer
 from consumers.connection import Connection
+from soak.limits import raise_limit_on_files
 
 from ..servers import uvicorn_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
-ATTACKERS = 1000
+ATTACKERS = 2000
 BATCH = 200
 
 UPGRADE = (
@@ -68,6 +69,7 @@ async def until(condition: Any) -> None:
 async def test_others_are_served_meanwhile_and_nothing_is_left(
     data: bytes, layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    raise_limit_on_files()  # each attacker has two
     before = connections()
     app = Starlette(routes=[WebSocketRoute("/undecided", Undecided.as_asgi()), WebSocketRoute("/echo", Echo.as_asgi())])
     with uvicorn_server(app, log_level="critical", backlog=ATTACKERS) as server:

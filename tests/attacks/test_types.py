@@ -6,6 +6,7 @@ method that was never meant as a handler, or fills the process' memory or its lo
 
 import itertools
 import logging
+from abc import ABCMeta
 from functools import partial
 from typing import Any
 
@@ -162,7 +163,9 @@ ODD: list[Any] = [
 
 def names_of(*classes: type) -> list[str]:
     """Return every attribute of the classes, as itself and with dots, but for the handlers."""
-    names = sorted({name for cls in classes for name in dir(cls)} - HANDLERS)
+    # type's own, such as mro, are found on a class, too
+    found = {name for cls in (*classes, ABCMeta) for name in dir(cls)}
+    names = sorted((found | {*dir(type)}) - HANDLERS)
     instance = ["scope", "channel_name", "channel_layer", "base_send", "callback", "factory", "_connection", "_threads"]
     return [spelling for name in [*names, *instance] for spelling in (name, name.replace("_", "."))]
 
@@ -222,7 +225,7 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
     layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(handlers._logged, Victim, set())
-    known = set(handlers.known_types(Victim()))
+    known = set(handlers.known(Victim()).types)
     spellings = itertools.cycle(["kind{}", "{}kind", "kind.{}.x", "_{}", "\U0001f600{}", "x" * 300 + "{}"])
     async with connected(Victim.as_asgi()) as wire:
         for number in range(10_000):
@@ -230,12 +233,29 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
             if number % 50 == 0:
                 await layer.group_send("room", {"type": "note", "text": "still here"})
                 assert await wire.next_text() == '{"note": "still here"}'
-    assert handlers.known_types(Victim()).keys() - known <= {"note"}
+    assert handlers.known(Victim()).types.keys() - known <= {"note"}
     assert len(handlers._logged[Victim]) <= handlers.MAX_LOGGED_TYPES + 1
     assert sum(map(len, handlers._logged[Victim])) < 100_000
     assert len(caplog.records) <= handlers.MAX_LOGGED_TYPES + 1
     assert all(record.levelno == logging.WARNING and record.exc_info is None for record in caplog.records)
     assert all(len(message) < 500 and message.isprintable() for message in caplog.messages)
+
+
+async def test_the_spellings_of_one_handlers_type_are_known_up_to_a_bound_and_all_work(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "MAX_KNOWN_TYPES", 20)
+
+    class Wordy(Victim):
+        async def a_b_c_d_e_f_g(self, event: Any) -> None:
+            await self.send_json(event["type"])
+
+    async with connected(Wordy.as_asgi()) as wire:
+        for marks in itertools.product("._", repeat=6):
+            kind = "".join(itertools.chain(*zip("abcdef", marks, strict=True), "g"))
+            await layer.group_send("room", {"type": kind})
+            assert await wire.next_text() == f'"{kind}"'
+    assert len(handlers.known(Wordy()).types) == 20
 
 
 def test_the_cache_of_types_is_bounded() -> None:

@@ -252,6 +252,20 @@ async def test_a_detached_receiver_gets_nothing_and_is_in_no_group(layer: BaseCh
 
 
 @needs("ours")
+async def test_a_layer_knows_the_groups_of_its_receivers(layer: BaseChannelLayer) -> None:
+    name, other = await attach(layer, Mailbox().deliver), await attach(layer, Mailbox().deliver)
+    for group in ("one", "two", "three"):
+        await layer.group_add(group, name)
+    await layer.group_add("one", other)
+    await layer.group_discard("two", name)
+    assert layer.groups_of(name) == {"one", "three"}
+    assert layer.groups_of(other) == {"one"}
+    layer.detach(name)
+    layer.detach(other)
+    assert layer.groups_of(name) == frozenset()
+
+
+@needs("ours")
 async def test_a_receiver_detached_during_a_group_send_is_not_called_any_more(
     layer: BaseChannelLayer,
 ) -> None:

@@ -463,7 +463,12 @@ def test_a_send_to_one_receiver_of_a_closed_loop_is_silent(layer: InMemoryChanne
 def test_what_waited_on_a_closed_loop_takes_no_message_along(layer: InMemoryChannelLayer) -> None:
     loop = asyncio.new_event_loop()
     task = loop.create_task(layer.receive("worker"))
-    loop.run_until_complete(asyncio.sleep(0.01))
+
+    async def until_it_waits() -> None:
+        while not layer._local.is_awaited("worker"):
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(until_it_waits())
     loop.close()  # without cancelling the task
     asyncio.run(layer.send("worker", {"type": "test"}))
     assert asyncio.run(layer.receive("worker")) == {"type": "test"}

@@ -30,6 +30,11 @@ class RedisLayer(RunningLayer):
         return self._process.local.dropped + self._overfull
 
     @property
+    def stored(self) -> int:
+        """How many messages wait in this process for a `receive()`; those that wait in Redis are not among them."""
+        return self._process.local.stored()
+
+    @property
     def groups(self) -> Mapping[str, frozenset[str]]:
         """The groups that have members in this process, and these members; a snapshot."""
         return self._process.local.groups()
@@ -46,6 +51,9 @@ class RedisLayer(RunningLayer):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._process.local.detach(name)
+
+    def groups_of(self, channel: str) -> frozenset[str]:
+        return self._process.local.groups_of(channel)
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Wait for the oldest message of a channel and take it.

@@ -113,6 +113,11 @@ class RedisPubSubChannelLayer(RedisLayer):
             name = rest if rest and not rest.startswith("!") else name
         return super().require_valid_channel_name(name, receive)
 
+    def _require_channel(self, name: str) -> None:
+        super()._require_channel(name)
+        if name == self._orders:
+            raise TypeError(f"Channel {name!r} is the layer's own")
+
     # What is sent
 
     def _checked_prefix(self, prefix: str) -> str:
@@ -126,8 +131,6 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
-        if channel == self._orders:
-            raise TypeError(f"Channel {channel!r} is the layer's own")
         yield [(self._shard(channel), [("PUBLISH", channel, self._codec.encode(message))])]
         return 0
 

@@ -237,7 +237,7 @@ async def test_cancelling_one_of_two_joins_leaves_the_other(kind: str, cancelled
         server.send_signal(signal.SIGSTOP)
         try:
             joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
-            await anyio.sleep(0.1)
+            await until(lambda: layer.groups)
             joining[cancelled].cancel()
             await asyncio.wait([joining[cancelled]])
         finally:
@@ -255,9 +255,9 @@ async def test_a_member_that_leaves_while_it_joins_is_out(kind: str, server: Red
         server.send_signal(signal.SIGSTOP)
         try:
             joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
-            await anyio.sleep(0.1)
+            await until(lambda: layer.groups)
             leaving = asyncio.create_task(layer.group_discard("room", name))
-            await anyio.sleep(0.1)
+            await until(lambda: not layer.groups)
         finally:
             server.send_signal(signal.SIGCONT)
         await asyncio.gather(*joining, leaving)

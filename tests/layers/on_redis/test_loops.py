@@ -121,8 +121,7 @@ async def test_receivers_of_two_loops_share_the_connections(layer: RedisLayer, r
     async def other_loop() -> None:
         await layer.group_add("room", layer.attach(there.deliver))
         ready.set()
-        while not done.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(done.wait)
 
     await layer.group_add("room", layer.attach(here.deliver))
     thread = threading.Thread(target=lambda: asyncio.run(other_loop()))
@@ -144,8 +143,7 @@ async def test_another_loop_takes_over_when_the_first_one_ends(layer: RedisLayer
     async def first_loop() -> None:
         await layer.group_add("room", layer.attach(lambda message: 1))
         ready.set()
-        while not done.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(done.wait)
 
     thread = threading.Thread(target=lambda: asyncio.run(first_loop()))
     thread.start()
@@ -198,8 +196,7 @@ async def test_the_end_of_the_layers_loop_does_not_cancel_those_on_others(kind: 
     async def be_home() -> None:
         await layer._ensure_home().until_ready()
         ready.set()
-        while not end.is_set():
-            await anyio.sleep(0.01)
+        await asyncio.to_thread(end.wait)
 
     with ThreadPoolExecutor() as threads:
         home = threads.submit(anyio.run, be_home)
@@ -230,8 +227,7 @@ async def test_a_layer_is_closed_from_another_loop_while_redis_is_slow(kind: str
     async def be_home() -> None:
         await Member().join(layer)
         ready.set()
-        while not end.is_set():
-            await anyio.sleep(0.01)
+        await asyncio.to_thread(end.wait)
 
     with ThreadPoolExecutor() as threads:
         home = threads.submit(asyncio.run, be_home())

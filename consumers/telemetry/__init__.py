@@ -1,0 +1,60 @@
+"""Counters and gauges through OpenTelemetry's API: `pip install 'starlette-consumers[opentelemetry]'`.
+
+Nothing here is at work, or even imported, until `instrument()` is called.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from opentelemetry.metrics import MeterProvider
+
+__all__ = ["instrument", "uninstrument"]
+
+_active: Any = None
+
+
+def instrument(meter_provider: "MeterProvider | None" = None, close_codes: "Iterable[int]" = ()) -> None:
+    """Measure every connection that begins from now on, and every channel layer that is in use.
+
+    docs/observability.md has the table of what is measured. To be called once, when the application starts; again
+    with the same arguments does nothing.
+
+    Args:
+        meter_provider: whose meter to use; None: OpenTelemetry's global one, which may be set later.
+        close_codes: close codes of 3000 to 4999 that are told apart; others are "3xxx" or "4xxx", for clients choose
+            them too.
+
+    Raises:
+        ImportError: `opentelemetry-api` is not installed.
+        RuntimeError: `instrument()` has been called with other arguments before.
+        TypeError, ValueError: a close code is no int, or not of 3000 to 4999.
+    """
+    global _active
+    try:
+        from .switch import Switch
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "opentelemetry":
+            raise
+        raise ImportError(
+            f"consumers.telemetry needs opentelemetry-api ({error}): pip install 'starlette-consumers[opentelemetry]'",
+            name=error.name,
+        ) from error
+    switch = Switch(meter_provider, close_codes)
+    if _active is None:
+        switch.turn_on()
+        _active = switch
+    elif _active != switch:
+        raise RuntimeError("instrument() was called before with other arguments: call uninstrument() first")
+
+
+def uninstrument() -> None:
+    """Measure no new connection and no layer any more; harmless if nothing is measured.
+
+    Connections that are measured go on being so until they end, so that those that are open are counted down.
+    """
+    global _active
+    if _active is not None:
+        _active.turn_off()
+        _active = None

@@ -1,0 +1,81 @@
+"""The client of a `BaseWSEndpoint` that is measured."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+from ..client import ClientWebSocket
+from ..events import MESSAGE_TOO_BIG, POLICY_VIOLATION
+from ..limits import Limits
+from ..socket import Owner
+from ..types import Message, Receive, Scope, Send
+from ..watch import Watch
+from . import table
+from .connection import close_code, counting_send, is_data
+from .durations import Durations
+from .tallies import Tallies, Tally
+
+TIMED = ("on_connect", "_background_handler", "on_disconnect")
+
+MESSAGE_LIMITS = frozenset({POLICY_VIOLATION, MESSAGE_TOO_BIG})
+"""The close codes of limits that one message goes beyond."""
+
+
+class ObservedClient(ClientWebSocket):
+    """Counts one connection of an endpoint and its messages, and times the endpoint's methods.
+
+    Attributes:
+        tallies: what it is counted in.
+        durations: what the methods' times are recorded with.
+    """
+
+    tallies: ClassVar[Tallies]
+    durations: ClassVar[Durations]
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        watch: Watch | None,
+        owner: Owner,
+        close_timeout: float,
+    ) -> None:
+        self._tally = tally = self.tallies.tally_for(type(limits), scope)
+        self._endpoint = cast(Any, limits)  # an endpoint is its own limits
+        self._is_accepted = False
+
+        self._endpoints_owner = owner
+        super().__init__(scope, receive, counting_send(send, tally), limits, watch, self, close_timeout)
+        for name in TIMED:
+            attributes = {table.CONSUMER: type(limits).__name__, table.HANDLER: name}
+            vars(limits)[name] = self.durations.timed(limits, name, attributes)
+        vars(limits)["on_disconnect"] = self._last(self._endpoint.on_disconnect, tally)
+        self.tallies.opened(tally)
+
+    def _on_socket_change(self, close_code: int | None) -> None:
+        self._is_accepted = self._is_accepted or close_code is None
+        self._endpoints_owner._on_socket_change(close_code)
+
+    async def receive(self) -> Message:
+        """Return the client's next event; one beyond a limit ends the connection."""
+        message = await super().receive()
+        if is_data(message):
+            self._tally.received[table.CLIENT] += 1
+            ending = self._endpoint._ending
+            if ending is not None:  # it is not handled then
+                self._tally.drop(table.LIMIT if ending[0] in MESSAGE_LIMITS else table.ENDING)
+        return message
+
+    def _last(self, on_disconnect: Callable[..., Any], tally: Tally) -> Callable[..., Any]:
+        """Return `on_disconnect()`, the last that an endpoint does, as one that counts the connection as closed."""
+
+        @functools.wraps(on_disconnect)
+        async def on_last(websocket: Any, code: int) -> None:
+            try:
+                await on_disconnect(websocket, code)
+            finally:
+                self.tallies.closed(tally, close_code(self._socket, self._is_accepted, code))
+
+        return on_last
