@@ -19,14 +19,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import anyio
 from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
 
+from .threads import DaemonThreads
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # A consumer that blocks must not stop the others: asyncio's default executor has as few as five threads, and
 # everything else in the process shares it. Forty is anyio's and Starlette's number.
-_threads = ThreadPoolExecutor(max_workers=40, thread_name_prefix="consumers")
+_threads = DaemonThreads(40, "consumers")
 # Handlers that block every one of those must not keep the others' endings from running.
-_ending_threads = ThreadPoolExecutor(max_workers=40, thread_name_prefix="consumers-ending")
+_ending_threads = DaemonThreads(40, "consumers-ending")
 
 _thread = threading.local()
 """`context`: the context that the handler running in this thread was called in, on its loop."""
@@ -196,7 +198,8 @@ class Threads:
                 # call, which ends with it: the next handler, and disconnect(), could not run.
                 AsyncToSync.executors.current = executor_above
                 raise
-        executor = _ending_threads if ending else _threads
+        # Its annotation is narrower than what it passes on to the event loop: any executor.
+        executor = cast(ThreadPoolExecutor, _ending_threads if ending else _threads)
         return await sync_to_async(function, thread_sensitive=False, executor=executor)()
 
     def start_on_loop(self, function: Callable[[], R]) -> R:

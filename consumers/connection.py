@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import anyio
 
-from . import events, handlers
+from . import events, handlers, overdue
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
 from .frames import FRAME, Frames
 from .inbox import Entry, Inbox
@@ -55,6 +55,7 @@ class Connection(EndingConnection):
         Raises:
             Exception: whatever a handler raised, as it was raised.
         """
+        self._reader = overdue.current_task()
         try:
             async with anyio.create_task_group() as self._tasks:
                 self._handlers = self._make_scope()
@@ -63,6 +64,8 @@ class Connection(EndingConnection):
                     self._watch.start(self._tasks, self._protocol == "websocket")
                 await Pausing(self._read(), self._inbox)
         finally:
+            if self._reader is not None:
+                overdue.of_loop(self._reader.get_loop()).forget(self)
             error, self._error = self._error, None
             try:
                 if error is not None:

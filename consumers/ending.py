@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocketDisconnect
 
-from . import events
+from . import events, overdue
 from .exceptions import InvalidFrame, StopConsumer, TooManyGroups
 from .failures import departure, only, without_cancellations
 from .frames import Frames
@@ -98,6 +98,7 @@ class EndingConnection:
         self._stopped = False  # no more handlers are to start
         self._is_finishing = False
         self._frames: Frames | None = None
+        self._reader: overdue.Task | None  # the server's, on asyncio
         self._tasks: TaskGroup
         self._handlers: anyio.CancelScope
 
@@ -151,8 +152,13 @@ class EndingConnection:
             if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
                 for scope in self._background or ():
                     scope.cancel()
+        # Else nothing is left to do, and the worker finishes.
+        is_busy = self._inbox.running or self._inbox.messages or not self._inbox.is_awaited
+        if is_busy and self._reader is not None:
+            seconds = self._consumer.cleanup_timeout / 2 + ending.drains * self._consumer.disconnect_timeout
+            overdue.of_loop(self._reader.get_loop()).expect(self, self._reader, seconds)
         if ending.drains:
-            if self._inbox.running or self._inbox.messages or not self._inbox.is_awaited:  # else nothing is left to do
+            if is_busy:
                 self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
             self._inbox.is_closed = True
         else:
@@ -250,9 +256,14 @@ class EndingConnection:
             self._tasks.cancel_scope.cancel()
         self._is_finishing = True
         seconds = self._consumer.cleanup_timeout
+        if self._reader is None:
+            scope = self._make_scope(anyio.current_time() + seconds)
+        else:
+            scope = self._make_scope()
+            overdue.of_loop(self._reader.get_loop()).expect(self, self._reader, seconds, scope)
         disconnecting = False
         try:
-            with self._make_scope(anyio.current_time() + seconds) as scope:
+            with scope:
                 if not self._socket.is_closed:
                     await self._close(ending)
                 if self._inbox.running or self._background:
@@ -289,11 +300,25 @@ class EndingConnection:
             logger.exception("%s: the server refused a close frame", self._journal)
 
     async def _wait_for_tasks(self, seconds: float) -> None:
-        with anyio.move_on_after(seconds) as waiting:
+        if await self._tasks_end(seconds):
+            return
+        self._journal.handlers_still_run(seconds)
+        if self._reader is not None:
+            for _ in range(2):
+                overdue.of_loop(self._reader.get_loop()).force(self)
+                if await self._tasks_end(seconds / 4):
+                    return
+
+    async def _tasks_end(self, seconds: float) -> bool:
+        """Wait until no tasks run beside the worker; return False if that takes too long."""
+        with anyio.move_on_after(seconds):
             while self._inbox.running or self._background:
                 await self._inbox.wait()
-        if waiting.cancelled_caught:
-            self._journal.handlers_still_run(seconds)
+            return True
+        return False
+
+    def _on_force(self, places: list[str]) -> None:
+        self._journal.force_is_used(places)
 
     async def _disconnect(self, ending: Ending) -> None:
         kind = f"{self._protocol}.disconnect"

@@ -18,7 +18,7 @@ from starlette.endpoints import WebSocketEndpoint
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from . import events, limits
+from . import events, limits, overdue
 from .client import ClientWebSocket
 from .exceptions import InvalidFrame
 from .failures import departure, without_cancellations
@@ -92,6 +92,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._task_ended = anyio.Event()
         self._ending: tuple[int, str] | None = None
         self._error: Exception | None = None
+        self._server: overdue.Task | None  # on asyncio
+        self._is_watched = False
 
     # To override.
 
@@ -147,13 +149,22 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         Raises:
             Exception: what ended the connection, if an exception did.
         """
+        self._server = overdue.current_task()
         try:
             async with anyio.create_task_group() as self._group:
                 self._group.start_soon(self._keep)
+                try:
+                    await anyio.Event().wait()  # until the group is cancelled: the keeper does so, at the latest
+                finally:
+                    self._is_watched = self._server is not None
+                    self._expect_the_end()
         except anyio.get_cancelled_exc_class():
             # A test client cancels as soon as it has seen the close frame. The test should see the error still.
             if self._error is None:
                 raise
+        finally:
+            if self._server is not None:
+                overdue.of_loop(self._server.get_loop()).forget(self)
         if self._error is not None:
             raise self._error
 
@@ -270,6 +281,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     async def _shielded(self, function: Callable[..., Awaitable[object]], *args: Any) -> bool:
         """Await `function(*args)`, whatever is cancelled meanwhile. Return False if it was cut off."""
         name = getattr(function, "__name__", function)
+        self._expect_the_end()
         with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
             try:
                 await function(*args)
@@ -278,6 +290,14 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if limit.cancelled_caught:
             logger.error("%s.%s was cut off after %g s", type(self).__name__, name, self.EXIT_MAX_DELAY)
         return not limit.cancelled_caught
+
+    def _expect_the_end(self) -> None:
+        """While it ends, let what runs have the time that two hooks may take, one after the other, from now on."""
+        if self._is_watched and self._server is not None:
+            overdue.of_loop(self._server.get_loop()).expect(self, self._server, 2 * self.EXIT_MAX_DELAY)
+
+    def _on_force(self, places: list[str]) -> None:
+        self._journal.force_is_used(places)
 
     def _fail(self, exc: Exception, doing: str | None = None) -> None:
         """End the connection because of `exc`, unless the client has gone, which is no error; note what raised it."""

@@ -90,6 +90,11 @@ class Journal:
     def handlers_still_run(self, seconds: float) -> None:
         self._logger.error("%s: handlers still run %s s after they were cancelled", self, seconds)
 
+    def force_is_used(self, places: list[str]) -> None:
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        text = "%s: %s%s ignores its cancellation, asyncio's Task.cancel() follows"
+        self._logger.error(text, self, places[0], more)
+
     def clean_up_was_cut(self, seconds: float, disconnecting: bool) -> None:
         if disconnecting:
             self._logger.error("%s: disconnect() was cut short: cleanup_timeout (%s s) was over", self, seconds)

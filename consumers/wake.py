@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context
 from itertools import repeat
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 import anyio
 
 from .inline import swap_current_task
-from .layers.loops import running_loop
+from .layers.loops import PerLoop, running_loop
 
 Callback = Callable[[Any], object]
 
@@ -98,7 +98,7 @@ class TurnWaker:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
-        self._turn = _turn_of(loop)
+        self._turn = _turns.get(loop)
         self.get_loop = self._turn.get_loop  # a task calls it with each wait
         self._waits = False
         self._cancelled: asyncio.CancelledError | None = None
@@ -188,11 +188,4 @@ def _reraise(error: BaseException) -> None:
 
 _NO_VARIABLES = Context()
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = WeakKeyDictionary()
-
-
-def _turn_of(loop: asyncio.AbstractEventLoop) -> _Turn:
-    turn = _turns.get(loop)
-    if turn is None:
-        turn = _turns[loop] = _Turn(loop)
-    return turn
+_turns = PerLoop(_Turn)

@@ -9,14 +9,23 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
-from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, WebsocketConsumer, channel_layers, lifespan
+from consumers import (
+    AsyncWebsocketConsumer,
+    BaseWSEndpoint,
+    InMemoryChannelLayer,
+    WebsocketConsumer,
+    channel_layers,
+    lifespan,
+)
 from consumers.layers.base import BaseChannelLayer
 
 HUNG_FOR = 1.0  # seconds: `disconnect_timeout` and `cleanup_timeout` of the consumers that hang
@@ -75,6 +84,83 @@ class ShieldedBeside(Shielded):
     max_tasks = 2
 
 
+async def hang_stubbornly() -> None:
+    """Hang where no cancellation of anyio's is felt, and the first of asyncio's own is ignored."""
+    with anyio.CancelScope(shield=True):
+        with suppress(BaseException):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+
+class Stubborn(Hanging):
+    """Its handler hangs stubbornly."""
+
+    async def hang(self) -> None:
+        await hang_stubbornly()
+
+
+class StubbornBeside(Stubborn):
+    """Its handler runs beside the worker."""
+
+    max_tasks = 2
+
+
+class StubbornInBackground(Stubborn):
+    """Its background task is what hangs."""
+
+    async def hang(self) -> None:
+        self.start_background_task(super().hang)
+
+
+class StubbornOnError(Stubborn):
+    """Its `on_error()` is what hangs."""
+
+    async def receive(self, text_data: str) -> None:
+        await self.send("hanging")
+        raise ValueError
+
+    async def on_error(self, exc: Exception, message: Any) -> None:
+        await self.hang()
+
+
+class StubbornDisconnect(Hanging):
+    """Its `disconnect()` is what hangs."""
+
+    async def hang(self) -> None:
+        pass
+
+    async def disconnect(self, code: int) -> None:
+        await super().disconnect(code)
+        await hang_stubbornly()
+
+
+class StubbornEndpoint(BaseWSEndpoint):
+    """Its background task is what hangs."""
+
+    EXIT_MAX_DELAY = HUNG_FOR / 2
+
+    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        await websocket.send_text("hanging")
+        await self.hang()
+
+    async def hang(self) -> None:
+        await hang_stubbornly()
+
+    async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+        report(f"disconnect {close_code}")
+
+
+class StubbornEndpointsEnd(StubbornEndpoint):
+    """Its `on_disconnect()` is what hangs."""
+
+    async def hang(self) -> None:
+        pass
+
+    async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+        await super().on_disconnect(websocket, close_code)
+        await hang_stubbornly()
+
+
 class Blocking(WebsocketConsumer):
     """Blocks its thread."""
 
@@ -94,8 +180,14 @@ CONSUMERS = {
     "deaf": Deaf,
     "shielded": Shielded,
     "shielded-beside": ShieldedBeside,
+    "stubborn": Stubborn,
+    "stubborn-beside": StubbornBeside,
+    "stubborn-in-background": StubbornInBackground,
+    "stubborn-on-error": StubbornOnError,
+    "stubborn-disconnect": StubbornDisconnect,
     "blocking": Blocking,
 }
+ENDPOINTS = {"endpoint": StubbornEndpoint, "endpoint-disconnect": StubbornEndpointsEnd}
 
 
 def reporting(layer_class: type[BaseChannelLayer], **arguments: Any) -> BaseChannelLayer:
@@ -124,6 +216,7 @@ def make_layer(redis_layer: str, redis_url: str) -> BaseChannelLayer:
 def serve(listener: int, ws: str, grace: int | None, redis_layer: str, redis_url: str) -> None:
     channel_layers.configure({"default": make_layer(redis_layer, redis_url)})
     routes = [WebSocketRoute(f"/{name}", consumer.as_asgi()) for name, consumer in CONSUMERS.items()]
+    routes += [WebSocketRoute(f"/{name}", endpoint) for name, endpoint in ENDPOINTS.items()]
     app = Starlette(routes=routes, lifespan=lifespan)
     arguments: dict[str, Any] = {"ws": ws, "timeout_graceful_shutdown": grace, "log_level": "error"}
     uvicorn.Server(uvicorn.Config(app, **arguments)).run(sockets=[socket.socket(fileno=listener)])

@@ -18,6 +18,7 @@ CORE = sorted(name for name in MODULES if name.partition(".")[0] == "consumers")
 # A room that holds a package covers the modules in it that are not named here.
 FLOORS = {
     "types": 0,
+    "threads": 0,
     "exceptions": 0,
     "events": 1,
     "bridge": 1,
@@ -30,6 +31,7 @@ FLOORS = {
     "layers.loops": 0,
     "inline": 1,
     "journal": 1,
+    "overdue": 1,
     "handlers": 2,
     "wake": 2,
     "socket": 2,
@@ -60,6 +62,7 @@ EVENT_LOOPS = {
     "bridge": {"asyncio"},
     "frames": {"asyncio"},
     "inline": {"asyncio"},
+    "overdue": {"asyncio"},
     "layers.loops": {"asyncio"},
     "wake": {"asyncio"},
     "watch": {"asyncio"},

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 CLIENTS = 2000
 BATCH = 200
 GRACE = 10  # seconds that the server's process has
-PATIENCE = 30  # seconds until a test gives up
+PATIENCE = 20  # seconds until a test gives up
 SHUTDOWN_CODES = {1001, 1012}
 
 HANDSHAKE = (
@@ -108,10 +108,10 @@ class Served:
             clients += await asyncio.wait_for(asyncio.gather(*connecting), PATIENCE)
         return clients
 
-    async def stop(self, clients: list[Client]) -> tuple[float, list[int]]:
-        """Send SIGTERM; return how many seconds the process took to end, and the close codes that the clients saw."""
+    async def stop(self, clients: list[Client], by: int = signal.SIGTERM) -> tuple[float, list[int]]:
+        """Send a signal; return how many seconds the process took to end, and the close codes that the clients saw."""
         started = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(by)
         async with asyncio.timeout(PATIENCE):
             codes = await asyncio.gather(*(client.close_code() for client in clients))
             while self.process.poll() is None:
@@ -193,8 +193,35 @@ async def test_a_handler_that_hangs_holds_the_process_for_no_longer_than_its_tim
         assert lines[-1] == "layer closed"
 
 
-@pytest.mark.parametrize("kind", ["shielded", "shielded-beside", "blocking"])
-async def test_a_handler_that_nothing_ends_holds_the_process_for_its_grace_period_at_most(kind: str) -> None:
+STUBBORN = [
+    "shielded",
+    "shielded-beside",
+    "stubborn",
+    "stubborn-beside",
+    "stubborn-in-background",
+    "stubborn-on-error",
+    "stubborn-disconnect",
+    "endpoint",
+    "endpoint-disconnect",
+]
+
+
+@pytest.mark.parametrize("kind", STUBBORN)
+async def test_what_ignores_its_cancellation_is_ended_by_force(kind: str) -> None:
+    async with serving() as served:
+        clients = await served.connect(kind, *["member"] * 20)
+        await clients[0].make_it_hang()
+        seconds, codes = await served.stop(clients)
+        assert set(codes) <= SHUTDOWN_CODES | {1011}
+        assert seconds < 2 * HUNG_FOR + 1
+        lines = served.lines()
+        assert sum(line.startswith("disconnect ") for line in lines) == len(clients)
+        assert lines[-1] == "layer closed"
+        assert "ignores its cancellation" in served.errors()
+
+
+@pytest.mark.parametrize("kind", ["shielded", "stubborn-beside", "blocking"])
+async def test_a_grace_period_that_is_shorter_holds_too(kind: str) -> None:
     async with serving(grace=1) as served:
         hanging, *others = clients = await served.connect(kind, *["member"] * 20)
         await hanging.make_it_hang()
@@ -202,4 +229,13 @@ async def test_a_handler_that_nothing_ends_holds_the_process_for_its_grace_perio
         assert set(codes) <= SHUTDOWN_CODES
         assert seconds < 1 + 1.5
         assert served.lines().count("disconnect 1012") >= len(others)
+        assert served.lines()[-1] == "layer closed"
+
+
+async def test_a_blocked_thread_does_not_keep_the_interpreter_from_exiting() -> None:
+    async with serving() as served:
+        [hanging] = clients = await served.connect("blocking")
+        await hanging.make_it_hang()
+        seconds, _ = await served.stop(clients, signal.SIGINT)  # which leaves uvicorn as KeyboardInterrupt
+        assert seconds < 2 * HUNG_FOR + 1
         assert served.lines()[-1] == "layer closed"

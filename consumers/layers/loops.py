@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Protocol, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
+from weakref import WeakKeyDictionary, ref
 
 from anyio.lowlevel import checkpoint, current_token
 
@@ -37,6 +38,33 @@ def running_loop() -> object | None:
         return None
     native: object = getattr(token, "native_token", token)  # anyio before 4.11 returns the native one itself
     return native
+
+
+Value = TypeVar("Value")
+
+
+class PerLoop(Generic[Value]):
+    """One value for each of asyncio's event loops, as long as the loop lives: the value may refer to it only weakly.
+
+    Args:
+        make: returns a new one, given the loop.
+    """
+
+    def __init__(self, make: Callable[[asyncio.AbstractEventLoop], Value]) -> None:
+        self._make = make
+        self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, Value] = WeakKeyDictionary()
+        self._last: tuple[Callable[[], object], Value] | None = None  # most processes have one loop, and ask often
+
+    def get(self, loop: asyncio.AbstractEventLoop) -> Value:
+        """Return the value of an event loop."""
+        last = self._last  # read once: there may be other threads
+        if last is not None and last[0]() is loop:
+            return last[1]
+        value = self._values.get(loop)
+        if value is None:
+            value = self._values[loop] = self._make(loop)
+        self._last = ref(loop), value
+        return value
 
 
 class _AsyncioLoop(Protocol):
