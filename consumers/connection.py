@@ -117,7 +117,7 @@ class Connection(EndingConnection):
                         return
             self._on_disconnect(message)
             self._finished = make_waker()
-            await self._finished.wait()  # here, so that a cancellation is seen while the worker drains
+            await self._finished  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
             self._end(Ending(events.ABNORMAL_CLOSURE), error)
         except BaseException:
@@ -226,16 +226,19 @@ class Connection(EndingConnection):
         return True
 
     async def _serve_in_turn(self) -> None:
-        inbox, messages, consumer = self._inbox, self._inbox.messages, self._consumer
+        inbox, messages = self._inbox, self._inbox.messages
+        consumer: Any = self._consumer
         known = handlers.known(consumer)
-        types = known.types
+        types, takes_frames = known.types, known.takes_frames
         while True:
             while messages and not self._stopped:
                 entry = inbox.pop()
                 try:  # as _handle(), without the cost of its calls
                     if isinstance(entry, tuple):
-                        is_frame = entry[0]["type"] == "websocket.receive"
-                        await getattr(consumer, known.frame if is_frame else "dispatch")(entry[0])
+                        if takes_frames and entry[0]["type"] == "websocket.receive":
+                            await consumer.websocket_receive(entry[0])
+                        else:
+                            await consumer.dispatch(entry[0])
                     elif type(kind := entry.get("type")) is str and kind in types:
                         await getattr(consumer, types[kind])(entry)
                     elif (handler := self._handler_of(entry)) is not None:
@@ -244,7 +247,8 @@ class Connection(EndingConnection):
                     await self._fail(error, entry)
             if self._ending is not None and not messages:
                 return
-            await inbox.wait()
+            inbox.is_awaited = True  # as wait()
+            await inbox.worker
 
     async def _serve_at_once(self, max_tasks: int) -> None:
         while True:

@@ -39,17 +39,15 @@ MAX_KNOWN_TYPES = 1000
 class Known:
     """What is to be called for the messages of a class, as far as it has been found out.
 
-    It is the handler's name, where `dispatch()` would do no more than call it; else it is "dispatch".
-
     Attributes:
-        frame: for a client's frame.
-        types: for a layer's messages, by type.
+        takes_frames: whether for a client's frame `dispatch()` would do no more than call `websocket_receive()`.
+        types: for a layer's messages, by type: the handler's name, where the same is true of it, else "dispatch".
     """
 
-    __slots__ = ("frame", "types")
+    __slots__ = ("takes_frames", "types")
 
-    def __init__(self, frame: str) -> None:
-        self.frame = frame
+    def __init__(self, takes_frames: bool) -> None:
+        self.takes_frames = takes_frames
         self.types: dict[str, str] = {}
 
 
@@ -87,8 +85,7 @@ def known(consumer: Any) -> Known:
     of_classes = _directly if is_direct else _by_dispatch
     found = of_classes.get(type(consumer))
     if found is None:
-        frame = "websocket_receive" if is_direct and _is_async(consumer, "websocket_receive") else "dispatch"
-        found = of_classes[type(consumer)] = Known(frame)
+        found = of_classes[type(consumer)] = Known(is_direct and _is_async(consumer, "websocket_receive"))
     return found
 
 

@@ -22,19 +22,20 @@ class Inbox:
         is_awaited: whether the worker waits for something to do.
         is_closed: whether the client sends no more.
         running: how many handlers run beside the worker, or are about to.
+        worker: what the worker awaits: see `wait()`.
     """
 
     __slots__ = (
         "_client_room",
         "_layer",
         "_layer_room",
-        "_worker",
         "client_limit",
         "is_awaited",
         "is_closed",
         "layer_limit",
         "messages",
         "running",
+        "worker",
     )
 
     def __init__(self, client_limit: int, layer_limit: int) -> None:
@@ -44,7 +45,7 @@ class Inbox:
         # One list: the garbage collector would look at a pair for every message of a fan-out.
         self.messages: list[Entry] = []
         self._layer = 0  # how many of them are the layer's
-        self._worker = make_crowd_waker()
+        self.worker = make_crowd_waker()
         self.is_awaited = False
         self.is_closed = False
         self.running = 0
@@ -75,7 +76,7 @@ class Inbox:
         self.messages.append(message)
         if self.is_awaited:
             self.is_awaited = False
-            self._worker.wake()
+            self.worker.wake()
         return self._layer
 
     def pop(self) -> Entry:
@@ -94,24 +95,24 @@ class Inbox:
         """Let the worker go on, if it waits: whoever puts the client's messages has no more for now."""
         if self.is_awaited and (self.messages or self.is_closed):
             self.is_awaited = False
-            self._worker.go_on()
+            self.worker.go_on()
 
     def notify(self) -> None:
         """Wake the worker."""
         self.is_awaited = False
-        self._worker.wake()
+        self.worker.wake()
 
     def wait(self) -> Awaitable[Any]:
         """Return what the worker is to await, for the next message or `notify()`."""
         self.is_awaited = True
-        return self._worker.wait()
+        return self.worker
 
     async def wait_for_room(self) -> None:
         """Wait, as the reader, until a message of the client's has been taken."""
         self._client_room = make_waker()
         try:
             while self.is_full:
-                await self._client_room.wait()
+                await self._client_room
         finally:
             self._client_room = None
 
@@ -120,6 +121,6 @@ class Inbox:
         self._layer_room = make_waker()
         try:
             while self._layer >= self.layer_limit:
-                await self._layer_room.wait()
+                await self._layer_room
         finally:
             self._layer_room = None

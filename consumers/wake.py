@@ -6,7 +6,7 @@ turn of the event loop with the others.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextvars import Context
 from itertools import repeat
 from typing import Any, Protocol
@@ -21,10 +21,9 @@ Callback = Callable[[Any], object]
 
 
 class Waker(Protocol):
-    """Lets one task wait for another's `wake()`."""
+    """Awaited, by one task at a time, waits for another's `wake()`; cancelling that does no harm."""
 
-    def wait(self) -> Awaitable[Any]:
-        """Return what to await at once, by one task at a time; `wake()` ends it. Cancelling it does no harm."""
+    def __await__(self) -> Generator[Any, Any, Any]: ...
 
     def wake(self) -> None:
         """End a wait that has begun; does nothing if there is none. To be called on the same event loop."""
@@ -53,9 +52,9 @@ class EventWaker:
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
 
-    def wait(self) -> Awaitable[Any]:
+    def __await__(self) -> Generator[Any, Any, Any]:
         self._event = anyio.Event()
-        return self._event.wait()
+        return self._event.wait().__await__()
 
     def wake(self) -> None:
         event, self._event = self._event, None
@@ -74,9 +73,9 @@ class FutureWaker:
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
 
-    def wait(self) -> Awaitable[Any]:
+    def __await__(self) -> Generator[Any, Any, Any]:
         self._future = self._loop.create_future()
-        return self._future
+        return self._future.__await__()
 
     def wake(self) -> None:
         future, self._future = self._future, None
@@ -102,9 +101,6 @@ class TurnWaker:
         self.get_loop = self._turn.get_loop  # a task calls it with each wait
         self._waits = False
         self._cancelled: asyncio.CancelledError | None = None
-
-    def wait(self) -> Awaitable[Any]:
-        return self
 
     def wake(self) -> None:
         if self._waits:
@@ -174,7 +170,7 @@ class _Turn:
         remaining = iter(woken)
         try:
             for waker in remaining:
-                waker.step()
+                waker._context.run(waker._callback, waker)  # step(), without the cost of the call
         finally:  # KeyboardInterrupt and SystemExit leave a task's step, and the loop may be run again
             if left := list(remaining):
                 if not self.woken:

@@ -21,7 +21,7 @@ Make = Callable[[], Waker]
 
 
 async def wait_and_count(waker: Waker, woken: list[int]) -> None:
-    await waker.wait()
+    await waker
     woken.append(1)
 
 
@@ -56,7 +56,7 @@ async def test_waking_nobody_is_not_kept_for_the_next_wait(make: Make) -> None:
     waker = make()
     waker.wake()
     with anyio.move_on_after(0.05) as scope:
-        await waker.wait()
+        await waker
     assert scope.cancelled_caught
 
 
@@ -92,7 +92,7 @@ async def test_going_on_wakes_too(make: Make) -> None:
 async def test_a_wait_can_be_cancelled_by_its_task_and_by_a_scope(make: Make, anyio_backend: str) -> None:
     waker = make()
     with anyio.move_on_after(0.01) as scope:
-        await waker.wait()
+        await waker
     assert scope.cancelled_caught
     if anyio_backend == "asyncio":
         task = asyncio.create_task(wait_and_count(waker, []))
@@ -112,7 +112,7 @@ class Crowd:
 
     async def run(self, number: int) -> None:
         while True:
-            await self.wakers[number].wait()
+            await self.wakers[number]
             self.steps.append(number)
             self.on_step(number)
 
@@ -174,7 +174,7 @@ async def test_each_goes_on_in_its_own_context() -> None:
 
     async def run(number: int) -> None:
         name.set(f"task {number}")
-        await wakers[number].wait()
+        await wakers[number]
         seen.append(name.get())
 
     running = [asyncio.create_task(run(number)) for number in range(2)]
@@ -260,7 +260,7 @@ async def test_tasks_written_in_python_can_wait_for_it_too() -> None:
 
     async def run(waker: Waker) -> None:
         try:
-            await waker.wait()
+            await waker
             done.append("woken")
         except asyncio.CancelledError:
             done.append("cancelled")
