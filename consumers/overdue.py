@@ -48,15 +48,14 @@ def where(task: Task) -> str:
     return found
 
 
-def all_children() -> dict[int, list[Task]]:
-    """Return, by the id of the task that has opened their groups, all tasks but the current one."""
+def cancel_children(parent: Task) -> list[Task]:
+    """Cancel natively, but for the current one, the tasks of the groups that a task has opened; return them."""
     # Public functions of anyio's tell which they are, at the cost of a look at every task.
-    tasks = {id(task): task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
-    children: dict[int, list[Task]] = {}
-    for info in anyio.get_running_tasks():
-        if info.parent_id is not None and info.id in tasks:
-            children.setdefault(info.parent_id, []).append(tasks[info.id])
-    return children
+    children = {info.id for info in anyio.get_running_tasks() if info.parent_id == id(parent)}
+    found = [task for task in asyncio.all_tasks() if id(task) in children and task is not asyncio.current_task()]
+    for task in found:
+        task.cancel()
+    return found
 
 
 class _Ending(NamedTuple):
@@ -97,15 +96,10 @@ class Overdue:
             self._ring_at(due, loop)
 
     def force(self, owner: Overstayer) -> None:
-        """Use force now, on all tasks of an ending but the current one."""
-        self._force(owner, all_children())
-
-    def _force(self, owner: Overstayer, children: dict[int, list[Task]]) -> None:
+        """Use force now."""
         ending = self._endings[owner]
         self._endings[owner] = ending._replace(was_forced=True)
-        tasks = children.get(id(ending.parent), [])
-        for task in tasks:
-            task.cancel()
+        tasks = cancel_children(ending.parent)
         if tasks and not ending.was_forced:
             owner._on_force([where(task) for task in tasks])
 
@@ -125,13 +119,13 @@ class Overdue:
 
     async def _use_force(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        due = [(owner, ending) for owner, ending in self._endings.items() if ending.due <= now]
-        children = all_children() if due else {}
-        for owner, ending in due:
+        for owner, ending in list(self._endings.items()):
+            if ending.due > now:
+                continue
             if ending.scope is not None and not ending.scope.cancel_called:
                 ending.scope.cancel()
             else:
-                self._force(owner, children)
+                self.force(owner)
             self._endings[owner] = self._endings[owner]._replace(due=now + ending.patience)
         if self._endings:
             self._ring_at(max(now + INTERVAL, min(ending.due for ending in self._endings.values())), loop)
