@@ -160,7 +160,8 @@ class AsyncConsumer(Limits):
     def dispatch(self, message: Message) -> Awaitable[None]:
         """Pass `message` to the method its type names; every message comes through here.
 
-        To be awaited, and to be overridden by an `async def`.
+        To be awaited, and to be overridden by an `async def`. What replaces it on an instance must be there when
+        `connect()` has ended: where it is nobody's own, the rest of the connection calls handlers directly.
 
         Raises:
             ValueError: there is no such method.

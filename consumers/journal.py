@@ -92,8 +92,8 @@ class Journal:
 
     def force_is_used(self, places: list[str]) -> None:
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        text = "%s: %s%s ignores its cancellation, asyncio's Task.cancel() follows"
-        self._logger.error(text, self, places[0], more)
+        ignore = "ignore their" if more else "ignores its"
+        self._logger.error("%s: %s%s %s cancellation: asyncio's Task.cancel() follows", self, places[0], more, ignore)
 
     def clean_up_was_cut(self, seconds: float, disconnecting: bool) -> None:
         if disconnecting:

@@ -5,7 +5,9 @@ the next. trio has nothing of the kind: there, what cannot be cancelled is waite
 """
 
 import asyncio
+import math
 import os
+from collections.abc import Iterator
 from contextvars import Context
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +21,7 @@ PATIENCE = 0.5
 INTERVAL = 0.05
 """Seconds, at least, between two looks at all endings."""
 
-OUR_FOLDERS = (os.path.dirname(__file__), os.path.dirname(anyio.__file__))
+OUR_FOLDERS = (os.path.dirname(__file__), os.path.dirname(anyio.__file__), os.path.dirname(asyncio.__file__))
 
 Task = asyncio.Task[Any]
 
@@ -36,34 +38,53 @@ def current_task() -> Task | None:
     return asyncio.current_task() if isinstance(running_loop(), asyncio.AbstractEventLoop) else None
 
 
-def where(task: Task) -> str:
-    """Return the function of the application's in which a task waits, with file and line."""
+def _calls(task: Task) -> Iterator[tuple[Any, Any]]:
+    """Yield the coroutines that a task is in, with their frames, outermost first."""
     coroutine: Any = task.get_coro()
-    found = ""
     while (frame := getattr(coroutine, "cr_frame", None)) is not None:
-        found = f"{coroutine.__qualname__}() ({frame.f_code.co_filename}:{frame.f_lineno})"
-        if not frame.f_code.co_filename.startswith(OUR_FOLDERS):
-            break
+        yield coroutine, frame
         coroutine = coroutine.cr_await
-    return found
 
 
-def cancel_children(parent: Task) -> list[Task]:
-    """Cancel natively, but for the current one, the tasks of the groups that a task has opened; return them."""
-    # Public functions of anyio's tell which they are, at the cost of a look at every task.
-    children = {info.id for info in anyio.get_running_tasks() if info.parent_id == id(parent)}
-    found = [task for task in asyncio.all_tasks() if id(task) in children and task is not asyncio.current_task()]
-    for task in found:
-        task.cancel()
-    return found
+def where(task: Task) -> str:
+    """Return the function of the application's in which a task waits, with file and line; "" if it is in none."""
+    for coroutine, frame in _calls(task):
+        if not frame.f_code.co_filename.startswith(OUR_FOLDERS):
+            return f"{coroutine.__qualname__}() ({frame.f_code.co_filename}:{frame.f_lineno})"
+    return ""
+
+
+class Families:
+    """Which task is in which one's groups, at one moment. Public functions of anyio's tell, by a look at every task."""
+
+    def __init__(self) -> None:
+        parents = {info.id: info.parent_id for info in anyio.get_running_tasks()}
+        self._children: dict[int | None, list[Task]] = {}
+        for task in asyncio.all_tasks():
+            self._children.setdefault(parents.get(id(task)), []).append(task)
+
+    def of(self, owner: object, parent: Task) -> list[Task]:
+        """Return the tasks, but for the current one, that an owner has started in groups of `parent`'s, and theirs."""
+        current = asyncio.current_task()
+        found = [
+            task
+            for task in self._children.get(id(parent), ())
+            # Not those of a middleware that has opened a group in the same task.
+            if task is not current and any(frame.f_locals.get("self") is owner for _, frame in _calls(task))
+        ]
+        for task in found:  # which grows
+            found += self._children.get(id(task), ())
+        return [task for task in found if not task.done()]
 
 
 class _Ending(NamedTuple):
+    owner: Overstayer
     due: float  # by the loop's clock
     parent: Task
     scope: anyio.CancelScope | None
     patience: float
     was_forced: bool
+    was_late: bool = False
 
 
 class Overdue:
@@ -74,9 +95,9 @@ class Overdue:
     """
 
     def __init__(self) -> None:
-        self._endings: dict[Overstayer, _Ending] = {}
-        self._alarm: asyncio.TimerHandle | None = None
-        self._using_force: Task  # kept, as the event loop keeps no task
+        self._endings: dict[int, _Ending] = {}  # by the id of their owner, whose class may not be hashable
+        self._rings_at = math.inf  # not the handle, which keeps the loop, nor is it one on uvloop if that is at once
+        self._families: Families | None = None  # until the next turn of the loop
 
     def expect(self, owner: Overstayer, parent: Task, seconds: float, scope: anyio.CancelScope | None = None) -> None:
         """Use force if the ending takes too long, and again and again until `forget()`.
@@ -87,46 +108,61 @@ class Overdue:
             seconds: the time that there is, or, once force had to be used, twice that.
             scope: what to cancel first, when the time is over; what force waits for then is short.
         """
-        before = self._endings.get(owner)
+        before = self._endings.get(id(owner))
         was_forced = before is not None and before.was_forced
         loop = parent.get_loop()
         due = loop.time() + (seconds / 2 if was_forced else seconds)
-        self._endings[owner] = _Ending(due, parent, scope, min(PATIENCE, seconds / 8), was_forced)
-        if self._alarm is None or self._alarm.when() > due:
-            self._ring_at(due, loop)
+        self._endings[id(owner)] = _Ending(owner, due, parent, scope, min(PATIENCE, seconds / 8), was_forced)
+        self._ring_at(due, loop)
 
     def force(self, owner: Overstayer) -> None:
         """Use force now."""
-        ending = self._endings[owner]
-        self._endings[owner] = ending._replace(was_forced=True)
-        tasks = cancel_children(ending.parent)
-        if tasks and not ending.was_forced:
-            owner._on_force([where(task) for task in tasks])
+        ending = self._endings[id(owner)]
+        self._endings[id(owner)] = ending._replace(was_forced=True)
+        if self._families is None:
+            self._families = Families()  # one look for a thousand of them that end at once
+            ending.parent.get_loop().call_soon(self._forget_families)
+        tasks = self._families.of(owner, ending.parent)
+        places = {task: where(task) for task in tasks}
+        if any(places.values()) and not ending.was_forced:  # what only waits for others goes on, for now
+            tasks = [task for task in tasks if places[task]]
+            owner._on_force([places[task] for task in tasks])
+        for task in tasks:
+            task.cancel()
 
     def forget(self, owner: Overstayer) -> None:
         """Note that an ending is over."""
-        self._endings.pop(owner, None)
+        self._endings.pop(id(owner), None)
+
+    def _forget_families(self) -> None:
+        self._families = None
 
     def _ring_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = loop.call_at(due, self._ring, loop, context=Context())  # not the ending's, to be kept so long
+        if due < self._rings_at:
+            self._rings_at = due
+            loop.call_at(due, self._ring, loop, due, context=Context())  # not the ending's, to be kept so long
 
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._alarm = None
+    def _ring(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        if due != self._rings_at:  # an earlier one has been set meanwhile, and has set the next
+            return
+        self._rings_at = math.inf
         if self._endings:
-            self._using_force = loop.create_task(self._use_force(loop))  # anyio answers only what a task asks
+            task = loop.create_task(self._use_force(loop))  # anyio answers only what a task asks
+            del task  # nothing keeps it but the loop, which it awaits nothing of
 
     async def _use_force(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for owner, ending in list(self._endings.items()):
+        for key, ending in list(self._endings.items()):
             if ending.due > now:
+                continue
+            if now - ending.due > PATIENCE and not ending.was_late:  # the loop was blocked, and nobody could go on
+                self._endings[key] = ending._replace(due=now + ending.patience, was_late=True)
                 continue
             if ending.scope is not None and not ending.scope.cancel_called:
                 ending.scope.cancel()
             else:
-                self.force(owner)
-            self._endings[owner] = self._endings[owner]._replace(due=now + ending.patience)
+                self.force(ending.owner)
+            self._endings[key] = self._endings[key]._replace(due=now + ending.patience)
         if self._endings:
             self._ring_at(max(now + INTERVAL, min(ending.due for ending in self._endings.values())), loop)
 

@@ -35,9 +35,14 @@ class DaemonThreads(Executor):
         if not self._idle.acquire(blocking=False):
             with self._lock:
                 if self._threads < self._max_workers:
-                    self._threads += 1
-                    name = f"{self._name}_{self._threads}"
-                    threading.Thread(target=self._run, name=name, daemon=True).start()
+                    name = f"{self._name}_{self._threads + 1}"
+                    try:
+                        threading.Thread(target=self._run, name=name, daemon=True).start()
+                    except RuntimeError:  # the system has no more threads
+                        if not self._threads and future.cancel():
+                            raise
+                    else:
+                        self._threads += 1
         return future
 
     def _run(self) -> None:

@@ -1,7 +1,10 @@
 """What ignores its cancellation is ended by force on asyncio, and the connection's ending goes on as usual."""
 
 import asyncio
+import gc
 import logging
+import time
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar, Token
@@ -213,3 +216,130 @@ async def test_an_endpoint_ends_too(
     assert log.count("disconnect") == 1
     assert not others() - before
     assert "ignores its cancellation" in caplog.text
+
+
+async def test_the_applications_own_tasks_around_a_consumer_are_left_alone(layer: InMemoryChannelLayer) -> None:
+    log: list[Any] = []
+    app = Stubborn.as_asgi(hang=shield, log=log)
+
+    async def save() -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(Stubborn.disconnect_timeout + Stubborn.cleanup_timeout)
+            log.append("saved")
+
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(save)
+            await app(scope, receive, send)
+            log.append("returned")
+
+    async with connected(middleware) as wire:
+        wire.text("hang")
+        await eventually(lambda: log == ["hang"])
+        wire.disconnect()
+        await wire.end()
+    assert log == ["hang", ("disconnect", 1000), "returned", "saved"]
+
+
+async def test_what_a_handlers_own_tasks_shield_is_ended_too(layer: InMemoryChannelLayer) -> None:
+    async def hang() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(shield)
+
+    log: list[Any] = []
+    before = others()
+    async with connected(Stubborn.as_asgi(hang=hang, log=log)) as wire:
+        wire.text("hang")
+        await eventually(lambda: log == ["hang"])
+        wire.disconnect()
+        await wire.end()
+    assert log == ["hang", ("disconnect", 1000)]
+    assert not others() - before
+
+
+async def test_an_endpoint_disconnects_after_its_tasks_even_if_they_need_force() -> None:
+    log: list[str] = []
+
+    class Endpoint(BaseWSEndpoint):
+        EXIT_MAX_DELAY = 0.2
+
+        def __eq__(self, other: object) -> bool:  # which makes it unhashable
+            return self is other
+
+        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+            log.append("hangs")
+            await shield()
+
+        async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+            await anyio.sleep(0.05)
+            log.append("unregistered")
+
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            log.append("disconnected")
+
+    async with connected(Endpoint) as wire:
+        wire.text("go")
+        await eventually(lambda: log == ["hangs"])
+        wire.disconnect()
+        await wire.end()
+    assert log == ["hangs", "unregistered", "disconnected"]
+
+
+async def test_a_handler_is_not_blamed_for_a_loop_that_was_blocked(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[Any] = []
+    saving = anyio.Event()
+
+    async def save() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                saving.set()
+                await anyio.sleep(0.02)
+                log.append("saved")
+
+    class Patient(Stubborn):
+        disconnect_timeout = 0.0
+        cleanup_timeout = 1.0
+
+    async with connected(Patient.as_asgi(hang=save, log=log)) as wire:
+        wire.text("hang")
+        await eventually(lambda: log == ["hang"])
+        wire.disconnect()
+        await saving.wait()
+        time.sleep(1.2)  # noqa: ASYNC251 - by which the handler's time is over, and more
+        await wire.end()
+    assert log == ["hang", "saved", ("disconnect", 1000)]
+    assert "ignores its cancellation" not in caplog.text
+
+
+@pytest.mark.parametrize("use_uvloop", [False, True])
+def test_an_event_loop_is_not_kept_whatever_the_times_are(use_uvloop: bool) -> None:
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    class Hurried(Stubborn):
+        groups = []
+        cleanup_timeout = 0.001  # so short that uvloop makes no timer of it
+
+    async def live(number: int) -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        log: list[Any] = []
+        async with connected((Hurried if number else Patient).as_asgi(hang=shield, log=log)) as wire:
+            if not number:
+                wire.text("hang")
+                await eventually(lambda: log == ["hang"])
+            wire.disconnect()
+            await wire.end()
+            assert wire.error is None
+        assert log[-1] == ("disconnect", 1000)
+
+    class Patient(Stubborn):
+        groups = []
+
+    options = {"use_uvloop": use_uvloop}
+    for number in range(20):
+        anyio.run(live, number, backend="asyncio", backend_options=options)
+    gc.collect()
+    assert sum(loop() is not None for loop in loops) <= 1  # the last one may be

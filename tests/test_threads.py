@@ -42,3 +42,16 @@ def test_what_is_cancelled_before_it_begins_is_not_run() -> None:
 def test_the_interpreter_does_not_wait_for_them() -> None:
     thread = DaemonThreads(1, "one").submit(threading.current_thread).result(PATIENCE)
     assert thread.daemon
+
+
+def test_a_thread_that_cannot_start_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = DaemonThreads(1, "test")
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            threads.submit(pytest.fail, "a refused call is not run later")
+    assert threads.submit(lambda: "done").result(10) == "done"
