@@ -34,7 +34,7 @@ def parse() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="*", help="scenarios, separated by commas; patterns such as 'wire-*' too")
     parser.add_argument("--peers", default=",".join(PEERS), help="peers, separated by commas")
-    parser.add_argument("--rounds", type=int, default=9, help="measurements for each median")
+    parser.add_argument("--rounds", type=int, default=13, help="measurements for each median")
     parser.add_argument("--seconds", type=float, default=0.12, help="about how long one measurement in a process takes")
     parser.add_argument("--wire-seconds", type=float, default=0.3, help="the same for one over sockets")
     parser.add_argument("--minutes", type=float, default=10, help="when to stop, whatever is left")

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from .peers import PEERS
 from .plan import MEMBERS, Options
 from .report import figure
-from .results import Results
+from .results import Key, Results
 from .wire.run import ALONE
-
-Key = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -38,15 +36,22 @@ class Goal:
         right = self._medians(self.right, results, options)
         if not left or not right:
             return None
-        value, base = max(left), min(right)
-        limit = self.factor * base + self.plus
-        reached = value <= limit if self.sign == "at most" else value >= limit
         if self.plus:
-            measured, bound = f"{figure(value - base)} over", figure(self.plus)
+            value, limit = max(left) - self.factor * min(right), self.plus
+            measured, bound = f"{figure(value)} over", figure(self.plus)
         else:
-            measured, bound = f"{figure(value / base)} times", f"{self.factor:g}"
+            value, limit = self._ratio(results, options) or max(left) / min(right), self.factor
+            measured, bound = f"{figure(value)} times", f"{self.factor:g}"
+        reached = value <= limit if self.sign == "at most" else value >= limit
         subject, other = PEERS[self.left[0][2]], PEERS[self.right[0][2]]
         return reached, f"{self.what}: {subject} {measured} {other} ({self.sign} {bound})"
+
+    def _ratio(self, results: Results, options: Options) -> float | None:
+        """Return the ratio of two figures; None if more than two are compared."""
+        if len(self.left) > 1 or len(self.right) > 1:
+            return None
+        (scenario, size, peer), (scenario_2, size_2, peer_2) = self.left[0], self.right[0]
+        return results.ratio((scenario, options.size(size), peer), (scenario_2, options.size(size_2), peer_2))
 
     @staticmethod
     def _medians(keys: tuple[Key, ...], results: Results, options: Options) -> list[float]:

@@ -3,13 +3,16 @@
 import statistics
 from dataclasses import dataclass, field
 
+Key = tuple[str, int, str]
+"""Scenario, size and peer."""
+
 
 @dataclass
 class Results:
     """Medians by scenario, size and peer, and what there is to say where one is missing."""
 
-    values: dict[tuple[str, int, str], list[float]] = field(default_factory=dict)
-    notes: dict[tuple[str, int, str], str] = field(default_factory=dict)
+    values: dict[Key, list[float]] = field(default_factory=dict)
+    notes: dict[Key, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -20,6 +23,16 @@ class Results:
         """The median of what was measured, or None."""
         values = self.values.get((scenario, size, peer))
         return statistics.median(values) if values else None
+
+    def ratio(self, left: Key, right: Key) -> float | None:
+        """The median of the ratios in each round, or None: a round's measurements follow upon each other.
+
+        A machine that others use too is faster in one minute than in the next, which the ratio of two medians shows.
+        """
+        lefts, rights = self.values.get(left, []), self.values.get(right, [])
+        if not lefts or len(lefts) != len(rights):
+            return None
+        return statistics.median(one / other for one, other in zip(lefts, rights, strict=True))
 
     def fail(self, scenario: str, size: int, peer: str, error: Exception) -> None:
         """Note that a scenario did not run to its end; what it measured before does not count."""
