@@ -26,6 +26,7 @@ from .wire import KEEPS_NATIVE_CANCELLATIONS, PATIENCE, websocket_scope
 pytestmark = pytest.mark.anyio
 
 NATIVE = ("native", "impatient")  # cancellations that only asyncio has
+LIVES = {**ASYNC, **SYNC}
 KINDS = ("cancel", "raise", "disconnect", *NATIVE)
 FORGIVEN = ("group_discard everyone", "group_discard everyone done")  # an error in leaving groups is logged
 SCOPES = {"websocket": websocket_scope(), "http": {"type": "http", "method": "POST", "path": "/", "headers": []}}
@@ -212,9 +213,11 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", LIVES)
 @pytest.mark.parametrize("make", [RedisPubSubChannelLayer, RedisChannelLayer])
 async def test_nothing_is_left_in_redis_wherever_a_connection_is_struck(
     make: Any,
+    name: str,
     kind: str,
     anyio_backend: str,
     redis_server: RedisServer,
@@ -236,12 +239,12 @@ async def test_nothing_is_left_in_redis_wherever_a_connection_is_struck(
 
         async with watch_layer(make([redis_server.url])) as layer:
             monkeypatch.setitem(channel_layers.backends, "default", layer)
-            await live(ASYNC["AsyncWebsocketConsumer"], "cancel", NEVER)  # the layer starts tasks of its own
+            await live(LIVES[name], "cancel", NEVER)  # the layer starts tasks of its own
             before: list[str] = []
             at_first = known()
             while before != at_first:
                 await anyio.sleep(0.02)
                 before, at_first = at_first, known()
-            k = await sweep(ASYNC["AsyncWebsocketConsumer"], kind, anyio_backend, leftovers)
+            k = await sweep(LIVES[name], kind, anyio_backend, leftovers)
         client.flushall()
     report(k, record_property)
