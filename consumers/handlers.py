@@ -40,13 +40,15 @@ class Known:
     """What is to be called for the messages of a class, as far as it has been found out.
 
     Attributes:
+        is_direct: whether `dispatch()` only looks the handler up, so that it can be left out.
         takes_frames: whether for a client's frame `dispatch()` would do no more than call `websocket_receive()`.
         types: for a layer's messages, by type: the handler's name, where the same is true of it, else "dispatch".
     """
 
-    __slots__ = ("takes_frames", "types")
+    __slots__ = ("is_direct", "takes_frames", "types")
 
-    def __init__(self, takes_frames: bool) -> None:
+    def __init__(self, is_direct: bool, takes_frames: bool) -> None:
+        self.is_direct = is_direct
         self.takes_frames = takes_frames
         self.types: dict[str, str] = {}
 
@@ -85,7 +87,8 @@ def known(consumer: Any) -> Known:
     of_classes = _directly if is_direct else _by_dispatch
     found = of_classes.get(type(consumer))
     if found is None:
-        found = of_classes[type(consumer)] = Known(is_direct and _is_async(consumer, "websocket_receive"))
+        takes_frames = is_direct and _is_async(consumer, "websocket_receive")
+        found = of_classes[type(consumer)] = Known(is_direct, takes_frames)
     return found
 
 
@@ -98,8 +101,7 @@ def _is_async(consumer: Any, name: str) -> bool:
 def _remember(consumer: Any, kind: str, name: str) -> None:
     found = known(consumer)
     if len(found.types) < MAX_KNOWN_TYPES:
-        is_direct = found is _directly.get(type(consumer)) and _is_async(consumer, name)
-        found.types[kind] = name if is_direct else "dispatch"
+        found.types[kind] = name if found.is_direct and _is_async(consumer, name) else "dispatch"
 
 
 def defines(consumer_class: type, name: str) -> bool:

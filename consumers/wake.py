@@ -117,15 +117,11 @@ class TurnWaker:
         loop = self.get_loop()
         current = swap_current_task(loop, None)
         try:
-            self.step()
+            self._context.run(self._callback, self)  # the task's next step
         except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
             loop.call_soon(_reraise, error)
         finally:
             swap_current_task(loop, current)
-
-    def step(self) -> None:
-        """Let the task take its next step."""
-        self._context.run(self._callback, self)
 
     # What a task, and anyio, ask of a future
 
@@ -170,7 +166,7 @@ class _Turn:
         remaining = iter(woken)
         try:
             for waker in remaining:
-                waker._context.run(waker._callback, waker)  # step(), without the cost of the call
+                waker._context.run(waker._callback, waker)
         finally:  # KeyboardInterrupt and SystemExit leave a task's step, and the loop may be run again
             if left := list(remaining):
                 if not self.woken:
