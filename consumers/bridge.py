@@ -71,7 +71,7 @@ def offer(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Con
     On an event loop, in a background task of a sync consumer, the method is to be awaited.
     """
 
-    @functools.wraps(method)
+    @functools.wraps(method, updated=())  # nor is it a coroutine function, which may be noted in its attributes
     def plain(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         awaitable = method(self, *args, **kwargs)
         if _on_a_loop():

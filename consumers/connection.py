@@ -15,6 +15,7 @@ every ending, of which there are many, takes the one way through `_finish`:
 
 import logging
 from collections.abc import Awaitable, Callable
+from types import CoroutineType, coroutine
 from typing import Any, cast
 
 import anyio
@@ -26,6 +27,7 @@ from .inbox import Entry, Inbox
 from .inline import Pausing
 from .layers.base import BaseChannelLayer
 from .limits import LimitedLayer
+from .turns import Steps
 from .types import Deliver, Message, Receive, Send
 from .wake import Waker, make_waker
 from .watch import LimitHit
@@ -171,8 +173,10 @@ class Connection(EndingConnection):
             with self._handlers:
                 await self._attach()
                 if await self._serve_first():
-                    in_turn = self._consumer.max_tasks == 1
-                    await (self._serve_in_turn() if in_turn else self._serve_at_once(self._consumer.max_tasks))
+                    if self._consumer.max_tasks == 1:
+                        await self._inbox.worker.drive(self._serve_in_turn())
+                    else:
+                        await self._serve_at_once(self._consumer.max_tasks)
         except Exception as error:
             self._end(Ending(events.INTERNAL_ERROR), error)
         except BaseException:
@@ -225,30 +229,45 @@ class Connection(EndingConnection):
                 self._frames.start_early()
         return True
 
-    async def _serve_in_turn(self) -> None:
+    @coroutine
+    def _serve_in_turn(self) -> Steps:
+        """Handle one message after the other; a generator that yields the inbox's waker where it waits."""
         inbox, messages = self._inbox, self._inbox.messages
         consumer: Any = self._consumer
         known = handlers.known(consumer)
         types, takes_frames = known.types, known.takes_frames
+        handling: Any
         while True:
             while messages and not self._stopped:
-                entry = inbox.pop()
-                try:  # as _handle(), without the cost of its calls
+                entry = messages.pop(0)  # as inbox.pop() and _handle(), without the cost of their calls
+                if isinstance(entry, tuple):
+                    room = inbox.client_room
+                else:
+                    room = inbox.layer_room
+                    inbox.layer_count -= 1
+                if room is not None:
+                    room.wake()
+                try:
                     if isinstance(entry, tuple):
                         if takes_frames and entry[0]["type"] == "websocket.receive":
-                            await consumer.websocket_receive(entry[0])
+                            handling = consumer.websocket_receive(entry[0])
                         else:
-                            await consumer.dispatch(entry[0])
+                            handling = consumer.dispatch(entry[0])
                     elif type(kind := entry.get("type")) is str and kind in types:
-                        await getattr(consumer, types[kind])(entry)
+                        handling = getattr(consumer, types[kind])(entry)
                     elif (handler := self._handler_of(entry)) is not None:
-                        await handler(entry)
+                        handling = handler(entry)
+                    else:
+                        continue
+                    if type(handling) is not CoroutineType:
+                        handling = _await(handling)
+                    yield from handling
                 except BaseException as error:
-                    await self._fail(error, entry)
+                    yield from self._fail(error, entry)
             if self._ending is not None and not messages:
                 return
-            inbox.is_awaited = True  # as wait()
-            await inbox.worker
+            inbox.is_awaited = True
+            yield inbox.worker
 
     async def _serve_at_once(self, max_tasks: int) -> None:
         while True:
@@ -299,3 +318,7 @@ class Connection(EndingConnection):
         if handlers.accepts(self._consumer, message, self._consumer.strict_types):
             return self._consumer.dispatch
         return None
+
+
+async def _await(handling: Awaitable[None]) -> None:
+    await handling

@@ -3,10 +3,11 @@
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import anyio
+from asgiref.sync import markcoroutinefunction
 from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.websockets import WebSocketClose
@@ -138,8 +139,9 @@ class AsyncConsumer(Limits):
             )
         return ConsumerApplication(cls, initkwargs)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI 3).
+    @markcoroutinefunction
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Serve one connection (ASGI 3). To be awaited, and to be overridden by an `async def`.
 
         Raises:
             RuntimeError: this instance has served one before.
@@ -154,7 +156,7 @@ class AsyncConsumer(Limits):
         self.channel_name = ""
         self._connection = self._connection_class(self, receive, send)
         self.base_send = self._make_base_send(self._connection.send)
-        await self._connection.run()
+        return self._connection.run()  # not awaited here: each message would pass through one more coroutine
 
     @looks_up
     def dispatch(self, message: Message) -> Awaitable[None]:
@@ -234,9 +236,10 @@ class SyncConsumer(AsyncConsumer):
 
     thread_sensitive: bool = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    @markcoroutinefunction
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         self._threads = bridge.Threads(self.thread_sensitive)
-        await super().__call__(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
     async def dispatch(self, message: Message) -> None:
         handler = getattr(self, handler_name(message), None) or self._no_handler(message)

@@ -18,7 +18,9 @@ class Inbox:
         layer_limit: how many of the layer's messages may wait.
 
     Attributes:
-        messages: what waits, oldest first.
+        messages: what waits, oldest first; `pop()` takes them out.
+        layer_count: how many of them are the layer's.
+        client_room, layer_room: who waits for room for more of a source's.
         is_awaited: whether the worker waits for something to do.
         is_closed: whether the client sends no more.
         running: how many handlers run beside the worker, or are about to.
@@ -26,13 +28,13 @@ class Inbox:
     """
 
     __slots__ = (
-        "_client_room",
-        "_layer",
-        "_layer_room",
         "client_limit",
+        "client_room",
         "is_awaited",
         "is_closed",
+        "layer_count",
         "layer_limit",
+        "layer_room",
         "messages",
         "running",
         "worker",
@@ -44,13 +46,13 @@ class Inbox:
         # Small: there are ten thousand of them, most are empty, and an empty deque takes as much as half a connection.
         # One list: the garbage collector would look at a pair for every message of a fan-out.
         self.messages: list[Entry] = []
-        self._layer = 0  # how many of them are the layer's
+        self.layer_count = 0
         self.worker = make_crowd_waker()
         self.is_awaited = False
         self.is_closed = False
         self.running = 0
-        self._client_room: Waker | None = None  # while somebody waits for it
-        self._layer_room: Waker | None = None
+        self.client_room: Waker | None = None
+        self.layer_room: Waker | None = None
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -58,7 +60,7 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Whether the client's messages have reached their limit."""
-        return len(self.messages) - self._layer >= self.client_limit
+        return len(self.messages) - self.layer_count >= self.client_limit
 
     def put_client(self, message: Message) -> bool:
         """Add a message of the client's, and return whether the inbox is full of them now: the caller minds that.
@@ -66,27 +68,27 @@ class Inbox:
         The worker is not woken, but by `on_pause()`.
         """
         self.messages.append((message,))
-        return len(self.messages) - self._layer >= self.client_limit
+        return len(self.messages) - self.layer_count >= self.client_limit
 
     def put_layer(self, message: Message) -> int:
         """Add a message of the layer's and return how many wait now, or 0 if it was not added: too many wait."""
-        if self._layer >= self.layer_limit:
+        if self.layer_count >= self.layer_limit:
             return 0
-        self._layer += 1
+        self.layer_count += 1
         self.messages.append(message)
         if self.is_awaited:
             self.is_awaited = False
             self.worker.wake()
-        return self._layer
+        return self.layer_count
 
     def pop(self) -> Entry:
         """Take the oldest message."""
         entry = self.messages.pop(0)
         if isinstance(entry, tuple):
-            room = self._client_room
+            room = self.client_room
         else:
-            room = self._layer_room
-            self._layer -= 1
+            room = self.layer_room
+            self.layer_count -= 1
         if room is not None:
             room.wake()
         return entry
@@ -95,7 +97,7 @@ class Inbox:
         """Let the worker go on, if it waits: whoever puts the client's messages has no more for now."""
         if self.is_awaited and (self.messages or self.is_closed):
             self.is_awaited = False
-            self.worker.go_on()
+            self.worker.go_on(as_task=self.is_closed)
 
     def notify(self) -> None:
         """Wake the worker."""
@@ -109,18 +111,18 @@ class Inbox:
 
     async def wait_for_room(self) -> None:
         """Wait, as the reader, until a message of the client's has been taken."""
-        self._client_room = make_waker()
+        self.client_room = make_waker()
         try:
             while self.is_full:
-                await self._client_room
+                await self.client_room
         finally:
-            self._client_room = None
+            self.client_room = None
 
     async def wait_for_layer_room(self) -> None:
         """Wait, as the pump of a foreign layer, until one more of its messages can be added."""
-        self._layer_room = make_waker()
+        self.layer_room = make_waker()
         try:
-            while self._layer >= self.layer_limit:
-                await self._layer_room
+            while self.layer_count >= self.layer_limit:
+                await self.layer_room
         finally:
-            self._layer_room = None
+            self.layer_room = None

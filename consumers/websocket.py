@@ -6,12 +6,13 @@ classes offer the same methods to worker threads.
 
 import json
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from functools import lru_cache
 from types import CoroutineType
 from typing import Any
 
 import anyio
+from asgiref.sync import markcoroutinefunction
 
 from . import events
 from .bridge import call, offer, on_home_loop, result_of
@@ -109,10 +110,11 @@ class AsyncWebsocketConsumer(AsyncConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Override to handle a frame: text in `text_data` or binary in `bytes_data`, the other is None."""
 
-    async def send(  # type: ignore[override]
+    @markcoroutinefunction
+    def send(  # type: ignore[override]
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool | int = False
-    ) -> None:
-        """Send a frame, then close if asked to.
+    ) -> Coroutine[Any, Any, None]:
+        """Send a frame, then close if asked to. To be awaited, and to be overridden by an `async def`.
 
         Args:
             text_data: the text of a text frame.
@@ -130,13 +132,13 @@ class AsyncWebsocketConsumer(AsyncConsumer):
                     f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
                 )
             sending = self.base_send({"type": "websocket.send", "text": text_data})
-            await (sending if type(sending) is CoroutineType else result_of(self.base_send, sending))
         elif bytes_data is not None:
-            await result_of(self.base_send, self.base_send({"type": "websocket.send", "bytes": bytes_data}))
+            sending = self.base_send({"type": "websocket.send", "bytes": bytes_data})
         else:
             raise ValueError("You must pass one of bytes_data or text_data")
-        if close:
-            await call(self.close, close)
+        if close or type(sending) is not CoroutineType:
+            return _finish_send(self, sending, close)
+        return sending  # as it is: a coroutine around it would be one more for each frame
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
         """Close the connection; before the accept, reject it (HTTP 403). Does nothing if it is closed.
@@ -317,3 +319,9 @@ async def _discard_groups(consumer: Any) -> None:
             pass  # an invalid name, which has kept the group from being joined
         except Exception:
             logger.exception("%s could not leave the group %r", type(consumer).__name__, group)
+
+
+async def _finish_send(consumer: Any, sending: Any, close: bool | int) -> None:
+    await result_of(consumer.base_send, sending)
+    if close:
+        await call(consumer.close, close)

@@ -2,17 +2,17 @@
 
 import asyncio
 import contextvars
-import gc
-import weakref
-from asyncio import tasks as asyncio_tasks
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
+from types import coroutine
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from consumers.wake import EventWaker, FutureWaker, TurnWaker, Waker, make_crowd_waker, make_waker
+from consumers.turns import TurnWaker
+from consumers.wake import EventWaker, FutureWaker, Waker, make_crowd_waker, make_waker
 
 pytestmark = pytest.mark.anyio
 
@@ -77,9 +77,8 @@ async def test_waking_a_cancelled_wait_does_nothing(make: Make) -> None:
     assert woken[-1:] == [1]
 
 
-@BOTH
-async def test_going_on_wakes_too(make: Make) -> None:
-    waker, woken = make(), list[int]()
+async def test_going_on_wakes_too() -> None:
+    waker, woken = make_crowd_waker(), list[int]()
     waker.go_on()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait_and_count, waker, woken)
@@ -102,191 +101,159 @@ async def test_a_wait_can_be_cancelled_by_its_task_and_by_a_scope(make: Make, an
             await task
 
 
-class Crowd:
-    """Tasks that wait for the crowd's wakers; asyncio only."""
+class Worker:
+    """Runs jobs, one after the other, in a generator that is driven."""
 
-    def __init__(self, size: int) -> None:
-        self.wakers = [make_crowd_waker() for _ in range(size)]
-        self.steps: list[int] = []
-        self.tasks = [asyncio.create_task(self.run(number)) for number in range(size)]
+    def __init__(self) -> None:
+        self.waker = make_crowd_waker()
+        self.jobs: list[Any] = []  # coroutines
+        self.done: list[object] = []
+        self.has_ended = False
+        self.on_cancellation: Callable[[], object] = lambda: None
 
-    async def run(self, number: int) -> None:
-        while True:
-            await self.wakers[number]
-            self.steps.append(number)
-            self.on_step(number)
-
-    def on_step(self, number: int) -> None:
-        """What a test does in a step."""
-
-    async def cancel(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.wait(self.tasks)
-
-
-asyncio_only = pytest.mark.parametrize("anyio_backend", ["asyncio"])
-
-
-@asyncio_only
-async def test_a_crowd_goes_on_in_one_turn_of_the_loop_and_in_order() -> None:
-    crowd = Crowd(5)
-    await checkpoint()
-    for number in (3, 0, 4, 1):
-        crowd.wakers[number].wake()
-        crowd.wakers[number].wake()  # once more is nothing more
-    assert crowd.steps == []
-    await checkpoint()
-    assert crowd.steps == [3, 0, 4, 1]
-    await crowd.cancel()
-
-
-@asyncio_only
-async def test_whom_a_woken_task_wakes_goes_on_in_the_next_turn() -> None:
-    crowd = Crowd(2)
-    turns: list[int] = []
-    crowd.on_step = lambda number: crowd.wakers[1 - number].wake()  # type: ignore[method-assign]
-    await checkpoint()
-    crowd.wakers[0].wake()
-    for _ in range(4):
-        await checkpoint()
-        turns.append(len(crowd.steps))
-    assert turns == [1, 2, 3, 4]  # everybody else has their turns between
-    await crowd.cancel()
-
-
-@asyncio_only
-async def test_a_task_that_is_woken_and_cancelled_is_cancelled() -> None:
-    crowd = Crowd(1)
-    await checkpoint()
-    crowd.wakers[0].wake()
-    crowd.tasks[0].cancel()
-    await asyncio.wait(crowd.tasks)
-    assert crowd.tasks[0].cancelled()
-    assert crowd.steps == []
-
-
-@asyncio_only
-async def test_each_goes_on_in_its_own_context() -> None:
-    name = contextvars.ContextVar[str]("name")
-    seen: list[str] = []
-    wakers = [make_crowd_waker() for _ in range(2)]
-
-    async def run(number: int) -> None:
-        name.set(f"task {number}")
-        await wakers[number]
-        seen.append(name.get())
-
-    running = [asyncio.create_task(run(number)) for number in range(2)]
-    await checkpoint()
-    name.set("the waking one")
-    wakers[0].go_on()
-    wakers[1].wake()
-    await asyncio.wait(running)
-    assert seen == ["task 0", "task 1"]
-    assert name.get() == "the waking one"
-
-
-@asyncio_only
-async def test_going_on_runs_the_step_as_its_own_task_before_it_returns() -> None:
-    seen: list[object] = []
-    crowd = Crowd(1)
-    crowd.on_step = lambda number: seen.append(asyncio.current_task())  # type: ignore[method-assign]
-    await checkpoint()
-    me = asyncio.current_task()
-    crowd.wakers[0].go_on()
-    assert seen == crowd.tasks
-    assert asyncio.current_task() is me
-    await crowd.cancel()
-
-
-def exit_in_a_step(number: int) -> None:
-    if number == 1:
-        raise SystemExit(number)
-
-
-def test_an_exit_in_one_tasks_step_leaves_the_loop_and_keeps_the_others_wakes() -> None:
-    loop = asyncio.new_event_loop()
-
-    async def start() -> Crowd:
-        crowd = Crowd(4)
-        await checkpoint()
-        crowd.on_step = exit_in_a_step  # type: ignore[method-assign]
-        return crowd
-
-    async def wake() -> None:
-        for waker in crowd.wakers:
-            waker.wake()
-        await checkpoint()
-
-    crowd = loop.run_until_complete(start())
-    waking = loop.create_task(wake())
-    with pytest.raises(SystemExit):
-        loop.run_until_complete(waking)
-    assert crowd.steps == [0, 1]
-    loop.run_until_complete(waking)
-    assert crowd.steps == [0, 1, 2, 3]
-    with pytest.raises(SystemExit):
-        crowd.tasks[1].result()
-    loop.run_until_complete(crowd.cancel())
-    loop.close()
-
-
-def test_an_exit_in_a_step_within_another_tasks_is_the_loops() -> None:
-    loop = asyncio.new_event_loop()
-    outcome: list[str] = []
-
-    async def start() -> None:
-        crowd = Crowd(2)
-        await checkpoint()
-        crowd.on_step = exit_in_a_step  # type: ignore[method-assign]
-        crowd.wakers[1].go_on()
-        outcome.append("unharmed")
-        await crowd.cancel()
-
-    task = loop.create_task(start())
-    with pytest.raises(SystemExit):
-        loop.run_until_complete(task)
-    assert outcome == ["unharmed"]
-    loop.run_until_complete(task)
-    loop.close()
-
-
-@asyncio_only
-async def test_tasks_written_in_python_can_wait_for_it_too() -> None:
-    python_task: Any = asyncio_tasks._PyTask  # type: ignore[attr-defined]
-    loop = asyncio.get_running_loop()
-    done: list[str] = []
-
-    async def run(waker: Waker) -> None:
+    @coroutine
+    def steps(self) -> Generator[Any, Any, None]:
         try:
-            await waker
-            done.append("woken")
-        except asyncio.CancelledError:
-            done.append("cancelled")
+            while True:
+                while self.jobs:
+                    self.done.append((yield from self.jobs.pop(0)))
+                try:
+                    yield self.waker
+                except anyio.get_cancelled_exc_class():
+                    self.on_cancellation()
+                    raise
+        except EOFError:
+            pass
+        finally:
+            self.has_ended = True
 
-    def start(coroutine: Coroutine[Any, Any, None]) -> Any:
-        return python_task(coroutine, loop=loop)
+    async def run(self) -> None:
+        await self.waker.drive(self.steps())
+        self.done.append("the end")
 
-    wakers = [make_crowd_waker() for _ in range(2)]
-    running = [start(run(waker)) for waker in wakers]
-    await checkpoint()
-    wakers[0].wake()
-    running[1].cancel()
-    for task in running:
-        await task
-    assert done == ["woken", "cancelled"]
+    async def do(self, *jobs: Coroutine[Any, Any, object]) -> None:
+        self.jobs += jobs
+        self.waker.wake()
+        await anyio.wait_all_tasks_blocked()
 
 
-def test_a_loop_that_has_ended_is_not_kept() -> None:
-    async def make() -> Waker:
-        return make_crowd_waker()
+@asynccontextmanager
+async def working() -> AsyncIterator[Worker]:
+    worker = Worker()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await anyio.wait_all_tasks_blocked()
+        yield worker
+        tasks.cancel_scope.cancel()
+    assert worker.has_ended
 
-    loop = asyncio.new_event_loop()
-    waker = loop.run_until_complete(make())
-    loop.close()
-    gone = weakref.ref(loop)
-    del loop
-    gc.collect()
-    assert gone() is None
-    assert isinstance(waker, TurnWaker)
+
+async def give(value: object) -> object:
+    return value
+
+
+async def give_later(value: object) -> object:
+    for _ in range(3):
+        await checkpoint()
+    return value
+
+
+async def fail(error: BaseException) -> object:
+    raise error
+
+
+async def test_a_driven_generator_goes_on_with_each_wake() -> None:
+    async with working() as worker:
+        await worker.do(give(1), give(2))
+        await worker.do()
+        await worker.do(give(3))
+        worker.jobs.append(give(4))
+        worker.waker.go_on()
+        await anyio.wait_all_tasks_blocked()
+        worker.jobs.append(give(5))
+        worker.waker.go_on(as_task=True)
+        await anyio.wait_all_tasks_blocked()
+        await worker.do(give(6))
+    assert worker.done == [1, 2, 3, 4, 5, 6]
+
+
+async def test_it_may_await_whatever_a_task_can() -> None:
+    finished = anyio.Event()
+
+    async def wait() -> object:
+        await finished.wait()
+        return 3
+
+    async with working() as worker:
+        await worker.do(give(1), give_later(2), wait(), give_later(4))
+        assert worker.done == [1, 2]
+        worker.waker.wake()  # which it does not wait for
+        finished.set()
+        await anyio.wait_all_tasks_blocked()
+        await worker.do(give(5))
+    assert worker.done == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("job", [give, give_later])
+async def test_what_it_raises_leaves_the_task(job: Callable[[object], Coroutine[Any, Any, object]]) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with working() as worker:
+            await worker.do(job(1), fail(ZeroDivisionError()), give(2))
+    assert caught.group_contains(ZeroDivisionError)
+    worker.jobs.pop().close()
+    assert worker.done == [1]
+    assert worker.has_ended
+
+
+@pytest.mark.parametrize("job", [give, give_later])
+async def test_its_end_is_the_end_of_the_wait(job: Callable[[object], Coroutine[Any, Any, object]]) -> None:
+    woken = list[int]()
+    async with working() as worker:
+        await worker.do(job(1), fail(EOFError()))
+        assert worker.done == [1, "the end"]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait_and_count, worker.waker, woken)  # it can be used in the usual way again
+            await anyio.wait_all_tasks_blocked()
+            assert woken == []
+            worker.waker.wake()
+        assert woken == [1]
+
+
+async def test_a_cancellation_reaches_what_it_waits_for() -> None:
+    seen: list[str] = []
+
+    async def linger() -> object:
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            seen.append("a job")
+            raise
+        return None
+
+    async with working() as worker:
+        await worker.do(linger())
+    async with working() as worker:
+        await worker.do(give(1))
+        worker.on_cancellation = lambda: seen.append("the wait")
+    assert seen == ["a job", "the wait"]
+
+
+async def test_its_steps_share_one_context_which_is_not_that_of_whoever_wakes_it() -> None:
+    name = contextvars.ContextVar[str]("name")
+
+    async def set_name() -> object:
+        name.set("worker")
+        return "set"
+
+    async def get_name() -> object:
+        return name.get()
+
+    async with working() as worker:
+        name.set("waker")
+        await worker.do(set_name())
+        await worker.do(get_name())
+        worker.jobs.append(get_name())
+        worker.waker.go_on()
+        await anyio.wait_all_tasks_blocked()
+        assert name.get() == "waker"
+    assert worker.done == ["set", "worker", "worker"]

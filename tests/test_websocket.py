@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 
 from consumers import (
     AcceptConnection,
@@ -297,3 +298,9 @@ async def test_a_middlewares_own_encoding_error_leaves_as_it_was_raised(frame: d
     with pytest.raises(UnicodeEncodeError, match="ascii"):
         await Speaker.as_asgi()(websocket_scope(), wire.app_receive, send)
     assert wire.close_code == 1011
+
+
+def test_what_is_to_be_awaited_says_so() -> None:
+    for method in (AsyncWebsocketConsumer.__call__, AsyncWebsocketConsumer.send):
+        assert iscoroutinefunction(method)
+    assert not iscoroutinefunction(WebsocketConsumer.send)

@@ -1,0 +1,208 @@
+"""Wakes thousands of tasks at little more than the cost of what they do then: asyncio only.
+
+A future costs its own making, a handle and a callback's arguments with each wake. For a crowd these are thousands of
+objects at once, which the garbage collector walks through and the processor's cache has no room for. And a step of a
+task goes through every coroutine that the task is in, down to the one that waits. Here one object is waited for again
+and again, it shares its turn of the event loop with the others, and the coroutine that waits is stepped by itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context
+from types import FrameType
+from typing import Any
+from weakref import ref
+
+from .inline import swap_current_task
+from .layers.loops import PerLoop
+
+Callback = Callable[[Any], object]
+Steps = Generator[Any, Any, Any]
+
+
+class TurnWaker:
+    """Is itself what a task waits for, and what a task steps that awaits `drive()`.
+
+    A task takes any object with `_asyncio_future_blocking` for a future (documented with `asyncio.isfuture()`).
+
+    Args:
+        loop: the event loop.
+    """
+
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_cancelled",
+        "_context",
+        "_left",
+        "_needs_task",
+        "_steps",
+        "_task",
+        "_turn",
+        "_waits",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._turn = _turns.get(loop)
+        self._waits = False
+        self._cancelled: asyncio.CancelledError | None = None
+        self._steps: Any = None  # what is driven
+        self._task: asyncio.Task[Any] | None = None  # whose
+        self._needs_task = True  # for the next step
+        self._left: tuple[Any] | BaseException | None = None  # what the task has not heard of the last step yet
+
+    def wake(self) -> None:
+        if self._waits:
+            self._waits = False
+            turn = self._turn
+            if not turn.woken:
+                turn.schedule()
+            turn.woken.append(self)
+
+    def go_on(self, *, as_task: bool = False) -> None:
+        if not self._waits:
+            return
+        self._waits = False
+        self._needs_task |= as_task
+        loop, before = self.get_loop(), asyncio.current_task()
+        try:
+            self.step(loop)
+        except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
+            loop.call_soon(_reraise, error)
+        finally:
+            swap_current_task(loop, before)
+
+    def step(self, loop: Any) -> None:
+        """Take the woken task's next step, or only that of what it drives, if that waits for this waker again.
+
+        Which task is the current one then is left to the caller.
+        """
+        if not self._needs_task:
+            swap_current_task(loop, self._task)
+            try:
+                waits_for = self._context.run(self._steps.send, None)
+            except BaseException as error:
+                self._left = error
+            else:
+                if waits_for is self and not self._needs_task:
+                    self._waits = True
+                    return
+                self._left = (waits_for,)
+        swap_current_task(loop, None)
+        self._context.run(self._callback, self)
+
+    def drive(self, steps: Steps) -> Awaitable[None]:
+        self._task, self._steps = asyncio.current_task(), steps
+        return _Driven(self)
+
+    # What a task, and anyio, ask of a future
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def get_loop(self) -> Any:
+        return self._turn.get_loop()
+
+    def add_done_callback(self, callback: Callback, *, context: Context) -> None:
+        self._callback, self._context = callback, context
+        self._waits = True
+        self._needs_task = self.cr_frame is None  # nothing is driven, or it has ended
+
+    def done(self) -> bool:
+        return not self._waits
+
+    def cancel(self, msg: object = None) -> bool:
+        self._needs_task = True  # which throws it in, also where that is not waiting
+        if not self._waits:
+            return False
+        self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        self.wake()
+        return True
+
+    def result(self) -> None:
+        if self._cancelled is not None:
+            cancelled, self._cancelled = self._cancelled, None
+            raise cancelled
+
+    # What a task, and those who want to know where it waits, ask of a coroutine
+
+    def __next__(self) -> Any:
+        left, self._left = self._left, None
+        if left is None:
+            return self._noted(self._steps.send(None))
+        if isinstance(left, tuple):
+            return self._noted(left[0])
+        try:
+            raise left
+        finally:
+            del left  # its traceback refers to this frame
+
+    def throw(self, error: BaseException) -> Any:
+        self._left = None
+        return self._noted(self._steps.throw(error))
+
+    def close(self) -> None:
+        if self._steps is not None:
+            self._steps.close()
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        return getattr(self._steps, "gi_frame", None)
+
+    @property
+    def cr_await(self) -> Any:
+        return getattr(self._steps, "gi_yieldfrom", None)
+
+    def _noted(self, waits_for: object) -> object:
+        if waits_for is self:
+            self._asyncio_future_blocking = True
+        return waits_for
+
+
+class _Driven:
+    """Awaited, makes a task step what a waker drives."""
+
+    __slots__ = ("_waker",)
+
+    def __init__(self, waker: TurnWaker) -> None:
+        self._waker = waker
+
+    def __await__(self) -> Any:
+        return self._waker
+
+
+class _Turn:
+    """Those who go on in the next turn of one event loop."""
+
+    __slots__ = ("get_loop", "woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.get_loop: Callable[[], Any] = ref(loop)  # a loop that has ended must not be kept
+        self.woken: list[TurnWaker] = []
+
+    def schedule(self) -> None:
+        self.get_loop().call_soon(self._run, context=_NO_VARIABLES)
+
+    def _run(self) -> None:
+        woken, self.woken = self.woken, []  # whom these wake has the turn after this one
+        remaining, loop = iter(woken), self.get_loop()
+        try:
+            for waker in remaining:
+                waker.step(loop)
+        finally:  # KeyboardInterrupt and SystemExit leave a task's step, and the loop may be run again
+            swap_current_task(loop, None)
+            if left := list(remaining):
+                if not self.woken:
+                    self.schedule()
+                self.woken[:0] = left
+
+
+def _reraise(error: BaseException) -> None:
+    raise error
+
+
+_NO_VARIABLES = Context()
+
+_turns = PerLoop(_Turn)
