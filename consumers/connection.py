@@ -47,6 +47,7 @@ class Connection(EndingConnection):
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
         self._starting = 0  # handler tasks that have not taken their message yet
+        self._is_over = False  # the worker
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, send, self._inbox, self.deliver, type(consumer))
         self._finished: Waker | None = None  # while the reader waits for the worker
@@ -69,6 +70,7 @@ class Connection(EndingConnection):
             if self._reader is not None:
                 overdue.of_loop(self._reader.get_loop()).forget(self)
             error, self._error = self._error, None
+            self._let_go()
             try:
                 if error is not None:
                     raise error
@@ -118,8 +120,10 @@ class Connection(EndingConnection):
                     if inbox.put_client(message) and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
-            self._finished = make_waker()
-            await self._finished  # here, so that a cancellation is seen while the worker drains
+            self._inbox.on_pause()
+            if not self._is_over:
+                self._finished = make_waker()
+                await self._finished  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
             self._end(Ending(events.ABNORMAL_CLOSURE), error)
         except BaseException:
@@ -186,6 +190,7 @@ class Connection(EndingConnection):
             raise
         finally:
             await self._finish()
+            self._is_over = True
             if self._finished is not None:
                 self._finished.wake()
 

@@ -333,3 +333,9 @@ class EndingConnection:
                 layer.detach(channel_name)
             except Exception:
                 logger.exception("%s: the layer could not detach %s", self._journal, channel_name)
+
+    def _let_go(self) -> None:
+        """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
+        self._socket.release()
+        self._watch = self._frames = None
+        del self._consumer

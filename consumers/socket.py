@@ -152,6 +152,10 @@ class Socket:
         if self.close_code is None:
             self.close_code = code
 
+    def release(self) -> None:
+        """Forget the owner."""
+        self._owner = _NOBODY
+
     async def _close(self, event: Message) -> None:
         if self.state is CLOSED:
             return
@@ -189,3 +193,11 @@ class Socket:
         if self.state is State.CONNECTING:
             raise RuntimeError(f"{what}() before accept(): the handshake is pending, call accept() first")
         raise RuntimeError("accept() or deny() after accept(): a handshake is answered once")
+
+
+class _Nobody:
+    def _on_socket_change(self, close_code: int | None) -> None:
+        pass
+
+
+_NOBODY = _Nobody()

@@ -65,7 +65,8 @@ class TurnWaker:
             return
         self._waits = False
         self._needs_task |= as_task
-        loop, before = self.get_loop(), asyncio.current_task()
+        loop: Any = self._turn.get_loop()
+        before = asyncio.current_task(loop)
         try:
             self.step(loop)
         except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import random
+import weakref
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -1266,3 +1267,29 @@ async def test_a_pump_waits_for_room_and_its_failure_ends_the_connection() -> No
     assert log[1:-1] == list(range(len(log) - 2))
     assert len(log) - 2 >= 16
     assert log[-1] == ("disconnect", 1011)
+
+
+@pytest.mark.parametrize("limits", [{}, {"idle_timeout": 60.0, "raw_frames": True}])
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    limits: dict[str, Any], layer: InMemoryChannelLayer
+) -> None:
+    consumers: list[weakref.ref[Any]] = []
+
+    class Member(AsyncWebsocketConsumer):
+        groups = ["room"]
+
+        async def connect(self) -> None:
+            consumers.append(weakref.ref(self))
+            await self.accept()
+
+    for name, value in limits.items():
+        setattr(Member, name, value)
+    gc.collect()
+    gc.disable()
+    try:
+        async with connected(Member.as_asgi()):
+            assert consumers[0]() is not None
+        await anyio.lowlevel.checkpoint()
+        assert consumers[0]() is None
+    finally:
+        gc.enable()

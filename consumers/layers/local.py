@@ -187,7 +187,7 @@ class LocalChannels(Tables):
             if not waiting:
                 receiver.slow_until = self._clock() + SLOW
                 refused(receiver)
-            elif waiting > most and waiting > receiver.capacity // 2 and self._clock() >= receiver.slow_until:
+            elif waiting > most and 2 * waiting > receiver.capacity and self._clock() >= receiver.slow_until:
                 most = waiting
         return most
 
