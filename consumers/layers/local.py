@@ -66,7 +66,11 @@ class LocalChannels(Tables):
         Returns:
             The largest number that `send` would return for a member that took the message, or 0.
         """
-        return self.deliver(message, groups=(group,))
+        with self._lock:
+            self._expire()
+            members = self._groups.get(group)
+            receivers = [] if members is None else list(members.values())
+        return self._fan_out(receivers, message)
 
     def deliver(self, message: Message, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> int:
         """Send a copy of the message of its own to each of these channels and each member of these groups, once.
