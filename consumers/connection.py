@@ -241,6 +241,7 @@ class Connection(EndingConnection):
         consumer: Any = self._consumer
         known = handlers.known(consumer)
         types, takes_frames = known.types, known.takes_frames
+        entry: Any
         handling: Any
         while True:
             while messages and not self._stopped:
@@ -264,13 +265,14 @@ class Connection(EndingConnection):
                         handling = handler(entry)
                     else:
                         continue
-                    if type(handling) is not CoroutineType:
-                        handling = _await(handling)
+                    if type(handling) is not CoroutineType or handling.cr_suspended:
+                        handling = _await(handling)  # which refuses what somebody else awaits
                     yield from handling
                 except BaseException as error:
                     yield from self._fail(error, entry)
             if self._ending is not None and not messages:
                 return
+            entry = handling = None  # an idle connection is not to keep them
             inbox.is_awaited = True
             yield inbox.worker
 

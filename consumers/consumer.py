@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import anyio
-from asgiref.sync import markcoroutinefunction
 from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.websockets import WebSocketClose
@@ -52,7 +51,9 @@ class ConsumerApplication:
         elif not self._speaks(scope["type"]):
             await self._refuse(scope, receive, send)
         else:
-            await self.consumer_class(**self.consumer_initkwargs)(scope, receive, send)
+            consumer = self.consumer_class(**self.consumer_initkwargs)
+            is_plain = self.consumer_class.__call__ is AsyncConsumer.__call__
+            await (consumer._run_connection if is_plain else consumer)(scope, receive, send)
 
     def _speaks(self, protocol: str) -> bool:
         """Tell whether the consumer has a handler for what opens a connection of this protocol."""
@@ -139,13 +140,16 @@ class AsyncConsumer(Limits):
             )
         return ConsumerApplication(cls, initkwargs)
 
-    @markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        """Serve one connection (ASGI 3). To be awaited, and to be overridden by an `async def`.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI 3).
 
         Raises:
             RuntimeError: this instance has served one before.
         """
+        await self._run_connection(scope, receive, send)
+
+    def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Do so, without a coroutine of its own, which each message would pass through."""
         if hasattr(self, "_connection"):
             raise RuntimeError(
                 f"this {type(self).__name__} has a connection already: use {type(self).__name__}.as_asgi()"
@@ -156,7 +160,7 @@ class AsyncConsumer(Limits):
         self.channel_name = ""
         self._connection = self._connection_class(self, receive, send)
         self.base_send = self._make_base_send(self._connection.send)
-        return self._connection.run()  # not awaited here: each message would pass through one more coroutine
+        return self._connection.run()
 
     @looks_up
     def dispatch(self, message: Message) -> Awaitable[None]:
@@ -236,10 +240,9 @@ class SyncConsumer(AsyncConsumer):
 
     thread_sensitive: bool = False
 
-    @markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         self._threads = bridge.Threads(self.thread_sensitive)
-        return super().__call__(scope, receive, send)
+        return super()._run_connection(scope, receive, send)
 
     async def dispatch(self, message: Message) -> None:
         handler = getattr(self, handler_name(message), None) or self._no_handler(message)

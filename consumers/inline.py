@@ -14,12 +14,8 @@ from typing import Any, Protocol
 
 from .layers.loops import running_loop
 
-if sys.version_info >= (3, 12):
+if sys.version_info >= (3, 13):  # 3.12's raises KeyError where there is no current task
     from asyncio.tasks import _swap_current_task as swap_current_task
-
-    def _context_of(task: "asyncio.Task[Any]") -> contextvars.Context:
-        return task.get_context()
-
 else:
     from asyncio.tasks import _enter_task, _leave_task
 
@@ -32,6 +28,14 @@ else:
         if task is not None:
             _enter_task(loop, task)
         return current
+
+
+if sys.version_info >= (3, 12):
+
+    def _context_of(task: "asyncio.Task[Any]") -> contextvars.Context:
+        return task.get_context()
+
+else:
 
     def _context_of(task: "asyncio.Task[Any]") -> contextvars.Context:
         return contextvars.copy_context()

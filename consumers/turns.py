@@ -141,7 +141,20 @@ class TurnWaker:
             del left  # its traceback refers to this frame
 
     def throw(self, error: BaseException) -> Any:
-        self._left = None
+        left, self._left = self._left, None
+        if left is not None and self._task is not None:  # the task has been cancelled in the very step it hears of now
+            try:
+                if isinstance(left, BaseException):
+                    self._task.cancel(*error.args)  # where it waits next: the coroutine has ended
+                    self._task.uncancel()
+                    raise left
+                waits_for = left[0]
+                if waits_for is not self and asyncio.isfuture(waits_for):
+                    if waits_for.cancel(*error.args):  # as a task does with what it is about to wait for
+                        return waits_for
+                    waits_for._asyncio_future_blocking = False
+            finally:
+                del left
         return self._noted(self._steps.throw(error))
 
     def close(self) -> None:

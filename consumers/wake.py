@@ -85,6 +85,8 @@ class EventWaker:
                 waits_for = step(result)
             except StopIteration:
                 return
+            finally:
+                result = None  # an error's traceback refers to this frame
             step = steps.send
             try:
                 result = (yield from self.__await__()) if waits_for is self else (yield waits_for)

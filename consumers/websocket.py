@@ -128,14 +128,16 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         """
         if text_data is not None:
             if not isinstance(text_data, str):
-                raise TypeError(
-                    f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
+                return _raise(
+                    TypeError(
+                        f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
+                    )
                 )
             sending = self.base_send({"type": "websocket.send", "text": text_data})
         elif bytes_data is not None:
             sending = self.base_send({"type": "websocket.send", "bytes": bytes_data})
         else:
-            raise ValueError("You must pass one of bytes_data or text_data")
+            return _raise(ValueError("You must pass one of bytes_data or text_data"))
         if close or type(sending) is not CoroutineType:
             return _finish_send(self, sending, close)
         return sending  # as it is: a coroutine around it would be one more for each frame
@@ -325,3 +327,7 @@ async def _finish_send(consumer: Any, sending: Any, close: bool | int) -> None:
     await result_of(consumer.base_send, sending)
     if close:
         await call(consumer.close, close)
+
+
+async def _raise(error: Exception) -> None:
+    raise error

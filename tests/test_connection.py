@@ -1293,3 +1293,34 @@ async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collect
         assert consumers[0]() is None
     finally:
         gc.enable()
+
+
+async def test_a_coroutine_that_two_handlers_return_is_run_by_one(layer: InMemoryChannelLayer) -> None:
+    runs: list[str] = []
+    members: list[Any] = []
+    go_on = anyio.Event()
+
+    async def work() -> None:
+        runs.append("begun")
+        await go_on.wait()
+        runs.append("done")
+
+    class Member(AsyncWebsocketConsumer):
+        shared = work()
+
+        async def connect(self) -> None:
+            members.append(self)
+            await self.accept()
+
+        def chat(self, event: dict[str, Any]) -> Any:
+            return self.shared
+
+    async with connected(Member.as_asgi()), connected(Member.as_asgi()) as second:
+        for member in members:
+            await layer.send(member.channel_name, {"type": "chat"})
+            await anyio.wait_all_tasks_blocked()
+        assert isinstance(second.error, RuntimeError)
+        assert "awaited already" in str(second.error)
+        go_on.set()
+        await anyio.wait_all_tasks_blocked()
+        assert runs == ["begun", "done"]

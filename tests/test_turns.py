@@ -296,6 +296,90 @@ async def test_a_cancellation_in_the_last_driven_step_is_not_lost() -> None:
         await task
 
 
+async def test_what_a_task_awaits_that_has_cancelled_itself_in_a_driven_step_is_cancelled() -> None:
+    waker, shared = make_crowd_waker(), asyncio.get_running_loop().create_future()
+
+    async def cancel_and_wait() -> None:
+        task.cancel("enough")
+        await shared
+
+    @coroutine
+    def go_on() -> Generator[Any, Any, None]:
+        yield waker
+        yield from cancel_and_wait()
+
+    async def run() -> None:
+        await waker.drive(go_on())
+
+    task = asyncio.create_task(run())
+    await checkpoint()
+    waker.go_on()
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await task
+    assert shared.cancelled()
+
+
+async def test_a_future_that_cannot_be_cancelled_any_more_can_still_be_awaited_by_others() -> None:
+    waker, shared = make_crowd_waker(), Stubborn()
+
+    async def cancel_and_wait() -> None:
+        task.cancel()
+        await shared
+
+    @coroutine
+    def go_on() -> Generator[Any, Any, None]:
+        yield waker
+        yield from cancel_and_wait()
+
+    async def run() -> None:
+        await waker.drive(go_on())
+
+    task = asyncio.create_task(run())
+    await checkpoint()
+    waker.go_on()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    asyncio.get_running_loop().call_soon(shared.set_result, 1)
+    assert await shared == 1
+
+
+class Stubborn(asyncio.Future[int]):
+    def cancel(self, msg: object = None) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3)])
+def test_an_error_in_a_driven_step_is_not_lost_to_a_cancellation(error: BaseException) -> None:
+    loop = asyncio.new_event_loop()
+    seen: list[BaseException] = []
+
+    async def start() -> None:
+        waker = make_crowd_waker()
+
+        @coroutine
+        def go_on() -> Generator[Any, Any, None]:
+            yield waker
+            task.cancel()
+            raise error
+
+        async def run() -> None:
+            try:
+                await waker.drive(go_on())
+            except BaseException as caught:
+                seen.append(caught)
+            await asyncio.sleep(60)
+
+        task = loop.create_task(run())
+        await checkpoint()
+        waker.wake()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    loop.run_until_complete(start())
+    loop.close()
+    assert seen == [error]
+
+
 async def test_a_cancellation_that_is_swallowed_in_a_driven_step_is_over() -> None:
     waker = make_crowd_waker()
     seen: list[str] = []

@@ -1,5 +1,6 @@
 """The WebSocket consumers, async and sync, through the test communicators."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -16,7 +17,7 @@ from consumers import (
 )
 from consumers.testing import WebsocketCommunicator
 
-from .wire import Wire, connected, connecting, websocket_scope
+from .wire import Wire, connected, connecting, eventually, websocket_scope
 
 pytestmark = pytest.mark.anyio
 
@@ -304,3 +305,41 @@ def test_what_is_to_be_awaited_says_so() -> None:
     for method in (AsyncWebsocketConsumer.__call__, AsyncWebsocketConsumer.send):
         assert iscoroutinefunction(method)
     assert not iscoroutinefunction(WebsocketConsumer.send)
+
+
+async def test_a_send_that_cannot_be_fails_where_it_is_awaited() -> None:
+    outcomes: list[type[Exception]] = []
+
+    class Sender(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str) -> None:
+            wrong: Any = 5
+            for sending in (self.send("one"), self.send(wrong), self.send()):
+                try:
+                    await sending
+                except (TypeError, ValueError) as error:
+                    outcomes.append(type(error))
+
+    async with connected(Sender.as_asgi()) as wire:
+        wire.text("go")
+        assert await wire.next_text() == "one"
+    assert outcomes == [TypeError, ValueError]
+
+
+def test_a_consumer_can_be_called_before_its_event_loop_runs() -> None:
+    for consumer in (Echo(), SyncEcho()):
+        sent: list[Any] = []
+        events = [
+            {"type": "websocket.connect"},
+            {"type": "websocket.receive", "text": "hello"},
+            {"type": "websocket.disconnect", "code": 1000},
+        ]
+
+        async def receive(events: list[Any] = events, sent: list[Any] = sent) -> Any:
+            await eventually(lambda: len(events) + len(sent) >= 3)  # each is answered first
+            return events.pop(0)
+
+        async def send(event: Any, sent: list[Any] = sent) -> None:
+            sent.append(event)
+
+        asyncio.run(consumer(websocket_scope(), receive, send))
+        assert [event.get("text") for event in sent] == [None, "hello"]
