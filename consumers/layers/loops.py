@@ -89,12 +89,17 @@ def call_soon(loop: object, callback: Callable[[], object]) -> None:
         cast(_TrioToken, loop).run_sync_soon(callback)
 
 
-async def let_others_run(waiting: int) -> None:
-    """Let others run, also so that they can take most of what waits for the fullest of the receivers."""
+async def pause() -> None:
+    """Let others run once: what anyio's `checkpoint()` does, which on asyncio takes longer to look up whose it is."""
     if isinstance(running_loop(), asyncio.AbstractEventLoop):
-        await asyncio.sleep(0)  # what anyio's checkpoint() comes to, without the cost of its look-ups
+        await asyncio.sleep(0)
     else:
         await checkpoint()
+
+
+async def let_others_run(waiting: int) -> None:
+    """Let others run, also so that they can take most of what waits for the fullest of the receivers."""
+    await pause()
     if waiting:
         for _ in range(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS)):
-            await checkpoint()
+            await pause()
