@@ -52,8 +52,10 @@ class ConsumerApplication:
             await self._refuse(scope, receive, send)
         else:
             consumer = self.consumer_class(**self.consumer_initkwargs)
-            is_plain = self.consumer_class.__call__ is AsyncConsumer.__call__
-            await (consumer._run_connection if is_plain else consumer)(scope, receive, send)
+            if self.consumer_class.__call__ is AsyncConsumer.__call__:
+                await consumer._run_connection(scope, receive, send)
+            else:
+                await consumer(scope, receive, send)
 
     def _speaks(self, protocol: str) -> bool:
         """Tell whether the consumer has a handler for what opens a connection of this protocol."""

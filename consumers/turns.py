@@ -109,7 +109,7 @@ class TurnWaker:
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
         self._callback, self._context = callback, context
         self._waits = True
-        self._needs_task = self.cr_frame is None  # nothing is driven, or it has ended
+        self._needs_task = not getattr(self._steps, "gi_suspended", False)  # nothing is driven, or it has ended
 
     def done(self) -> bool:
         return not self._waits
