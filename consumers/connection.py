@@ -246,7 +246,8 @@ class Connection(EndingConnection):
         while True:
             while messages and not self._stopped:
                 entry = messages.pop(0)  # as inbox.pop() and _handle(), without the cost of their calls
-                if isinstance(entry, tuple):
+                is_clients = type(entry) is tuple
+                if is_clients:
                     room = inbox.client_room
                 else:
                     room = inbox.layer_room
@@ -254,11 +255,12 @@ class Connection(EndingConnection):
                 if room is not None:
                     room.wake()
                 try:
-                    if isinstance(entry, tuple):
-                        if takes_frames and entry[0]["type"] == "websocket.receive":
-                            handling = consumer.websocket_receive(entry[0])
+                    if is_clients:
+                        message = entry[0]
+                        if takes_frames and message["type"] == "websocket.receive":
+                            handling = consumer.websocket_receive(message)
                         else:
-                            handling = consumer.dispatch(entry[0])
+                            handling = consumer.dispatch(message)
                     elif type(kind := entry.get("type")) is str and kind in types:
                         handling = getattr(consumer, types[kind])(entry)
                     elif (handler := self._handler_of(entry)) is not None:
@@ -272,7 +274,7 @@ class Connection(EndingConnection):
                     yield from self._fail(error, entry)
             if self._ending is not None and not messages:
                 return
-            entry = handling = None  # an idle connection is not to keep them
+            entry = message = handling = None  # an idle connection is not to keep them
             inbox.is_awaited = True
             yield inbox.worker
 

@@ -97,7 +97,7 @@ class Inbox:
         """Let the worker go on, if it waits: whoever puts the client's messages has no more for now."""
         if self.is_awaited and (self.messages or self.is_closed):
             self.is_awaited = False
-            self.worker.go_on(as_task=self.is_closed)
+            self.worker.go_on(self.is_closed)
 
     def notify(self) -> None:
         """Wake the worker."""

@@ -60,7 +60,7 @@ class TurnWaker:
                 turn.schedule()
             turn.woken.append(self)
 
-    def go_on(self, *, as_task: bool = False) -> None:
+    def go_on(self, as_task: bool = False) -> None:
         if not self._waits:
             return
         self._waits = False

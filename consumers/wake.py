@@ -28,7 +28,7 @@ class Waker(Protocol):
 class CrowdWaker(Waker, Protocol):
     """A waker of which there are thousands, many of them woken at once."""
 
-    def go_on(self, *, as_task: bool = False) -> None:
+    def go_on(self, as_task: bool = False) -> None:
         """As `wake()`; if the loop allows it, the woken task takes its next step before this returns.
 
         Args:
@@ -73,7 +73,7 @@ class EventWaker:
         if event is not None:
             event.set()
 
-    def go_on(self, *, as_task: bool = False) -> None:
+    def go_on(self, as_task: bool = False) -> None:
         self.wake()
 
     @coroutine
