@@ -296,17 +296,23 @@ async def test_a_cancellation_in_the_last_driven_step_is_not_lost() -> None:
         await task
 
 
-async def test_what_a_task_awaits_that_has_cancelled_itself_in_a_driven_step_is_cancelled() -> None:
-    waker, shared = make_crowd_waker(), asyncio.get_running_loop().create_future()
+class Stubborn(asyncio.Future[int]):
+    def cancel(self, msg: object = None) -> bool:
+        return False
 
-    async def cancel_and_wait() -> None:
+
+async def cancel_itself_and_await(future: asyncio.Future[int]) -> None:
+    """Let a task do so in a driven step."""
+    waker = make_crowd_waker()
+
+    async def cancel_and_await() -> None:
         task.cancel("enough")
-        await shared
+        await future
 
     @coroutine
     def go_on() -> Generator[Any, Any, None]:
         yield waker
-        yield from cancel_and_wait()
+        yield from cancel_and_await()
 
     async def run() -> None:
         await waker.drive(go_on())
@@ -316,36 +322,19 @@ async def test_what_a_task_awaits_that_has_cancelled_itself_in_a_driven_step_is_
     waker.go_on()
     with pytest.raises(asyncio.CancelledError, match="enough"):
         await task
+
+
+async def test_what_a_task_awaits_that_has_cancelled_itself_in_a_driven_step_is_cancelled() -> None:
+    shared = asyncio.get_running_loop().create_future()
+    await cancel_itself_and_await(shared)
     assert shared.cancelled()
 
 
 async def test_a_future_that_cannot_be_cancelled_any_more_can_still_be_awaited_by_others() -> None:
-    waker, shared = make_crowd_waker(), Stubborn()
-
-    async def cancel_and_wait() -> None:
-        task.cancel()
-        await shared
-
-    @coroutine
-    def go_on() -> Generator[Any, Any, None]:
-        yield waker
-        yield from cancel_and_wait()
-
-    async def run() -> None:
-        await waker.drive(go_on())
-
-    task = asyncio.create_task(run())
-    await checkpoint()
-    waker.go_on()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    shared = Stubborn()
+    await cancel_itself_and_await(shared)
     asyncio.get_running_loop().call_soon(shared.set_result, 1)
     assert await shared == 1
-
-
-class Stubborn(asyncio.Future[int]):
-    def cancel(self, msg: object = None) -> bool:
-        return False
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3)])
