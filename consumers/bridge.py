@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import inspect
+import sys
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import CoroutineType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -63,6 +65,22 @@ class _Result:
     def __await__(self) -> Generator[Any, None, Any]:
         return self._value
         yield
+
+
+def returning(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Make a coroutine function of a plain one that returns a coroutine, so that it needs none of its own.
+
+    Before Python 3.12, which has a mark for it, one that has: code that asks whether it is a coroutine function must
+    be told so.
+    """
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+
+    @functools.wraps(function)
+    async def awaiting(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await function(*args, **kwargs)
+
+    return awaiting
 
 
 def offer(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Concatenate[Any, P], Any]:

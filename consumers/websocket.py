@@ -12,10 +12,9 @@ from types import CoroutineType
 from typing import Any
 
 import anyio
-from asgiref.sync import markcoroutinefunction
 
 from . import events
-from .bridge import call, offer, on_home_loop, result_of
+from .bridge import call, offer, on_home_loop, result_of, returning
 from .checks import takes
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
@@ -110,7 +109,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Override to handle a frame: text in `text_data` or binary in `bytes_data`, the other is None."""
 
-    @markcoroutinefunction
+    @returning
     def send(  # type: ignore[override]
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool | int = False
     ) -> Coroutine[Any, Any, None]:

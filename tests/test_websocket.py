@@ -1,6 +1,7 @@
 """The WebSocket consumers, async and sync, through the test communicators."""
 
 import asyncio
+import inspect
 import json
 from typing import Any
 
@@ -303,7 +304,8 @@ async def test_a_middlewares_own_encoding_error_leaves_as_it_was_raised(frame: d
 
 def test_what_is_to_be_awaited_says_so() -> None:
     for method in (AsyncWebsocketConsumer.__call__, AsyncWebsocketConsumer.send):
-        assert iscoroutinefunction(method)
+        assert inspect.iscoroutinefunction(method)
+    assert not inspect.iscoroutinefunction(WebsocketConsumer.send)
     assert not iscoroutinefunction(WebsocketConsumer.send)
 
 
