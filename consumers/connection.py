@@ -198,7 +198,7 @@ class Connection(EndingConnection):
         layer = self._consumer.channel_layer
         if layer is None:
             return
-        deliver = self.deliver if self._frames is None else self._frames.deliver
+        deliver = self.deliver if self._frames is None else self._frames
         if hasattr(layer, "attach"):
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
             self._consumer.channel_name = layer.attach(deliver, *close)

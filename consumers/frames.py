@@ -7,7 +7,8 @@ from typing import Any
 from . import events, handlers
 from .inbox import Inbox
 from .inline import Rest, Run, identity, swap_current_task
-from .socket import OPEN, Socket
+from .layers.loops import running_loop
+from .socket import Socket
 from .types import Deliver, Message, Send
 
 FRAME = "websocket.send"
@@ -17,17 +18,30 @@ _DONE = object()
 
 
 class Frames:
-    """Sends one connection's raw frames.
+    """Sends one connection's raw frames; called, takes a message from the channel layer.
 
     Args:
         socket: the connection's.
         send: the server's ASGI `send`.
         inbox: the connection's.
-        deliver: takes what is no frame, and those that the connection's worker has to send.
+        deliver: takes what the connection's worker has to handle, or to send.
         consumer_class: named in the log.
+
+    Attributes:
+        batch: what starts the frames of many connections.
     """
 
-    __slots__ = ("_consumer_class", "_deliver", "_inbox", "_loop", "_run", "_send", "_socket", "_task")
+    __slots__ = (
+        "_consumer_class",
+        "_deliver",
+        "_inbox",
+        "_is_starting",
+        "_run",
+        "_send",
+        "_socket",
+        "_task",
+        "_workers_run",
+    )
 
     def __init__(self, socket: Socket, send: Send, inbox: Inbox, deliver: Deliver, consumer_class: type) -> None:
         self._socket = socket
@@ -35,45 +49,62 @@ class Frames:
         self._inbox = inbox
         self._deliver = deliver
         self._consumer_class = consumer_class
-        self._run: Run | None = None
-        self._loop: asyncio.AbstractEventLoop
+        self._run: Run | None = None  # while frames may be started early, if the worker waits
+        self._workers_run: Run | None = None
+        self._is_starting = False  # one: what a middleware sends meanwhile is for the worker
         self._task: asyncio.Task[Any]
 
+    def __call__(self, message: Message) -> int:
+        return self._deliver(message)
+
     def start_early(self) -> None:
-        """From now on, let `deliver()` send frames while the connection's worker, which calls this, waits."""
+        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits."""
         worker = identity()
         if worker is not None:
-            self._loop, self._task, self._run = worker
+            self._task, self._workers_run = worker
+            self.switch(self._socket.is_open)
 
-    def stop(self) -> None:
-        """Leave everything to the worker again."""
-        self._run = None
+    def switch(self, is_open: bool) -> None:
+        """Note that the socket is open, or no longer, or not for long: everything is left to the worker then."""
+        self._run = self._workers_run if is_open else None
 
-    def deliver(self, message: Message) -> int:
-        """Take a message from the channel layer; send it at once if it is a frame and the worker only waits."""
-        run = self._run
-
-        if (
-            run is not None
-            and message.get("type") == FRAME
-            and (type(message.get("text")) is str or self._is_frame(message))
-            and self._inbox.is_awaited
-            and not self._inbox.running
-            and self._socket.state is OPEN
-        ):
-            steps = self._send(message).__await__()
-            current = swap_current_task(self._loop, self._task)
-            try:
-                waits_for = run(next, steps, _DONE)
-                if waits_for is _DONE:
-                    return 1
-                rest = Rest(steps, waits_for)
-            except BaseException as error:
-                rest = Rest(steps, None, error)
-            finally:
-                swap_current_task(self._loop, current)
-            message = {**message, _REST: rest}
-        return self._deliver(message)
+    @staticmethod
+    def batch(receivers: list[Any], message: Message) -> list[Any]:
+        """Start sending a frame to those of the receivers whose workers only wait; see `consumers.types.Batch`."""
+        loop = running_loop()
+        if message.get("type") != FRAME or not _is_frame(message) or not isinstance(loop, asyncio.AbstractEventLoop):
+            return receivers
+        others, own = [], Frames.batch
+        current = asyncio.current_task(loop)
+        try:
+            for receiver in receivers:
+                frames = receiver.deliver
+                if (
+                    receiver.batch is not own
+                    or (run := frames._run) is None
+                    or not (inbox := frames._inbox).is_awaited
+                    or inbox.running
+                    or frames._is_starting
+                ):
+                    others.append(receiver)
+                    continue
+                swap_current_task(loop, frames._task)
+                frames._is_starting = True
+                steps = None
+                try:
+                    steps = frames._send(dict(message)).__await__()
+                    waits_for = run(next, steps, _DONE)
+                    if waits_for is _DONE:
+                        continue
+                    rest = Rest(steps, waits_for)
+                except BaseException as error:
+                    rest = Rest(steps, None, error)
+                finally:
+                    frames._is_starting = False
+                frames._deliver({**message, _REST: rest})  # at once: what comes next must find the worker woken
+        finally:
+            swap_current_task(loop, current)
+        return others
 
     async def send(self, message: Message) -> None:
         """Send a frame, or the rest of one, in the worker; one for a socket that is not open is dropped."""
@@ -93,7 +124,11 @@ class Frames:
                 rest.close()
 
     def _is_frame(self, message: Message) -> bool:
-        if isinstance(message.get("text"), str) or isinstance(message.get("bytes"), bytes):
+        if _is_frame(message):
             return True
         handlers.log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
         return False
+
+
+def _is_frame(message: Message) -> bool:
+    return isinstance(message.get("text"), str) or isinstance(message.get("bytes"), bytes)

@@ -45,16 +45,16 @@ Run = Callable[..., Any]
 """`Context.run`."""
 
 
-def identity() -> "tuple[asyncio.AbstractEventLoop, asyncio.Task[Any], Run] | None":
+def identity() -> "tuple[asyncio.Task[Any], Run] | None":
     """Return what it takes to run code on the current task's behalf; None where the event loop is not asyncio's.
 
     Returns:
-        The task's loop, the task, and what runs a function in its context.
+        The task, and what runs a function in its context.
     """
     if not isinstance(running_loop(), asyncio.AbstractEventLoop):
         return None
     task = asyncio.current_task()
-    return None if task is None else (task.get_loop(), task, _context_of(task).run)
+    return None if task is None else (task, _context_of(task).run)
 
 
 class Rest:
@@ -75,7 +75,8 @@ class Rest:
 
     def close(self) -> None:
         """Give it up."""
-        self._steps.close()
+        if self._steps is not None:
+            self._steps.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if self._error is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -259,6 +259,60 @@ async def test_a_server_that_fails_ends_that_connection_alone(layer: InMemoryCha
         assert (await wire.next())["code"] == 1011
         await wire.end()
         assert isinstance(wire.error, RuntimeError)
+
+
+async def test_a_send_that_raises_before_it_is_awaited_ends_that_connection_alone(layer: InMemoryChannelLayer) -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        def failing(event: Message) -> Awaitable[None]:
+            if event.get("text") == "boom":
+                raise RuntimeError("the middleware failed")
+            return send(event)
+
+        await Listener.as_asgi()(scope, receive, failing)
+
+    async with connected(Listener.as_asgi()) as other, connected(fail) as wire:
+        await anyio.wait_all_tasks_blocked()
+        await layer.group_send("room", frame("boom"))
+        assert await other.next_text() == "boom"
+        assert (await wire.next())["code"] == 1011
+        await wire.end()
+        assert isinstance(wire.error, RuntimeError)
+
+
+@pytest.mark.parametrize("raw_first", [True, False])
+async def test_a_group_of_several_kinds_of_members_gets_it(layer: InMemoryChannelLayer, raw_first: bool) -> None:
+    class Handling(Listener):
+        raw_frames = False
+
+        async def websocket_send(self, event: Message) -> None:
+            await self.send(f"handled {event['text']}")
+
+    kinds = [Listener, Handling] if raw_first else [Handling, Listener]
+    stored = await layer.new_channel()
+    async with connected(kinds[0].as_asgi()) as one, connected(kinds[1].as_asgi()) as two:
+        await layer.group_add("room", stored)
+        await anyio.wait_all_tasks_blocked()
+        await layer.group_send("room", frame("hello"))
+        texts = {await one.next_text(), await two.next_text()}
+        assert texts == {"hello", "handled hello"}
+        assert await layer.receive(stored) == frame("hello")
+
+
+async def test_frames_that_are_sent_while_one_is_sent_reach_everyone(layer: InMemoryChannelLayer) -> None:
+    async def repeat(scope: Scope, receive: Receive, send: Send) -> None:
+        async def repeating(event: Message) -> None:
+            if event.get("text") == "hello":
+                await layer.group_send("room", frame("again"))
+            await send(event)
+
+        await Listener.as_asgi()(scope, receive, repeating)
+
+    async with connected(Listener.as_asgi()) as first, connected(repeat) as wire, connected(Listener.as_asgi()) as last:
+        await anyio.wait_all_tasks_blocked()
+        await layer.group_send("room", frame("hello"))
+        for member in (first, wire, last):
+            assert sorted([await member.next_text(), await member.next_text()]) == ["again", "hello"]
+    assert wire.error is None
 
 
 async def test_a_client_that_has_gone_is_no_error(

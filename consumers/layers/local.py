@@ -170,7 +170,7 @@ class LocalChannels(Tables):
 
     def _hand_over(
         self,
-        receivers: Iterable[Receiver],
+        receivers: list[Receiver],
         message: Message,
         copy: Copier,
         refused: Callable[[Receiver], None],
@@ -182,6 +182,8 @@ class LocalChannels(Tables):
             that is full takes nothing, so it never counts, nor does one that was so a moment ago.
         """
         most = 0
+        if receivers and copy is dict.copy and (batch := receivers[0].batch) is not None:  # it is mostly everyone's
+            receivers = batch(receivers, message)
         for receiver in receivers:
             try:
                 waiting = receiver.deliver(copy(message))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ..types import Close, Deliver, Message
+from ..types import Batch, Close, Deliver, Message
 from .loops import call_soon, running_loop
 
 Entry = tuple[float, Message]
@@ -82,7 +82,7 @@ class Tables:
             receiver = self._receivers.pop(name, None)
             if receiver is not None:
                 receiver.deliver = ignore_message  # fan-outs under way, here or on another loop, may still hold it
-                receiver.close = None
+                receiver.batch = receiver.close = None
                 for group in list(receiver.groups):
                     self._leave(group, receiver)
 
@@ -327,6 +327,7 @@ class Receiver:
     """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
 
     __slots__ = (
+        "batch",
         "capacity",
         "close",
         "deliver",
@@ -344,6 +345,7 @@ class Receiver:
     ) -> None:
         self.name = name
         self.deliver = deliver
+        self.batch: Batch | None = getattr(type(deliver), "batch", None)
         self.close = close
         self.loop = loop
         self.capacity = capacity

@@ -114,12 +114,16 @@ class ObservedFrames(Frames):
         count: Callable[[Deliver, Message], int],
         tally: Tally,
     ) -> None:
-        super().__init__(socket, send, inbox, deliver, consumer_class)
+        def start(message: Message) -> Awaitable[None]:
+            tally.received[table.FROM_LAYER] += 1
+            return send(message)
+
+        super().__init__(socket, start, inbox, deliver, consumer_class)
         self._count = count
         self._tally = tally
 
-    def deliver(self, message: Message) -> int:
-        return self._count(super().deliver, message)
+    def __call__(self, message: Message) -> int:
+        return self._count(super().__call__, message)
 
     async def send(self, message: Message) -> None:
         if not isinstance(message.get(_REST), Rest) and not (self._socket.is_open and self._is_frame(message)):

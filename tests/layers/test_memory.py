@@ -199,6 +199,41 @@ async def test_names_look_as_in_channels(layer: InMemoryChannelLayer, mailbox: M
     assert layer.attach(mailbox.deliver).startswith("specific.inmemory!")
 
 
+class Batching(Mailbox):
+    """Receivers that take messages of type "batch" all at once."""
+
+    def __call__(self, message: Message) -> bool:
+        return self.deliver(message)
+
+    @staticmethod
+    def batch(receivers: list[Any], message: Message) -> list[Any]:
+        others = []
+        for receiver in receivers:
+            if receiver.batch is not Batching.batch or message["type"] != "batch":
+                others.append(receiver)
+            else:
+                receiver.deliver.messages.append({**message, "taken": "in one go"})
+        return others
+
+
+async def test_receivers_of_one_kind_may_take_a_message_in_one_go(layer: InMemoryChannelLayer) -> None:
+    mailboxes = [Batching(), Mailbox(), Batching()]
+    names = [layer.attach(one if isinstance(one, Batching) else one.deliver) for one in mailboxes]
+    for name in names:
+        await layer.group_add("room", name)
+    await layer.group_send("room", {"type": "batch"})
+    await layer.group_send("room", {"type": "batch", "tree": []})
+    await layer.group_send("room", {"type": "other"})
+    await layer.send(names[0], {"type": "batch"})
+    taken: Message = {"type": "batch", "taken": "in one go"}
+    singly: list[Message] = [{"type": "batch", "tree": []}, {"type": "other"}]
+    assert [mailbox.messages for mailbox in mailboxes] == [
+        [taken, *singly, taken],
+        [{"type": "batch"}, *singly],
+        [taken, *singly],
+    ]
+
+
 async def test_an_attached_channel_cannot_be_received_from(layer: InMemoryChannelLayer, mailbox: Mailbox) -> None:
     name = layer.attach(mailbox.deliver)
     with pytest.raises(ValueError, match="is attached"):
