@@ -27,6 +27,9 @@ class TurnWaker:
 
     Args:
         loop: the event loop.
+
+    Attributes:
+        task: which task steps what is driven.
     """
 
     __slots__ = (
@@ -37,9 +40,9 @@ class TurnWaker:
         "_left",
         "_needs_task",
         "_steps",
-        "_task",
         "_turn",
         "_waits",
+        "task",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,7 +51,7 @@ class TurnWaker:
         self._waits = False
         self._cancelled: asyncio.CancelledError | None = None
         self._steps: Any = None  # what is driven
-        self._task: asyncio.Task[Any] | None = None  # whose
+        self.task: asyncio.Task[Any] | None = None
         self._needs_task = True  # for the next step
         self._left: tuple[Any] | BaseException | None = None  # what the task has not heard of the last step yet
 
@@ -66,7 +69,7 @@ class TurnWaker:
         self._waits = False
         self._needs_task |= as_task
         loop: Any = self._turn.get_loop()
-        before = asyncio.current_task(loop)
+        before = swap_current_task(loop, self.task)
         try:
             self.step(loop)
         except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
@@ -77,10 +80,9 @@ class TurnWaker:
     def step(self, loop: Any) -> None:
         """Take the woken task's next step, or only that of what it drives, if that waits for this waker again.
 
-        Which task is the current one then is left to the caller.
+        Whoever calls this makes the task the current one before, and another one afterwards.
         """
         if not self._needs_task:
-            swap_current_task(loop, self._task)
             try:
                 waits_for = self._context.run(self._steps.send, None)
             except BaseException as error:
@@ -94,7 +96,7 @@ class TurnWaker:
         self._context.run(self._callback, self)
 
     def drive(self, steps: Steps) -> Awaitable[None]:
-        self._task, self._steps = asyncio.current_task(), steps
+        self.task, self._steps = asyncio.current_task(), steps
         return _Driven(self)
 
     # What a task, and anyio, ask of a future
@@ -142,11 +144,11 @@ class TurnWaker:
 
     def throw(self, error: BaseException) -> Any:
         left, self._left = self._left, None
-        if left is not None and self._task is not None:  # the task has been cancelled in the very step it hears of now
+        if left is not None and self.task is not None:  # the task has been cancelled in the very step it hears of now
             try:
                 if isinstance(left, BaseException):
-                    self._task.cancel(*error.args)  # where it waits next: the coroutine has ended
-                    self._task.uncancel()
+                    self.task.cancel(*error.args)  # where it waits next: the coroutine has ended
+                    self.task.uncancel()
                     raise left
                 waits_for = left[0]
                 if waits_for is not self and asyncio.isfuture(waits_for):
@@ -204,6 +206,7 @@ class _Turn:
         remaining, loop = iter(woken), self.get_loop()
         try:
             for waker in remaining:
+                swap_current_task(loop, waker.task)
                 waker.step(loop)
         finally:  # KeyboardInterrupt and SystemExit leave a task's step, and the loop may be run again
             swap_current_task(loop, None)
