@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextvars import Context
 from typing import Any
 
 from . import events, handlers
 from .inbox import Inbox
-from .inline import Rest, Run, identity, swap_current_task
+from .inline import Rest, identity, swap_current_task
 from .layers.loops import running_loop
 from .socket import Socket
 from .types import Deliver, Message, Send
@@ -33,14 +34,14 @@ class Frames:
 
     __slots__ = (
         "_consumer_class",
+        "_context",
         "_deliver",
         "_inbox",
         "_is_starting",
-        "_run",
         "_send",
         "_socket",
         "_task",
-        "_workers_run",
+        "_workers_context",
     )
 
     def __init__(self, socket: Socket, send: Send, inbox: Inbox, deliver: Deliver, consumer_class: type) -> None:
@@ -49,8 +50,8 @@ class Frames:
         self._inbox = inbox
         self._deliver = deliver
         self._consumer_class = consumer_class
-        self._run: Run | None = None  # while frames may be started early, if the worker waits
-        self._workers_run: Run | None = None
+        self._context: Context | None = None  # while frames may be started early, if the worker waits
+        self._workers_context: Context | None = None
         self._is_starting = False  # one: what a middleware sends meanwhile is for the worker
         self._task: asyncio.Task[Any]
 
@@ -61,12 +62,12 @@ class Frames:
         """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits."""
         worker = identity()
         if worker is not None:
-            self._task, self._workers_run = worker
+            self._task, self._workers_context = worker
             self.switch(self._socket.is_open)
 
     def switch(self, is_open: bool) -> None:
         """Note that the socket is open, or no longer, or not for long: everything is left to the worker then."""
-        self._run = self._workers_run if is_open else None
+        self._context = self._workers_context if is_open else None
 
     @staticmethod
     def batch(receivers: list[Any], message: Message) -> list[Any]:
@@ -81,7 +82,7 @@ class Frames:
                 frames = receiver.deliver
                 if (
                     receiver.batch is not own
-                    or (run := frames._run) is None
+                    or (context := frames._context) is None
                     or not (inbox := frames._inbox).is_awaited
                     or inbox.running
                     or frames._is_starting
@@ -93,7 +94,7 @@ class Frames:
                 steps = None
                 try:
                     steps = frames._send(dict(message)).__await__()
-                    waits_for = run(next, steps, _DONE)
+                    waits_for = context.run(next, steps, _DONE)
                     if waits_for is _DONE:
                         continue
                     rest = Rest(steps, waits_for)

@@ -9,7 +9,7 @@ functions for this are documented under "Extending asyncio".
 import asyncio
 import contextvars
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from typing import Any, Protocol
 
 from .layers.loops import running_loop
@@ -41,20 +41,16 @@ else:
         return contextvars.copy_context()
 
 
-Run = Callable[..., Any]
-"""`Context.run`."""
-
-
-def identity() -> "tuple[asyncio.Task[Any], Run] | None":
+def identity() -> "tuple[asyncio.Task[Any], contextvars.Context] | None":
     """Return what it takes to run code on the current task's behalf; None where the event loop is not asyncio's.
 
     Returns:
-        The task, and what runs a function in its context.
+        The task, and a context with its variables.
     """
     if not isinstance(running_loop(), asyncio.AbstractEventLoop):
         return None
     task = asyncio.current_task()
-    return None if task is None else (task, _context_of(task).run)
+    return None if task is None else (task, _context_of(task))
 
 
 class Rest:
