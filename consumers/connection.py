@@ -230,7 +230,7 @@ class Connection(EndingConnection):
         self._connected = True
         if self._protocol == "websocket":
             await self._handle(self._inbox.pop())
-            if self._frames is not None:
+            if self._frames is not None and self._ending is None:
                 self._frames.start_early()
         return True
 

@@ -123,7 +123,7 @@ class EndingConnection:
     def _on_socket_change(self, close_code: int | None) -> None:
         """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
         if self._frames is not None:
-            self._frames.switch(close_code is None)
+            self._frames.switch(close_code is None and self._ending is None)
         if close_code is None:
             if self._watch is not None:
                 self._watch.opened()

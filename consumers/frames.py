@@ -10,7 +10,7 @@ from .inbox import Inbox
 from .inline import Rest, identity, swap_current_task
 from .layers.loops import running_loop
 from .socket import Socket
-from .types import Deliver, Message, Send
+from .types import Batching, Deliver, Message, Send
 
 FRAME = "websocket.send"
 
@@ -18,7 +18,7 @@ _REST = "rest"
 _DONE = object()
 
 
-class Frames:
+class Frames(Batching):
     """Sends one connection's raw frames; called, takes a message from the channel layer.
 
     Args:
@@ -36,6 +36,7 @@ class Frames:
         "_consumer_class",
         "_context",
         "_deliver",
+        "_held",
         "_inbox",
         "_is_starting",
         "_send",
@@ -52,11 +53,18 @@ class Frames:
         self._consumer_class = consumer_class
         self._context: Context | None = None  # while frames may be started early, if the worker waits
         self._workers_context: Context | None = None
-        self._is_starting = False  # one: what a middleware sends meanwhile is for the worker
+        self._is_starting = False  # the sending of a frame; for the rest of it the inbox, which is empty, has room
+        self._held: list[Message] | None = None  # what a middleware's `send` has sent here meanwhile
         self._task: asyncio.Task[Any]
 
     def __call__(self, message: Message) -> int:
-        return self._deliver(message)
+        if not self._is_starting:
+            return self._deliver(message)
+        held = self._held = self._held or []
+        if len(held) + 1 >= self._inbox.layer_limit:
+            return 0
+        held.append(message)
+        return len(held)
 
     def start_early(self) -> None:
         """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits."""
@@ -91,21 +99,27 @@ class Frames:
                     continue
                 swap_current_task(loop, frames._task)
                 frames._is_starting = True
-                steps = None
+                steps = rest = None
                 try:
                     steps = frames._send(dict(message)).__await__()
-                    waits_for = context.run(next, steps, _DONE)
-                    if waits_for is _DONE:
-                        continue
-                    rest = Rest(steps, waits_for)
+                    if (waits_for := context.run(next, steps, _DONE)) is not _DONE:
+                        rest = Rest(steps, waits_for)
                 except BaseException as error:
-                    rest = Rest(steps, None, error)
-                finally:
-                    frames._is_starting = False
-                frames._deliver({**message, _REST: rest})  # at once: what comes next must find the worker woken
+                    rest = Rest(steps, None, _raised_elsewhere(error))
+                frames._is_starting = False
+                if rest is not None or frames._held is not None:
+                    frames._leave_to_worker(message, rest)
         finally:
             swap_current_task(loop, current)
         return others
+
+    def _leave_to_worker(self, message: Message, rest: Rest | None) -> None:
+        """Deliver the rest of a frame, if there is one, and then what was held back."""
+        held, self._held = self._held or (), None
+        if rest is not None:
+            self._deliver({**message, _REST: rest})
+        for other in held:
+            self._deliver(other)
 
     async def send(self, message: Message) -> None:
         """Send a frame, or the rest of one, in the worker; one for a socket that is not open is dropped."""
@@ -129,6 +143,12 @@ class Frames:
             return True
         handlers.log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
         return False
+
+
+def _raised_elsewhere(error: BaseException) -> BaseException:
+    """Take the caller out of an exception's traceback, which would keep alive what the caller holds."""
+    traceback = error.__traceback__
+    return error.with_traceback(traceback and traceback.tb_next)
 
 
 def _is_frame(message: Message) -> bool:

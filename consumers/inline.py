@@ -57,7 +57,7 @@ class Rest:
     """What is left of an awaitable that has been started; awaited, it goes on, or raises what was raised.
 
     Args:
-        steps: what its `__await__` has returned.
+        steps: what its `__await__` has returned, if it has.
         waits_for: what it has yielded to the event loop.
         error: what it has raised instead.
     """

@@ -17,12 +17,23 @@ as 1), or 0 if it was full and did not take it.
 """
 
 Batch = Callable[[list[Any], Message], list[Any]]
-"""A static method `batch` in the class of a `Deliver` that is an object, where many take one message faster in one go.
+"""Lets those of some receivers that are of one kind, and have room, take a message in one go; returns the others.
 
-Called on their event loop with all receivers of a fan-out, each with its `deliver` and that one's `batch`, and with a
-message of plain values. Gives a copy of it to each of its own kind that takes it at once, and returns the others, whose
-`deliver` is called then.
+It is called on their event loop, with a message of plain values of which each is to get a copy. A receiver has its
+`deliver`, and that one's `batch`. The `deliver` of those that are returned is called next. Must not raise.
 """
+
+
+class Batching:
+    """Base of a `Deliver` that has a faster way for many of its kind."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def batch(receivers: list[Any], message: Message) -> list[Any]:
+        """Do what `Batch` says; the base takes none."""
+        return receivers
+
 
 Close = Callable[[int, str], object]
 """Closes a receiver with a code and a reason, plain and immediate: nothing that waits or runs there holds it up."""

@@ -1,11 +1,13 @@
 """Raw frames: a layer's message that goes to the client without a handler."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 import anyio
 import pytest
@@ -310,9 +312,96 @@ async def test_frames_that_are_sent_while_one_is_sent_reach_everyone(layer: InMe
     async with connected(Listener.as_asgi()) as first, connected(repeat) as wire, connected(Listener.as_asgi()) as last:
         await anyio.wait_all_tasks_blocked()
         await layer.group_send("room", frame("hello"))
-        for member in (first, wire, last):
+        assert [await wire.next_text(), await wire.next_text()] == ["hello", "again"]
+        for member in (first, last):
             assert sorted([await member.next_text(), await member.next_text()]) == ["again", "hello"]
     assert wire.error is None
+
+
+async def test_a_frame_too_many_while_one_is_sent_is_counted_and_the_one_is_not_lost(
+    layer: InMemoryChannelLayer, anyio_backend: str
+) -> None:
+    async def repeat(scope: Scope, receive: Receive, send: Send) -> None:
+        async def repeating(event: Message) -> None:
+            if event.get("text") == "hello":
+                for number in range(200):
+                    layer._local.group_send("room", frame(str(number)))
+                await anyio.lowlevel.checkpoint()
+            await send(event)
+
+        await Listener.as_asgi()(scope, receive, repeating)
+
+    async with connected(repeat) as wire:
+        await anyio.wait_all_tasks_blocked()
+        await layer.group_send("room", frame("hello"))
+        await anyio.wait_all_tasks_blocked()
+        texts = [event["text"] for event in wire.sent[1:]]
+        kept = 99 if anyio_backend == "asyncio" else 100  # the frame that is being sent waits itself, or has left
+        assert texts == ["hello", *map(str, range(kept))]
+        assert layer.dropped == 200 - kept
+
+
+async def test_a_frame_is_started_at_once_whoever_else_is_in_the_group(
+    layer: InMemoryChannelLayer, anyio_backend: str
+) -> None:
+    stored = await layer.new_channel()
+    await layer.group_add("room", stored)
+    async with listening(1) as (wire,):
+        layer._local.group_send("room", frame("hello"))
+        assert len(wire.sent) == (2 if anyio_backend == "asyncio" else 1)
+        assert await wire.next_text() == "hello"
+
+
+async def test_no_frame_leaves_once_the_ending_has_begun(layer: InMemoryChannelLayer) -> None:
+    class Late(Listener):
+        async def connect(self) -> None:
+            self.start_background_task(self.accept_late)
+
+        async def accept_late(self) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.accept()
+                    await layer.group_send("room", frame("too late"))
+
+    async with connecting(Late.as_asgi()) as wire:
+        await eventually(lambda: "room" in layer.groups)
+        await anyio.wait_all_tasks_blocked()
+        assert wire.scope is not None
+        wire.scope.cancel()
+        await wire.end()
+    assert [event["type"] for event in wire.sent] == ["websocket.accept", "websocket.close"]
+
+
+async def test_a_failed_send_keeps_no_other_connection_alive(layer: InMemoryChannelLayer) -> None:
+    connections: WeakSet[object] = WeakSet()
+    names: list[str] = []
+
+    class Counted(Listener):
+        async def connect(self) -> None:
+            connections.add(self._connection)
+            names.append(self.channel_name)
+            await self.accept()
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        async def failing(event: Message) -> None:
+            if event.get("text") == "boom":
+                raise ValueError("the server failed")
+            await send(event)
+
+        await Listener.as_asgi()(scope, receive, failing)
+
+    async with connected(Counted.as_asgi()) as other, connected(fail) as wire:
+        await anyio.wait_all_tasks_blocked()
+        await layer.group_discard("room", names[0])
+        await layer.group_add("room", names[0])  # as the last of them
+        layer._local.group_send("room", frame("boom"))
+        assert await other.next_text() == "boom"
+        await wire.end()
+    assert isinstance(wire.error, ValueError)  # as an error tracker would keep it
+    gc.collect()
+    assert not connections
 
 
 async def test_a_client_that_has_gone_is_no_error(

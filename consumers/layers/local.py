@@ -175,15 +175,16 @@ class LocalChannels(Tables):
         copy: Copier,
         refused: Callable[[Receiver], None],
     ) -> int:
-        """Call `deliver` of receivers that are stored or belong to the running loop.
+        """Call `deliver` of receivers that are stored or belong to the running loop, if no batch takes the message.
 
         Returns:
             The largest count that it returned of those over half the receiver's capacity, or 0. A receiver
             that is full takes nothing, so it never counts, nor does one that was so a moment ago.
         """
         most = 0
-        if receivers and copy is dict.copy and (batch := receivers[0].batch) is not None:  # it is mostly everyone's
-            receivers = batch(receivers, message)
+        if copy is dict.copy:
+            for batch in self._batches:
+                receivers = batch(receivers, message)
         for receiver in receivers:
             try:
                 waiting = receiver.deliver(copy(message))

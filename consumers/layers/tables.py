@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ..types import Batch, Close, Deliver, Message
+from ..types import Batch, Batching, Close, Deliver, Message
 from .loops import call_soon, running_loop
 
 Entry = tuple[float, Message]
@@ -50,6 +50,7 @@ class Tables:
         self._clock = clock
         self._lock = threading.Lock()
         self._receivers: dict[str, Receiver] = {}  # the attached, and stored ones in groups
+        self._batches: tuple[Batch, ...] = ()  # of all kinds that there have been
         self._groups: dict[str, dict[str, Receiver]] = {}
         self._waiters: dict[str, deque[Waiter]] = {}
         # Everything in one table lives equally long, so what was last renewed first expires first. For the
@@ -75,14 +76,16 @@ class Tables:
         receiver = Receiver(name, deliver, loop, self._capacity(name), close)
         with self._lock:
             self._receivers[name] = receiver
+            if receiver.batch is not None and receiver.batch not in self._batches:
+                self._batches = (*self._batches, receiver.batch)
 
     def detach(self, name: str) -> None:
         """Forget a channel's `deliver`, and take it out of its groups. Harmless if there is none."""
         with self._lock:
             receiver = self._receivers.pop(name, None)
             if receiver is not None:
+                receiver.batch = receiver.close = None  # first: without it, any `deliver` is only called
                 receiver.deliver = ignore_message  # fan-outs under way, here or on another loop, may still hold it
-                receiver.batch = receiver.close = None
                 for group in list(receiver.groups):
                     self._leave(group, receiver)
 
@@ -345,7 +348,7 @@ class Receiver:
     ) -> None:
         self.name = name
         self.deliver = deliver
-        self.batch: Batch | None = getattr(type(deliver), "batch", None)
+        self.batch: Batch | None = deliver.batch if isinstance(deliver, Batching) else None
         self.close = close
         self.loop = loop
         self.capacity = capacity

@@ -114,7 +114,7 @@ class ObservedFrames(Frames):
         count: Callable[[Deliver, Message], int],
         tally: Tally,
     ) -> None:
-        def start(message: Message) -> Awaitable[None]:
+        def start(message: Message) -> Awaitable[None]:  # by `batch()`, which calls nothing else of this object then
             tally.received[table.FROM_LAYER] += 1
             return send(message)
 
