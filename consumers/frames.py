@@ -85,6 +85,8 @@ class Frames(Batching):
             return receivers
         others, own = [], Frames.batch
         current = asyncio.current_task(loop)
+        frames: Any
+        inbox: Any
         try:
             for receiver in receivers:
                 frames = receiver.deliver
@@ -105,12 +107,13 @@ class Frames(Batching):
                     if (waits_for := context.run(next, steps, _DONE)) is not _DONE:
                         rest = Rest(steps, waits_for)
                 except BaseException as error:
-                    rest = Rest(steps, None, _raised_elsewhere(error))
+                    rest = Rest(steps, None, error)
                 frames._is_starting = False
                 if rest is not None or frames._held is not None:
                     frames._leave_to_worker(message, rest)
         finally:
             swap_current_task(loop, current)
+            frames = inbox = context = steps = rest = current = None  # an error, kept, keeps this call's variables
         return others
 
     def _leave_to_worker(self, message: Message, rest: Rest | None) -> None:
@@ -143,12 +146,6 @@ class Frames(Batching):
             return True
         handlers.log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
         return False
-
-
-def _raised_elsewhere(error: BaseException) -> BaseException:
-    """Take the caller out of an exception's traceback, which would keep alive what the caller holds."""
-    traceback = error.__traceback__
-    return error.with_traceback(traceback and traceback.tb_next)
 
 
 def _is_frame(message: Message) -> bool:
