@@ -20,7 +20,7 @@ from consumers import (
     JsonWebsocketConsumer,
     WebsocketConsumer,
 )
-from consumers.types import Message, Receive, Scope, Send
+from consumers.types import ASGIApp, Message, Receive, Scope, Send
 
 from .wire import Wire, connected, connecting, eventually
 
@@ -245,40 +245,36 @@ async def test_a_send_runs_as_a_task_of_the_receivers(layer: InMemoryChannelLaye
         assert tasks[0] is tasks[1] is not asyncio.current_task()
 
 
-async def test_a_server_that_fails_ends_that_connection_alone(layer: InMemoryChannelLayer) -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        async def failing(event: Message) -> None:
+def failing(at_once: bool = False) -> ASGIApp:
+    """Return listeners whose server fails at the text "boom": `at_once`, or when what `send` returns is awaited."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        def check(event: Message) -> None:
             if event.get("text") == "boom":
-                raise RuntimeError("the server failed")
+                raise ValueError("the server failed")
+
+        async def later(event: Message) -> None:
+            check(event)
             await send(event)
 
-        await Listener.as_asgi()(scope, receive, failing)
-
-    async with connected(Listener.as_asgi()) as other, connected(fail) as wire:
-        await anyio.wait_all_tasks_blocked()
-        await layer.group_send("room", frame("boom"))
-        assert await other.next_text() == "boom"
-        assert (await wire.next())["code"] == 1011
-        await wire.end()
-        assert isinstance(wire.error, RuntimeError)
-
-
-async def test_a_send_that_raises_before_it_is_awaited_ends_that_connection_alone(layer: InMemoryChannelLayer) -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        def failing(event: Message) -> Awaitable[None]:
-            if event.get("text") == "boom":
-                raise RuntimeError("the middleware failed")
+        def now(event: Message) -> Awaitable[None]:
+            check(event)
             return send(event)
 
-        await Listener.as_asgi()(scope, receive, failing)
+        await Listener.as_asgi()(scope, receive, now if at_once else later)
 
-    async with connected(Listener.as_asgi()) as other, connected(fail) as wire:
+    return app
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_server_that_fails_ends_that_connection_alone(layer: InMemoryChannelLayer, at_once: bool) -> None:
+    async with connected(Listener.as_asgi()) as other, connected(failing(at_once)) as wire:
         await anyio.wait_all_tasks_blocked()
         await layer.group_send("room", frame("boom"))
         assert await other.next_text() == "boom"
         assert (await wire.next())["code"] == 1011
         await wire.end()
-        assert isinstance(wire.error, RuntimeError)
+        assert isinstance(wire.error, ValueError)
 
 
 @pytest.mark.parametrize("raw_first", [True, False])
@@ -384,15 +380,7 @@ async def test_a_failed_send_keeps_no_other_connection_alive(layer: InMemoryChan
             names.append(self.channel_name)
             await self.accept()
 
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        async def failing(event: Message) -> None:
-            if event.get("text") == "boom":
-                raise ValueError("the server failed")
-            await send(event)
-
-        await Listener.as_asgi()(scope, receive, failing)
-
-    async with connected(Counted.as_asgi()) as other, connected(fail) as wire:
+    async with connected(Counted.as_asgi()) as other, connected(failing()) as wire:
         await anyio.wait_all_tasks_blocked()
         await layer.group_discard("room", names[0])
         await layer.group_add("room", names[0])  # as the last of them
