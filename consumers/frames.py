@@ -74,7 +74,7 @@ class Frames(Batching):
             self.switch(self._socket.is_open)
 
     def switch(self, is_open: bool) -> None:
-        """Note that the socket is open, or no longer, or not for long: everything is left to the worker then."""
+        """Note whether the socket is open, and is to stay so; if not, everything is left to the worker."""
         self._context = self._workers_context if is_open else None
 
     @staticmethod

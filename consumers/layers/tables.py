@@ -348,7 +348,7 @@ class Receiver:
     ) -> None:
         self.name = name
         self.deliver = deliver
-        self.batch: Batch | None = deliver.batch if isinstance(deliver, Batching) else None
+        self.batch: Batch | None = type(deliver).batch if isinstance(deliver, Batching) else None
         self.close = close
         self.loop = loop
         self.capacity = capacity
