@@ -51,7 +51,7 @@ class InProcess:
         async def ask(peer: str, do: str) -> float | None:
             try:
                 value: float | None = await self._workers[peer].ask(
-                    do, scenario=name, size=size, seconds=self._options.seconds
+                    do, scenario=name, size=size, seconds=self._options.seconds * spec.stretch
                 )
                 return value
             except ChildFailed as error:
