@@ -11,7 +11,7 @@ import uvloop
 
 from . import goals, page, report
 from .in_process import InProcess
-from .peers import PEERS
+from .peers import COMPARED, PEERS
 from .plan import IN_PROCESS, NAMES, Options
 from .results import Results
 from .wire import run as wire
@@ -33,7 +33,7 @@ def crowd() -> int:
 def parse() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="*", help="scenarios, separated by commas; patterns such as 'wire-*' too")
-    parser.add_argument("--peers", default=",".join(PEERS), help="peers, separated by commas")
+    parser.add_argument("--peers", default=",".join(COMPARED), help="peers, separated by commas")
     parser.add_argument("--rounds", type=int, default=13, help="measurements for each median")
     parser.add_argument("--seconds", type=float, default=0.12, help="about how long one measurement in a process takes")
     parser.add_argument("--wire-seconds", type=float, default=0.3, help="the same for one over sockets")
@@ -93,7 +93,7 @@ def tell(options: Options, results: Results) -> None:
         print(f"Falls short: {text}")
     for failure in results.failures:
         print(f"Failed: {failure}")
-    if options.only == NAMES and options.peers == tuple(PEERS) and options.shrink == 1:
+    if options.only == NAMES and options.peers == COMPARED and options.shrink == 1:
         page.write(results, options)
         print(f"Written: {page.PAGE} and {page.CHART.name}")
 

@@ -27,8 +27,13 @@ PEERS: Mapping[str, str] = {
     "socketio": "python-socketio",
     "fast_channels": "fast-channels",
     "channels": "Channels",
+    "sketch": "sketch",
+    "sketch_raw": "sketch, raw",
 }
 """The adapters' modules, and how the tables name them, in the tables' order."""
+
+COMPARED = tuple(name for name in PEERS if not name.startswith("sketch"))
+"""Those that run if none are named."""
 
 
 class Peer:
