@@ -93,7 +93,7 @@ def tell(options: Options, results: Results) -> None:
         print(f"Falls short: {text}")
     for failure in results.failures:
         print(f"Failed: {failure}")
-    if options.only == NAMES and options.peers == COMPARED and options.shrink == 1:
+    if options.only == NAMES and options.peers == tuple(COMPARED) and options.shrink == 1:
         page.write(results, options)
         print(f"Written: {page.PAGE} and {page.CHART.name}")
 

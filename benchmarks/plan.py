@@ -44,8 +44,7 @@ IN_PROCESS: Mapping[str, Spec] = {
     "pingpong": Spec("echo, one in flight", "µs/round trip", echo.pingpong, "echo"),
     "fanout": Spec("text to a group of {}", "µs/delivery", fanout.texts, "room", MEMBERS),
     "json": Spec("1 KB object to a group of {}", "µs/delivery", fanout.objects, "json", (1_000,)),
-    # Long, because Channels hands each connection to a thread and back: half as expensive while both share a core,
-    # which the kernel lets them do at first.
+    # Long, because Channels hands each connection to a thread and back, which costs half as much at first after a rest.
     "connect": Spec(
         "connect and close, with one group", "µs/connection", connections.connect, "room", rounds=5, stretch=8
     ),

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 Message = MutableMapping[str, Any]
 App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
 
-PEERS: Mapping[str, str] = {
+COMPARED: Mapping[str, str] = {
     "bare": "bare ASGI",
     "starlette": "Starlette",
     "consumers": "consumers",
@@ -27,13 +27,11 @@ PEERS: Mapping[str, str] = {
     "socketio": "python-socketio",
     "fast_channels": "fast-channels",
     "channels": "Channels",
-    "sketch": "sketch",
-    "sketch_raw": "sketch, raw",
 }
 """The adapters' modules, and how the tables name them, in the tables' order."""
 
-COMPARED = tuple(name for name in PEERS if not name.startswith("sketch"))
-"""Those that run if none are named."""
+PEERS: Mapping[str, str] = {**COMPARED, "sketch": "sketch", "sketch_raw": "sketch, raw"}
+"""The same, with those that run only where they are asked for."""
 
 
 class Peer:

@@ -1,9 +1,9 @@
-"""The least that has this library's design: what it costs is what no implementation of the design in Python can save.
+"""This library's design and little else: how much of what the library costs is the design's, and what might be saved.
 
 For each connection a reader, a worker in a task group, a scope for its handlers and a shielded one for its ending, a
 queue, and a copy of each message. The worker goes on within the reader's step, and all that one message to the group
-has woken go on in one callback of the event loop. Nothing else: no consumer classes, limits or log, no failures, and
-no handler or `send` that waits for something.
+has woken go on in one callback of the event loop. There are no consumer classes, no limits, not even to the queue, no
+log and no failures, and no handler or `send` may wait for something.
 """
 
 import asyncio
