@@ -23,7 +23,7 @@ import anyio
 from . import events, handlers, overdue
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
 from .frames import FRAME, Frames
-from .inbox import Entry, Inbox
+from .inbox import Inbox, Shared
 from .inline import Pausing
 from .layers.base import BaseChannelLayer
 from .limits import LimitedLayer
@@ -49,7 +49,7 @@ class Connection(EndingConnection):
         self._starting = 0  # handler tasks that have not taken their message yet
         self._is_over = False  # the worker
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
-            self._frames = Frames(self._socket, send, self._inbox, self.deliver, type(consumer))
+            self._frames = Frames(self._socket, send, self._inbox, type(consumer))
         self._finished: Waker | None = None  # while the reader waits for the worker
 
     async def run(self) -> None:
@@ -89,21 +89,20 @@ class Connection(EndingConnection):
             scope.cancel()
         return scope
 
-    def deliver(self, message: Message) -> int:
-        """Take a message from the channel layer; return how many wait now, or 0 if that are too many to take it."""
-        if self._ending is not None:
-            return 1
-        waiting = self._inbox.put_layer(message)
-        if not waiting and self._consumer.overflow == "close":
-            limit = f"{self._inbox.layer_limit} layer messages wait"
-            self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
-        return waiting
+    @property
+    def _deliver(self) -> Deliver:
+        """What takes the channel layer's messages."""
+        return self._inbox if self._frames is None else self._frames
 
     def close_by_group(self, code: int, reason: str) -> None:
         """End at once, because a group that this connection is in was closed."""
         if self._ending is None:
             self._journal.closed_by_group(code, reason)
         self._end(Ending(code, reason, rejects=True))
+
+    def _end_by_overflow(self) -> None:
+        limit = f"{self._inbox.layer_limit} layer messages wait"
+        self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
 
     # The reader
 
@@ -198,7 +197,9 @@ class Connection(EndingConnection):
         layer = self._consumer.channel_layer
         if layer is None:
             return
-        deliver = self.deliver if self._frames is None else self._frames
+        deliver = self._deliver
+        if self._consumer.overflow == "close":
+            self._inbox.on_full = self._end_by_overflow
         if hasattr(layer, "attach"):
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
             self._consumer.channel_name = layer.attach(deliver, *close)
@@ -244,38 +245,39 @@ class Connection(EndingConnection):
         entry: Any
         handling: Any
         while True:
-            while messages and not self._stopped:
+            while messages and not inbox.is_stopped:
                 entry = messages.pop(0)  # as inbox.pop() and _handle(), without the cost of their calls
-                is_clients = type(entry) is tuple
-                if is_clients:
-                    room = inbox.client_room
-                else:
-                    room = inbox.layer_room
-                    inbox.layer_count -= 1
-                if room is not None:
-                    room.wake()
                 try:
-                    if is_clients:
+                    if type(entry) is tuple:
+                        if inbox.client_room is not None:
+                            inbox.client_room.wake()
                         message = entry[0]
                         if takes_frames and message["type"] == "websocket.receive":
                             handling = consumer.websocket_receive(message)
                         else:
                             handling = consumer.dispatch(message)
-                    elif type(kind := entry.get("type")) is str and kind in types:
-                        handling = getattr(consumer, types[kind])(entry)
-                    elif (handler := self._handler_of(entry)) is not None:
-                        handling = handler(entry)
                     else:
-                        continue
+                        inbox.layer_count -= 1
+                        if inbox.layer_room is not None:
+                            inbox.layer_room.wake()
+                        if type(entry) is Shared:
+                            kind, message = entry.kind, entry.message.copy()
+                        else:
+                            kind, message = entry.get("type"), entry
+                        if type(kind) is str and kind in types:
+                            handling = getattr(consumer, types[kind])(message)
+                        elif (handler := self._handler_of(message)) is not None:
+                            handling = handler(message)
+                        else:
+                            continue
                     if type(handling) is not CoroutineType or handling.cr_suspended:
                         handling = _await(handling)  # which refuses what somebody else awaits
                     yield from handling
                 except BaseException as error:
-                    yield from self._fail(error, entry)
-            if self._ending is not None and not messages:
+                    yield from self._fail(error, message)
+            if inbox.is_ending and not messages:
                 return
             entry = message = handling = None  # an idle connection is not to keep them
-            inbox.is_awaited = True
             yield inbox.worker
 
     async def _serve_at_once(self, max_tasks: int) -> None:
@@ -291,7 +293,7 @@ class Connection(EndingConnection):
     async def _run_handler(self) -> None:
         self._starting -= 1
         try:
-            if self._inbox.messages and not self._stopped:
+            if self._inbox.messages and not self._inbox.is_stopped:
                 await self._handle(self._inbox.pop())
         finally:
             self._inbox.running -= 1
@@ -308,14 +310,14 @@ class Connection(EndingConnection):
                 self._background.discard(scope)
             self._inbox.notify()
 
-    async def _handle(self, entry: Entry) -> None:
+    async def _handle(self, entry: Message | tuple[Message]) -> None:
+        message = entry[0] if isinstance(entry, tuple) else entry
         try:
-            if isinstance(entry, tuple):
-                await self._consumer.dispatch(entry[0])
-            elif (handler := self._handler_of(entry)) is not None:
-                await handler(entry)
+            handler = self._consumer.dispatch if isinstance(entry, tuple) else self._handler_of(message)
+            if handler is not None:
+                await handler(message)
         except BaseException as error:
-            await self._fail(error, entry)
+            await self._fail(error, message)
 
     def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
         """Return what handles a layer's message; None if nothing does."""

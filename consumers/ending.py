@@ -13,7 +13,7 @@ from . import events, overdue
 from .exceptions import InvalidFrame, StopConsumer, TooManyGroups
 from .failures import departure, only, without_cancellations
 from .frames import Frames
-from .inbox import Entry, Inbox
+from .inbox import Inbox
 from .journal import Journal
 from .layers.base import BaseChannelLayer
 from .limits import Limits
@@ -95,7 +95,6 @@ class EndingConnection:
         self._connected = False
         self._cancelled = 0
         self._background: set[anyio.CancelScope] | None = None  # most have none, and an empty set takes much memory
-        self._stopped = False  # no more handlers are to start
         self._is_finishing = False
         self._frames: Frames | None = None
         self._reader: overdue.Task | None  # the server's, on asyncio
@@ -145,6 +144,7 @@ class EndingConnection:
             return
         if self._ending is None:
             self._ending = ending
+            self._inbox.is_ending = True
             if self._watch is not None:
                 self._watch.stop()
             if self._frames is not None:
@@ -155,7 +155,7 @@ class EndingConnection:
                 for scope in self._background or ():
                     scope.cancel()
         # Else nothing is left to do, and the worker finishes.
-        is_busy = self._inbox.running or self._inbox.messages or not self._inbox.is_awaited
+        is_busy = self._inbox.running or self._inbox.messages or not self._inbox.worker.waits
         if is_busy and self._reader is not None:
             seconds = self._consumer.cleanup_timeout / 2 + ending.drains * self._consumer.disconnect_timeout
             overdue.of_loop(self._reader.get_loop()).expect(self, self._reader, seconds)
@@ -164,7 +164,7 @@ class EndingConnection:
                 self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
             self._inbox.is_closed = True
         else:
-            self._stopped = True
+            self._inbox.is_stopped = True
             self._handlers.cancel()
             self._tasks.cancel_scope.cancel()
 
@@ -183,9 +183,8 @@ class EndingConnection:
         except (Exception, BaseExceptionGroup) as error:
             await self._decide(error, message or getattr(function, "__qualname__", None))
 
-    async def _fail(self, error: BaseException, entry: Entry) -> None:
+    async def _fail(self, error: BaseException, message: Message) -> None:
         """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
-        message = entry[0] if isinstance(entry, tuple) else entry
         try:
             if not isinstance(error, Exception | BaseExceptionGroup):
                 raise error
@@ -339,5 +338,5 @@ class EndingConnection:
     def _let_go(self) -> None:
         """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
         self._socket.release()
-        self._watch = self._frames = None
+        self._watch = self._frames = self._inbox.on_full = None
         del self._consumer

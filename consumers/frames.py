@@ -10,7 +10,7 @@ from .inbox import Inbox
 from .inline import Rest, identity, swap_current_task
 from .layers.loops import running_loop
 from .socket import Socket
-from .types import Batching, Deliver, Message, Send
+from .types import Batching, Message, Send
 
 FRAME = "websocket.send"
 
@@ -24,8 +24,7 @@ class Frames(Batching):
     Args:
         socket: the connection's.
         send: the server's ASGI `send`.
-        inbox: the connection's.
-        deliver: takes what the connection's worker has to handle, or to send.
+        inbox: the connection's, for what its worker has to handle, or to send.
         consumer_class: named in the log.
 
     Attributes:
@@ -35,7 +34,6 @@ class Frames(Batching):
     __slots__ = (
         "_consumer_class",
         "_context",
-        "_deliver",
         "_held",
         "_inbox",
         "_is_starting",
@@ -45,11 +43,10 @@ class Frames(Batching):
         "_workers_context",
     )
 
-    def __init__(self, socket: Socket, send: Send, inbox: Inbox, deliver: Deliver, consumer_class: type) -> None:
+    def __init__(self, socket: Socket, send: Send, inbox: Inbox, consumer_class: type) -> None:
         self._socket = socket
         self._send: Any = send
         self._inbox = inbox
-        self._deliver = deliver
         self._consumer_class = consumer_class
         self._context: Context | None = None  # while frames may be started early, if the worker waits
         self._workers_context: Context | None = None
@@ -59,7 +56,7 @@ class Frames(Batching):
 
     def __call__(self, message: Message) -> int:
         if not self._is_starting:
-            return self._deliver(message)
+            return self._inbox(message)
         held = self._held = self._held or []
         if len(held) + 1 >= self._inbox.layer_limit:
             return 0
@@ -85,6 +82,7 @@ class Frames(Batching):
             return receivers
         others, own = [], Frames.batch
         current = asyncio.current_task(loop)
+        plain: Any = message
         frames: Any
         inbox: Any
         try:
@@ -93,7 +91,7 @@ class Frames(Batching):
                 if (
                     receiver.batch is not own
                     or (context := frames._context) is None
-                    or not (inbox := frames._inbox).is_awaited
+                    or not (inbox := frames._inbox).worker.waits
                     or inbox.running
                     or frames._is_starting
                 ):
@@ -103,7 +101,7 @@ class Frames(Batching):
                 frames._is_starting = True
                 steps = rest = None
                 try:
-                    steps = frames._send(dict(message)).__await__()
+                    steps = frames._send(plain.copy()).__await__()
                     if (waits_for := context.run(next, steps, _DONE)) is not _DONE:
                         rest = Rest(steps, waits_for)
                 except BaseException as error:
@@ -120,9 +118,9 @@ class Frames(Batching):
         """Deliver the rest of a frame, if there is one, and then what was held back."""
         held, self._held = self._held or (), None
         if rest is not None:
-            self._deliver({**message, _REST: rest})
+            self._inbox({**message, _REST: rest})
         for other in held:
-            self._deliver(other)
+            self._inbox(other)
 
     async def send(self, message: Message) -> None:
         """Send a frame, or the rest of one, in the worker; one for a socket that is not open is dropped."""

@@ -1,17 +1,42 @@
 """The messages that wait for one connection's worker."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .types import Message
+from .types import Batching, Message
 from .wake import Waker, make_crowd_waker, make_waker
 
-Entry = Message | tuple[Message]
+
+class Shared:
+    """One of the layer's messages in the inboxes of many, each of whom takes a copy when it is to be handled.
+
+    A thousand copies at once would be more than the processor's cache holds, and the garbage collector would look at
+    each. One that is handled before the next is made is made of memory that is still in use.
+
+    Args:
+        message: the message, with values that nobody can change; the sender may go on to change the message itself.
+
+    Attributes:
+        kind: its type, if that is a str, else None.
+        message: the copy of it that is copied for each.
+    """
+
+    __slots__ = ("kind", "message")
+
+    def __init__(self, message: Message) -> None:
+        self.message: dict[str, Any] = dict(message)
+        kind = message.get("type")
+        self.kind = kind if type(kind) is str else None
+
+
+Entry = Message | Shared | tuple[Message]
 """A layer's message, or, alone in a tuple, a client's."""
 
 
-class Inbox:
+class Inbox(Batching):
     """A queue with one reader, the connection's worker, and two sources with a limit each.
+
+    Called, it takes a message from the channel layer, as a `Deliver`.
 
     Args:
         client_limit: how many of the client's messages may wait before `is_full`.
@@ -21,8 +46,10 @@ class Inbox:
         messages: what waits, oldest first; `pop()` takes them out.
         layer_count: how many of them are the layer's.
         client_room, layer_room: who waits for room for more of a source's.
-        is_awaited: whether the worker waits for something to do.
+        on_full: called when the layer calls with a message that there is no room for.
         is_closed: whether the client sends no more.
+        is_ending: whether the layer's messages are taken no more.
+        is_stopped: whether no more messages are to be handled.
         running: how many handlers run beside the worker, or are about to.
         worker: what the worker awaits: see `wait()`.
     """
@@ -30,12 +57,14 @@ class Inbox:
     __slots__ = (
         "client_limit",
         "client_room",
-        "is_awaited",
         "is_closed",
+        "is_ending",
+        "is_stopped",
         "layer_count",
         "layer_limit",
         "layer_room",
         "messages",
+        "on_full",
         "running",
         "worker",
     )
@@ -48,11 +77,35 @@ class Inbox:
         self.messages: list[Entry] = []
         self.layer_count = 0
         self.worker = make_crowd_waker()
-        self.is_awaited = False
+        self.on_full: Callable[[], object] | None = None
         self.is_closed = False
+        self.is_ending = False
+        self.is_stopped = False
         self.running = 0
         self.client_room: Waker | None = None
         self.layer_room: Waker | None = None
+
+    def __call__(self, message: Message) -> int:
+        if self.is_ending:
+            return 1
+        waiting = self.put_layer(message)
+        if not waiting and self.on_full is not None:
+            self.on_full()
+        return waiting
+
+    @staticmethod
+    def batch(receivers: list[Any], message: Message) -> list[Any]:
+        """Put a message into all inboxes that are less than half full, and wake their workers: a `Batch`."""
+        others, own, shared = [], Inbox.batch, Shared(message)
+        for receiver in receivers:
+            inbox: Any = receiver.deliver
+            if receiver.batch is not own or inbox.is_ending or inbox.layer_count >= inbox.layer_limit >> 1:
+                others.append(receiver)
+                continue
+            inbox.layer_count += 1
+            inbox.messages.append(shared)
+            inbox.worker.wake()
+        return others
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -76,12 +129,10 @@ class Inbox:
             return 0
         self.layer_count += 1
         self.messages.append(message)
-        if self.is_awaited:
-            self.is_awaited = False
-            self.worker.wake()
+        self.worker.wake()
         return self.layer_count
 
-    def pop(self) -> Entry:
+    def pop(self) -> Message | tuple[Message]:
         """Take the oldest message."""
         entry = self.messages.pop(0)
         if isinstance(entry, tuple):
@@ -91,22 +142,19 @@ class Inbox:
             self.layer_count -= 1
         if room is not None:
             room.wake()
-        return entry
+        return entry.message.copy() if isinstance(entry, Shared) else entry
 
     def on_pause(self) -> None:
         """Let the worker go on, if it waits: whoever puts the client's messages has no more for now."""
-        if self.is_awaited and (self.messages or self.is_closed):
-            self.is_awaited = False
+        if self.messages or self.is_closed:
             self.worker.go_on(self.is_closed)
 
     def notify(self) -> None:
         """Wake the worker."""
-        self.is_awaited = False
         self.worker.wake()
 
     def wait(self) -> Awaitable[Any]:
         """Return what the worker is to await, for the next message or `notify()`."""
-        self.is_awaited = True
         return self.worker
 
     async def wait_for_room(self) -> None:

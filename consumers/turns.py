@@ -7,7 +7,7 @@ and again, it shares its turn of the event loop with the others, and the corouti
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import Context
 from types import FrameType
 from typing import Any
@@ -30,6 +30,7 @@ class TurnWaker:
 
     Attributes:
         task: which task steps what is driven.
+        waits: whether it waits for `wake()`.
     """
 
     __slots__ = (
@@ -41,14 +42,14 @@ class TurnWaker:
         "_needs_task",
         "_steps",
         "_turn",
-        "_waits",
         "task",
+        "waits",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._turn = _turns.get(loop)
-        self._waits = False
+        self.waits = False
         self._cancelled: asyncio.CancelledError | None = None
         self._steps: Any = None  # what is driven
         self.task: asyncio.Task[Any] | None = None
@@ -56,44 +57,26 @@ class TurnWaker:
         self._left: tuple[Any] | BaseException | None = None  # what the task has not heard of the last step yet
 
     def wake(self) -> None:
-        if self._waits:
-            self._waits = False
+        if self.waits:
+            self.waits = False
             turn = self._turn
             if not turn.woken:
                 turn.schedule()
             turn.woken.append(self)
 
     def go_on(self, as_task: bool = False) -> None:
-        if not self._waits:
+        if not self.waits:
             return
-        self._waits = False
+        self.waits = False
         self._needs_task |= as_task
         loop: Any = self._turn.get_loop()
-        before = swap_current_task(loop, self.task)
+        before = asyncio.current_task(loop)
         try:
-            self.step(loop)
+            _step((self,), loop)
         except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
             loop.call_soon(_reraise, error)
         finally:
             swap_current_task(loop, before)
-
-    def step(self, loop: Any) -> None:
-        """Take the woken task's next step, or only that of what it drives, if that waits for this waker again.
-
-        Whoever calls this makes the task the current one before, and another one afterwards.
-        """
-        if not self._needs_task:
-            try:
-                waits_for = self._context.run(self._steps.send, None)
-            except BaseException as error:
-                self._left = error
-            else:
-                if waits_for is self and not self._needs_task:
-                    self._waits = True
-                    return
-                self._left = (waits_for,)
-        swap_current_task(loop, None)
-        self._context.run(self._callback, self)
 
     def drive(self, steps: Steps) -> Awaitable[None]:
         self.task, self._steps = asyncio.current_task(), steps
@@ -110,15 +93,15 @@ class TurnWaker:
 
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
         self._callback, self._context = callback, context
-        self._waits = True
+        self.waits = True
         self._needs_task = not getattr(self._steps, "gi_suspended", False)  # nothing is driven, or it has ended
 
     def done(self) -> bool:
-        return not self._waits
+        return not self.waits
 
     def cancel(self, msg: object = None) -> bool:
         self._needs_task = True  # which throws it in, also where that is not waiting
-        if not self._waits:
+        if not self.waits:
             return False
         self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         self.wake()
@@ -205,9 +188,7 @@ class _Turn:
         woken, self.woken = self.woken, []  # whom these wake has the turn after this one
         remaining, loop = iter(woken), self.get_loop()
         try:
-            for waker in remaining:
-                swap_current_task(loop, waker.task)
-                waker.step(loop)
+            _step(remaining, loop)
         finally:  # KeyboardInterrupt and SystemExit leave a task's step, and the loop may be run again
             swap_current_task(loop, None)
             if left := list(remaining):
@@ -216,10 +197,32 @@ class _Turn:
                 self.woken[:0] = left
 
 
+def _step(wakers: Iterable[TurnWaker], loop: Any) -> None:
+    """Take the next step of each woken task, or only that of what it drives, if that waits for its waker again.
+
+    Whoever calls this makes another task the current one afterwards.
+    """
+    for waker in wakers:
+        swap_current_task(loop, waker.task)
+        if not waker._needs_task:
+            try:
+                waits_for = waker._context.run(next, waker._steps, _ENDED)
+            except BaseException as error:
+                waker._left = error
+            else:
+                if waits_for is waker and not waker._needs_task:
+                    waker.waits = True
+                    continue
+                waker._left = StopIteration() if waits_for is _ENDED else (waits_for,)
+        swap_current_task(loop, None)
+        waker._context.run(waker._callback, waker)
+
+
 def _reraise(error: BaseException) -> None:
     raise error
 
 
 _NO_VARIABLES = Context()
+_ENDED = object()
 
 _turns = PerLoop(_Turn)

@@ -28,6 +28,10 @@ class Waker(Protocol):
 class CrowdWaker(Waker, Protocol):
     """A waker of which there are thousands, many of them woken at once."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a wait has begun that has not been ended."""
+
     def go_on(self, as_task: bool = False) -> None:
         """As `wake()`; if the loop allows it, the woken task takes its next step before this returns.
 
@@ -63,6 +67,10 @@ class EventWaker:
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self._event is not None
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self._event = anyio.Event()

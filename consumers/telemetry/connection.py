@@ -1,7 +1,8 @@
 """A consumer's connection that is measured."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from ..connection import Connection
@@ -9,6 +10,7 @@ from ..ending import Handler
 from ..events import ABNORMAL_CLOSURE, DISCONNECTS, handler_name
 from ..frames import _REST, Frames
 from ..handlers import OPTIONAL
+from ..inbox import Inbox
 from ..inline import Rest
 from ..socket import Socket
 from ..types import Deliver, Message, Receive, Send
@@ -37,8 +39,7 @@ class ObservedConnection(Connection):
         send = counting_send(send, tally)
         super().__init__(consumer, counting_receive(receive, tally), send)
         if self._frames is not None:
-            deliver, count = super().deliver, self._count_delivery
-            self._frames = ObservedFrames(self._socket, send, self._inbox, deliver, type(consumer), count, tally)
+            self._frames = ObservedFrames(self._socket, send, self._inbox, type(consumer), self._count_delivery, tally)
         # Every message passes it. Not a class attribute, so that those who override it need to know nothing.
         vars(consumer)["dispatch"] = self.durations.timed(consumer, "dispatch", attributes_of(type(consumer)))
 
@@ -62,8 +63,9 @@ class ObservedConnection(Connection):
         """How many messages wait for a handler."""
         return len(self._inbox.messages)
 
-    def deliver(self, message: Message) -> int:
-        return self._count_delivery(super().deliver, message)
+    @property
+    def _deliver(self) -> Deliver:
+        return partial(self._count_delivery, self._inbox) if self._frames is None else self._frames
 
     def put_client(self, message: Message) -> bool:
         was_ending = self.is_ending
@@ -97,7 +99,7 @@ class ObservedFrames(Frames):
     """Counts raw frames.
 
     Args:
-        socket, send, inbox, deliver, consumer_class: as of `Frames`.
+        socket, send, inbox, consumer_class: as of `Frames`.
         count: calls a function that takes a message, and counts that.
         tally: what is counted in.
     """
@@ -108,8 +110,7 @@ class ObservedFrames(Frames):
         self,
         socket: Socket,
         send: Send,
-        inbox: Any,
-        deliver: Deliver,
+        inbox: Inbox,
         consumer_class: type,
         count: Callable[[Deliver, Message], int],
         tally: Tally,
@@ -118,7 +119,7 @@ class ObservedFrames(Frames):
             tally.received[table.FROM_LAYER] += 1
             return send(message)
 
-        super().__init__(socket, start, inbox, deliver, consumer_class)
+        super().__init__(socket, start, inbox, consumer_class)
         self._count = count
         self._tally = tally
 
