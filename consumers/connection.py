@@ -23,7 +23,7 @@ import anyio
 from . import events, handlers, overdue
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
 from .frames import FRAME, Frames
-from .inbox import Inbox, Shared
+from .inbox import Shared
 from .inline import Pausing
 from .layers.base import BaseChannelLayer
 from .limits import LimitedLayer
@@ -108,15 +108,17 @@ class Connection(EndingConnection):
 
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
-        receive, disconnects = self._receive, events.DISCONNECTS
-        # Not a bound method of theirs, which every idle connection would hold.
-        inbox: Inbox | Connection = self._inbox if self._watch is None else self
+        receive, disconnects, inbox = self._receive, events.DISCONNECTS, self._inbox
+        messages, is_watched = inbox.messages, self._watch is not None
         try:
             if self._protocol == "channel":
                 message = await self._read_channel()
             else:
                 while (message := await receive()).get("type") not in disconnects:
-                    if inbox.put_client(message) and not await self._wait_for_room():
+                    if is_watched and self._refuses(message):
+                        return
+                    messages.append((message,))  # the worker is not woken, but by `on_pause()`
+                    if len(messages) - inbox.layer_count >= inbox.client_limit and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
             self._inbox.on_pause()
@@ -144,21 +146,16 @@ class Connection(EndingConnection):
         drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
         self._end(Ending(code, message.get("reason") or "", drains=drains))
 
-    def put_client(self, message: Message) -> bool:
-        """As the inbox's `put_client`, for a connection with limits."""
-        watch = self._watch
-        assert watch is not None
-        if watch.refuses(message):
-            return True
-        is_full = self._inbox.put_client(message)
-        if is_full:
-            watch.hold()
-        return is_full
+    def _refuses(self, message: Message) -> bool:
+        """Tell whether an event of the client's goes beyond a limit, and end the connection if it does."""
+        return self._watch is not None and self._watch.refuses(message)
 
     async def _wait_for_room(self) -> bool:
         """Wait until more may be read; return False if it is never to be."""
         if self._ending is not None:
             return False
+        if self._watch is not None:
+            self._watch.hold()
         with anyio.move_on_after(self._consumer.stall_timeout):
             await self._inbox.wait_for_room()
             if self._watch is not None:
@@ -171,7 +168,7 @@ class Connection(EndingConnection):
     # The worker
 
     async def _work(self) -> None:
-        """Serve, then finish; each in a shield against what happens to the server's task."""
+        """Serve, then finish, in a shield against what happens to the server's task: in another one if need be."""
         try:
             with self._handlers:
                 await self._attach()
@@ -180,6 +177,8 @@ class Connection(EndingConnection):
                         await self._inbox.worker.drive(self._serve_in_turn())
                     else:
                         await self._serve_at_once(self._consumer.max_tasks)
+                if not self._handlers.cancel_called:  # as after most disconnects: one scope will do
+                    await self._clean_up(self._handlers)
         except Exception as error:
             self._end(Ending(events.INTERNAL_ERROR), error)
         except BaseException:

@@ -96,6 +96,7 @@ class EndingConnection:
         self._cancelled = 0
         self._background: set[anyio.CancelScope] | None = None  # most have none, and an empty set takes much memory
         self._is_finishing = False
+        self._is_disconnecting = False
         self._frames: Frames | None = None
         self._reader: overdue.Task | None  # the server's, on asyncio
         self._tasks: TaskGroup
@@ -110,9 +111,9 @@ class EndingConnection:
     def _journal(self) -> Journal:
         return Journal(type(self._consumer), self._consumer.scope)
 
-    def _make_scope(self, deadline: float = math.inf) -> anyio.CancelScope:
+    def _make_scope(self) -> anyio.CancelScope:
         """Return a shielded scope; anyio's own functions look the event loop up once more for each."""
-        return type(self._tasks.cancel_scope)(deadline=deadline, shield=True)
+        return type(self._tasks.cancel_scope)(shield=True)
 
     @property
     def is_ending(self) -> bool:
@@ -178,8 +179,9 @@ class EndingConnection:
         """Run the application's code and turn what it raises into an ending."""
         try:
             await function(*args)
-        except StopConsumer:  # which is how websocket_disconnect() ends
-            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+        except StopConsumer:
+            if not self._is_finishing:  # when websocket_disconnect() ends with it
+                self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
         except (Exception, BaseExceptionGroup) as error:
             await self._decide(error, message or getattr(function, "__qualname__", None))
 
@@ -250,7 +252,8 @@ class EndingConnection:
 
     # The ending
 
-    async def _finish(self) -> None:
+    async def _clean_up(self, scope: anyio.CancelScope) -> None:
+        """Do what has a bounded time for it, in a shielded scope, which is cancelled then."""
         ending = self._ending
         assert ending is not None
         if self._inbox.running or self._background:
@@ -258,25 +261,31 @@ class EndingConnection:
         self._is_finishing = True
         seconds = self._consumer.cleanup_timeout
         if self._reader is None:
-            scope = self._make_scope(anyio.current_time() + seconds)
+            scope.deadline = anyio.current_time() + seconds
         else:
-            scope = self._make_scope()
+            if scope.deadline != math.inf:
+                scope.deadline = math.inf
             overdue.of_loop(self._reader.get_loop()).expect(self, self._reader, seconds, scope)
-        disconnecting = False
+        if not self._socket.is_closed:
+            await self._close(ending)
+        if self._inbox.running or self._background:
+            await self._wait_for_tasks(seconds / 2)
+        await self._consumer._wait_for_threads()
+        if not self._socket.is_closed:
+            await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
+        self._is_disconnecting = True
+        if self._connected:
+            await self._disconnect(ending)
+
+    async def _finish(self) -> None:
+        scope, ending = self._handlers, self._ending
+        assert ending is not None
         try:
-            with scope:
-                if not self._socket.is_closed:
-                    await self._close(ending)
-                if self._inbox.running or self._background:
-                    await self._wait_for_tasks(seconds / 2)
-                await self._consumer._wait_for_threads()
-                if not self._socket.is_closed:
-                    await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
-                disconnecting = True
-                if self._connected:
-                    await self._disconnect(ending)
+            if not self._is_finishing:
+                with self._make_scope() as scope:
+                    await self._clean_up(scope)
             if scope.cancelled_caught:
-                self._journal.clean_up_was_cut(seconds, disconnecting)
+                self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
             if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
                 self._journal.left_unanswered()
         finally:
@@ -322,9 +331,9 @@ class EndingConnection:
         self._journal.force_is_used(places)
 
     async def _disconnect(self, ending: Ending) -> None:
-        kind = f"{self._protocol}.disconnect"
-        if kind in events.DISCONNECTS and hasattr(self._consumer, kind.replace(".", "_")):
-            message = {"type": kind, "code": ending.code, "reason": ending.reason}
+        handler = events.DISCONNECT_HANDLERS.get(self._protocol)
+        if handler is not None and hasattr(self._consumer, handler):
+            message = {"type": f"{self._protocol}.disconnect", "code": ending.code, "reason": ending.reason}
             await self._guard(self._consumer.dispatch, (message,), message)
 
     def _detach(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from .types import Message, Scope
 
 DISCONNECTS = frozenset({"websocket.disconnect", "http.disconnect"})
+DISCONNECT_HANDLERS = {"websocket": "websocket_disconnect", "http": "http_disconnect"}
 
 NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
@@ -137,6 +138,7 @@ def can_deny(scope: Scope) -> bool:
 
 def url_route(scope: Scope) -> dict[str, Any]:
     """Return `scope["url_route"]` as Channels has it, with the path parameters of Starlette's routes merged in."""
-    route = scope.get("url_route") or {}
-    kwargs = {**scope.get("path_params", {}), **route.get("kwargs", {})}
-    return {"args": tuple(route.get("args", ())), "kwargs": kwargs}
+    route, params = scope.get("url_route"), scope.get("path_params", {})
+    if not route:
+        return {"args": (), "kwargs": {**params}}
+    return {"args": tuple(route.get("args", ())), "kwargs": {**params, **route.get("kwargs", {})}}

@@ -43,7 +43,8 @@ class Inbox(Batching):
         layer_limit: how many of the layer's messages may wait.
 
     Attributes:
-        messages: what waits, oldest first; `pop()` takes them out.
+        messages: what waits, oldest first; `pop()` takes them out. The reader adds the client's itself, and minds
+            their limit.
         layer_count: how many of them are the layer's.
         client_room, layer_room: who waits for room for more of a source's.
         on_full: called when the layer calls with a message that there is no room for.
@@ -113,14 +114,6 @@ class Inbox(Batching):
     @property
     def is_full(self) -> bool:
         """Whether the client's messages have reached their limit."""
-        return len(self.messages) - self.layer_count >= self.client_limit
-
-    def put_client(self, message: Message) -> bool:
-        """Add a message of the client's, and return whether the inbox is full of them now: the caller minds that.
-
-        The worker is not woken, but by `on_pause()`.
-        """
-        self.messages.append((message,))
         return len(self.messages) - self.layer_count >= self.client_limit
 
     def put_layer(self, message: Message) -> int:

@@ -70,9 +70,20 @@ class TurnWaker:
         self.waits = False
         self._needs_task |= as_task
         loop: Any = self._turn.get_loop()
-        before = asyncio.current_task(loop)
+        before = swap_current_task(loop, self.task)
         try:
-            _step((self,), loop)
+            if not self._needs_task:  # as in _step(), whose call would cost a message of a client's 1 %
+                try:
+                    waits_for = self._context.run(next, self._steps, _ENDED)
+                except BaseException as error:
+                    self._left = error
+                else:
+                    if waits_for is self and not self._needs_task:
+                        self.waits = True
+                        return
+                    self._left = StopIteration() if waits_for is _ENDED else (waits_for,)
+            swap_current_task(loop, None)
+            self._context.run(self._callback, self)
         except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
             loop.call_soon(_reraise, error)
         finally:

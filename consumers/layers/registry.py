@@ -229,9 +229,10 @@ def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | None:
     Raises:
         InvalidChannelLayerError: if it is configured wrongly.
     """
-    if alias not in channel_layers:
-        return None
-    return channel_layers[alias]
+    layer = channel_layers.backends.get(alias)
+    if layer is None and alias in channel_layers:
+        layer = channel_layers[alias]
+    return layer
 
 
 def layer_with(method: str, alias: str) -> Any:

@@ -67,12 +67,12 @@ class ObservedConnection(Connection):
     def _deliver(self) -> Deliver:
         return partial(self._count_delivery, self._inbox) if self._frames is None else self._frames
 
-    def put_client(self, message: Message) -> bool:
+    def _refuses(self, message: Message) -> bool:
         was_ending = self.is_ending
-        is_full = super().put_client(message)
-        if self.is_ending and not was_ending:
+        refused = super()._refuses(message)
+        if refused and not was_ending:
             self._tally.drop(table.LIMIT)
-        return is_full
+        return refused
 
     def _count_delivery(self, deliver: Deliver, message: Message) -> int:
         tally = self._tally
