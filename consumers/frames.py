@@ -1,15 +1,15 @@
 """Raw frames: a layer's messages that are events for the server; they need no handler and, on asyncio, no task."""
 
 import asyncio
-from collections.abc import Iterable
-from contextvars import Context
+from collections.abc import Iterable, Sized
 from typing import Any
 
 from . import events, handlers
 from .inbox import Inbox
-from .inline import Rest, identity, swap_current_task
+from .inline import Rest, swap_current_task
 from .layers.loops import running_loop
 from .socket import Socket
+from .turns import TurnWaker
 from .types import Batching, Message, Send
 
 FRAME = "websocket.send"
@@ -32,15 +32,15 @@ class Frames(Batching):
     """
 
     __slots__ = (
+        "_before",
         "_consumer_class",
-        "_context",
         "_held",
         "_inbox",
         "_is_starting",
         "_send",
         "_socket",
-        "_task",
-        "_workers_context",
+        "_starter",
+        "_worker",
     )
 
     def __init__(self, socket: Socket, send: Send, inbox: Inbox, consumer_class: type) -> None:
@@ -48,11 +48,11 @@ class Frames(Batching):
         self._send: Any = send
         self._inbox = inbox
         self._consumer_class = consumer_class
-        self._context: Context | None = None  # while frames may be started early, if the worker waits
-        self._workers_context: Context | None = None
+        self._before: Sized = ()  # what a frame must not overtake
+        self._starter: TurnWaker | None = None
+        self._worker: TurnWaker | None = None  # while frames may be started early, if it waits
         self._is_starting = False  # the sending of a frame; for the rest of it the inbox, which is empty, has room
         self._held: list[Message] | None = None  # what a middleware's `send` has sent here meanwhile
-        self._task: asyncio.Task[Any]
 
     def __call__(self, message: Message) -> int:
         if not self._is_starting:
@@ -63,16 +63,21 @@ class Frames(Batching):
         held.append(message)
         return len(held)
 
-    def start_early(self) -> None:
-        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits."""
-        worker = identity()
-        if worker is not None:
-            self._task, self._workers_context = worker
+    def start_early(self, before: Sized) -> None:
+        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits.
+
+        Args:
+            before: holds what is to be handled before, also while the worker waits.
+        """
+        worker = self._inbox.worker
+        if isinstance(worker, TurnWaker):
+            worker.task = asyncio.current_task()
+            self._before, self._starter = before, worker
             self.switch(self._socket.is_open)
 
     def switch(self, is_open: bool) -> None:
         """Note whether the socket is open, and is to stay so; if not, everything is left to the worker."""
-        self._context = self._workers_context if is_open else None
+        self._worker = self._starter if is_open else None
 
     @staticmethod
     def batch(receivers: list[Any], message: Message) -> list[Any]:
@@ -84,25 +89,25 @@ class Frames(Batching):
         current = asyncio.current_task(loop)
         plain: Any = message
         frames: Any
-        inbox: Any
+        worker: Any
         try:
             for receiver in receivers:
                 frames = receiver.deliver
                 if (
                     receiver.batch is not own
-                    or (context := frames._context) is None
-                    or not (inbox := frames._inbox).worker.waits
-                    or inbox.running
+                    or (worker := frames._worker) is None
+                    or not worker.waits
+                    or frames._before
                     or frames._is_starting
                 ):
                     others.append(receiver)
                     continue
-                swap_current_task(loop, frames._task)
+                swap_current_task(loop, worker.task)
                 frames._is_starting = True
                 steps = rest = None
                 try:
                     steps = frames._send(plain.copy()).__await__()
-                    if (waits_for := context.run(next, steps, _DONE)) is not _DONE:
+                    if (waits_for := worker.context.run(next, steps, _DONE)) is not _DONE:
                         rest = Rest(steps, waits_for)
                 except BaseException as error:
                     rest = Rest(steps, None, error)
@@ -111,7 +116,7 @@ class Frames(Batching):
                     frames._leave_to_worker(message, rest)
         finally:
             swap_current_task(loop, current)
-            frames = inbox = context = steps = rest = current = None  # an error, kept, keeps this call's variables
+            frames = worker = steps = rest = current = None  # an error, kept, keeps this call's variables
         return others
 
     def _leave_to_worker(self, message: Message, rest: Rest | None) -> None:

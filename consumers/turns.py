@@ -29,7 +29,8 @@ class TurnWaker:
         loop: the event loop.
 
     Attributes:
-        task: which task steps what is driven.
+        task: which task waits, if it has been noted, as by `drive()`.
+        context: that of the task, once it has waited.
         waits: whether it waits for `wake()`.
     """
 
@@ -37,11 +38,11 @@ class TurnWaker:
         "_asyncio_future_blocking",
         "_callback",
         "_cancelled",
-        "_context",
         "_left",
         "_needs_task",
         "_steps",
         "_turn",
+        "context",
         "task",
         "waits",
     )
@@ -74,7 +75,7 @@ class TurnWaker:
         try:
             if not self._needs_task:  # as in _step(), whose call would cost a message of a client's 1 %
                 try:
-                    waits_for = self._context.run(next, self._steps, _ENDED)
+                    waits_for = self.context.run(next, self._steps, _ENDED)
                 except BaseException as error:
                     self._left = error
                 else:
@@ -83,7 +84,7 @@ class TurnWaker:
                         return
                     self._left = StopIteration() if waits_for is _ENDED else (waits_for,)
             swap_current_task(loop, None)
-            self._context.run(self._callback, self)
+            self.context.run(self._callback, self)
         except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
             loop.call_soon(_reraise, error)
         finally:
@@ -103,7 +104,7 @@ class TurnWaker:
         return self._turn.get_loop()
 
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
-        self._callback, self._context = callback, context
+        self._callback, self.context = callback, context
         self.waits = True
         self._needs_task = not getattr(self._steps, "gi_suspended", False)  # nothing is driven, or it has ended
 
@@ -217,7 +218,7 @@ def _step(wakers: Iterable[TurnWaker], loop: Any) -> None:
         swap_current_task(loop, waker.task)
         if not waker._needs_task:
             try:
-                waits_for = waker._context.run(next, waker._steps, _ENDED)
+                waits_for = waker.context.run(next, waker._steps, _ENDED)
             except BaseException as error:
                 waker._left = error
             else:
@@ -226,7 +227,7 @@ def _step(wakers: Iterable[TurnWaker], loop: Any) -> None:
                     continue
                 waker._left = StopIteration() if waits_for is _ENDED else (waits_for,)
         swap_current_task(loop, None)
-        waker._context.run(waker._callback, waker)
+        waker.context.run(waker._callback, waker)
 
 
 def _reraise(error: BaseException) -> None:
