@@ -42,7 +42,8 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[A
     Raises:
         TypeError: it is a plain one without a result, outside a worker thread: a `def` that lacks its `async`.
     """
-    return result_of(function, function(*args, **kwargs))
+    result = function(*args, **kwargs)
+    return result if type(result) is CoroutineType else result_of(function, result)
 
 
 def result_of(function: Callable[..., Any], result: Any) -> Awaitable[Any]:

@@ -62,7 +62,7 @@ class Connection(EndingConnection):
         try:
             async with anyio.create_task_group() as self._tasks:
                 self._handlers = self._make_scope()
-                self._tasks.start_soon(self._work)
+                self._tasks.start_soon(self._work, name=type(self._consumer).__qualname__)
                 if self._watch is not None:
                     self._watch.start(self._tasks, self._protocol == "websocket")
                 await Pausing(self._read(), self._inbox)
