@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 HOOKS = ("connect", "receive", "receive_json", "disconnect", "handle", "on_error")
@@ -47,13 +48,14 @@ def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
         )
 
 
-def takes(function: Callable[..., Any]) -> set[str]:
+@lru_cache(maxsize=1024)
+def takes(function: Callable[..., Any]) -> frozenset[str]:
     """Return which of the frame arguments, text_data and bytes_data, `function` can be called with by name, alone."""
     try:
         signature = inspect.signature(function)
     except ValueError:  # some built in functions have none
-        return {"text_data", "bytes_data"}
-    return {name for name in ("text_data", "bytes_data") if _binds(signature, name)}
+        return frozenset({"text_data", "bytes_data"})
+    return frozenset(name for name in ("text_data", "bytes_data") if _binds(signature, name))
 
 
 def _binds(signature: inspect.Signature, name: str) -> bool:

@@ -241,6 +241,7 @@ class Connection(EndingConnection):
         consumer: Any = self._consumer
         known = handlers.known(consumer)
         types, takes_frames = known.types, known.takes_frames
+        takes_text: bool | None = None  # not known before the first frame
         entry: Any
         handling: Any
         while True:
@@ -252,7 +253,12 @@ class Connection(EndingConnection):
                             inbox.client_room.wake()
                         message = entry[0]
                         if takes_frames and message["type"] == "websocket.receive":
-                            handling = consumer.websocket_receive(message)
+                            if takes_text is None:
+                                takes_text = handlers.takes_text(consumer)
+                            if takes_text and (text := message.get("text")) is not None:
+                                handling = consumer.receive(text_data=text)
+                            else:
+                                handling = consumer.websocket_receive(message)
                         else:
                             handling = consumer.dispatch(message)
                     else:
@@ -276,7 +282,7 @@ class Connection(EndingConnection):
                     yield from self._fail(error, message)
             if inbox.is_ending and not messages:
                 return
-            entry = message = handling = None  # an idle connection is not to keep them
+            entry = message = text = handling = None  # an idle connection is not to keep them
             yield inbox.worker
 
     async def _serve_at_once(self, max_tasks: int) -> None:

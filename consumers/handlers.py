@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from .checks import takes
 from .events import handler_name
 
 logger = logging.getLogger("consumers.connection")
@@ -54,6 +55,7 @@ class Known:
 
 
 _look_ups: set[object] = set()
+_passing_on: set[object] = set()
 _directly: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
 _by_dispatch: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
 _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
@@ -79,6 +81,19 @@ def looks_up(dispatch: Dispatch) -> Dispatch:
     """Mark a class's `dispatch()` that only calls the handler: where nobody overrides it, the handler can be called."""
     _look_ups.add(dispatch)
     return dispatch
+
+
+def passes_on(websocket_receive: Dispatch) -> Dispatch:
+    """Mark a class's `websocket_receive()` that passes the data of a frame on to `receive()`, as `looks_up` does."""
+    _passing_on.add(websocket_receive)
+    return websocket_receive
+
+
+def takes_text(consumer: Any) -> bool:
+    """Tell whether for a text frame `websocket_receive()` would do no more than call `receive(text_data=text)`."""
+    if getattr(consumer.websocket_receive, "__func__", None) not in _passing_on:
+        return False
+    return inspect.iscoroutinefunction(consumer.receive) and "text_data" in takes(type(consumer).receive)
 
 
 def known(consumer: Any) -> Known:

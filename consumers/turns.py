@@ -69,7 +69,8 @@ class TurnWaker:
         if not self.waits:
             return
         self.waits = False
-        self._needs_task |= as_task
+        if as_task:
+            self._needs_task = True
         loop: Any = self._turn.get_loop()
         before = swap_current_task(loop, self.task)
         try:

@@ -7,7 +7,6 @@ classes offer the same methods to worker threads.
 import json
 import logging
 from collections.abc import Awaitable, Coroutine
-from functools import lru_cache
 from types import CoroutineType
 from typing import Any
 
@@ -18,12 +17,11 @@ from .bridge import call, offer, on_home_loop, result_of, returning
 from .checks import takes
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
+from .handlers import passes_on
 from .layers.base import may_wait
 from .types import Message
 
 logger = logging.getLogger("consumers.connection")
-
-_takes = lru_cache(maxsize=1024)(takes)
 
 
 class AsyncWebsocketConsumer(AsyncConsumer):
@@ -89,20 +87,24 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         for event in events.denial(status, content, headers):
             await call(self.base_send, event)
 
+    @passes_on
     def websocket_receive(self, message: Message) -> Awaitable[None]:
         """Handle a frame: pass it to `receive()`. To be awaited, and to be overridden by an `async def`.
+
+        What replaces it must be there before the first frame: where it is nobody's own, the rest of the connection
+        calls `receive()` directly.
 
         Raises:
             InvalidFrame: `receive()` has no parameter for this kind of data (close code 1003).
         """
-        takes = _takes(type(self).receive)
+        kinds = takes(type(self).receive)
         text = message.get("text")
         if text is not None:
-            if "text_data" not in takes:
+            if "text_data" not in kinds:
                 raise InvalidFrame(events.UNSUPPORTED_DATA, "text frames are not accepted")
             result = self.receive(text_data=text)
             return result if type(result) is CoroutineType else result_of(self.receive, result)
-        if "bytes_data" not in takes:
+        if "bytes_data" not in kinds:
             raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
         return result_of(self.receive, self.receive(bytes_data=message.get("bytes")))
 

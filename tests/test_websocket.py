@@ -282,6 +282,56 @@ async def test_libraries_may_wrap_the_framework_methods(anyio_backend: str) -> N
         ]
 
 
+async def test_a_replaced_websocket_receive_gets_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Plain(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str) -> None:
+            seen.append(text_data)
+
+    async def replacement(self: Any, message: Any) -> None:
+        seen.append(f"replaced: {message['text']}")
+
+    class OnTheInstance(Plain):
+        async def connect(self) -> None:
+            vars(self)["websocket_receive"] = replacement.__get__(self)
+            await self.accept()
+
+    async def talk(consumer: type[AsyncWebsocketConsumer]) -> list[str]:
+        seen.clear()
+        async with connected(consumer.as_asgi()) as wire:
+            wire.client("receive", text="one")
+            wire.client("receive", text="two")
+            await eventually(lambda: len(seen) == 2)
+        return list(seen)
+
+    assert await talk(Plain) == ["one", "two"]
+    assert await talk(OnTheInstance) == ["replaced: one", "replaced: two"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Plain, "websocket_receive", replacement)
+        assert await talk(Plain) == ["replaced: one", "replaced: two"]
+    assert await talk(Plain) == ["one", "two"]
+
+
+async def test_a_receive_that_is_replaced_later_gets_the_next_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Plain(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str) -> None:
+            seen.append(text_data)
+
+    async def replacement(self: Any, text_data: str) -> None:
+        seen.append(f"replaced: {text_data}")
+
+    async with connected(Plain.as_asgi()) as wire:
+        wire.client("receive", text="one")
+        await eventually(lambda: len(seen) == 1)
+        monkeypatch.setattr(Plain, "receive", replacement)
+        wire.client("receive", text="two")
+        await eventually(lambda: len(seen) == 2)
+    assert seen == ["one", "replaced: two"]
+
+
 @pytest.mark.parametrize("frame", [{"text_data": "caf\u00e9"}, {"text_data": "\ud83d"}, {"bytes_data": b"caf"}])
 async def test_a_middlewares_own_encoding_error_leaves_as_it_was_raised(frame: dict[str, Any]) -> None:
     class Speaker(AsyncWebsocketConsumer):
