@@ -7,12 +7,9 @@ functions for this are documented under "Extending asyncio".
 """
 
 import asyncio
-import contextvars
 import sys
 from collections.abc import Coroutine, Generator
 from typing import Any, Protocol
-
-from .layers.loops import running_loop
 
 if sys.version_info >= (3, 13):  # 3.12's raises KeyError where there is no current task
     from asyncio.tasks import _swap_current_task as swap_current_task
@@ -28,29 +25,6 @@ else:
         if task is not None:
             _enter_task(loop, task)
         return current
-
-
-if sys.version_info >= (3, 12):
-
-    def _context_of(task: "asyncio.Task[Any]") -> contextvars.Context:
-        return task.get_context()
-
-else:
-
-    def _context_of(task: "asyncio.Task[Any]") -> contextvars.Context:
-        return contextvars.copy_context()
-
-
-def identity() -> "tuple[asyncio.Task[Any], contextvars.Context] | None":
-    """Return what it takes to run code on the current task's behalf; None where the event loop is not asyncio's.
-
-    Returns:
-        The task, and a context with its variables.
-    """
-    if not isinstance(running_loop(), asyncio.AbstractEventLoop):
-        return None
-    task = asyncio.current_task()
-    return None if task is None else (task, _context_of(task))
 
 
 class Rest:

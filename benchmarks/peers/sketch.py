@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from consumers.inline import identity, swap_current_task
+from consumers.inline import swap_current_task
 
 from . import Message, Peer, by_path
 
@@ -113,7 +113,8 @@ class Room:
 
     async def work(self, member: Member, opening: asyncio.Future[Message], handlers: anyio.CancelScope) -> None:
         with handlers:
-            member.task, member.context = identity()
+            member.task = asyncio.current_task()
+            member.context = member.task.get_context()
             await opening
             await member.send({"type": "websocket.accept"})
             self.members[id(member)] = member
