@@ -2,7 +2,7 @@
 
 The server's own task is the reader: it awaits `receive()` and nothing else. A child task, the worker, runs
 `connect`, the handlers and `disconnect`; it is shielded from whatever happens to the server's task, so that
-every ending, of which there are many, takes the one way through `_finish`:
+every ending, of which there are many, takes the one way through `_clean_up` and `_finish`:
 
     client's disconnect      ──┐ drains: waiting messages are handled, for at most `disconnect_timeout`
     handler's error          ──┤
@@ -100,10 +100,6 @@ class Connection(EndingConnection):
             self._journal.closed_by_group(code, reason)
         self._end(Ending(code, reason, rejects=True))
 
-    def _end_by_overflow(self) -> None:
-        limit = f"{self._inbox.layer_limit} layer messages wait"
-        self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
-
     # The reader
 
     async def _read(self) -> None:
@@ -161,14 +157,17 @@ class Connection(EndingConnection):
             if self._watch is not None:
                 self._watch.resume()
             return True
-        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox)} wait"
+        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox.messages)} wait"
         self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
         return False
 
     # The worker
 
     async def _work(self) -> None:
-        """Serve, then finish, in a shield against what happens to the server's task: in another one if need be."""
+        """Serve, then finish, in a shield against what happens to the server's task.
+
+        That is a scope which can be cancelled when the connection ends; if it is, the clean-up has one of its own.
+        """
         try:
             with self._handlers:
                 await self._attach()
@@ -197,8 +196,6 @@ class Connection(EndingConnection):
         if layer is None:
             return
         deliver = self._deliver
-        if self._consumer.overflow == "close":
-            self._inbox.on_full = self._end_by_overflow
         if hasattr(layer, "attach"):
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
             self._consumer.channel_name = layer.attach(deliver, *close)
@@ -231,7 +228,7 @@ class Connection(EndingConnection):
         if self._protocol == "websocket":
             await self._handle(self._inbox.pop())
             if self._frames is not None and self._ending is None:
-                self._frames.start_early(self._inbox.messages if self._consumer.max_tasks > 1 else ())
+                self._frames.start_early()
         return True
 
     @coroutine
@@ -268,7 +265,8 @@ class Connection(EndingConnection):
                         if type(entry) is Shared:
                             kind, message = entry.kind, entry.message.copy()
                         else:
-                            kind, message = entry.get("type"), entry
+                            message = entry
+                            kind = message.get("type")
                         if type(kind) is str and kind in types:
                             handling = getattr(consumer, types[kind])(message)
                         elif (handler := self._handler_of(message)) is not None:

@@ -89,7 +89,7 @@ class EndingConnection:
         can_deny = events.can_deny(consumer.scope)
         self._socket = make_socket(send, watch, limits, self, close_timeout, can_deny)
         self._protocol: str = consumer.scope["type"]
-        self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY)
+        self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY, self)
         self._ending: Ending | None = None
         self._error: Exception | None = None
         self._connected = False
@@ -131,6 +131,11 @@ class EndingConnection:
             if self._watch is not None:
                 self._watch.stop()
             self._tasks.cancel_scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
+
+    def _on_overflow(self) -> None:
+        if self._consumer.overflow == "close":
+            limit = f"{self._inbox.layer_limit} layer messages wait"
+            self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
 
     # The ways to end
 
@@ -253,7 +258,11 @@ class EndingConnection:
     # The ending
 
     async def _clean_up(self, scope: anyio.CancelScope) -> None:
-        """Do what has a bounded time for it, in a shielded scope, which is cancelled then."""
+        """Close, wait for what still runs, and call `disconnect()`.
+
+        Args:
+            scope: the shielded scope that this runs in; cancelled when `cleanup_timeout` is over.
+        """
         ending = self._ending
         assert ending is not None
         if self._inbox.running or self._background:
@@ -278,6 +287,7 @@ class EndingConnection:
             await self._disconnect(ending)
 
     async def _finish(self) -> None:
+        """Clean up, unless that has been done in the handlers' scope, and leave the layer."""
         scope, ending = self._handlers, self._ending
         assert ending is not None
         try:
@@ -347,5 +357,5 @@ class EndingConnection:
     def _let_go(self) -> None:
         """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
         self._socket.release()
-        self._watch = self._frames = self._inbox.on_full = None
+        self._watch = self._frames = self._inbox.owner = None
         del self._consumer

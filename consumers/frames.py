@@ -1,7 +1,7 @@
 """Raw frames: a layer's messages that are events for the server; they need no handler and, on asyncio, no task."""
 
 import asyncio
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from typing import Any
 
 from . import events, handlers
@@ -32,7 +32,6 @@ class Frames(Batching):
     """
 
     __slots__ = (
-        "_before",
         "_consumer_class",
         "_held",
         "_inbox",
@@ -48,7 +47,6 @@ class Frames(Batching):
         self._send: Any = send
         self._inbox = inbox
         self._consumer_class = consumer_class
-        self._before: Sized = ()  # what a frame must not overtake
         self._starter: TurnWaker | None = None
         self._worker: TurnWaker | None = None  # while frames may be started early, if it waits
         self._is_starting = False  # the sending of a frame; for the rest of it the inbox, which is empty, has room
@@ -63,16 +61,12 @@ class Frames(Batching):
         held.append(message)
         return len(held)
 
-    def start_early(self, before: Sized) -> None:
-        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits.
-
-        Args:
-            before: holds what is to be handled before, also while the worker waits.
-        """
+    def start_early(self) -> None:
+        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits."""
         worker = self._inbox.worker
         if isinstance(worker, TurnWaker):
             worker.task = asyncio.current_task()
-            self._before, self._starter = before, worker
+            self._starter = worker
             self.switch(self._socket.is_open)
 
     def switch(self, is_open: bool) -> None:
@@ -97,7 +91,7 @@ class Frames(Batching):
                     receiver.batch is not own
                     or (worker := frames._worker) is None
                     or not worker.waits
-                    or frames._before
+                    or frames._inbox.running  # it would have to wait with the rest of a frame
                     or frames._is_starting
                 ):
                     others.append(receiver)

@@ -1,7 +1,7 @@
 """The messages that wait for one connection's worker."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, Protocol
 
 from .types import Batching, Message
 from .wake import Waker, make_crowd_waker, make_waker
@@ -33,6 +33,12 @@ Entry = Message | Shared | tuple[Message]
 """A layer's message, or, alone in a tuple, a client's."""
 
 
+class Owner(Protocol):
+    """Hears from its inbox; a bound method would be one more object for each idle connection."""
+
+    def _on_overflow(self) -> None: ...
+
+
 class Inbox(Batching):
     """A queue with one reader, the connection's worker, and two sources with a limit each.
 
@@ -41,13 +47,13 @@ class Inbox(Batching):
     Args:
         client_limit: how many of the client's messages may wait before `is_full`.
         layer_limit: how many of the layer's messages may wait.
+        owner: told when the layer calls with a message that there is no room for.
 
     Attributes:
         messages: what waits, oldest first; `pop()` takes them out. The reader adds the client's itself, and minds
             their limit.
         layer_count: how many of them are the layer's.
         client_room, layer_room: who waits for room for more of a source's.
-        on_full: called when the layer calls with a message that there is no room for.
         is_closed: whether the client sends no more.
         is_ending: whether the layer's messages are taken no more.
         is_stopped: whether no more messages are to be handled.
@@ -65,12 +71,13 @@ class Inbox(Batching):
         "layer_limit",
         "layer_room",
         "messages",
-        "on_full",
+        "owner",
         "running",
         "worker",
     )
 
-    def __init__(self, client_limit: int, layer_limit: int) -> None:
+    def __init__(self, client_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
+        self.owner = owner
         self.client_limit = client_limit
         self.layer_limit = layer_limit
         # Small: there are ten thousand of them, most are empty, and an empty deque takes as much as half a connection.
@@ -78,7 +85,6 @@ class Inbox(Batching):
         self.messages: list[Entry] = []
         self.layer_count = 0
         self.worker = make_crowd_waker()
-        self.on_full: Callable[[], object] | None = None
         self.is_closed = False
         self.is_ending = False
         self.is_stopped = False
@@ -90,26 +96,23 @@ class Inbox(Batching):
         if self.is_ending:
             return 1
         waiting = self.put_layer(message)
-        if not waiting and self.on_full is not None:
-            self.on_full()
+        if not waiting and self.owner is not None:
+            self.owner._on_overflow()
         return waiting
 
     @staticmethod
     def batch(receivers: list[Any], message: Message) -> list[Any]:
-        """Put a message into all inboxes that are less than half full, and wake their workers: a `Batch`."""
+        """Put a message into all inboxes that it makes no more than half full, and wake their workers: a `Batch`."""
         others, own, shared = [], Inbox.batch, Shared(message)
         for receiver in receivers:
             inbox: Any = receiver.deliver
-            if receiver.batch is not own or inbox.is_ending or inbox.layer_count >= inbox.layer_limit >> 1:
+            if receiver.batch is not own or inbox.is_ending or 2 * inbox.layer_count + 2 > inbox.layer_limit:
                 others.append(receiver)
                 continue
             inbox.layer_count += 1
             inbox.messages.append(shared)
             inbox.worker.wake()
         return others
-
-    def __len__(self) -> int:
-        return len(self.messages)
 
     @property
     def is_full(self) -> bool:

@@ -30,7 +30,7 @@ class CrowdWaker(Waker, Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether a wait has begun that has not been ended."""
+        """Whether a wait has begun that nothing has ended by `wake()`; a cancelled one may count until the next."""
 
     def go_on(self, as_task: bool = False) -> None:
         """As `wake()`; if the loop allows it, the woken task takes its next step before this returns.

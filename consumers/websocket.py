@@ -92,7 +92,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         """Handle a frame: pass it to `receive()`. To be awaited, and to be overridden by an `async def`.
 
         What replaces it must be there before the first frame: where it is nobody's own, the rest of the connection
-        calls `receive()` directly.
+        calls `receive(text_data=text)` directly, if that is an `async def` which takes it.
 
         Raises:
             InvalidFrame: `receive()` has no parameter for this kind of data (close code 1003).

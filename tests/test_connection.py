@@ -6,7 +6,7 @@ import logging
 import random
 import weakref
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
@@ -1086,6 +1086,28 @@ async def test_overflow_close_ends_the_slow_connection_with_1013(layer: InMemory
         await wire.end()
     assert wire.close_code == 1013
     assert disconnects(log) == [("disconnect", 1013)]
+
+
+@pytest.mark.parametrize(("before", "chosen"), [("drop", "close"), ("close", "drop")])
+async def test_overflow_may_be_chosen_for_each_connection(
+    layer: InMemoryChannelLayer, before: Literal["drop", "close"], chosen: Literal["drop", "close"]
+) -> None:
+    class Member(Recorder):
+        overflow = before
+
+        async def connect(self) -> None:
+            self.overflow = chosen
+            await super().connect()
+
+    log: list[Any] = []
+    async with connected(Member.as_asgi(log=log)) as wire:
+        wire.text("sleep")
+        await eventually(lambda: "sleep" in log)
+        for _ in range(101):
+            await layer.group_send("everyone", {"type": "note"})
+        if chosen == "close":
+            await wire.end()
+        assert wire.close_code == (1013 if chosen == "close" else None)
 
 
 async def test_a_direct_send_to_a_full_mailbox_raises(layer: InMemoryChannelLayer) -> None:

@@ -1,9 +1,12 @@
 """The queue in front of a connection's worker, on both event loops."""
 
+import math
+from typing import Any
+
 import anyio
 import pytest
 
-from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer
+from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers
 from consumers.inbox import Inbox
 from consumers.layers.tables import Receiver
 from consumers.types import Message
@@ -91,6 +94,19 @@ async def test_messages_stay_in_order_however_they_come_and_however_full_the_inb
     assert layer.dropped == 19
 
 
+async def test_a_capacity_without_an_end_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    endless: dict[str, Any] = {"capacity": math.inf}
+    layer = InMemoryChannelLayer(**endless)
+    monkeypatch.setitem(channel_layers.backends, "default", layer)
+    log, gate = list[Message](), anyio.Event()
+    async with connected(Noting.as_asgi(log=log, gate=gate)):
+        for number in range(200):
+            await layer.group_send("room", note(str(number)))
+        gate.set()
+        await anyio.wait_all_tasks_blocked()
+    assert [message["text"] for message in log] == [str(number) for number in range(200)]
+
+
 async def test_inboxes_that_are_half_full_or_ending_are_left_to_be_filled_one_by_one() -> None:
     inboxes = [Inbox(client_limit=100, layer_limit=10) for _ in range(5)]
     for inbox, waiting in zip(inboxes, (0, 4, 5, 0, 0), strict=True):
@@ -100,9 +116,9 @@ async def test_inboxes_that_are_half_full_or_ending_are_left_to_be_filled_one_by
     receivers = [Receiver("", inbox, loop=None, capacity=10) for inbox in inboxes[:4]]
     receivers.append(Receiver("", inboxes[4].put_layer, loop=None, capacity=10))
     assert Inbox.batch(receivers, note("hello")) == receivers[2:]
-    assert [len(inbox) for inbox in inboxes] == [1, 5, 5, 0, 0]
+    assert [len(inbox.messages) for inbox in inboxes] == [1, 5, 5, 0, 0]
     assert [receiver.deliver(note("hello")) for receiver in receivers[2:]] == [6, 1, 1]
     for inbox, before in zip(inboxes, (0, 4, 5, None, 0), strict=True):
         expected = [] if before is None else [note("before")] * before + [note("hello")]
-        assert [inbox.pop() for _ in range(len(inbox))] == expected
+        assert [inbox.pop() for _ in range(len(inbox.messages))] == expected
         assert inbox.layer_count == 0

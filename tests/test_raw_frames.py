@@ -185,6 +185,37 @@ async def test_several_handlers_at_once_and_frames(layer: InMemoryChannelLayer) 
         assert sorted([await wire.next_text() for _ in range(10)]) == list("0123456789")
 
 
+async def test_a_frame_takes_no_turn_before_it_has_a_place_among_the_handlers(layer: InMemoryChannelLayer) -> None:
+    class Concurrent(Listener):
+        max_tasks = 2
+
+        async def note(self, event: Message) -> None:
+            for part in "abc":
+                await self.send(event["text"] + part)
+
+    app = Concurrent.as_asgi()
+    turns, opened = anyio.Lock(), anyio.Event()
+
+    async def in_turns(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_turn(event: Message) -> None:
+            async with turns:
+                if event["type"] == "websocket.send":
+                    await opened.wait()
+                await send(event)
+
+        await app(scope, receive, send_in_turn)
+
+    async with connected(in_turns) as wire:
+        for text in "12":
+            await layer.group_send("room", {"type": "note", "text": text})
+        await anyio.wait_all_tasks_blocked()
+        await layer.group_send("room", frame("raw"))
+        opened.set()
+        texts = [await wire.next_text() for _ in range(7)]
+    assert sorted(texts[:6]) == ["1a", "1b", "1c", "2a", "2b", "2c"]
+    assert texts[6] == "raw"
+
+
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 
