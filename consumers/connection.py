@@ -228,7 +228,7 @@ class Connection(EndingConnection):
         if self._protocol == "websocket":
             await self._handle(self._inbox.pop())
             if self._frames is not None and self._ending is None:
-                self._frames.start_early()
+                self._frames.start_early(self._consumer.max_tasks)
         return True
 
     @coroutine

@@ -32,6 +32,7 @@ class Frames(Batching):
     """
 
     __slots__ = (
+        "_beside",
         "_consumer_class",
         "_held",
         "_inbox",
@@ -47,6 +48,7 @@ class Frames(Batching):
         self._send: Any = send
         self._inbox = inbox
         self._consumer_class = consumer_class
+        self._beside: Inbox | _NoHandlers = inbox
         self._starter: TurnWaker | None = None
         self._worker: TurnWaker | None = None  # while frames may be started early, if it waits
         self._is_starting = False  # the sending of a frame; for the rest of it the inbox, which is empty, has room
@@ -61,12 +63,17 @@ class Frames(Batching):
         held.append(message)
         return len(held)
 
-    def start_early(self) -> None:
-        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits."""
+    def start_early(self, max_tasks: int) -> None:
+        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits.
+
+        Args:
+            max_tasks: how many handlers run at once; of several, none must run beside the worker then.
+        """
         worker = self._inbox.worker
         if isinstance(worker, TurnWaker):
             worker.task = asyncio.current_task()
             self._starter = worker
+            self._beside = _NO_HANDLERS if max_tasks == 1 else self._inbox
             self.switch(self._socket.is_open)
 
     def switch(self, is_open: bool) -> None:
@@ -91,7 +98,7 @@ class Frames(Batching):
                     receiver.batch is not own
                     or (worker := frames._worker) is None
                     or not worker.waits
-                    or frames._inbox.running  # it would have to wait with the rest of a frame
+                    or frames._beside.running  # it would have to wait with the rest of a frame
                     or frames._is_starting
                 ):
                     others.append(receiver)
@@ -143,6 +150,15 @@ class Frames(Batching):
             return True
         handlers.log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
         return False
+
+
+class _NoHandlers:
+    """Stands in for an inbox beside which nothing runs: one for all, and so in the processor's cache."""
+
+    running = 0
+
+
+_NO_HANDLERS = _NoHandlers()
 
 
 def _is_frame(message: Message) -> bool:
