@@ -123,7 +123,10 @@ class EndingConnection:
     def _on_socket_change(self, close_code: int | None) -> None:
         """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
         if self._frames is not None:
-            self._frames.switch(close_code is None and self._ending is None)
+            if close_code is None and self._ending is None:
+                self._frames.opened()
+            else:
+                self._frames.closed()
         if close_code is None:
             if self._watch is not None:
                 self._watch.opened()
@@ -154,7 +157,7 @@ class EndingConnection:
             if self._watch is not None:
                 self._watch.stop()
             if self._frames is not None:
-                self._frames.switch(False)
+                self._frames.closed()
             if self._tasks.cancel_scope.deadline != math.inf:
                 self._tasks.cancel_scope.deadline = math.inf
             if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation

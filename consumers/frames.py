@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from contextvars import Context
+from typing import Any, Protocol
 
 from . import events, handlers
 from .inbox import Inbox
@@ -32,11 +33,9 @@ class Frames(Batching):
     """
 
     __slots__ = (
-        "_beside",
         "_consumer_class",
         "_held",
         "_inbox",
-        "_is_starting",
         "_send",
         "_socket",
         "_starter",
@@ -48,20 +47,19 @@ class Frames(Batching):
         self._send: Any = send
         self._inbox = inbox
         self._consumer_class = consumer_class
-        self._beside: Inbox | _NoHandlers = inbox
-        self._starter: TurnWaker | None = None
-        self._worker: TurnWaker | None = None  # while frames may be started early, if it waits
-        self._is_starting = False  # the sending of a frame; for the rest of it the inbox, which is empty, has room
-        self._held: list[Message] | None = None  # what a middleware's `send` has sent here meanwhile
+        self._starter: _Starter | None = None  # what `_worker` is while the socket is open
+        self._worker: _Starter = _NOBODY  # on whose behalf a frame may be started, while it waits
+        self._held: list[Message] | None = None  # what a middleware's `send` has sent here while a frame was started
 
     def __call__(self, message: Message) -> int:
-        if not self._is_starting:
-            return self._inbox(message)
-        held = self._held = self._held or []
-        if len(held) + 1 >= self._inbox.layer_limit:
+        if self._held is None:
+            if self._worker is not _BUSY:
+                return self._inbox(message)
+            self._held, self._worker = [], _NOBODY
+        if len(self._held) + 1 >= self._inbox.layer_limit:  # for the rest of the frame the inbox, empty now, has room
             return 0
-        held.append(message)
-        return len(held)
+        self._held.append(message)
+        return len(self._held)
 
     def start_early(self, max_tasks: int) -> None:
         """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits.
@@ -72,13 +70,17 @@ class Frames(Batching):
         worker = self._inbox.worker
         if isinstance(worker, TurnWaker):
             worker.task = asyncio.current_task()
-            self._starter = worker
-            self._beside = _NO_HANDLERS if max_tasks == 1 else self._inbox
-            self.switch(self._socket.is_open)
+            self._starter = worker if max_tasks == 1 else _Alone(worker, self._inbox)
+            if self._socket.is_open:
+                self.opened()
 
-    def switch(self, is_open: bool) -> None:
-        """Note whether the socket is open, and is to stay so; if not, everything is left to the worker."""
-        self._worker = self._starter if is_open else None
+    def opened(self) -> None:
+        """Note that the socket is open."""
+        self._worker = self._starter or _NOBODY
+
+    def closed(self) -> None:
+        """Note that the socket is closed, or is to be: everything is left to the worker."""
+        self._starter, self._worker = None, _NOBODY
 
     @staticmethod
     def batch(receivers: list[Any], message: Message) -> list[Any]:
@@ -94,27 +96,22 @@ class Frames(Batching):
         try:
             for receiver in receivers:
                 frames = receiver.deliver
-                if (
-                    receiver.batch is not own
-                    or (worker := frames._worker) is None
-                    or not worker.waits
-                    or frames._beside.running  # it would have to wait with the rest of a frame
-                    or frames._is_starting
-                ):
+                if receiver.batch is not own or not (worker := frames._worker).waits:
                     others.append(receiver)
                     continue
                 swap_current_task(loop, worker.task)
-                frames._is_starting = True
+                frames._worker = _BUSY
                 steps = rest = None
                 try:
                     steps = frames._send(plain.copy()).__await__()
-                    if (waits_for := worker.context.run(next, steps, _DONE)) is not _DONE:
+                    if (waits_for := worker.context.run(next, steps, _DONE)) is _DONE and frames._worker is _BUSY:
+                        frames._worker = worker
+                        continue
+                    if waits_for is not _DONE:
                         rest = Rest(steps, waits_for)
                 except BaseException as error:
                     rest = Rest(steps, None, error)
-                frames._is_starting = False
-                if rest is not None or frames._held is not None:
-                    frames._leave_to_worker(message, rest)
+                frames._leave_to_worker(message, rest)
         finally:
             swap_current_task(loop, current)
             frames = worker = steps = rest = current = None  # an error, kept, keeps this call's variables
@@ -122,6 +119,7 @@ class Frames(Batching):
 
     def _leave_to_worker(self, message: Message, rest: Rest | None) -> None:
         """Deliver the rest of a frame, if there is one, and then what was held back."""
+        self._worker = self._starter or _NOBODY
         held, self._held = self._held or (), None
         if rest is not None:
             self._inbox({**message, _REST: rest})
@@ -152,13 +150,43 @@ class Frames(Batching):
         return False
 
 
-class _NoHandlers:
-    """Stands in for an inbox beside which nothing runs: one for all, and so in the processor's cache."""
+class _Starter(Protocol):
+    """What a frame can be started on behalf of."""
 
-    running = 0
+    @property
+    def waits(self) -> bool: ...
 
 
-_NO_HANDLERS = _NoHandlers()
+class _Nobody:
+    """Never waits."""
+
+    waits = False
+
+
+class _Alone:
+    """A worker beside which handlers run: while there are any, a frame would have to wait with them for its turn."""
+
+    __slots__ = ("_inbox", "_worker")
+
+    def __init__(self, worker: TurnWaker, inbox: Inbox) -> None:
+        self._worker = worker
+        self._inbox = inbox
+
+    @property
+    def waits(self) -> bool:
+        return self._worker.waits and not self._inbox.running
+
+    @property
+    def task(self) -> object:
+        return self._worker.task
+
+    @property
+    def context(self) -> Context:
+        return self._worker.context
+
+
+_NOBODY = _Nobody()
+_BUSY = _Nobody()  # a frame is being started
 
 
 def _is_frame(message: Message) -> bool:
