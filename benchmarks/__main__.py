@@ -15,6 +15,7 @@ from .peers import COMPARED, PEERS
 from .plan import IN_PROCESS, NAMES, Options
 from .results import Results
 from .wire import run as wire
+from .wire.processors import ARE_ENOUGH
 
 CROWD = 10_000
 """Idle connections, if the limit on open files allows for so many."""
@@ -38,6 +39,11 @@ def parse() -> Options:
     parser.add_argument("--seconds", type=float, default=0.12, help="about how long one measurement in a process takes")
     parser.add_argument("--wire-seconds", type=float, default=0.3, help="the same for one over sockets")
     parser.add_argument("--minutes", type=float, default=10, help="when to stop, whatever is left")
+    parser.add_argument(
+        "--sleep",
+        action="store_true",
+        help="let the clients sleep until a frame comes: the servers pay for waking them",
+    )
     parser.add_argument("--shrink", type=int, default=1, help="divide the numbers of connections by this")
     arguments = parser.parse_args()
     patterns, peers = arguments.only.split(","), tuple(arguments.peers.split(","))
@@ -55,6 +61,7 @@ def parse() -> Options:
         wire_seconds=arguments.wire_seconds,
         crowd=crowd(),
         minutes=arguments.minutes,
+        clients_sleep=arguments.sleep or not ARE_ENOUGH,
         shrink=arguments.shrink,
     )
 

@@ -1,15 +1,19 @@
 """Runs the scenarios over real sockets, the peers taking turns."""
 
+import asyncio
 import gc
+import os
+import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from ..children import Child, ChildFailed
-from ..plan import WIRE, Options, WireSpec
+from ..plan import WIRE, Options
 from ..results import Results
 from .client import Address, Swarm, WireError, cpu_seconds
+from .processors import SERVERS, awake, on
 
 CPU = "-cpu"
 """What is added to a scenario's name for the server's CPU time per message."""
@@ -20,6 +24,17 @@ ALONE = "wire-alone"
 SLICES = 2
 """How often the two servers that are compared with each other take turns in a round."""
 
+SITTINGS = 3
+"""How often a scenario's servers are started: two of a kind differ by some percent as long as they live."""
+
+PAUSE = 0.02
+"""Seconds between two looks at whether a server has come to rest."""
+
+MOST_PAUSES = 250
+
+IDLE = 0.1
+"""What part of the time a server uses at rest, at most: some have timers."""
+
 Play = Callable[[int], Awaitable[None]]
 
 
@@ -29,19 +44,31 @@ class NotOffered(Exception):
 
 @dataclass
 class Served:
-    """A server and the clients that play with it."""
+    """A server and the clients that play with it.
+
+    Args:
+        child: the server.
+        play: lets the clients exchange so many messages with it.
+        size: how many clients get each of them.
+        sleeps: whether the clients' process may sleep meanwhile.
+        least: how many messages make a measurement, even if they take longer than wanted.
+    """
 
     child: Child
     play: Play
     size: int
-    count: int = 1
+    sleeps: bool
+    least: int
+
+    def __post_init__(self) -> None:
+        self.count = self.least
 
     async def calibrate(self, seconds: float) -> None:
         """Warm up, and find out how often to repeat so that one measurement takes about `seconds`."""
         while True:
             elapsed, _ = await self.measure()
             factor = seconds / (elapsed * self.count * self.size)
-            self.count = max(1, round(self.count * min(factor, 10)))
+            self.count = max(self.least, round(self.count * min(factor, 10)))
             if factor < 2:
                 return
 
@@ -50,21 +77,44 @@ class Served:
         gc.collect()
         gc.disable()
         try:
-            start, cpu = time.perf_counter(), cpu_seconds(self.child.pid)
-            await self.play(self.count)
-            elapsed, cpu = time.perf_counter() - start, cpu_seconds(self.child.pid) - cpu
+            with going_on(self.child.pid):
+                with nullcontext() if self.sleeps else awake():
+                    start, cpu = time.perf_counter(), cpu_seconds(self.child.pid)
+                    await self.play(self.count)
+                    elapsed, cpu = time.perf_counter() - start, cpu_seconds(self.child.pid) - cpu
+                await self._rest()
         finally:
             gc.enable()
         messages = self.count * self.size
         return elapsed / messages, cpu / messages
 
+    async def _rest(self) -> None:
+        """Wait until the server has nothing left to do, which may be long after the last frame has come."""
+        before, now = 0.0, cpu_seconds(self.child.pid)
+        for _ in range(MOST_PAUSES):
+            if now - before < IDLE * PAUSE:
+                return
+            await asyncio.sleep(PAUSE)
+            before, now = now, cpu_seconds(self.child.pid)
+
+
+@contextmanager
+def going_on(pid: int) -> Iterator[None]:
+    """Let a server that has been stopped go on, and stop it afterwards: even an idle one would disturb the others."""
+    os.kill(pid, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGSTOP)
+
 
 @asynccontextmanager
-async def address(peer: str, endpoint: str, results: Results) -> AsyncIterator[tuple[Child, Address]]:
+async def address(peer: str, endpoint: str, options: Options, results: Results) -> AsyncIterator[tuple[Child, Address]]:
     """Run a peer's server."""
     child = Child("benchmarks.wire.server", peer)
     try:
-        where = Address(**await child.start())
+        with nullcontext() if options.clients_sleep else on(SERVERS):
+            where = Address(**await child.start())
         results.versions[peer] = where.versions
         if endpoint in where.lacks:
             raise NotOffered(where.lacks[endpoint])
@@ -74,33 +124,45 @@ async def address(peer: str, endpoint: str, results: Results) -> AsyncIterator[t
 
 
 @asynccontextmanager
-async def serving(peer: str, spec: WireSpec, size: int, results: Results) -> AsyncIterator[Served]:
+async def serving(peer: str, name: str, options: Options, results: Results) -> AsyncIterator[Served]:
     """Run a peer's server and connect the clients."""
-    async with address(peer, spec.endpoint, results) as (child, where), Swarm(where, spec.endpoint, size) as swarm:
-        yield Served(child, swarm.echo if spec.endpoint == "echo" else swarm.fan_out, size)
+    endpoint, size = WIRE[name].endpoint, options.size(WIRE[name].size)
+    async with (
+        address(peer, endpoint, options, results) as (child, where),
+        Swarm(where, endpoint, size) as swarm,
+    ):
+        play = swarm.echo if endpoint == "echo" else swarm.fan_out
+        yield Served(child, play, size, options.clients_sleep, WIRE[name].least)
 
 
 async def run(name: str, options: Options, results: Results) -> None:
     """Measure one scenario: messages a second, and the server's CPU time for each."""
-    spec = WIRE[name]
-    size = options.size(spec.size)
+    peers = list(options.peers)
+    for sitting in range(SITTINGS):
+        await sit(name, peers, -(-(options.rounds - sitting) // SITTINGS), options, results)
+
+
+async def sit(name: str, peers: list[str], rounds: int, options: Options, results: Results) -> None:
+    """Measure it with servers of its own; peers that have not got it, or fail, are removed."""
+    size = options.size(WIRE[name].size)
     async with AsyncExitStack() as stack:
         served: dict[str, Served] = {}
-        for peer in options.peers:
+        for peer in list(peers):
             try:
-                served[peer] = await stack.enter_async_context(serving(peer, spec, size, results))
+                served[peer] = await stack.enter_async_context(serving(peer, name, options, results))
                 await served[peer].calibrate(options.wire_seconds)
             except NotOffered as reason:
+                peers.remove(peer)
                 results.notes[name, size, peer] = results.notes[name + CPU, size, peer] = str(reason)
             except (ChildFailed, WireError, OSError) as error:
-                served.pop(peer, None)
+                peers.remove(peer)
                 results.fail(name, size, peer, error)
-        for _ in range(options.rounds):
-            for peer in list(served):
+        for _ in range(rounds):
+            for peer in list(peers):
                 try:
                     elapsed, cpu = await served[peer].measure()
-                except WireError as error:
-                    del served[peer]
+                except (WireError, OSError) as error:
+                    peers.remove(peer)
                     results.fail(name, size, peer, error)
                     continue
                 results.add(name, size, peer, 1 / elapsed)
@@ -114,11 +176,11 @@ async def run_idle(name: str, options: Options, results: Results) -> None:
     for peer in options.peers:
         try:
             async with AsyncExitStack() as stack:
-                alone = await stack.enter_async_context(serving(peer, spec, size, results))
-                child, where = await stack.enter_async_context(address(peer, "crowd", results))
+                alone = await stack.enter_async_context(serving(peer, name, options, results))
+                child, where = await stack.enter_async_context(address(peer, "crowd", options, results))
                 await stack.enter_async_context(Swarm(where, "crowd", crowd))
                 swarm = await stack.enter_async_context(Swarm(where, spec.endpoint, size))
-                crowded = Served(child, swarm.fan_out, size)
+                crowded = Served(child, swarm.fan_out, size, options.clients_sleep, spec.least)
                 for served in (alone, crowded):
                     await served.calibrate(options.wire_seconds / SLICES)
                 for _ in range(options.rounds * SLICES):
