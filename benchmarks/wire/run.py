@@ -24,6 +24,9 @@ ALONE = "wire-alone"
 SLICES = 2
 """How often the two servers that are compared with each other take turns in a round."""
 
+FEWEST, ENOUGH = 5, 5.0
+"""How many rounds, and how many seconds of them, are enough where one peer after the other is measured."""
+
 SITTINGS = 3
 """How often a scenario's servers are started: two of a kind differ by some percent as long as they live."""
 
@@ -183,7 +186,10 @@ async def run_idle(name: str, options: Options, results: Results) -> None:
                 crowded = Served(child, swarm.fan_out, size, options.clients_sleep, spec.least)
                 for served in (alone, crowded):
                     await served.calibrate(options.wire_seconds / SLICES)
-                for _ in range(options.rounds * SLICES):
+                start = time.monotonic()
+                for number in range(options.rounds * SLICES):
+                    if number >= FEWEST and time.monotonic() - start > ENOUGH:
+                        break
                     for key, served in ((ALONE, alone), (name, crowded)):
                         elapsed, _ = await served.measure()
                         results.add(key, size, peer, elapsed * size * 1e6)
