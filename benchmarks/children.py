@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 PATIENCE = 60.0
@@ -63,9 +66,22 @@ class Child:
 
     async def kill(self) -> None:
         """End the process at once, for want of anything worth saying goodbye to."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+        if hasattr(self, "_process"):  # else it could not be started
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Let the process go on, and stand still afterwards: even an idle one would disturb others."""
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):  # it has ended
+            self._process.send_signal(number)
 
     async def _answer(self, patience: float = PATIENCE) -> Any:
         assert self._process.stdout is not None

@@ -74,8 +74,8 @@ def page(results: Results, options: Options) -> str:
             "## Over sockets",
             "",
             f"{', '.join(f'{name} {version(name)}' for name in SERVER)}, no compression, on 127.0.0.1.",
-            "The clients are in another process on the same machine. "
-            + ("The servers have to wake it." if options.clients_sleep else "[It never sleeps](wire/processors.py)."),
+            "The clients are in another process on the same machine, on a processor of its own if there are several; "
+            + ("servers have to wake it." if options.clients_sleep else "[it never sleeps](wire/processors.py)."),
             "A server stands still while another one is measured, and is started three times, as some are faster than",
             "others of their kind. Two messages to the group are under way at once.",
             "",

@@ -72,7 +72,7 @@ class WireSpec:
 
 WIRE: Mapping[str, WireSpec] = {
     "wire-echo": WireSpec("echo, one in flight for each of {} clients", "echo", 100),
-    # For most of the time of four messages, two are under way. Channels does most of the work for a message when all
+    # For most of the time of four messages, two are under way. Channels does much of the work for a message when all
     # have got it, and would be measured without that if there were no next one.
     "wire-fanout": WireSpec("text to a group of {}", "room", 1_000, least=4),
     "wire-idle": WireSpec("text to a group of {}", "room", 100, least=4),

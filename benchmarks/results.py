@@ -34,8 +34,9 @@ class Results:
             return None
         return statistics.median(one / other for one, other in zip(lefts, rights, strict=True))
 
-    def fail(self, scenario: str, size: int, peer: str, error: Exception) -> None:
-        """Note that a scenario did not run to its end; what it measured before does not count."""
-        self.values.pop((scenario, size, peer), None)
-        self.notes[scenario, size, peer] = "failed"
+    def fail(self, scenario: str, size: int, peer: str, error: Exception, *parts: str) -> None:
+        """Note that a scenario, and its parts, did not run to the end; what was measured before does not count."""
+        for name in (scenario, *parts):
+            self.values.pop((name, size, peer), None)
+            self.notes[name, size, peer] = "failed"
         self.failures.append(f"{scenario} ({size}), {peer}: {error}")

@@ -87,7 +87,8 @@ class Client(asyncio.Protocol):
         """Drop the connection at once, so that its port is free again."""
         self.swarm.closing = True
         sock = self.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if sock is not None:  # else the server has closed it
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _on_handshake(self, data: bytes) -> None:
@@ -182,6 +183,11 @@ class Swarm:
             if future is not None and not future.done():
                 future.set_exception(WireError(why))
 
+    def require_whole(self) -> None:
+        """Raise WireError if a connection was lost."""
+        if self._failure is not None:
+            raise WireError(self._failure)
+
     async def echo(self, count: int) -> None:
         """Let each client send so many messages, the next when the last has come back."""
         request, answer = self._frames("a line of chat, neither long nor short")
@@ -231,8 +237,7 @@ class Swarm:
         connected = [loop.create_connection(lambda: Client(self), "127.0.0.1", self.address.port) for _ in range(count)]
         clients = [client for _, client in await asyncio.gather(*connected)]
         self.clients += clients
-        if self._failure is not None:
-            raise WireError(self._failure)
+        self.require_whole()
         await self._wait(asyncio.gather(*(client.ready for client in clients)))
 
     def _frames(self, text: str) -> tuple[bytes, bytes]:
@@ -240,8 +245,7 @@ class Swarm:
         return frame(text, masked=True), frame(text, masked=False)
 
     def _begin(self, script: list[bytes]) -> asyncio.Future[None]:
-        if self._failure is not None:
-            raise WireError(self._failure)
+        self.require_whole()
         self.script = [*script, NOTHING]
         for client in self.clients:
             client.frames = 0

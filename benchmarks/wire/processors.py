@@ -1,7 +1,8 @@
 """Processors of their own for the clients' process and the servers, and a clients' process that never sleeps.
 
-A frame to a process that sleeps costs whoever sends it the waking, about as much again as handing the frame over. The
-clients here stand for others on a thousand machines, to whom a server pays nothing of the kind.
+Whoever sends a frame to a process that sleeps pays for waking it: up to half as much again as for handing the frame
+over, and more often the later the frame comes. So waking costs slower servers more, and without it they come nearer to
+faster ones. But the clients stand for others on a thousand machines, none of which a server wakes.
 """
 
 import asyncio
@@ -19,7 +20,10 @@ ARE_ENOUGH = len(_ALL) > 1
 
 @contextmanager
 def on(processors: set[int]) -> Iterator[None]:
-    """Run on these processors only, as do the processes that are started meanwhile."""
+    """Run on these processors only, if there are enough, as do the processes that are started meanwhile."""
+    if not ARE_ENOUGH:
+        yield
+        return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, processors)
     try:
@@ -30,7 +34,7 @@ def on(processors: set[int]) -> Iterator[None]:
 
 @contextmanager
 def awake() -> Iterator[None]:
-    """Look for frames all the time, on the clients' processor, instead of sleeping until one comes."""
+    """Look for frames all the time, instead of sleeping until one comes."""
     loop = asyncio.get_running_loop()
 
     def look() -> None:
@@ -39,7 +43,6 @@ def awake() -> Iterator[None]:
 
     handle = loop.call_soon(look)
     try:
-        with on(CLIENTS):
-            yield
+        yield
     finally:
         handle.cancel()

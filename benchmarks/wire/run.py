@@ -2,18 +2,16 @@
 
 import asyncio
 import gc
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from ..children import Child, ChildFailed
 from ..plan import WIRE, Options
 from ..results import Results
-from .client import Address, Swarm, WireError, cpu_seconds
-from .processors import SERVERS, awake, on
+from .client import PATIENCE, Address, Swarm, WireError, cpu_seconds
+from .processors import CLIENTS, SERVERS, awake, on
 
 CPU = "-cpu"
 """What is added to a scenario's name for the server's CPU time per message."""
@@ -32,8 +30,6 @@ SITTINGS = 3
 
 PAUSE = 0.02
 """Seconds between two looks at whether a server has come to rest."""
-
-MOST_PAUSES = 250
 
 IDLE = 0.1
 """What part of the time a server uses at rest, at most: some have timers."""
@@ -80,8 +76,8 @@ class Served:
         gc.collect()
         gc.disable()
         try:
-            with going_on(self.child.pid):
-                with nullcontext() if self.sleeps else awake():
+            with self.child.going_on():
+                with on(CLIENTS), nullcontext() if self.sleeps else awake():
                     start, cpu = time.perf_counter(), cpu_seconds(self.child.pid)
                     await self.play(self.count)
                     elapsed, cpu = time.perf_counter() - start, cpu_seconds(self.child.pid) - cpu
@@ -93,30 +89,22 @@ class Served:
 
     async def _rest(self) -> None:
         """Wait until the server has nothing left to do, which may be long after the last frame has come."""
-        before, now = 0.0, cpu_seconds(self.child.pid)
-        for _ in range(MOST_PAUSES):
+        before = cpu_seconds(self.child.pid)
+        for _ in range(round(PATIENCE / PAUSE)):
+            await asyncio.sleep(PAUSE)
+            now = cpu_seconds(self.child.pid)
             if now - before < IDLE * PAUSE:
                 return
-            await asyncio.sleep(PAUSE)
-            before, now = now, cpu_seconds(self.child.pid)
-
-
-@contextmanager
-def going_on(pid: int) -> Iterator[None]:
-    """Let a server that has been stopped go on, and stop it afterwards: even an idle one would disturb the others."""
-    os.kill(pid, signal.SIGCONT)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGSTOP)
+            before = now
+        raise WireError(f"the server is still busy {PATIENCE:.0f} s after the last frame")
 
 
 @asynccontextmanager
-async def address(peer: str, endpoint: str, options: Options, results: Results) -> AsyncIterator[tuple[Child, Address]]:
+async def address(peer: str, endpoint: str, results: Results) -> AsyncIterator[tuple[Child, Address]]:
     """Run a peer's server."""
     child = Child("benchmarks.wire.server", peer)
     try:
-        with nullcontext() if options.clients_sleep else on(SERVERS):
+        with on(SERVERS):
             where = Address(**await child.start())
         results.versions[peer] = where.versions
         if endpoint in where.lacks:
@@ -131,7 +119,7 @@ async def serving(peer: str, name: str, options: Options, results: Results) -> A
     """Run a peer's server and connect the clients."""
     endpoint, size = WIRE[name].endpoint, options.size(WIRE[name].size)
     async with (
-        address(peer, endpoint, options, results) as (child, where),
+        address(peer, endpoint, results) as (child, where),
         Swarm(where, endpoint, size) as swarm,
     ):
         play = swarm.echo if endpoint == "echo" else swarm.fan_out
@@ -141,7 +129,7 @@ async def serving(peer: str, name: str, options: Options, results: Results) -> A
 async def run(name: str, options: Options, results: Results) -> None:
     """Measure one scenario: messages a second, and the server's CPU time for each."""
     peers = list(options.peers)
-    for sitting in range(SITTINGS):
+    for sitting in range(min(SITTINGS, options.rounds)):
         await sit(name, peers, -(-(options.rounds - sitting) // SITTINGS), options, results)
 
 
@@ -159,14 +147,15 @@ async def sit(name: str, peers: list[str], rounds: int, options: Options, result
                 results.notes[name, size, peer] = results.notes[name + CPU, size, peer] = str(reason)
             except (ChildFailed, WireError, OSError) as error:
                 peers.remove(peer)
-                results.fail(name, size, peer, error)
-        for _ in range(rounds):
-            for peer in list(peers):
+                results.fail(name, size, peer, error, name + CPU)
+        for number in range(rounds):
+            first = number % len(peers) if peers else 0
+            for peer in [*peers[first:], *peers[:first]]:
                 try:
                     elapsed, cpu = await served[peer].measure()
                 except (WireError, OSError) as error:
                     peers.remove(peer)
-                    results.fail(name, size, peer, error)
+                    results.fail(name, size, peer, error, name + CPU)
                     continue
                 results.add(name, size, peer, 1 / elapsed)
                 results.add(name + CPU, size, peer, cpu * 1e6)
@@ -180,8 +169,8 @@ async def run_idle(name: str, options: Options, results: Results) -> None:
         try:
             async with AsyncExitStack() as stack:
                 alone = await stack.enter_async_context(serving(peer, name, options, results))
-                child, where = await stack.enter_async_context(address(peer, "crowd", options, results))
-                await stack.enter_async_context(Swarm(where, "crowd", crowd))
+                child, where = await stack.enter_async_context(address(peer, "crowd", results))
+                idle = await stack.enter_async_context(Swarm(where, "crowd", crowd))
                 swarm = await stack.enter_async_context(Swarm(where, spec.endpoint, size))
                 crowded = Served(child, swarm.fan_out, size, options.clients_sleep, spec.least)
                 for served in (alone, crowded):
@@ -193,7 +182,8 @@ async def run_idle(name: str, options: Options, results: Results) -> None:
                     for key, served in ((ALONE, alone), (name, crowded)):
                         elapsed, _ = await served.measure()
                         results.add(key, size, peer, elapsed * size * 1e6)
+                idle.require_whole()
         except NotOffered as reason:
             results.notes[name, size, peer] = results.notes[ALONE, size, peer] = str(reason)
         except (ChildFailed, WireError, OSError) as error:
-            results.fail(name, size, peer, error)
+            results.fail(name, size, peer, error, ALONE)

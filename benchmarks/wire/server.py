@@ -1,11 +1,13 @@
-"""One peer behind uvicorn: `python -m benchmarks.wire.server PEER`, until its input ends.
+"""One peer behind uvicorn: `python -m benchmarks.wire.server PEER`, until its input ends, or its parent does.
 
 The first line of its output says, as JSON, where it listens and how its clients talk.
 """
 
 import asyncio
+import ctypes
 import json
 import os
+import signal
 import socket
 import sys
 
@@ -14,6 +16,15 @@ import uvloop
 
 from ..peers import load
 from . import PLACEHOLDER
+
+PR_SET_PDEATHSIG = 1
+"""From Linux' prctl.h."""
+
+
+def end_with_parent() -> None:
+    """Have the system end this process with its parent, also while it stands still and sees no end of its input."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def main(name: str) -> None:
@@ -47,4 +58,5 @@ async def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     uvloop.run(main(sys.argv[1]))
