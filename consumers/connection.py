@@ -227,8 +227,8 @@ class Connection(EndingConnection):
         self._connected = True
         if self._protocol == "websocket":
             await self._handle(self._inbox.pop())
-            if self._frames is not None and self._ending is None:
-                self._frames.start_early(self._consumer.max_tasks)
+            if self._frames is not None and self._ending is None and self._consumer.max_tasks == 1:
+                self._frames.start_early()
         return True
 
     @coroutine

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextvars import Context
-from typing import Any, Protocol
+from typing import Any
 
 from . import events, handlers
 from .inbox import Inbox
@@ -47,9 +46,10 @@ class Frames(Batching):
         self._send: Any = send
         self._inbox = inbox
         self._consumer_class = consumer_class
-        self._starter: _Starter | None = None  # what `_worker` is while the socket is open
-        self._worker: _Starter = _NOBODY  # on whose behalf a frame may be started, while it waits
-        self._held: list[Message] | None = None  # what a middleware's `send` has sent here while a frame was started
+        self._starter: TurnWaker | None = None  # what may be `_worker`
+        self._worker: TurnWaker | _Nobody = _NOBODY  # on whose behalf a frame can be started, if it waits
+        # While a frame is started, `_worker` is `_BUSY`, or this is a list: what a middleware's `send` has sent here.
+        self._held: list[Message] | None = None
 
     def __call__(self, message: Message) -> int:
         if self._held is None:
@@ -61,16 +61,15 @@ class Frames(Batching):
         self._held.append(message)
         return len(self._held)
 
-    def start_early(self, max_tasks: int) -> None:
-        """From now on, if the socket is open, let `batch()` start frames while the worker, which calls this, waits.
+    def start_early(self) -> None:
+        """From now on, while the socket is open, let `batch()` start frames while the worker, which calls this, waits.
 
-        Args:
-            max_tasks: how many handlers run at once; of several, none must run beside the worker then.
+        Not for a worker that lets others run handlers: what it has begun it would have to finish itself.
         """
         worker = self._inbox.worker
         if isinstance(worker, TurnWaker):
             worker.task = asyncio.current_task()
-            self._starter = worker if max_tasks == 1 else _Alone(worker, self._inbox)
+            self._starter = worker
             if self._socket.is_open:
                 self.opened()
 
@@ -80,6 +79,8 @@ class Frames(Batching):
 
     def closed(self) -> None:
         """Note that the socket is closed, or is to be: everything is left to the worker."""
+        if self._worker is _BUSY:
+            self._held = []  # what comes before the frame has its place is still held back
         self._starter, self._worker = None, _NOBODY
 
     @staticmethod
@@ -150,43 +151,14 @@ class Frames(Batching):
         return False
 
 
-class _Starter(Protocol):
-    """What a frame can be started on behalf of."""
-
-    @property
-    def waits(self) -> bool: ...
-
-
 class _Nobody:
-    """Never waits."""
+    """Stands in for a worker that does not wait."""
 
     waits = False
 
 
-class _Alone:
-    """A worker beside which handlers run: while there are any, a frame would have to wait with them for its turn."""
-
-    __slots__ = ("_inbox", "_worker")
-
-    def __init__(self, worker: TurnWaker, inbox: Inbox) -> None:
-        self._worker = worker
-        self._inbox = inbox
-
-    @property
-    def waits(self) -> bool:
-        return self._worker.waits and not self._inbox.running
-
-    @property
-    def task(self) -> object:
-        return self._worker.task
-
-    @property
-    def context(self) -> Context:
-        return self._worker.context
-
-
 _NOBODY = _Nobody()
-_BUSY = _Nobody()  # a frame is being started
+_BUSY = _Nobody()  # it steps `send`
 
 
 def _is_frame(message: Message) -> bool:

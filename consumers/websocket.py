@@ -176,17 +176,17 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         self._require_groups("group_send_json()")
         await self.channel_layer.group_send(group, message)
 
-    def _require_groups(self, what: str, value: object = "") -> None:
+    def _require_groups(self, what: str) -> None:
         if self.channel_layer is None or not hasattr(self.channel_layer, "group_add"):
             raise InvalidChannelLayerError(
-                f"{type(self).__name__}.{what}{value} needs a channel layer with groups, but the alias "
+                f"{type(self).__name__}.{what} needs a channel layer with groups, but the alias "
                 f"{self.channel_layer_alias!r} is not configured: see consumers.channel_layers.configure()"
             )
 
     async def _join_groups(self) -> None:
         if not self.groups:
             return
-        self._require_groups("groups = ", self.groups)
+        self._require_groups(f"groups = {self.groups!r}")
         for group in self.groups:
             await self.channel_layer.group_add(group, self.channel_name)
 

@@ -19,6 +19,7 @@ from consumers import (
     InvalidChannelLayerError,
     JsonWebsocketConsumer,
     WebsocketConsumer,
+    channel_layers,
 )
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -238,8 +239,14 @@ async def test_the_senders_context_does_not_reach_the_receivers_server(layer: In
     assert seen == ["unset", "unset"]
 
 
-async def test_middleware_may_bound_a_send_by_a_cancel_scope(layer: InMemoryChannelLayer) -> None:
+@pytest.mark.parametrize("max_tasks", [1, 2])
+async def test_middleware_may_bound_a_send_by_a_cancel_scope(layer: InMemoryChannelLayer, max_tasks: int) -> None:
     """The scope is opened while the sender runs and closed while the receiver's worker does."""
+
+    class Bound(Listener):
+        pass
+
+    Bound.max_tasks = max_tasks
 
     async def bound(scope: Scope, receive: Receive, send: Send) -> None:
         async def bounded(event: Message) -> None:
@@ -247,14 +254,15 @@ async def test_middleware_may_bound_a_send_by_a_cancel_scope(layer: InMemoryChan
                 await send(event)
                 await anyio.lowlevel.checkpoint()
 
-        await Listener.as_asgi()(scope, receive, bounded)
+        await Bound.as_asgi()(scope, receive, bounded)
 
     async with connected(bound) as wire:
         await anyio.wait_all_tasks_blocked()
         with anyio.fail_after(5):
             for number in range(5):
                 await layer.group_send("room", frame(str(number)))
-        assert [await wire.next_text() for _ in range(5)] == list("01234")
+        assert sorted([await wire.next_text() for _ in range(5)]) == list("01234")
+    assert wire.error is None
 
 
 async def test_a_send_runs_as_a_task_of_the_receivers(layer: InMemoryChannelLayer, anyio_backend: str) -> None:
@@ -366,6 +374,38 @@ async def test_a_frame_too_many_while_one_is_sent_is_counted_and_the_one_is_not_
         kept = 99 if anyio_backend == "asyncio" else 100  # the frame that is being sent waits itself, or has left
         assert texts == ["hello", *map(str, range(kept))]
         assert layer.dropped == 200 - kept
+
+
+@pytest.mark.parametrize("capacity", [1, 100])
+async def test_what_a_send_sends_after_it_has_closed_the_socket_waits_for_the_rest_of_the_frame(
+    monkeypatch: pytest.MonkeyPatch, capacity: int
+) -> None:
+    layer = InMemoryChannelLayer(capacity=capacity)
+    monkeypatch.setitem(channel_layers.backends, "default", layer)
+    steps = []
+
+    class Last(Listener):
+        async def note(self, event: Message) -> None:
+            steps.append("note")
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def close_after(event: Message) -> None:
+                await send(event)
+                if event.get("text") == "last":
+                    await self.close(4000)
+                    layer._local.group_send("room", {"type": "note"})
+                    await anyio.lowlevel.checkpoint()
+                    steps.append("frame")
+
+            await super().__call__(scope, receive, close_after)
+
+    async with connected(Last.as_asgi()) as wire:
+        await anyio.wait_all_tasks_blocked()
+        await layer.group_send("room", frame("last"))
+        await anyio.wait_all_tasks_blocked()
+    assert steps[0] == "frame"
+    assert wire.error is None
+    assert [event.get("text") for event in wire.sent[1:]] == ["last", None]
 
 
 async def test_a_frame_is_started_at_once_whoever_else_is_in_the_group(
