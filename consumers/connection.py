@@ -44,13 +44,14 @@ class Connection(EndingConnection):
         send: the server's ASGI `send`.
     """
 
+    _starting = 0  # handler tasks that have not taken their message yet
+    _is_over = False  # the worker
+    _finished: Waker | None = None  # while the reader waits for the worker
+
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
-        self._starting = 0  # handler tasks that have not taken their message yet
-        self._is_over = False  # the worker
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, send, self._inbox, type(consumer))
-        self._finished: Waker | None = None  # while the reader waits for the worker
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -61,14 +62,14 @@ class Connection(EndingConnection):
         self._reader = overdue.current_task()
         try:
             async with anyio.create_task_group() as self._tasks:
-                self._handlers = self._make_scope()
+                self._scope = self._make_scope()
                 self._tasks.start_soon(self._work, name=type(self._consumer).__qualname__)
                 if self._watch is not None:
                     self._watch.start(self._tasks, self._protocol == "websocket")
                 await Pausing(self._read(), self._inbox)
         finally:
-            if self._reader is not None:
-                overdue.of_loop(self._reader.get_loop()).forget(self)
+            if self._overdue is not None:
+                self._overdue.forget(self)
             error, self._error = self._error, None
             self._let_go()
             try:
@@ -117,8 +118,12 @@ class Connection(EndingConnection):
                     if len(messages) - inbox.layer_count >= inbox.client_limit and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
-            self._inbox.on_pause()
+            self._is_awaited = not self._is_finishing
+            self._inbox.on_pause()  # most connections end within, and need no alarm
             if not self._is_over:
+                if self._is_awaited and self._is_finishing:
+                    self._limit_clean_up()
+                self._is_awaited = False
                 self._finished = make_waker()
                 await self._finished  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
@@ -169,15 +174,16 @@ class Connection(EndingConnection):
         That is a scope which can be cancelled when the connection ends; if it is, the clean-up has one of its own.
         """
         try:
-            with self._handlers:
-                await self._attach()
+            with self._scope:
+                if (layer := self._consumer.channel_layer) is not None:
+                    self._attach(layer, "" if hasattr(layer, "attach") else await layer.new_channel())
                 if await self._serve_first():
                     if self._consumer.max_tasks == 1:
                         await self._inbox.worker.drive(self._serve_in_turn())
                     else:
                         await self._serve_at_once(self._consumer.max_tasks)
-                if not self._handlers.cancel_called:  # as after most disconnects: one scope will do
-                    await self._clean_up(self._handlers)
+                if not self._scope.cancel_called:  # as after most disconnects: one scope will do
+                    await self._clean_up()
         except Exception as error:
             self._end(Ending(events.INTERNAL_ERROR), error)
         except BaseException:
@@ -186,22 +192,30 @@ class Connection(EndingConnection):
             self._end(Ending(events.SERVICE_RESTART))
             raise
         finally:
-            await self._finish()
-            self._is_over = True
-            if self._finished is not None:
-                self._finished.wake()
+            try:
+                if not self._is_finishing:
+                    with self._make_scope() as self._scope:
+                        await self._clean_up()
+            finally:
+                self._finish()
+                self._is_over = True
+                if self._finished is not None:
+                    self._finished.wake()
 
-    async def _attach(self) -> None:
-        layer = self._consumer.channel_layer
-        if layer is None:
-            return
+    def _attach(self, layer: BaseChannelLayer, channel_name: str) -> None:
+        """Let the layer hand its messages over.
+
+        Args:
+            layer: the channel layer.
+            channel_name: the channel, where a foreign layer has no `attach()` but makes channels to receive from.
+        """
         deliver = self._deliver
-        if hasattr(layer, "attach"):
+        if channel_name:
+            self._consumer.channel_name = channel_name
+            self.start_background_task(self._pump, layer, deliver)
+        else:
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
             self._consumer.channel_name = layer.attach(deliver, *close)
-        else:
-            self._consumer.channel_name = await layer.new_channel()
-            self.start_background_task(self._pump, layer, deliver)
         if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
             self._consumer.channel_layer = cast(
                 BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)
@@ -236,6 +250,10 @@ class Connection(EndingConnection):
         """Handle one message after the other; a generator that yields the inbox's waker where it waits."""
         inbox, messages = self._inbox, self._inbox.messages
         consumer: Any = self._consumer
+        while not messages:  # many connections end without one, and need not know what follows
+            if inbox.is_ending:
+                return
+            yield inbox.worker
         known = handlers.known(consumer)
         types, takes_frames = known.types, known.takes_frames
         takes_text: bool | None = None  # not known before the first frame

@@ -121,6 +121,7 @@ class AsyncConsumer(Limits):
     base_send: Callable[[Message], Any]
 
     _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
+    _threads: bridge.Threads | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
@@ -161,7 +162,7 @@ class AsyncConsumer(Limits):
         self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]
         self.channel_name = ""
         self._connection = self._connection_class(self, receive, send)
-        self.base_send = self._make_base_send(self._connection.send)
+        self.base_send = self._connection.send
         return self._connection.run()
 
     @looks_up
@@ -222,14 +223,8 @@ class AsyncConsumer(Limits):
     def _no_handler(self, message: Message) -> NoReturn:
         raise ValueError(f"No handler for message type {message['type']}")
 
-    def _make_base_send(self, send: Send) -> Callable[[Message], Any]:
-        return send
-
     async def _on_error(self, exc: Exception, message: Message | None) -> None:
         await self.on_error(exc, message)
-
-    async def _wait_for_threads(self) -> None:
-        pass
 
 
 class SyncConsumer(AsyncConsumer):
@@ -242,9 +237,13 @@ class SyncConsumer(AsyncConsumer):
 
     thread_sensitive: bool = False
 
+    _threads: bridge.Threads
+
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         self._threads = bridge.Threads(self.thread_sensitive)
-        return super()._run_connection(scope, receive, send)
+        running = super()._run_connection(scope, receive, send)
+        self.base_send = bridge.on_home_loop(self.base_send)
+        return running
 
     async def dispatch(self, message: Message) -> None:
         handler = getattr(self, handler_name(message), None) or self._no_handler(message)
@@ -275,14 +274,8 @@ class SyncConsumer(AsyncConsumer):
         scope = self._threads.start_on_loop(lambda: self._connection.start_background_task(on_loop, *args))
         return bridge.LoopScope(scope, self._threads.loop)
 
-    def _make_base_send(self, send: Send) -> Callable[[Message], Any]:
-        return bridge.on_home_loop(send)
-
     async def _on_error(self, exc: Exception, message: Message | None) -> None:
         await self._run_in_thread(self.on_error, exc, message, ending=self._connection.is_ending)
 
     async def _run_in_thread(self, function: Callable[..., R], *args: Any, ending: bool = False) -> R:
         return await self._threads.run(function, *args, ending=ending)
-
-    async def _wait_for_threads(self) -> None:
-        await self._threads.wait()

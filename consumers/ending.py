@@ -3,21 +3,21 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 from starlette.websockets import WebSocketDisconnect
 
 from . import events, overdue
+from .bridge import Threads
 from .exceptions import InvalidFrame, StopConsumer, TooManyGroups
 from .failures import departure, only, without_cancellations
 from .frames import Frames
 from .inbox import Inbox
 from .journal import Journal
 from .layers.base import BaseChannelLayer
-from .limits import Limits
-from .socket import CLOSE_TIMEOUT, State
+from .socket import CLOSE_TIMEOUT, CLOSED, State
 from .types import Message, Receive, Scope, Send
 from .watch import LimitHit, Watch, make_socket, make_watch
 
@@ -43,10 +43,10 @@ class Handler(Protocol):
     strict_types: bool
     raw_frames: bool
     show_content: bool
+    _threads: Threads | None
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
-    async def _wait_for_threads(self) -> None: ...
 
 
 class Ending(NamedTuple):
@@ -76,31 +76,34 @@ class EndingConnection:
         send: the server's ASGI `send`.
     """
 
+    # Of the class until they change, so that an idle connection holds less.
     _watch: Watch | None = None  # most have no limit that needs one
+    _frames: Frames | None = None
+    _background: set[anyio.CancelScope] | None = None
+    _connected = False
+    _ending: Ending | None = None
+    _error: Exception | None = None
+    _cancelled = 0
+    _overdue: overdue.Overdue | None = None  # knows of this, while it ends
+    _is_finishing = False
+    _is_awaited = False  # the clean-up: after the worker's next step the reader limits its time, if it is not over then
+    _is_disconnecting = False
+
+    _reader: overdue.Task | None  # the server's, on asyncio
+    _tasks: TaskGroup
+    _scope: anyio.CancelScope  # the worker's, shielded: the handlers'; for the clean-up another, if that is cancelled
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         self._consumer = consumer
         self._receive = receive
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
-        limits = cast(Limits, consumer)
+        limits: Any = consumer
         watch = make_watch(limits, self._end_by_limit, send)
         if watch is not None:
             self._watch = watch
-        can_deny = events.can_deny(consumer.scope)
-        self._socket = make_socket(send, watch, limits, self, close_timeout, can_deny)
+        self._socket = make_socket(send, watch, limits, self, close_timeout, consumer.scope)
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY, self)
-        self._ending: Ending | None = None
-        self._error: Exception | None = None
-        self._connected = False
-        self._cancelled = 0
-        self._background: set[anyio.CancelScope] | None = None  # most have none, and an empty set takes much memory
-        self._is_finishing = False
-        self._is_disconnecting = False
-        self._frames: Frames | None = None
-        self._reader: overdue.Task | None  # the server's, on asyncio
-        self._tasks: TaskGroup
-        self._handlers: anyio.CancelScope
 
     @property
     def send(self) -> Send:
@@ -165,16 +168,15 @@ class EndingConnection:
                     scope.cancel()
         # Else nothing is left to do, and the worker finishes.
         is_busy = self._inbox.running or self._inbox.messages or not self._inbox.worker.waits
-        if is_busy and self._reader is not None:
-            seconds = self._consumer.cleanup_timeout / 2 + ending.drains * self._consumer.disconnect_timeout
-            overdue.of_loop(self._reader.get_loop()).expect(self, self._reader, seconds)
+        if is_busy:
+            self._expect_end(self._consumer.cleanup_timeout / 2 + ending.drains * self._consumer.disconnect_timeout)
         if ending.drains:
             if is_busy:
-                self._handlers.deadline = anyio.current_time() + self._consumer.disconnect_timeout
+                self._scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
             self._inbox.is_closed = True
         else:
             self._inbox.is_stopped = True
-            self._handlers.cancel()
+            self._scope.cancel()
             self._tasks.cancel_scope.cancel()
 
     def _end_by_limit(self, hit: LimitHit) -> None:
@@ -260,55 +262,64 @@ class EndingConnection:
 
     # The ending
 
-    async def _clean_up(self, scope: anyio.CancelScope) -> None:
-        """Close, wait for what still runs, and call `disconnect()`.
+    def _expect_end(self, seconds: float, scope: anyio.CancelScope | None = None) -> None:
+        """On asyncio, have force used if the ending takes longer; see `Overdue.expect()`."""
+        if self._reader is not None:
+            self._overdue = overdue.of_loop(self._reader.get_loop())
+            self._overdue.expect(self, self._reader, seconds, scope)
 
-        Args:
-            scope: the shielded scope that this runs in; cancelled when `cleanup_timeout` is over.
-        """
+    def _limit_clean_up(self) -> None:
+        """Limit the time that the clean-up has."""
+        if self._reader is None:
+            self._scope.deadline = anyio.current_time() + self._consumer.cleanup_timeout
+        else:
+            if self._scope.deadline != math.inf:
+                self._scope.deadline = math.inf
+            self._expect_end(self._consumer.cleanup_timeout, self._scope)
+
+    async def _clean_up(self) -> None:
+        """Close, wait for what still runs, and call `disconnect()`."""
         ending = self._ending
         assert ending is not None
         if self._inbox.running or self._background:
             self._tasks.cancel_scope.cancel()
         self._is_finishing = True
-        seconds = self._consumer.cleanup_timeout
-        if self._reader is None:
-            scope.deadline = anyio.current_time() + seconds
-        else:
-            if scope.deadline != math.inf:
-                scope.deadline = math.inf
-            overdue.of_loop(self._reader.get_loop()).expect(self, self._reader, seconds, scope)
-        if not self._socket.is_closed:
+        if not self._is_awaited:
+            self._limit_clean_up()
+        if self._socket.state is not CLOSED:
             await self._close(ending)
         if self._inbox.running or self._background:
-            await self._wait_for_tasks(seconds / 2)
-        await self._consumer._wait_for_threads()
-        if not self._socket.is_closed:
+            await self._wait_for_tasks(self._consumer.cleanup_timeout / 2)
+        if self._consumer._threads is not None:
+            await self._consumer._threads.wait()
+        if self._socket.state is not CLOSED:
             await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
         self._is_disconnecting = True
-        if self._connected:
-            await self._disconnect(ending)
+        if self._connected and (message := self._disconnect_message(ending)) is not None:
+            await self._guard(self._consumer.dispatch, (message,), message)
 
-    async def _finish(self) -> None:
-        """Clean up, unless that has been done in the handlers' scope, and leave the layer."""
-        scope, ending = self._handlers, self._ending
+    def _disconnect_message(self, ending: Ending) -> Message | None:
+        """Return what tells the consumer of its ending, if that has a handler for it."""
+        handler = events.DISCONNECT_HANDLERS.get(self._protocol)
+        if handler is None or not hasattr(self._consumer, handler):
+            return None
+        return {"type": f"{self._protocol}.disconnect", "code": ending.code, "reason": ending.reason}
+
+    def _finish(self) -> None:
+        """Leave the layer, and say in the log what could not be done as it should."""
+        ending = self._ending
         assert ending is not None
-        try:
-            if not self._is_finishing:
-                with self._make_scope() as scope:
-                    await self._clean_up(scope)
-            if scope.cancelled_caught:
-                self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
-            if self._connected and ending.drains and self._protocol == "websocket" and not self._socket.answered:
-                self._journal.left_unanswered()
-        finally:
-            self._detach()
-            if self._frames is not None:
-                self._frames.give_up(self._inbox.messages)
-            if ending.limit:
-                self._journal.limit_hit(ending.code, ending.limit, self._cancelled, len(self._inbox.messages))
-            elif self._cancelled or self._inbox.messages:
-                self._journal.dropped(ending.code, self._cancelled, len(self._inbox.messages))
+        self._detach()
+        if self._frames is not None:
+            self._frames.give_up(self._inbox.messages)
+        if self._scope.cancelled_caught:
+            self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
+        if ending.drains and not self._socket.answered and self._connected and self._protocol == "websocket":
+            self._journal.left_unanswered()
+        if ending.limit:
+            self._journal.limit_hit(ending.code, ending.limit, self._cancelled, len(self._inbox.messages))
+        elif self._cancelled or self._inbox.messages:
+            self._journal.dropped(ending.code, self._cancelled, len(self._inbox.messages))
 
     async def _close(self, ending: Ending) -> None:
         """Tell the client, unless somebody has: without a close frame it would see 1006."""
@@ -326,9 +337,9 @@ class EndingConnection:
         if await self._tasks_end(seconds):
             return
         self._journal.handlers_still_run(seconds)
-        if self._reader is not None:
+        if self._overdue is not None:
             for _ in range(2):
-                overdue.of_loop(self._reader.get_loop()).force(self)
+                self._overdue.force(self)
                 if await self._tasks_end(seconds / 4):
                     return
 
@@ -342,12 +353,6 @@ class EndingConnection:
 
     def _on_force(self, places: list[str]) -> None:
         self._journal.force_is_used(places)
-
-    async def _disconnect(self, ending: Ending) -> None:
-        handler = events.DISCONNECT_HANDLERS.get(self._protocol)
-        if handler is not None and hasattr(self._consumer, handler):
-            message = {"type": f"{self._protocol}.disconnect", "code": ending.code, "reason": ending.reason}
-            await self._guard(self._consumer.dispatch, (message,), message)
 
     def _detach(self) -> None:
         layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name

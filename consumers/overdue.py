@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import anyio
 
-from .layers.loops import PerLoop, running_loop
+from .layers.loops import PerLoop
 
 PATIENCE = 0.5
 """Seconds, at most, that a task has to end after its cancellation, before force is used, and used again."""
@@ -35,7 +35,10 @@ class Overstayer(Protocol):
 
 def current_task() -> Task | None:
     """Return the running task; None on trio."""
-    return asyncio.current_task() if isinstance(running_loop(), asyncio.AbstractEventLoop) else None
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 def _calls(task: Task) -> Iterator[tuple[Any, Any]]:
@@ -113,7 +116,8 @@ class Overdue:
         loop = parent.get_loop()
         due = loop.time() + (seconds / 2 if was_forced else seconds)
         self._endings[id(owner)] = _Ending(owner, due, parent, scope, min(PATIENCE, seconds / 8), was_forced)
-        self._ring_at(due, loop)
+        if due < self._rings_at:
+            self._ring_at(due, loop)
 
     def force(self, owner: Overstayer) -> None:
         """Use force now."""
@@ -138,9 +142,8 @@ class Overdue:
         self._families = None
 
     def _ring_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
-        if due < self._rings_at:
-            self._rings_at = due
-            loop.call_at(due, self._ring, loop, due, context=Context())  # not the ending's, to be kept so long
+        self._rings_at = due
+        loop.call_at(due, self._ring, loop, due, context=Context())  # not the ending's, to be kept so long
 
     def _ring(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         if due != self._rings_at:  # an earlier one has been set meanwhile, and has set the next
@@ -163,8 +166,9 @@ class Overdue:
             else:
                 self.force(ending.owner)
             self._endings[key] = self._endings[key]._replace(due=now + ending.patience)
-        if self._endings:
-            self._ring_at(max(now + INTERVAL, min(ending.due for ending in self._endings.values())), loop)
+        due = max(now + INTERVAL, min((ending.due for ending in self._endings.values()), default=math.inf))
+        if due < self._rings_at:
+            self._ring_at(due, loop)
 
 
 _overdues = PerLoop(lambda _: Overdue())

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from . import events
 from .exceptions import RequestAborted
-from .types import Message, Send
+from .types import Message, Scope, Send
 
 # How servers and test clients say that the peer has gone: ASGI asks for an OSError (2.4, "send"), the memory
 # streams of Starlette's and httpx-ws' test clients raise anyio's own.
@@ -49,21 +49,21 @@ class Socket:
         owner: told None when the application accepts the handshake, and once with the close code when
             it closed the socket or a send failed.
         close_timeout: seconds that a close frame has to leave.
-        can_deny: whether the server answers a handshake with an HTTP response (`websocket.http.response`).
+        scope: the connection's ASGI scope.
     """
 
-    __slots__ = ("_can_deny", "_close_timeout", "_owner", "_send", "answered", "close_code", "state")
+    __slots__ = ("_close_timeout", "_owner", "_scope", "_send", "answered", "close_code", "state")
 
     def __init__(
         self,
         send: Send,
         owner: Owner,
-        close_timeout: float = CLOSE_TIMEOUT,
-        can_deny: bool = True,
+        close_timeout: float,
+        scope: Scope,
     ) -> None:
         self._send = send
         self._close_timeout = close_timeout
-        self._can_deny = can_deny
+        self._scope = scope
         self._owner = owner
         self.state = State.CONNECTING
         self.close_code: int | None = None
@@ -92,39 +92,38 @@ class Socket:
         if kind == "websocket.send":
             if self.state is not OPEN:
                 self._refuse("send")
-            try:  # as _pass_on(), without its cost: most of what is sent is this
-                await self._send(event)
-            except UnicodeEncodeError:
-                sendable = events.without_surrogates(event) if isinstance(event.get("text"), str) else event
-                if sendable == event:  # a middleware's own encoding lacks the character
-                    raise
-                await self.send(sendable)
-            except FAILURES as error:
-                self._on_failure(error)
-                raise
         elif kind == "websocket.close":
             await self._close(event)
+            return
         elif kind == "websocket.accept":
             if self.state is not State.CONNECTING:
                 self._refuse("accept")
-            self.state = State.OPEN
+            self.state = OPEN
+            self.answered = True
             self._owner._on_socket_change(None)
-            await self._pass_on(event)
         elif kind == "websocket.http.response.start":
             if self.state is not State.CONNECTING:
                 self._refuse("deny")
-            if self._can_deny:
-                self._closed(events.ABNORMAL_CLOSURE)
-                await self._pass_on(event)
-            else:
+            if not events.can_deny(self._scope):
                 await self._close(events.close())
+                return
+            self.answered = True
+            self._closed(events.ABNORMAL_CLOSURE)
         elif kind == "websocket.http.response.body":
-            if self._can_deny:
-                await self._pass_on(event)
+            if not events.can_deny(self._scope):
+                return
         elif self.state is CLOSED:
             raise RequestAborted("the client has gone")
-        else:
-            await self._pass_on(event)
+        try:
+            await self._send(event)
+        except UnicodeEncodeError:
+            sendable = events.without_surrogates(event) if isinstance(event.get("text"), str) else event
+            if sendable == event:  # a middleware's own encoding lacks the character
+                raise
+            await self.send(sendable)
+        except FAILURES as error:
+            self._on_failure(error)
+            raise
 
     async def finish_frame(self, sending: Awaitable[None]) -> None:
         """Await what is left of a frame whose sending has begun.
@@ -140,7 +139,7 @@ class Socket:
 
     async def end(self, code: int, reason: str) -> None:
         """Close the socket, or, while the handshake is pending, reject it: for 1013 by HTTP 503, if the server can."""
-        if code == events.TRY_AGAIN_LATER and self.state is State.CONNECTING and self._can_deny:
+        if code == events.TRY_AGAIN_LATER and self.state is State.CONNECTING and events.can_deny(self._scope):
             for event in events.denial(503, b""):
                 await self.send(event)
         else:
@@ -162,18 +161,15 @@ class Socket:
         complete = events.close(event.get("code"), event.get("reason"))
         if self.state is State.OPEN:
             events.check_close_code(complete["code"])
+        self.answered = True
         self._closed(complete["code"])
         # A handler that is cancelled while it closes must not keep the frame from leaving: nobody sends another.
         with anyio.move_on_after(self._close_timeout, shield=True):
-            await self._pass_on(complete)
-
-    async def _pass_on(self, event: Message) -> None:
-        self.answered = True
-        try:
-            await self._send(event)
-        except FAILURES as error:
-            self._on_failure(error)
-            raise
+            try:
+                await self._send(complete)
+            except FAILURES as error:
+                self._on_failure(error)
+                raise
 
     def _on_failure(self, error: Exception) -> None:
         """Raise WebSocketDisconnect if a send failed because the client has gone."""

@@ -176,17 +176,18 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         self._require_groups("group_send_json()")
         await self.channel_layer.group_send(group, message)
 
-    def _require_groups(self, what: str) -> None:
+    def _require_groups(self, what: str, groups: list[str] | None = None) -> None:
         if self.channel_layer is None or not hasattr(self.channel_layer, "group_add"):
+            value = "" if groups is None else f" = {groups!r}"
             raise InvalidChannelLayerError(
-                f"{type(self).__name__}.{what} needs a channel layer with groups, but the alias "
+                f"{type(self).__name__}.{what}{value} needs a channel layer with groups, but the alias "
                 f"{self.channel_layer_alias!r} is not configured: see consumers.channel_layers.configure()"
             )
 
     async def _join_groups(self) -> None:
         if not self.groups:
             return
-        self._require_groups(f"groups = {self.groups!r}")
+        self._require_groups("groups", self.groups)
         for group in self.groups:
             await self.channel_layer.group_add(group, self.channel_name)
 

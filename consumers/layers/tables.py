@@ -31,6 +31,10 @@ class Tables:
             that is not attached has ended: it gets no messages and joins no groups.
         clock: returns the time in seconds; never goes backwards.
         emptied: told the name of a group that has lost its last member; called with the lock held, from any thread.
+
+    Attributes:
+        has_group: tells whether the group of a name has members.
+        has_receiver: tells whether the channel of a name is attached or in a group.
     """
 
     def __init__(
@@ -50,8 +54,10 @@ class Tables:
         self._clock = clock
         self._lock = threading.Lock()
         self._receivers: dict[str, Receiver] = {}  # the attached, and stored ones in groups
+        self.has_receiver = self._receivers.__contains__
         self._batches: tuple[Batch, ...] = ()  # of all kinds that there have been
         self._groups: dict[str, dict[str, Receiver]] = {}
+        self.has_group = self._groups.__contains__
         self._waiters: dict[str, deque[Waiter]] = {}
         # Everything in one table lives equally long, so what was last renewed first expires first. For the
         # queues that is the time of the newest message: when it expires, the whole queue has.
@@ -93,17 +99,9 @@ class Tables:
         """Whether this is the name of a channel that is, or was, attached."""
         return channel.startswith(self._attached_prefix)
 
-    def has_group(self, group: str) -> bool:
-        """Whether the group has members."""
-        return group in self._groups
-
     def has_groups(self) -> bool:
         """Whether there is a group with members."""
         return bool(self._groups)
-
-    def has_receiver(self, channel: str) -> bool:
-        """Whether the channel is attached or in a group."""
-        return channel in self._receivers
 
     def is_awaited(self, channel: str) -> bool:
         """Whether somebody waits in line for the channel's next message."""
@@ -208,12 +206,11 @@ class Tables:
 
     # The caller holds the lock
 
-    def _receiver(self, channel: str) -> "Receiver | None":
-        """Return what takes the channel's messages, made anew for a stored one; None if the channel has ended."""
-        receiver = self._receivers.get(channel)
-        if receiver is None and not self.is_attached_name(channel):
-            receiver = Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
-        return receiver
+    def _new_receiver(self, channel: str) -> "Receiver | None":
+        """Return what takes the messages of a channel that is not known here; None if the channel has ended."""
+        if self.is_attached_name(channel):
+            return None
+        return Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
 
     def _store(self, channel: str, message: Message) -> int:
         """Do as a `Deliver` does, for a channel that is not attached; the lock is not held."""
@@ -221,7 +218,7 @@ class Tables:
 
     def _join(self, group: str, channel: str) -> None:
         now = self._expire()
-        receiver = self._receiver(channel)
+        receiver = self._receivers.get(channel) or self._new_receiver(channel)
         if receiver is None:
             return
         self._receivers[channel] = receiver
