@@ -41,7 +41,7 @@ class ClientWebSocket(WebSocket):
         super().__init__(scope, receive, send)
         self._owner = owner
         self._watch = watch
-        self._socket = make_socket(send, watch, limits, owner, close_timeout, scope)
+        self._socket = make_socket(send, watch, limits, owner, close_timeout, events.can_deny(scope))
 
     @property
     def unanswered(self) -> bool:

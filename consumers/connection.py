@@ -176,7 +176,7 @@ class Connection(EndingConnection):
         try:
             with self._scope:
                 if (layer := self._consumer.channel_layer) is not None:
-                    self._attach(layer, "" if hasattr(layer, "attach") else await layer.new_channel())
+                    self._attach(layer, None if hasattr(layer, "attach") else await layer.new_channel())
                 if await self._serve_first():
                     if self._consumer.max_tasks == 1:
                         await self._inbox.worker.drive(self._serve_in_turn())
@@ -202,20 +202,20 @@ class Connection(EndingConnection):
                 if self._finished is not None:
                     self._finished.wake()
 
-    def _attach(self, layer: BaseChannelLayer, channel_name: str) -> None:
+    def _attach(self, layer: BaseChannelLayer, channel_name: str | None) -> None:
         """Let the layer hand its messages over.
 
         Args:
             layer: the channel layer.
-            channel_name: the channel, where a foreign layer has no `attach()` but makes channels to receive from.
+            channel_name: a new channel of a foreign layer without `attach()`, to receive from; else None.
         """
         deliver = self._deliver
-        if channel_name:
-            self._consumer.channel_name = channel_name
-            self.start_background_task(self._pump, layer, deliver)
-        else:
+        if channel_name is None:
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
             self._consumer.channel_name = layer.attach(deliver, *close)
+        else:
+            self._consumer.channel_name = channel_name
+            self.start_background_task(self._pump, layer, deliver)
         if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
             self._consumer.channel_layer = cast(
                 BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)

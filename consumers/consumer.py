@@ -121,7 +121,6 @@ class AsyncConsumer(Limits):
     base_send: Callable[[Message], Any]
 
     _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
-    _threads: bridge.Threads | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
@@ -237,11 +236,10 @@ class SyncConsumer(AsyncConsumer):
 
     thread_sensitive: bool = False
 
-    _threads: bridge.Threads
-
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         self._threads = bridge.Threads(self.thread_sensitive)
         running = super()._run_connection(scope, receive, send)
+        self._connection.threads = self._threads
         self.base_send = bridge.on_home_loop(self.base_send)
         return running
 

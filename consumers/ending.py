@@ -43,7 +43,6 @@ class Handler(Protocol):
     strict_types: bool
     raw_frames: bool
     show_content: bool
-    _threads: Threads | None
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
@@ -74,9 +73,13 @@ class EndingConnection:
         consumer: the consumer, with `scope` and `channel_layer` set.
         receive: the server's ASGI `receive`.
         send: the server's ASGI `send`.
+
+    Attributes:
+        threads: those of a sync consumer, which are waited for at the end.
     """
 
     # Of the class until they change, so that an idle connection holds less.
+    threads: Threads | None = None
     _watch: Watch | None = None  # most have no limit that needs one
     _frames: Frames | None = None
     _background: set[anyio.CancelScope] | None = None
@@ -101,7 +104,8 @@ class EndingConnection:
         watch = make_watch(limits, self._end_by_limit, send)
         if watch is not None:
             self._watch = watch
-        self._socket = make_socket(send, watch, limits, self, close_timeout, consumer.scope)
+        can_deny = events.can_deny(consumer.scope)
+        self._socket = make_socket(send, watch, limits, self, close_timeout, can_deny)
         self._protocol: str = consumer.scope["type"]
         self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY, self)
 
@@ -290,8 +294,8 @@ class EndingConnection:
             await self._close(ending)
         if self._inbox.running or self._background:
             await self._wait_for_tasks(self._consumer.cleanup_timeout / 2)
-        if self._consumer._threads is not None:
-            await self._consumer._threads.wait()
+        if self.threads is not None:
+            await self.threads.wait()
         if self._socket.state is not CLOSED:
             await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
         self._is_disconnecting = True

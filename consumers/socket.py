@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from . import events
 from .exceptions import RequestAborted
-from .types import Message, Scope, Send
+from .types import Message, Send
 
 # How servers and test clients say that the peer has gone: ASGI asks for an OSError (2.4, "send"), the memory
 # streams of Starlette's and httpx-ws' test clients raise anyio's own.
@@ -49,21 +49,21 @@ class Socket:
         owner: told None when the application accepts the handshake, and once with the close code when
             it closed the socket or a send failed.
         close_timeout: seconds that a close frame has to leave.
-        scope: the connection's ASGI scope.
+        can_deny: whether the server answers a handshake with an HTTP response (`websocket.http.response`).
     """
 
-    __slots__ = ("_close_timeout", "_owner", "_scope", "_send", "answered", "close_code", "state")
+    __slots__ = ("_can_deny", "_close_timeout", "_owner", "_send", "answered", "close_code", "state")
 
     def __init__(
         self,
         send: Send,
         owner: Owner,
-        close_timeout: float,
-        scope: Scope,
+        close_timeout: float = CLOSE_TIMEOUT,
+        can_deny: bool = True,
     ) -> None:
         self._send = send
         self._close_timeout = close_timeout
-        self._scope = scope
+        self._can_deny = can_deny
         self._owner = owner
         self.state = State.CONNECTING
         self.close_code: int | None = None
@@ -104,13 +104,13 @@ class Socket:
         elif kind == "websocket.http.response.start":
             if self.state is not State.CONNECTING:
                 self._refuse("deny")
-            if not events.can_deny(self._scope):
+            if not self._can_deny:
                 await self._close(events.close())
                 return
             self.answered = True
             self._closed(events.ABNORMAL_CLOSURE)
         elif kind == "websocket.http.response.body":
-            if not events.can_deny(self._scope):
+            if not self._can_deny:
                 return
         elif self.state is CLOSED:
             raise RequestAborted("the client has gone")
@@ -118,7 +118,7 @@ class Socket:
             await self._send(event)
         except UnicodeEncodeError:
             sendable = events.without_surrogates(event) if isinstance(event.get("text"), str) else event
-            if sendable == event:  # a middleware's own encoding lacks the character
+            if kind != "websocket.send" or sendable == event:  # or a middleware's own encoding lacks the character
                 raise
             await self.send(sendable)
         except FAILURES as error:
@@ -139,7 +139,7 @@ class Socket:
 
     async def end(self, code: int, reason: str) -> None:
         """Close the socket, or, while the handshake is pending, reject it: for 1013 by HTTP 503, if the server can."""
-        if code == events.TRY_AGAIN_LATER and self.state is State.CONNECTING and events.can_deny(self._scope):
+        if code == events.TRY_AGAIN_LATER and self.state is State.CONNECTING and self._can_deny:
             for event in events.denial(503, b""):
                 await self.send(event)
         else:

@@ -18,7 +18,7 @@ from .inline import Rest
 from .layers.loops import running_loop
 from .limits import Limits
 from .socket import Owner, Socket
-from .types import Message, Scope, Send
+from .types import Message, Send
 
 BURST_SECONDS = 5
 """Seconds' worth of messages that may come at once unless `rate_burst` says how many."""
@@ -245,13 +245,13 @@ class TimedSocket(Socket):
         watch: what watches them.
         owner: as the socket's.
         close_timeout: as the socket's.
-        scope: as the socket's.
+        can_deny: as the socket's.
     """
 
     __slots__ = ("_watch",)
 
-    def __init__(self, watch: Watch, owner: Owner, close_timeout: float, scope: Scope) -> None:
-        super().__init__(watch.send, owner, close_timeout, scope)
+    def __init__(self, watch: Watch, owner: Owner, close_timeout: float, can_deny: bool) -> None:
+        super().__init__(watch.send, owner, close_timeout, can_deny)
         self._watch = watch
 
     async def finish_frame(self, sending: Awaitable[None]) -> None:
@@ -264,12 +264,12 @@ def make_socket(
     limits: Limits,
     owner: Owner,
     close_timeout: float,
-    scope: Scope,
+    can_deny: bool,
 ) -> Socket:
     """Return a new connection's socket; what its limits do not ask for costs its sends nothing."""
     if watch is None or limits.send_timeout is None:
-        return Socket(send, owner, close_timeout, scope)
-    return TimedSocket(watch, owner, close_timeout, scope)
+        return Socket(send, owner, close_timeout, can_deny)
+    return TimedSocket(watch, owner, close_timeout, can_deny)
 
 
 class _Sent:

@@ -24,6 +24,7 @@ from consumers import (
     StopConsumer,
     channel_layers,
 )
+from consumers.types import ASGIApp
 
 from .wire import KEEPS_NATIVE_CANCELLATIONS, Wire, connected, connecting, eventually, run_app, start, websocket_scope
 
@@ -114,12 +115,12 @@ async def test_what_the_drain_has_no_time_for_is_dropped_and_counted(
     assert "handlers cancelled: 1, waiting messages dropped: 2" in caplog.text
 
 
-async def test_the_drain_has_an_end_if_messages_and_the_disconnect_come_in_one_go(layer: InMemoryChannelLayer) -> None:
-    log: list[Any] = []
+async def send_and_leave_in_one_go(app: ASGIApp, text: str) -> None:
+    """Let a client connect, and its one message and its disconnect come together."""
     wire = Wire()
     script: list[dict[str, Any]] = [
         {"type": "websocket.connect"},
-        {"type": "websocket.receive", "text": "sleep"},
+        {"type": "websocket.receive", "text": text},
         {"type": "websocket.disconnect", "code": 1000},
     ]
 
@@ -130,8 +131,33 @@ async def test_the_drain_has_an_end_if_messages_and_the_disconnect_come_in_one_g
         return event
 
     with anyio.fail_after(5):
-        await Recorder.as_asgi(log=log)(websocket_scope(), receive, wire.app_send)
+        await app(websocket_scope(), receive, wire.app_send)
+
+
+async def test_the_drain_has_an_end_if_messages_and_the_disconnect_come_in_one_go(layer: InMemoryChannelLayer) -> None:
+    log: list[Any] = []
+    await send_and_leave_in_one_go(Recorder.as_asgi(log=log), "sleep")
     assert log == ["connect", "sleep", ("disconnect", 1000)]
+
+
+@pytest.mark.parametrize("handling", [0.0, 0.02])
+async def test_disconnect_has_its_own_time_after_the_drain(layer: InMemoryChannelLayer, handling: float) -> None:
+    class Thorough(Recorder):
+        disconnect_timeout = 0.1
+        cleanup_timeout = 5.0
+
+        async def receive(self, text_data: str) -> None:
+            if handling:
+                await anyio.sleep(handling)
+            self.log.append(text_data)
+
+        async def disconnect(self, code: int) -> None:
+            await anyio.sleep(2 * self.disconnect_timeout)
+            await super().disconnect(code)
+
+    log: list[Any] = []
+    await send_and_leave_in_one_go(Thorough.as_asgi(log=log), "hi")
+    assert log == ["connect", "hi", ("disconnect", 1000)]
 
 
 async def test_a_handler_error_closes_with_1011_then_disconnects_then_leaves_the_application(

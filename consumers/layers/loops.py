@@ -1,7 +1,7 @@
 """The running event loop, and calls into others: asyncio's and trio's alike."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
@@ -89,12 +89,9 @@ def call_soon(loop: object, callback: Callable[[], object]) -> None:
         cast(_TrioToken, loop).run_sync_soon(callback)
 
 
-async def pause() -> None:
+def pause() -> Awaitable[None]:
     """Let others run once: what anyio's `checkpoint()` does, which on asyncio takes longer to look up whose it is."""
-    if isinstance(running_loop(), asyncio.AbstractEventLoop):
-        await asyncio.sleep(0)
-    else:
-        await checkpoint()
+    return asyncio.sleep(0) if isinstance(running_loop(), asyncio.AbstractEventLoop) else checkpoint()
 
 
 async def let_others_run(waiting: int) -> None:
