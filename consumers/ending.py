@@ -78,7 +78,7 @@ class EndingConnection:
         threads: those of a sync consumer, which are waited for at the end.
     """
 
-    # Of the class until they change, so that an idle connection holds less.
+    # What most connections never change: the class's until then, so that making one costs less.
     threads: Threads | None = None
     _watch: Watch | None = None  # most have no limit that needs one
     _frames: Frames | None = None
