@@ -24,7 +24,7 @@ from . import events, handlers, overdue
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
 from .frames import FRAME, Frames
 from .inbox import Shared
-from .inline import Pausing
+from .inline import Feeding
 from .layers.base import BaseChannelLayer
 from .limits import LimitedLayer
 from .turns import Steps
@@ -66,7 +66,7 @@ class Connection(EndingConnection):
                 self._tasks.start_soon(self._work, name=type(self._consumer).__qualname__)
                 if self._watch is not None:
                     self._watch.start(self._tasks, self._protocol == "websocket")
-                await Pausing(self._read(), self._inbox)
+                await Feeding(self._read(), self._inbox.messages, self._inbox.worker)
         finally:
             if self._overdue is not None:
                 self._overdue.forget(self)
@@ -114,12 +114,12 @@ class Connection(EndingConnection):
                 while (message := await receive()).get("type") not in disconnects:
                     if is_watched and self._refuses(message):
                         return
-                    messages.append((message,))  # the worker is not woken, but by `on_pause()`
+                    messages.append((message,))  # the worker is told before this waits again
                     if len(messages) - inbox.layer_count >= inbox.client_limit and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
             self._is_awaited = not self._is_finishing
-            self._inbox.on_pause()  # most connections end within, and need no alarm
+            self._inbox.worker.go_on(as_task=True)  # most connections end within, and need no alarm
             if not self._is_over:
                 if self._is_awaited and self._is_finishing:
                     self._limit_clean_up()

@@ -174,14 +174,12 @@ class EndingConnection:
         is_busy = self._inbox.running or self._inbox.messages or not self._inbox.worker.waits
         if is_busy:
             self._expect_end(self._consumer.cleanup_timeout / 2 + ending.drains * self._consumer.disconnect_timeout)
-        if ending.drains:
-            if is_busy:
-                self._scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
-            self._inbox.is_closed = True
-        else:
+        if not ending.drains:
             self._inbox.is_stopped = True
             self._scope.cancel()
             self._tasks.cancel_scope.cancel()
+        elif is_busy:
+            self._scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
 
     def _end_by_limit(self, hit: LimitHit) -> None:
         if self._ending is None:

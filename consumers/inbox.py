@@ -54,7 +54,6 @@ class Inbox(Batching):
             their limit.
         layer_count: how many of them are the layer's.
         client_room, layer_room: who waits for room for more of a source's.
-        is_closed: whether the client sends no more.
         is_ending: whether the layer's messages are taken no more.
         is_stopped: whether no more messages are to be handled.
         running: how many handlers run beside the worker, or are about to.
@@ -64,7 +63,6 @@ class Inbox(Batching):
     __slots__ = (
         "client_limit",
         "client_room",
-        "is_closed",
         "is_ending",
         "is_stopped",
         "layer_count",
@@ -85,7 +83,6 @@ class Inbox(Batching):
         self.messages: list[Entry] = []
         self.layer_count = 0
         self.worker = make_crowd_waker()
-        self.is_closed = False
         self.is_ending = False
         self.is_stopped = False
         self.running = 0
@@ -139,11 +136,6 @@ class Inbox(Batching):
         if room is not None:
             room.wake()
         return entry.message.copy() if isinstance(entry, Shared) else entry
-
-    def on_pause(self) -> None:
-        """Let the worker go on, if it waits: whoever puts the client's messages has no more for now."""
-        if self.messages or self.is_closed:
-            self.worker.go_on(self.is_closed)
 
     def notify(self) -> None:
         """Wake the worker."""

@@ -8,7 +8,7 @@ functions for this are documented under "Extending asyncio".
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sized
 from typing import Any, Protocol
 
 if sys.version_info >= (3, 13):  # 3.12's raises KeyError where there is no current task
@@ -51,36 +51,39 @@ class Rest:
     def __await__(self) -> Generator[Any, Any, Any]:
         if self._error is not None:
             raise self._error
-        return _proceed(self._steps, self._waits_for, _NOBODY)
+        return _proceed(self._steps, self._waits_for, (), None)
 
 
-class PauseListener(Protocol):
-    """Wants to know when a coroutine waits."""
+class Worker(Protocol):
+    """Works when it is told to."""
 
-    def on_pause(self) -> object: ...
+    def go_on(self) -> object: ...
 
 
-class Pausing:
-    """Awaited, runs a coroutine and tells somebody each time before it waits, on every event loop.
+class Feeding:
+    """Awaited, runs a coroutine that leaves work for another, who is told to go on with it before the coroutine waits.
 
     Args:
-        coroutine: the coroutine.
-        listener: who is told.
+        coroutine: the coroutine; any event loop may run it.
+        work: what it adds to.
+        worker: who is told, unless there is none.
     """
 
-    __slots__ = ("_coroutine", "_listener")
+    __slots__ = ("_coroutine", "_work", "_worker")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], listener: PauseListener) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: Sized, worker: Worker) -> None:
         self._coroutine = coroutine
-        self._listener = listener  # a bound method would be one more object for each idle connection
+        self._work = work
+        self._worker = worker  # a bound method would be one more object for each idle connection
 
     def __await__(self) -> Generator[Any, Any, Any]:
         try:
             waits_for = self._coroutine.send(None)
         except StopIteration as stop:
             return _end(stop.value)
-        self._listener.on_pause()
-        return _proceed(self._coroutine, waits_for, self._listener)
+        if self._work:
+            self._worker.go_on()
+        return _proceed(self._coroutine, waits_for, self._work, self._worker)
 
 
 def _end(value: Any) -> Generator[Any, Any, Any]:
@@ -88,7 +91,7 @@ def _end(value: Any) -> Generator[Any, Any, Any]:
     yield
 
 
-def _proceed(steps: Any, waits_for: Any, listener: PauseListener) -> Generator[Any, Any, Any]:
+def _proceed(steps: Any, waits_for: Any, work: Sized, worker: Any) -> Generator[Any, Any, Any]:
     while True:
         try:
             try:
@@ -99,12 +102,5 @@ def _proceed(steps: Any, waits_for: Any, listener: PauseListener) -> Generator[A
                 waits_for = steps.send(sent)
         except StopIteration as stop:
             return stop.value
-        listener.on_pause()
-
-
-class _Nobody:
-    def on_pause(self) -> None:
-        pass
-
-
-_NOBODY = _Nobody()
+        if work:
+            worker.go_on()

@@ -1,6 +1,6 @@
 """The WebSocket consumers.
 
-The logic is written once, in the async classes, which reach their own methods through `bridge.call`; the sync
+The logic is written once, in the async classes, which reach their own methods through `bridge`; the sync
 classes offer the same methods to worker threads.
 """
 
@@ -39,9 +39,9 @@ class AsyncWebsocketConsumer(AsyncConsumer):
 
     async def websocket_connect(self, message: Message) -> None:
         """Handle the handshake: join the class's groups, then call `connect()`."""
-        await call(self._join_groups)
+        await result_of(self._join_groups, self._join_groups())
         try:
-            await call(self.connect)
+            await result_of(self.connect, self.connect())
         except AcceptConnection:
             await call(self.accept)
         except DenyConnection:
@@ -71,7 +71,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             )
             await call(self.close)
             raise StopConsumer
-        await call(self.base_send, events.accept(subprotocol, headers))
+        await result_of(self.base_send, self.base_send(events.accept(subprotocol, headers)))
 
     async def deny(self, status: int = 403, body: str | bytes = b"", headers: events.Headers | None = None) -> None:
         """Answer the handshake with an HTTP response instead of accepting it.
@@ -161,8 +161,8 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         Raises:
             StopConsumer: always, at the end.
         """
-        await call(self._leave_groups)
-        await call(self.disconnect, message["code"])
+        await result_of(self._leave_groups, self._leave_groups())
+        await result_of(self.disconnect, self.disconnect(message["code"]))
         raise StopConsumer()
 
     async def disconnect(self, code: int) -> None:
