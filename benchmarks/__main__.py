@@ -72,6 +72,7 @@ async def main(options: Options) -> Results:
         async with asyncio.timeout(options.minutes * 60):
             await measure(options, results)
     except TimeoutError:
+        results.is_whole = False
         results.failures.append(f"{options.minutes:g} minutes were not enough for everything")
     return results
 
@@ -100,7 +101,8 @@ def tell(options: Options, results: Results) -> None:
         print(f"Falls short: {text}")
     for failure in results.failures:
         print(f"Failed: {failure}")
-    if options.only == NAMES and options.peers == tuple(COMPARED) and options.shrink == 1:
+    everything = options.only == NAMES and options.peers == tuple(COMPARED) and options.shrink == 1
+    if everything and results.is_whole:
         page.write(results, options)
         print(f"Written: {page.PAGE} and {page.CHART.name}")
 

@@ -9,6 +9,9 @@ from .report import figure
 from .results import Key, Results
 from .wire.run import ALONE
 
+SCENARIOS = {ALONE: "wire-idle"}
+"""Which scenario measures what has another name."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -30,21 +33,29 @@ class Goal:
     right: tuple[Key, ...]
     plus: float = 0
 
-    def verdict(self, results: Results, options: Options) -> tuple[bool, str] | None:
-        """Whether it is reached, and how far; None if it has not been measured."""
+    def is_asked_for(self, options: Options) -> bool:
+        """Whether all of it is to be measured."""
+        keys = (*self.left, *self.right)
+        return all(SCENARIOS.get(key, key) in options.only and peer in options.peers for key, _, peer in keys)
+
+    def verdict(self, results: Results, options: Options) -> tuple[bool, str]:
+        """Whether it is reached, and how far."""
         left = self._medians(self.left, results, options)
         right = self._medians(self.right, results, options)
         if not left or not right:
-            return None
+            return False, f"{self.what}: not measured"
+        of_medians, bound = max(left) / min(right), f"{self.sign} {self.factor:g}"
         if self.plus:
             value, limit = max(left) - self.factor * min(right), self.plus
-            measured, bound = f"{figure(value)} over", figure(self.plus)
+            measured, bound = f"{figure(value)} over", f"{self.sign} {figure(self.plus)}"
         else:
-            value, limit = self._ratio(results, options) or max(left) / min(right), self.factor
-            measured, bound = f"{figure(value)} times", f"{self.factor:g}"
+            value, limit = self._ratio(results, options) or of_medians, self.factor
+            measured = f"{figure(value)} times"
+            if figure(of_medians) != figure(value):
+                bound += f"; the medians' ratio is {figure(of_medians)}"
         reached = value <= limit if self.sign == "at most" else value >= limit
         subject, other = PEERS[self.left[0][2]], PEERS[self.right[0][2]]
-        return reached, f"{self.what}: {subject} {measured} {other} ({self.sign} {bound})"
+        return reached, f"{self.what}: {subject} {measured} {other} ({bound})"
 
     def _ratio(self, results: Results, options: Options) -> float | None:
         """Return the ratio of two figures; None if more than two are compared."""
@@ -94,8 +105,5 @@ GOALS = (
 
 
 def verdicts(results: Results, options: Options) -> Iterator[tuple[bool, str]]:
-    """Whether each goal that was measured is reached, and how far."""
-    for goal in GOALS:
-        verdict = goal.verdict(results, options)
-        if verdict is not None:
-            yield verdict
+    """Whether each goal of what was to be measured is reached, and how far."""
+    return (goal.verdict(results, options) for goal in GOALS if goal.is_asked_for(options))

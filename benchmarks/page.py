@@ -58,7 +58,7 @@ def page(results: Results, options: Options) -> str:
             f"Written by a run on {machine()}. Most figures are medians of {options.rounds}",
             "measurements, for which the libraries take turns; every frame is counted and compared. [plan.py](plan.py)",
             "says what runs, and [peers](peers) how each library is used. The goals compare two libraries round by",
-            "round, and take the median of the ratios.",
+            "round, and take the median of the ratios: the machine is faster in some minutes than in others.",
             "",
             "## In one process",
             "",

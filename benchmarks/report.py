@@ -21,8 +21,9 @@ def rows(options: Options, name: str) -> Iterator[Row]:
     size = options.size(WIRE[name].size)
     title = f"{name}: {WIRE[name].title.format(f'{size:,}')}"
     if name == "wire-idle":
-        yield f"{title}, alone", ALONE, size, "µs/round"
-        yield f"{title}, beside {options.size(options.crowd):,} idle connections", name, size, "µs/round"
+        for beside, key in (("alone", ALONE), (f"beside {options.size(options.crowd):,} idle connections", name)):
+            yield f"{title}, {beside}", key, size, "µs/round"
+            yield f"{title}, {beside}, server's CPU time", key + CPU, size, "µs/round"
     else:
         unit = "message" if WIRE[name].endpoint == "echo" else "delivery"
         yield title, name, size, f"{unit}s/s".replace("ys/", "ies/")

@@ -9,8 +9,13 @@ Key = tuple[str, int, str]
 
 @dataclass
 class Results:
-    """Medians by scenario, size and peer, and what there is to say where one is missing."""
+    """Medians by scenario, size and peer, and what there is to say where one is missing.
 
+    Attributes:
+        is_whole: whether there was time for everything.
+    """
+
+    is_whole: bool = True
     values: dict[Key, list[float]] = field(default_factory=dict)
     notes: dict[Key, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)

@@ -85,7 +85,7 @@ def returning(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coro
 
 
 def offer(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Concatenate[Any, P], Any]:
-    """Make a plain method, for worker threads, of an async one that reaches its own object through `call` alone.
+    """Make a plain method, for worker threads, of an async one that reaches its own object's methods through this room.
 
     On an event loop, in a background task of a sync consumer, the method is to be awaited.
     """

@@ -118,12 +118,12 @@ class Connection(EndingConnection):
                     if len(messages) - inbox.layer_count >= inbox.client_limit and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
-            self._is_awaited = not self._is_finishing
+            self._reader_limits_clean_up = not self._is_finishing
             self._inbox.worker.go_on(as_task=True)  # most connections end within, and need no alarm
             if not self._is_over:
-                if self._is_awaited and self._is_finishing:
+                if self._reader_limits_clean_up and self._is_finishing:
                     self._limit_clean_up()
-                self._is_awaited = False
+                self._reader_limits_clean_up = False
                 self._finished = make_waker()
                 await self._finished  # here, so that a cancellation is seen while the worker drains
         except Exception as error:

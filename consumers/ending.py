@@ -78,7 +78,7 @@ class EndingConnection:
         threads: those of a sync consumer, which are waited for at the end.
     """
 
-    # What most connections never change: the class's until then, so that making one costs less.
+    # The class's until they change, so that making a connection costs less.
     threads: Threads | None = None
     _watch: Watch | None = None  # most have no limit that needs one
     _frames: Frames | None = None
@@ -89,7 +89,7 @@ class EndingConnection:
     _cancelled = 0
     _overdue: overdue.Overdue | None = None  # knows of this, while it ends
     _is_finishing = False
-    _is_awaited = False  # the clean-up: after the worker's next step the reader limits its time, if it is not over then
+    _reader_limits_clean_up = False  # if one step of the worker does not end it; the clean-up itself need not
     _is_disconnecting = False
 
     _reader: overdue.Task | None  # the server's, on asyncio
@@ -286,7 +286,7 @@ class EndingConnection:
         if self._inbox.running or self._background:
             self._tasks.cancel_scope.cancel()
         self._is_finishing = True
-        if not self._is_awaited:
+        if not self._reader_limits_clean_up:
             self._limit_clean_up()
         if self._socket.state is not CLOSED:
             await self._close(ending)

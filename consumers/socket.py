@@ -74,11 +74,6 @@ class Socket:
         """Whether frames may be sent."""
         return self.state is OPEN
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the client has gone, or has been told to."""
-        return self.state is CLOSED
-
     async def send(self, event: Message) -> None:
         """Send an ASGI event.
 

@@ -180,10 +180,12 @@ async def run_idle(name: str, options: Options, results: Results) -> None:
                     if number >= FEWEST and time.monotonic() - start > ENOUGH:
                         break
                     for key, served in ((ALONE, alone), (name, crowded)):
-                        elapsed, _ = await served.measure()
+                        elapsed, cpu = await served.measure()
                         results.add(key, size, peer, elapsed * size * 1e6)
+                        results.add(key + CPU, size, peer, cpu * size * 1e6)
                 idle.require_whole()
         except NotOffered as reason:
-            results.notes[name, size, peer] = results.notes[ALONE, size, peer] = str(reason)
+            for key in (name, name + CPU, ALONE, ALONE + CPU):
+                results.notes[key, size, peer] = str(reason)
         except (ChildFailed, WireError, OSError) as error:
-            results.fail(name, size, peer, error, ALONE)
+            results.fail(name, size, peer, error, name + CPU, ALONE, ALONE + CPU)
