@@ -96,7 +96,8 @@ def tell(options: Options, results: Results) -> None:
     print(report.table(results, options, options.only))
     verdicts = list(goals.verdicts(results, options))
     short = [text for reached, text in verdicts if not reached]
-    print(f"\n{len(verdicts) - len(short)} of {len(verdicts)} goals are reached.")
+    if verdicts:
+        print(f"\n{len(verdicts) - len(short)} of {len(verdicts)} goals are reached.")
     for text in short:
         print(f"Falls short: {text}")
     for failure in results.failures:

@@ -37,7 +37,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         room = self.scope["url_route"]["kwargs"]["room"]
         await self.accept()  # first: a page sees the code of a close, but not of a rejection
         if not ROOM_NAME.fullmatch(room):
-            await self.close(BAD_ROOM_NAME, "A room name is 1 to 40 letters (a-z), digits, - or _.")
+            await self.close(BAD_ROOM_NAME, "A room name is 1 to 40 letters (a-z, A-Z), digits, - or _.")
             raise StopConsumer
         self.room_group = f"chat.{room}"
 

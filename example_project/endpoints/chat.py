@@ -35,7 +35,7 @@ class ChatEndpoint(BaseWSEndpoint):
         # First, because a browser shows its page the code of a close, but not of a rejection.
         await websocket.accept()
         if not ROOM_NAME.fullmatch(room):
-            await websocket.close(BAD_ROOM_NAME, "A room name is 1 to 40 letters (a-z), digits, - or _.")
+            await websocket.close(BAD_ROOM_NAME, "A room name is 1 to 40 letters (a-z, A-Z), digits, - or _.")
             return
         layer = get_channel_layer()
         if layer is None:
