@@ -53,7 +53,7 @@ class Rest:
     def __await__(self) -> Generator[Any, Any, Any]:
         if self._error is not None:
             raise self._error
-        return _proceed(self._steps, self._waits_for, (), _NOBODY)
+        return _proceed(self._steps, self._waits_for)
 
 
 class Worker(Protocol):
@@ -93,7 +93,7 @@ def _end(value: Any) -> Generator[Any, Any, Any]:
     yield
 
 
-def _proceed(steps: Any, waits_for: Any, work: Sized, worker: Worker) -> Generator[Any, Any, Any]:
+def _proceed(steps: Any, waits_for: Any, work: Sized = (), worker: Any = None) -> Generator[Any, Any, Any]:
     while True:
         try:
             try:
@@ -106,11 +106,3 @@ def _proceed(steps: Any, waits_for: Any, work: Sized, worker: Worker) -> Generat
             return stop.value
         if work:
             worker.go_on()
-
-
-class _Nobody:
-    def go_on(self) -> None:
-        pass
-
-
-_NOBODY = _Nobody()

@@ -116,8 +116,7 @@ class Overdue:
         loop = parent.get_loop()
         due = loop.time() + (seconds / 2 if was_forced else seconds)
         self._endings[id(owner)] = _Ending(owner, due, parent, scope, min(PATIENCE, seconds / 8), was_forced)
-        if due < self._rings_at:
-            self._ring_at(due, loop)
+        self._ring_at(due, loop)
 
     def force(self, owner: Overstayer) -> None:
         """Use force now."""
@@ -142,8 +141,9 @@ class Overdue:
         self._families = None
 
     def _ring_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
-        self._rings_at = due
-        loop.call_at(due, self._ring, loop, due, context=Context())  # not the ending's, to be kept so long
+        if due < self._rings_at:
+            self._rings_at = due
+            loop.call_at(due, self._ring, loop, due, context=Context())  # not the ending's, to be kept so long
 
     def _ring(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         if due != self._rings_at:  # an earlier one has been set meanwhile, and has set the next
@@ -166,9 +166,8 @@ class Overdue:
             else:
                 self.force(ending.owner)
             self._endings[key] = self._endings[key]._replace(due=now + ending.patience)
-        due = max(now + INTERVAL, min((ending.due for ending in self._endings.values()), default=math.inf))
-        if due < self._rings_at:
-            self._ring_at(due, loop)
+        if self._endings:
+            self._ring_at(max(now + INTERVAL, min(ending.due for ending in self._endings.values())), loop)
 
 
 _overdues = PerLoop(lambda _: Overdue())

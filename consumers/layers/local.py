@@ -83,10 +83,8 @@ class LocalChannels(Tables):
             for group in groups:
                 found.update(self._groups.get(group, ()))
             for channel in channels:
-                if channel not in found:
-                    receiver = self._receivers.get(channel) or self._new_receiver(channel)
-                    if receiver is not None:
-                        found[channel] = receiver
+                if channel not in found and (receiver := self._receiver(channel)) is not None:
+                    found[channel] = receiver
         return self._fan_out(list(found.values()), message)
 
     def close_members(self, code: int, reason: str, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> None:

@@ -1,6 +1,5 @@
 """The channel layer for one process."""
 
-import os
 import re
 import secrets
 import time
@@ -78,7 +77,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         return self._local.stored()
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
-        name = ATTACHED_PREFIX + os.urandom(8).hex()
+        name = ATTACHED_PREFIX + secrets.token_hex(8)
         self._local.attach(name, deliver, close)
         return name
 

@@ -206,11 +206,12 @@ class Tables:
 
     # The caller holds the lock
 
-    def _new_receiver(self, channel: str) -> "Receiver | None":
-        """Return what takes the messages of a channel that is not known here; None if the channel has ended."""
-        if self.is_attached_name(channel):
-            return None
-        return Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
+    def _receiver(self, channel: str) -> "Receiver | None":
+        """Return what takes the channel's messages, made anew for a stored one; None if the channel has ended."""
+        receiver = self._receivers.get(channel)
+        if receiver is None and not self.is_attached_name(channel):
+            receiver = Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
+        return receiver
 
     def _store(self, channel: str, message: Message) -> int:
         """Do as a `Deliver` does, for a channel that is not attached; the lock is not held."""
@@ -218,7 +219,7 @@ class Tables:
 
     def _join(self, group: str, channel: str) -> None:
         now = self._expire()
-        receiver = self._receivers.get(channel) or self._new_receiver(channel)
+        receiver = self._receiver(channel)
         if receiver is None:
             return
         self._receivers[channel] = receiver
