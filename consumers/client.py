@@ -43,11 +43,6 @@ class ClientWebSocket(WebSocket):
         self._watch = watch
         self._socket = make_socket(send, watch, limits, owner, close_timeout, events.can_deny(scope))
 
-    @property
-    def unanswered(self) -> bool:
-        """Whether the client still waits for the answer to its handshake."""
-        return self._socket.state is State.CONNECTING
-
     async def receive(self) -> Message:
         """Return the client's next event; one beyond a limit ends the connection."""
         if self._watch is None:

@@ -7,12 +7,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
+from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
 from . import events, overdue
 from .bridge import Threads
-from .exceptions import InvalidFrame, StopConsumer, TooManyGroups
-from .failures import departure, only, without_cancellations
+from .exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
+from .failures import CLOSE_EXCEPTIONS, close_of, only, without_cancellations
 from .frames import Frames
 from .inbox import Inbox
 from .journal import Journal
@@ -236,31 +237,26 @@ class EndingConnection:
     def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
         """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
         failure = without_cancellations(error)
-        asked = only(failure, StopConsumer, InvalidFrame, TooManyGroups)
-        if isinstance(asked, StopConsumer):
-            self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
-            return None
-        if isinstance(asked, InvalidFrame):
-            if self._ending is None:
-                self._journal.refused(asked.code, asked.reason)
-            self._end(Ending(asked.code, asked.reason, rejects=True))
-            return None
-        if isinstance(asked, TooManyGroups):
-            limit = f"more than max_groups ({asked.max_groups})"
-            self._end_by_limit(LimitHit(events.POLICY_VIOLATION, limit, "too many groups"))
-            return None
-        gone = departure(failure)
-        if gone is None:
-            return failure
-        self._on_departure(gone)
+        match only(failure, StopConsumer, TooManyGroups, *CLOSE_EXCEPTIONS, RequestAborted):
+            case StopConsumer():
+                self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+            case TooManyGroups() as too_many:
+                limit = f"more than max_groups ({too_many.max_groups})"
+                self._end_by_limit(LimitHit(events.POLICY_VIOLATION, limit, "too many groups"))
+            case (WebSocketDisconnect() | RequestAborted()) as gone if self._has_gone():
+                logger.debug("%s: a handler ended because the client has gone: %r", self._journal, gone)
+            case (InvalidFrame() | WebSocketException() | WebSocketDisconnect()) as asked:
+                code, reason = close_of(asked, self._socket.is_open)
+                if self._ending is None:
+                    self._journal.closed_by_exception(asked, code)
+                self._end(Ending(code, reason, rejects=True))
+            case _:
+                return failure
         return None
 
-    def _on_departure(self, error: Exception) -> None:
-        """Take note that a handler ended because the client has gone; from `connect()`, Starlette's way to reject."""
-        pending = self._protocol == "websocket" and self._socket.state is State.CONNECTING
-        if pending and isinstance(error, WebSocketDisconnect):
-            self._end(Ending(error.code, error.reason, rejects=True))
-        logger.debug("%s: a handler ended because the client has gone: %r", self._journal, error)
+    def _has_gone(self) -> bool:
+        """Tell whether there is nobody to close: the client of a socket, or that of a request, which has none."""
+        return self._protocol != "websocket" or self._socket.state is CLOSED
 
     # The ending
 

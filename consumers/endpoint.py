@@ -1,38 +1,35 @@
 """`BaseWSEndpoint`: a Starlette `WebSocketEndpoint` with a background task for every message of the client.
 
-One connection is two tasks and the background tasks. The server's own task opens the TaskGroup, closes it,
-and does nothing else: a server's native `Task.cancel()` is not stopped by a shield, but it only makes the
-group end. The *keeper*, a child task, runs `on_connect()`, reads, starts the background tasks, and runs the
-ending.
+One connection is two tasks and the tasks of its `task_group`. The server's own task opens a group for the *keeper*
+and does nothing else: a shield does not stop a server's native `Task.cancel()`, but here it only makes that group end.
+The keeper opens `task_group`, runs `on_connect()` in it, reads, and starts the background tasks. When all of them have
+ended, it runs `on_disconnect()`.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
-from itertools import count
 from json import loads
+from secrets import token_hex
 from typing import Any, ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
 from starlette.endpoints import WebSocketEndpoint
-from starlette.exceptions import WebSocketException
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from . import events, limits, overdue
 from .client import ClientWebSocket
 from .exceptions import InvalidFrame
-from .failures import departure, without_cancellations
+from .failures import HOW_TO_END, asks_to_close, close_of, strays_as_errors, without_cancellations
 from .journal import Journal
 from .limits import Limits
+from .socket import State
 from .types import Message, Receive, Scope, Send
 from .watch import LimitHit, make_watch
 
 logger = logging.getLogger("consumers.endpoint")
 
-TaskId = int
-"""Names a background task. Counted from 1 and unique in this process, so connections may share a registry."""
-
-_task_ids = count(1)
+SERVER_LEAVES = (events.SERVICE_RESTART, "The server is going away")
 
 _ENCODINGS = ("text", "bytes", "json", None)
 
@@ -46,17 +43,22 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     The exception then closes the connection with 1011 (before the accept, nothing is sent and the server
     answers HTTP 500) and leaves the endpoint as it was raised, never in an ExceptionGroup. Later ones are
-    logged. `InvalidFrame` and Starlette's `WebSocketException` close with their own code and reason and are
-    logged in a line.
+    logged.
+
+    `WebSocketDisconnect`, Starlette's `WebSocketException` and `InvalidFrame`, or an ExceptionGroup of nothing
+    else, close with their own code and reason, from any method and task. They leave one line in the log and no
+    traceback. A code that no close frame may carry (1005, 1006, …) is 1011 instead. Before the accept they reject
+    the client (HTTP 403). A send to a client that has gone raises `WebSocketDisconnect`, too; leaving a method with
+    that is no error and closes nothing. A second `websocket.close()` does nothing.
 
     `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have
     ended, also when the server cancels the connection (close code 1012).
 
-    A send to a client that has gone raises `WebSocketDisconnect`; leaving any method with it, or with an
-    ExceptionGroup of nothing else, is no error. Raised by `on_connect()` before the accept, it rejects the
-    client (HTTP 403), and `on_disconnect()` gets its code. A second `websocket.close()` does nothing.
-
     Attributes:
+        task_group: the connection's TaskGroup (anyio's), from `on_connect()` on. What a method starts in it lives at
+            most as long as the connection: it is cancelled with all else, and `on_disconnect()` waits for it. An
+            exception of such a task ends the connection at once; it has no `task_id`, so no hook is asked. Cancelling
+            the group by hand is an error: `websocket.close()` says what the client is to see.
         encoding: what `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or
             None, the default: str or bytes as they come. Anything else is a ValueError when the endpoint is
             made. Data of the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
@@ -77,7 +79,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
 
-    _group: TaskGroup
+    task_group: TaskGroup
+
+    _keeping: TaskGroup
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
@@ -88,6 +92,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._journal = Journal(type(self), scope, logger)
         self._watch = make_watch(self, self._limit_hit, send)
         self._connected = False
+        self._state = State.CONNECTING
         self._running = 0
         self._task_ended = anyio.Event()
         self._ending: tuple[int, str] | None = None
@@ -97,11 +102,11 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     # To override.
 
-    async def _background_handler(self, task_id: TaskId, websocket: WebSocket, data: Any) -> Any:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> Any:
         """Handle one message of the client, in a task of its own. Override it.
 
         Args:
-            task_id: names this task in all four hooks.
+            task_id: names this task in all four hooks; random, so that it is unique and cannot be guessed.
             websocket: the connection. Several tasks may send at once: each frame is whole, their order is open.
             data: the message, as `encoding` says.
 
@@ -110,7 +115,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method `_background_handler`")
 
-    async def _register_background_task(self, task_id: TaskId, websocket: WebSocket, data: Any) -> None:
+    async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         """Prepare for a task that is about to start. Does nothing unless overridden.
 
         Runs in order of the messages' arrival, before anything more is read, so decisions that depend on
@@ -119,7 +124,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         handler does not run and nothing is unregistered.
         """
 
-    async def _unregister_background_task(self, task_id: TaskId, websocket: WebSocket, task_result: Any) -> None:
+    async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
         """Clean up after a task. Does nothing unless overridden.
 
         Runs once for every task whose `_register_background_task()` returned, shielded, for at most
@@ -131,17 +136,35 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             task_result: what the handler returned; None after an exception or a cancellation.
         """
 
-    async def _handle_background_task_exception(self, task_id: TaskId, websocket: WebSocket, exc: Exception) -> None:
+    async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
         """Decide about an exception of a task. Re-raises it unless overridden.
 
         Returning swallows `exc`: nothing is cancelled and the connection lives on. Raising, `exc` or another
         exception, ends the connection with it. Runs shielded, for at most `EXIT_MAX_DELAY`, after which `exc`
         counts as raised. `WebSocketDisconnect`, `InvalidFrame` and Starlette's `WebSocketException` do not
-        come here.
+        come here. A cancellation that a task raises by itself comes as a RuntimeError.
         """
         raise exc
 
+    async def accept(self, websocket: WebSocket) -> None:
+        """Accept the client; `on_connect()` calls it. Override it to choose a subprotocol or to send headers."""
+        await websocket.accept()
+
+    async def _receive(self, websocket: WebSocket) -> Message:
+        """Wait for the client's next event and return it. Override it to do something while the client is silent.
+
+        A timeout around it, such as `anyio.move_on_after()`, loses no message.
+
+        Returns:
+            Message: an ASGI event, "websocket.receive" or "websocket.disconnect".
+        """
+        return await websocket.receive()
+
     # Starlette's interface.
+
+    async def on_connect(self, websocket: WebSocket) -> None:
+        """Accept the client, by `accept()`. Override it to check who it is, and to prepare."""
+        await self.accept(websocket)
 
     async def dispatch(self) -> None:
         """Run the connection from `on_connect()` to `on_disconnect()`.
@@ -151,8 +174,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         """
         self._server = overdue.current_task()
         try:
-            async with anyio.create_task_group() as self._group:
-                self._group.start_soon(self._keep)
+            async with anyio.create_task_group() as self._keeping:
+                self._keeping.start_soon(self._keep)
                 try:
                     await anyio.Event().wait()  # until the group is cancelled: the keeper does so, at the latest
                 finally:
@@ -178,10 +201,11 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             while self._running >= self.max_tasks:
                 await self._task_ended.wait()
             self._running += 1
-            task_id = next(_task_ids)
+            task_id = token_hex(16)
             registered = False
             try:
-                await self._register_background_task(task_id, websocket, data)
+                with strays_as_errors():
+                    await self._register_background_task(task_id, websocket, data)
                 registered = True
             except Exception as exc:
                 await self._task_failed(task_id, websocket, exc)
@@ -189,7 +213,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
                 if not registered:
                     self._release()
             if registered:
-                self._group.start_soon(self._run, task_id, websocket, data)
+                self.task_group.start_soon(self._run, task_id, websocket, data)
         if patience.cancelled_caught:
             limit = f"a message waited {self.stall_timeout:g} s, with {self._running} tasks running"
             self._limit_hit(LimitHit(events.TRY_AGAIN_LATER, limit, "Too many messages"))
@@ -217,47 +241,62 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     # The keeper.
 
     async def _keep(self) -> None:
+        """Live the connection's life, whatever happens to the server's own task."""
         if self._watch is not None:
-            self._watch.start(self._group)
+            self._watch.start(self._keeping)
         websocket = self._client_class(self.scope, self.receive, self.send, self, self._watch, self, self.stall_timeout)
+        is_cancelled_within = False
         try:
-            await self.on_connect(websocket)
-            self._connected = True
-            while self._ending is None:
-                message = await websocket.receive()
-                if message["type"] == "websocket.receive" and self._ending is None:
-                    await self.on_receive(websocket, await self.decode(websocket, message))
+            async with anyio.create_task_group() as self.task_group:
+                try:
+                    await self._serve(websocket)
+                finally:
+                    is_cancelled_within = self._ending is None and self.task_group.cancel_scope.cancel_called
+                    self._keeping.cancel_scope.cancel()
+                    if not is_cancelled_within:  # else the reason is known when the group has ended
+                        await self._close(websocket)
         except (Exception, BaseExceptionGroup) as exc:
-            failure = without_cancellations(exc)
-            gone = departure(failure)
-            if isinstance(gone, WebSocketDisconnect) and websocket.unanswered:
-                self._end(gone.code, gone.reason)
-            self._fail(failure, "reading" if self._connected else "on_connect()")
+            self._own_tasks_failed(without_cancellations(exc))
         finally:
-            self._group.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await self._finish(websocket)
+            self._keeping.cancel_scope.cancel()
+            if is_cancelled_within and self._ending is None:
+                self._fail(RuntimeError(f"{type(self).__name__}.task_group was cancelled: {HOW_TO_END}"))
+            code, _ = self._ending or SERVER_LEAVES
+            try:
+                await self._close(websocket)
+            finally:
+                await self._shielded(self.on_disconnect, websocket, code)
 
-    async def _finish(self, websocket: ClientWebSocket) -> None:
-        code, reason = self._ending or (events.SERVICE_RESTART, "The server is going away")
+    async def _serve(self, websocket: ClientWebSocket) -> None:
+        """Connect and read, until the connection ends."""
         try:
-            # An exception before the accept makes the server answer HTTP 500, unless something else has ended the
-            # connection first: a close would make that 403.
-            is_failure = self._error is not None and code == events.INTERNAL_ERROR
-            if websocket.application_state is WebSocketState.CONNECTED or (self._ending and not is_failure):
-                await self._shielded(websocket.end, code, reason)
-            while self._running:
-                await self._task_ended.wait()
-        finally:
-            await self._shielded(self.on_disconnect, websocket, code)
+            with strays_as_errors():
+                await self.on_connect(websocket)
+                self._connected = True
+                while self._ending is None:
+                    message = await self._receive(websocket)
+                    if message["type"] == "websocket.receive" and self._ending is None:
+                        await self.on_receive(websocket, await self.decode(websocket, message))
+        except (Exception, BaseExceptionGroup) as exc:
+            self._fail(without_cancellations(exc), "reading" if self._connected else "on_connect()")
+
+    async def _close(self, websocket: ClientWebSocket) -> None:
+        """Tell the client why the connection ends, unless it has been told or has gone."""
+        code, reason = self._ending or SERVER_LEAVES
+        # An exception before the accept makes the server answer HTTP 500, unless something else has ended the
+        # connection first: a close would make that 403.
+        is_failure = self._error is not None and code == events.INTERNAL_ERROR
+        if self._state is State.OPEN or (self._state is State.CONNECTING and self._ending and not is_failure):
+            await self._shielded(websocket.end, code, reason)
 
     # The background tasks.
 
-    async def _run(self, task_id: TaskId, websocket: WebSocket, data: Any) -> None:
+    async def _run(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         result = None
         try:
             try:
-                result = await self._background_handler(task_id, websocket, data)
+                with strays_as_errors():
+                    result = await self._background_handler(task_id, websocket, data)
             except (Exception, BaseExceptionGroup) as exc:
                 await self._task_failed(task_id, websocket, without_cancellations(exc))
             finally:
@@ -265,11 +304,16 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         finally:
             self._release()
 
-    async def _task_failed(self, task_id: TaskId, websocket: WebSocket, exc: Exception) -> None:
+    async def _task_failed(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
         self._journal.annotate(exc, f"background task {task_id}")
-        told = isinstance(exc, InvalidFrame | WebSocketException) or departure(exc)
-        if told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
+        is_told = asks_to_close(exc) is not None
+        if is_told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
             self._fail(exc)
+
+    def _own_tasks_failed(self, exc: Exception) -> None:
+        """End the connection because of tasks that the application has started in `task_group` itself."""
+        for error in exc.exceptions if isinstance(exc, ExceptionGroup) else (exc,):
+            self._fail(error, "a task of its task_group")
 
     def _release(self) -> None:
         self._running -= 1
@@ -284,7 +328,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._expect_the_end()
         with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
             try:
-                await function(*args)
+                with strays_as_errors():
+                    await function(*args)
             except Exception as exc:
                 self._fail(exc, None if any(arg is exc for arg in args) else f"{name}()")
         if limit.cancelled_caught:
@@ -301,12 +346,14 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     def _fail(self, exc: Exception, doing: str | None = None) -> None:
         """End the connection because of `exc`, unless the client has gone, which is no error; note what raised it."""
-        if departure(exc):
-            return
-        if isinstance(exc, InvalidFrame | WebSocketException):
+        asked = asks_to_close(exc)
+        if asked is not None:
+            if isinstance(asked, WebSocketDisconnect) and self._state is State.CLOSED:
+                return
+            code, reason = close_of(asked, self._state is State.OPEN)
             if self._ending is None:
-                self._journal.refused(exc.code, exc.reason)
-            self._end(exc.code, exc.reason)
+                self._journal.closed_by_exception(asked, code)
+            self._end(code, reason)
         elif self._error is None:
             self._error = exc
             self._journal.annotate(exc, doing)
@@ -321,7 +368,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if self._watch is not None:
             self._watch.stop()
         if cancel:
-            self._group.cancel_scope.cancel()
+            self._keeping.cancel_scope.cancel()
 
     def _limit_hit(self, hit: LimitHit) -> None:
         if self._ending is None:
@@ -330,6 +377,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     def _on_socket_change(self, code: int | None) -> None:
         """Hear that the application accepted the client or, with a code, closed the socket, or that it has gone."""
+        self._state = State.OPEN if code is None else State.CLOSED
         if code is not None:
             # An on_connect() that rejects the client may finish what it is doing.
             self._end(code, cancel=self._connected)

@@ -3,6 +3,9 @@
 import logging
 from contextlib import suppress
 
+from starlette.websockets import WebSocketDisconnect
+
+from .failures import CloseException
 from .types import Message, Scope
 
 logger = logging.getLogger("consumers.connection")
@@ -80,9 +83,15 @@ class Journal:
         lost = f"; handlers cancelled: {cancelled}, waiting messages dropped: {waiting}" if cancelled or waiting else ""
         self._logger.warning("%s is closed with %d: %s%s", self, code, limit, lost)
 
-    def refused(self, code: int, reason: str) -> None:
+    def closed_by_exception(self, error: CloseException, code: int) -> None:
+        """Say that an exception closed the connection, and what with if that is not its own code.
+
+        A `WebSocketDisconnect` with a code that may be sent is the application's wish, and no warning.
+        """
+        level = logging.INFO if isinstance(error, WebSocketDisconnect) and error.code == code else logging.WARNING
+        instead = "" if error.code == code else f" (in place of {error.code!r:.20}, which no close frame may carry)"
         # %r: the application may quote the client in its reason, line breaks and all.
-        self._logger.warning("%s is closed with %d: %.200r", self, code, reason)
+        self._logger.log(level, "%s is closed with %d%s: %.200r", self, code, instead, error.reason)
 
     def closed_by_group(self, code: int, reason: str) -> None:
         logger.info("%s is closed with %d by close_group(): %.200r", self, code, reason)

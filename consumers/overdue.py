@@ -41,6 +41,12 @@ def current_task() -> Task | None:
         return None
 
 
+def is_stray(error: BaseException) -> bool:
+    """Tell whether a cancellation was raised although nobody cancels the current task; never on trio."""
+    task = current_task()
+    return task is not None and isinstance(error, asyncio.CancelledError) and not task.cancelling()
+
+
 def _calls(task: Task) -> Iterator[tuple[Any, Any]]:
     """Yield the coroutines that a task is in, with their frames, outermost first."""
     coroutine: Any = task.get_coro()

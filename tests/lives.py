@@ -237,12 +237,12 @@ class Endpoint(BaseWSEndpoint):
         await websocket.accept()
         await self.on_receive(websocket, "for ever")
 
-    async def _register_background_task(self, task_id: int, websocket: WebSocket, data: str) -> None:
+    async def _register_background_task(self, task_id: str, websocket: WebSocket, data: str) -> None:
         await pause()
         place("register")
         note(("registered", task_id))
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: str) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: str) -> None:
         await pause()
         place("handle")
         if data == "for ever":
@@ -250,7 +250,7 @@ class Endpoint(BaseWSEndpoint):
         replies = {"group": "to the group", "direct": "to one", "discard": "discarded"}
         await websocket.send_text(replies.get(data, data))
 
-    async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+    async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
         note(("unregistered", task_id))
         await pause()
         place("unregister")

@@ -139,7 +139,7 @@ class StubbornEndpoint(BaseWSEndpoint):
 
     EXIT_MAX_DELAY = HUNG_FOR / 2
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         await websocket.send_text("hanging")
         await self.hang()
 

@@ -1,20 +1,15 @@
 """`BaseWSEndpoint` on a server of two memory streams, on Starlette's TestClient and on a real uvicorn."""
 
-import asyncio
 import itertools
 import logging
-import math
 import socket
-import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-import uvicorn
 import websockets.sync.client
 from starlette.applications import Starlette
 from starlette.exceptions import WebSocketException
@@ -26,121 +21,9 @@ from consumers.endpoint import BaseWSEndpoint
 from consumers.exceptions import InvalidFrame
 from consumers.types import Message
 
+from .endpoints import Noted, accepted, served, uvicorn_serving, wait_for
+
 asynchronous = pytest.mark.anyio
-
-
-class Server:
-    """An ASGI server for one connection."""
-
-    def __init__(self, endpoint: type[BaseWSEndpoint]) -> None:
-        self.endpoint = endpoint
-        self.to_app, self.receive = anyio.create_memory_object_stream[Message](math.inf)
-        self.send, self.from_app = anyio.create_memory_object_stream[Message](math.inf)
-        self.scope = anyio.CancelScope()
-        self.ended = anyio.Event()
-        self.error: BaseException | None = None
-        self.gone = False
-        self.native_cancel: Callable[[], object] = lambda: None
-        self.before_close: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint
-
-    async def serve(self) -> None:
-        with self.scope:
-            try:
-                await self.endpoint({"type": "websocket", "headers": []}, self.receive.receive, self._send)
-            except Exception as exc:
-                self.error = exc
-        self.ended.set()
-
-    async def serve_in_a_native_task(self) -> None:
-        task = asyncio.create_task(self.serve())
-        self.native_cancel = task.cancel
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
-        self.ended.set()
-
-    async def _send(self, message: Message) -> None:
-        await anyio.lowlevel.checkpoint()
-        if self.gone:
-            raise OSError("the client has gone")
-        if message["type"] == "websocket.close":
-            assert isinstance(message["code"], int)
-            assert isinstance(message["reason"], str)
-            await self.before_close()
-        self.send.send_nowait(message)
-
-    def connect(self) -> None:
-        self.to_app.send_nowait({"type": "websocket.connect"})
-
-    def text(self, text: str) -> None:
-        self.to_app.send_nowait({"type": "websocket.receive", "text": text})
-
-    def disconnect(self, code: int = 1001) -> None:
-        self.to_app.send_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
-
-    async def event(self) -> Message:
-        with anyio.fail_after(5):
-            return await self.from_app.receive()
-
-    async def end(self) -> list[Message]:
-        """Wait for the endpoint's end and return the events not yet seen."""
-        with anyio.fail_after(5):
-            await self.ended.wait()
-        return [self.from_app.receive_nowait() for _ in range(self.from_app.statistics().current_buffer_used)]
-
-
-@asynccontextmanager
-async def served(endpoint: type[BaseWSEndpoint], native: bool = False) -> AsyncIterator[Server]:
-    server = Server(endpoint)
-    with server.to_app, server.receive, server.send, server.from_app:
-        async with anyio.create_task_group() as group:
-            group.cancel_scope.deadline = anyio.current_time() + 10
-            group.start_soon(server.serve_in_a_native_task if native else server.serve)
-            server.connect()
-            yield server
-            server.scope.cancel()
-
-
-@asynccontextmanager
-async def accepted(endpoint: type[BaseWSEndpoint], native: bool = False) -> AsyncIterator[Server]:
-    async with served(endpoint, native) as server:
-        assert (await server.event())["type"] == "websocket.accept"
-        yield server
-
-
-class Noted(BaseWSEndpoint):
-    """Notes what happens in `seen`. Data "wait" waits for ever, "raise" raises, everything else is
-    returned."""
-
-    encoding = "text"
-    seen: list[Any]
-    started: anyio.Event
-
-    def __init_subclass__(cls) -> None:
-        cls.seen = []
-
-    async def on_connect(self, websocket: WebSocket) -> None:
-        type(self).started = anyio.Event()
-        await super().on_connect(websocket)
-
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> Any:
-        if data == "raise":
-            raise LookupError(data)
-        if data == "wait":
-            self.started.set()
-            try:
-                await anyio.sleep_forever()
-            finally:
-                self.seen.append("cancelled")
-        await websocket.send_text(data)
-        return data
-
-    async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
-        await anyio.lowlevel.checkpoint()
-        self.seen.append(("unregistered", task_result))
-
-    async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
-        await anyio.lowlevel.checkpoint()
-        self.seen.append(("disconnected", close_code))
 
 
 @asynchronous
@@ -242,7 +125,7 @@ async def test_a_client_that_does_not_read_cannot_hold_the_close_up() -> None:
 @asynchronous
 async def test_a_swallowed_exception_cancels_nothing() -> None:
     class Endpoint(Noted):
-        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+        async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
             await websocket.send_text(repr(exc))
 
     async with accepted(Endpoint) as server:
@@ -261,7 +144,7 @@ async def test_an_exception_is_not_lost_when_its_hook_is_cancelled_or_too_slow(
     class Endpoint(Noted):
         EXIT_MAX_DELAY = 0.1
 
-        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+        async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
             self.started.set()
             await anyio.sleep_forever()
 
@@ -279,7 +162,7 @@ async def test_an_exception_is_not_lost_when_its_hook_is_cancelled_or_too_slow(
 @asynchronous
 async def test_the_exception_that_the_hook_raises_leaves() -> None:
     class Endpoint(Noted):
-        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+        async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
             raise KeyError("mine") from exc
 
     async with accepted(Endpoint) as server:
@@ -310,10 +193,10 @@ async def test_only_the_first_of_two_exceptions_leaves_and_the_other_is_logged(
 
 @asynchronous
 async def test_tasks_are_registered_in_order_of_arrival_under_unique_ids() -> None:
-    registered: list[tuple[int, str]] = []
+    registered: list[tuple[str, str]] = []
 
     class Endpoint(Noted):
-        async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             await anyio.lowlevel.checkpoint()
             registered.append((task_id, data))
 
@@ -331,11 +214,11 @@ async def test_tasks_are_registered_in_order_of_arrival_under_unique_ids() -> No
 @pytest.mark.parametrize("swallow", [True, False])
 async def test_an_exception_while_registering_refuses_the_task(swallow: bool) -> None:
     class Endpoint(Noted):
-        async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             if data == "refused":
                 raise PermissionError
 
-        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+        async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
             if not swallow:
                 raise exc
 
@@ -357,7 +240,7 @@ async def test_unregistering_and_on_disconnect_are_cut_off_after_their_time(
     class Endpoint(Noted):
         EXIT_MAX_DELAY = 0.01
 
-        async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+        async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
             await anyio.sleep_forever()
 
         async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
@@ -383,7 +266,7 @@ async def test_no_more_than_max_tasks_run_and_reading_stops() -> None:
         gate = anyio.Event()
         running = peak = 0
 
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             Endpoint.running += 1
             Endpoint.peak = max(Endpoint.peak, Endpoint.running)
             await self.gate.wait()
@@ -456,13 +339,13 @@ async def test_on_disconnect_runs_once_whatever_the_server_cancels(
             await pause("on_connect")
             await websocket.accept()
 
-        async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             await pause("register")
 
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             await pause("handler")
 
-        async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+        async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
             await pause("unregister")
             self.seen.append("unregistered")
 
@@ -577,7 +460,7 @@ async def test_data_that_is_not_taken_closes_with_its_code_and_one_line(
 )
 async def test_the_handler_gets_data_as_encoding_says(encoding: Any, frame: Message, data: Any) -> None:
     class Endpoint(BaseWSEndpoint):
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             await websocket.send_text(repr(data))
 
     Endpoint.encoding = encoding
@@ -607,10 +490,10 @@ def test_an_unknown_encoding_is_refused_when_the_endpoint_is_made(encoding: Any)
 @pytest.mark.parametrize("error", [InvalidFrame(1008, "no"), WebSocketException(1008, "no")], ids=repr)
 async def test_an_exception_that_carries_a_close_code_closes_with_it(error: Exception) -> None:
     class Endpoint(Noted):
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             raise error
 
-        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+        async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
             self.seen.append("asked")
 
     async with accepted(Endpoint) as server:
@@ -624,7 +507,7 @@ async def test_an_exception_that_carries_a_close_code_closes_with_it(error: Exce
 @asynchronous
 async def test_a_send_to_a_client_that_has_gone_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     class Endpoint(Noted):
-        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+        async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
             self.seen.append("asked")
 
         async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
@@ -644,7 +527,7 @@ async def test_a_send_to_a_client_that_has_gone_is_no_error(caplog: pytest.LogCa
 @asynchronous
 async def test_websocket_close_ends_the_connection_with_its_code() -> None:
     class Endpoint(Noted):
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> Any:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> Any:
             if data == "close":
                 await websocket.close(4000, "é" * 100)
                 await websocket.close(4001)
@@ -693,7 +576,7 @@ async def test_a_task_started_by_on_connect_ends_when_the_client_is_rejected() -
 @asynchronous
 async def test_a_close_code_that_cannot_be_sent_is_an_error() -> None:
     class Endpoint(Noted):
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             await websocket.close(1005)
 
     async with accepted(Endpoint) as server:
@@ -782,7 +665,7 @@ async def test_a_client_that_goes_while_a_handler_has_its_own_tasks_is_no_error(
     others: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Endpoint(Noted):
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             async with anyio.create_task_group() as outer, anyio.create_task_group() as group:
                 for _ in range(others):
                     outer.start_soon(anyio.sleep_forever)
@@ -790,7 +673,7 @@ async def test_a_client_that_goes_while_a_handler_has_its_own_tasks_is_no_error(
                 group.start_soon(websocket.send_text, "one")
                 group.start_soon(websocket.send_text, "two")
 
-        async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+        async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
             self.seen.append("asked")
 
     async with accepted(Endpoint) as server:
@@ -808,7 +691,7 @@ async def test_a_group_that_holds_another_exception_is_an_error_and_leaves_as_it
     class Endpoint(Noted):
         raised: BaseException | None = None
 
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             async def fail() -> None:
                 try:
                     await websocket.send_text("anyone there?")
@@ -861,16 +744,16 @@ async def test_before_the_accept_a_websocket_disconnect_counts_beside_cancelled_
 
 
 @asynchronous
-async def test_after_the_accept_the_code_of_another_connections_disconnect_is_not_sent() -> None:
+async def test_after_the_accept_the_code_of_another_connections_disconnect_is_an_internal_error() -> None:
     class Endpoint(Noted):
         async def on_connect(self, websocket: WebSocket) -> None:
             await websocket.accept()
             raise WebSocketDisconnect(1006)
 
     async with accepted(Endpoint) as server:
-        assert [close["code"] for close in await server.end()] == [1012]
+        assert [close["code"] for close in await server.end()] == [1011]
     assert server.error is None
-    assert Endpoint.seen == [("disconnected", 1012)]
+    assert Endpoint.seen == [("disconnected", 1011)]
 
 
 @asynchronous
@@ -927,29 +810,6 @@ def test_starlettes_test_client_raises_the_original_error_in_the_with_block(back
     with pytest.raises(LookupError, match="raise"):
         talk()
     assert Endpoint.seen[-1] == ("disconnected", 1011)
-
-
-@contextmanager
-def uvicorn_serving(endpoint: type[BaseWSEndpoint], protocol: str) -> Iterator[str]:
-    app = Starlette(routes=[WebSocketRoute("/", endpoint)])
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, ws=protocol, lifespan="off", log_config=None))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Look every 5 ms, for 5 s: what is looked for happens in the server's thread."""
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("protocol", ["wsproto", "websockets-sansio"])

@@ -235,10 +235,10 @@ class Endpoint(BaseWSEndpoint):
         await websocket.accept()
         self.fail("on_connect")
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         self.fail("handler")
 
-    async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+    async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
         self.fail("_unregister_background_task")
 
     async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
@@ -271,7 +271,7 @@ async def test_bad_messages_of_an_endpoint_that_are_found_at_once_are_one_line(
             self.go = anyio.Event()
             await websocket.accept()
 
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             if data == "go":
                 self.go.set()
             await self.go.wait()

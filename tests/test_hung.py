@@ -188,13 +188,13 @@ async def test_an_endpoint_ends_too(
             await websocket.accept()
             await self.come_to("connect")
 
-        async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             await self.come_to("register")
 
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             await self.come_to("handler")
 
-        async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+        async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
             await self.come_to("unregister")
 
         async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
@@ -266,11 +266,11 @@ async def test_an_endpoint_disconnects_after_its_tasks_even_if_they_need_force()
         def __eq__(self, other: object) -> bool:  # which makes it unhashable
             return self is other
 
-        async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
             log.append("hangs")
             await shield()
 
-        async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+        async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
             await anyio.sleep(0.05)
             log.append("unregistered")
 

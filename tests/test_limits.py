@@ -61,7 +61,7 @@ class Endpoint(BaseWSEndpoint):
     async def on_connect(self, websocket: WebSocket) -> None:
         await websocket.accept()
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         await (websocket.send_text(data) if isinstance(data, str) else websocket.send_bytes(data))
 
     async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:

@@ -51,13 +51,13 @@ class ActionsEndpoint(BaseWSEndpoint):
     max_tasks = 20  # actions of one client at once
 
     async def on_connect(self, websocket: WebSocket) -> None:
-        self.requests: dict[int, Any] = {}
+        self.requests: dict[str, Any] = {}
         await websocket.accept()
 
-    async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         self.requests[task_id] = data.get("id") if isinstance(data, dict) else None
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         match data:
             case {"action": str(name), "argument": argument} if name in ACTIONS:
                 result = await ACTIONS[name](argument)
@@ -67,10 +67,10 @@ class ActionsEndpoint(BaseWSEndpoint):
                 raise ActionError(f'Send {{"id": 1, "action": ...}} with one of: {", ".join(ACTIONS)}.')
         await websocket.send_json({"id": self.requests[task_id], "result": result})
 
-    async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+    async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
         if not isinstance(exc, ActionError):
             raise exc
         await websocket.send_json({"id": self.requests[task_id], "error": str(exc)})
 
-    async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+    async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
         del self.requests[task_id]

@@ -61,7 +61,7 @@ class ChatEndpoint(BaseWSEndpoint):
             return 0
         return self.queue.statistics().current_buffer_used or 1
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         if data is DELIVERIES:
             async for message in self.deliveries:
                 if message["type"] == "consumers.close":  # from close_group()

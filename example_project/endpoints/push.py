@@ -26,10 +26,10 @@ class PushEndpoint(BaseWSEndpoint):
     interval = 1.0  # seconds
 
     async def on_connect(self, websocket: WebSocket) -> None:
-        self.loops: dict[int, anyio.CancelScope] = {}
+        self.loops: dict[str, anyio.CancelScope] = {}
         await websocket.accept()
 
-    async def _register_background_task(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         # This runs in order of arrival, the handlers in any: so it is decided here which loops there are.
         if data == "start":
             if any(not loop.cancel_called for loop in self.loops.values()):
@@ -39,15 +39,15 @@ class PushEndpoint(BaseWSEndpoint):
             for loop in self.loops.values():
                 loop.cancel()
 
-    async def _unregister_background_task(self, task_id: int, websocket: WebSocket, task_result: Any) -> None:
+    async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
         self.loops.pop(task_id, None)
 
-    async def _handle_background_task_exception(self, task_id: int, websocket: WebSocket, exc: Exception) -> None:
+    async def _handle_background_task_exception(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
         if not isinstance(exc, AlreadyStarted):
             raise exc
         await websocket.send_text("already started")
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         if data == "start":
             with self.loops[task_id]:
                 await self.push(websocket)

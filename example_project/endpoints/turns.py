@@ -32,7 +32,7 @@ class TurnsEndpoint(BaseWSEndpoint):
         await websocket.accept()
         await self.on_receive(websocket, INTERVIEW)
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: Any) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         if data is INTERVIEW:
             await self.interview(websocket)
             return

@@ -278,7 +278,7 @@ class Endpoint(BaseWSEndpoint):
     async def on_connect(self, websocket: WebSocket) -> None:
         await websocket.accept()
 
-    async def _background_handler(self, task_id: int, websocket: WebSocket, data: str) -> None:
+    async def _background_handler(self, task_id: str, websocket: WebSocket, data: str) -> None:
         if data == "fail":
             raise KeyError(data)
         await websocket.send_text(data)
