@@ -1,11 +1,19 @@
-"""A real server for tests."""
+"""Real servers for tests."""
 
 import contextlib
+import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import anyio
+import anyio.from_thread
+import hypercorn.asyncio
+import hypercorn.config
+import hypercorn.trio
 import uvicorn
 
 from consumers.types import ASGIApp
@@ -61,3 +69,29 @@ def uvicorn_server(app: ASGIApp, port: int = 0, **options: Any) -> Iterator[Serv
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def hypercorn_server(app: ASGIApp, backend: str) -> Iterator[str]:
+    """Serve `app` by hypercorn, in a thread of its own, until the block ends.
+
+    Args:
+        app: the ASGI application.
+        backend: "asyncio" or "trio".
+
+    Yields:
+        str: host and port, as in a URL.
+    """
+    config = hypercorn.config.Config()
+    config.errorlog = logging.getLogger("hypercorn.error")
+    serve: Any = hypercorn.trio.serve if backend == "trio" else hypercorn.asyncio.serve
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config.bind = [f"fd://{os.dup(listener.fileno())}"]
+        with anyio.from_thread.start_blocking_portal(backend) as portal:
+            stop = portal.call(anyio.Event)
+            serving = portal.start_task_soon(partial(serve, app, config, shutdown_trigger=stop.wait))
+            try:
+                yield f"127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                portal.call(stop.set)
+                serving.result(timeout=10)
