@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,10 +11,13 @@ import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
 
-from consumers import InMemoryChannelLayer, channel_layers
+from consumers import BaseChannelLayer, InMemoryChannelLayer, channel_layers
+from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.types import Message
 from example_project.endpoints import routes
 from example_project.endpoints.push import PushEndpoint
+
+from .redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.anyio
 
@@ -168,23 +171,78 @@ async def test_turns_takes_one_answer_for_a_question() -> None:
         assert all("question" in reply or reply == {"error": "It is not your turn."} for reply in replies)
 
 
-async def test_chat_reaches_everyone_in_the_room_in_order_and_nobody_else(
-    layer: InMemoryChannelLayer,
+@asynccontextmanager
+async def chatting(room: str) -> AsyncIterator[Client]:
+    async with connected(f"/endpoints/chat/{room}") as client:
+        client.say({"type": "connect"})
+        yield client
+
+
+def said(*texts: str) -> list[Any]:
+    return [{"type": "say", "text": text} for text in texts]
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+LAYERS: dict[str, Callable[[str], BaseChannelLayer]] = {
+    "memory": lambda url: InMemoryChannelLayer(),
+    "pubsub": lambda url: RedisPubSubChannelLayer(hosts=[url]),
+    "queue": lambda url: RedisChannelLayer(hosts=[url]),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+async def test_chat_reaches_everyone_in_the_room_and_nobody_else(
+    kind: str, redis_server: RedisServer, anyio_backend_name: str
 ) -> None:
-    path = "/endpoints/chat/"
-    async with connected(path + "a") as one, connected(path + "a") as two, connected(path + "b") as other:
-        texts = [str(number) for number in range(50)]
-        one.say(*({"text": text} for text in texts))
+    if kind != "memory" and anyio_backend_name == "trio":
+        return  # Redis layers are for asyncio only
+    async with LAYERS[kind](redis_server.url) as layer:
+        channel_layers.set("default", layer)
+        async with chatting("a") as one, chatting("a") as two, chatting("b") as other:
+            for number, client in enumerate((one, two, other)):
+                client.say(*said(f"here {number}"))
+                while await client.hear_json() != {"text": f"here {number}"}:
+                    pass  # who was here before
+            texts = [str(number) for number in range(50)]
+            one.say(*said(*texts))
+            for client in (one, two):
+                heard = [(await client.hear_json())["text"] for _ in range(50 + (client is one))]
+                assert sorted(set(heard) - {"here 1"}, key=int) == texts
+            assert await other.silent()
+
+
+async def test_chats_subscription_ends_with_the_last_task_that_needs_it(layer: InMemoryChannelLayer) -> None:
+    async with chatting("a") as one, chatting("a") as two:
         for client in (one, two):
-            assert [(await client.hear_json())["text"] for _ in texts] == texts
-        assert await other.silent()
+            client.say(*said("hello"))
+        for client in (one, two):
+            await client.hear()
+        assert len(layer.groups["endpoints.chat.a"]) == 2
+        one.say({"type": "leave"})
+        await anyio.wait_all_tasks_blocked()
+        assert len(layer.groups["endpoints.chat.a"]) == 1
+        one.say(*said("gone"))
+        while (reply := await one.hear_json()) == {"text": "hello"}:
+            pass
+        assert reply == {"error": 'Send {"type": "connect"} first.'}
+        one.say({"type": "connect"}, *said("back"))
+        assert await one.hear_json() == {"text": "back"}
+        two.say({"type": "leave"}, {"type": "connect"}, {"type": "connect"}, *said("again"))
+        while await two.hear_json() != {"text": "again"}:
+            pass
+        assert await two.silent()  # connected twice, it hears all once
     assert not layer.channels
     assert not layer.groups
 
 
 async def test_chat_refuses_what_is_no_text_and_says_so() -> None:
-    async with connected("/endpoints/chat/a") as client:
-        refused: list[Any] = [{"text": ""}, {"text": "x" * 1001}, {"text": 1}, []]
+    async with chatting("a") as client:
+        refused: list[Any] = [*said("", "x" * 1001), {"type": "say", "text": 1}, {"text": "hello"}, []]
         for nonsense in refused:
             client.say(nonsense)
             assert "error" in await client.hear_json()
@@ -197,6 +255,8 @@ async def test_chat_closes_where_the_rooms_name_is_none() -> None:
 
 
 async def test_chat_closes_with_its_group(layer: InMemoryChannelLayer) -> None:
-    async with connected("/endpoints/chat/a") as client:
+    async with chatting("a") as client:
+        client.say(*said("hello"))
+        await client.hear()
         await layer.close_group("endpoints.chat.a", 4001, "the room is closed")
         assert await client.event() == {"type": "websocket.close", "code": 4001, "reason": "the room is closed"}
