@@ -52,7 +52,7 @@ class ActionsEndpoint(BaseWSEndpoint):
 
     async def on_connect(self, websocket: WebSocket) -> None:
         self.requests: dict[str, Any] = {}
-        await websocket.accept()
+        await self.accept(websocket)
 
     async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         self.requests[task_id] = data.get("id") if isinstance(data, dict) else None

@@ -27,7 +27,7 @@ class PushEndpoint(BaseWSEndpoint):
 
     async def on_connect(self, websocket: WebSocket) -> None:
         self.loops: dict[str, anyio.CancelScope] = {}
-        await websocket.accept()
+        await self.accept(websocket)
 
     async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
         # This runs in order of arrival, the handlers in any: so it is decided here which loops there are.

@@ -18,18 +18,18 @@ class TurnsEndpoint(BaseWSEndpoint):
     To the client: `{"question": "..."}` and at last `{"answers": {question: answer, ...}}`; `{"error":
     "..."}` for an answer that comes out of turn. From the client: `{"answer": "..."}`.
 
-    The tasks share `question`, `answers` and `answered`, and touch them under `turn` only: so an answer is
-    either before a question or after it, also when the client sends two at once.
+    The tasks share `question` and `answers`, and touch them only while they hold `turn`. So an answer comes either
+    before a question or after it, also when the client sends two at once. No task cancels another one, and none hands
+    an event to another: each looks at what they share, returns when there is nothing to do, or waits for a change.
     """
 
     encoding = "json"
 
     async def on_connect(self, websocket: WebSocket) -> None:
-        self.turn = anyio.Lock()
+        self.turn = anyio.Condition()  # a lock, and a way to wait for what the others change
         self.question: str | None = None  # what the client may answer now
         self.answers: dict[str, str] = {}
-        self.answered = anyio.Event()
-        await websocket.accept()
+        await self.accept(websocket)
         await self.on_receive(websocket, INTERVIEW)
 
     async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
@@ -46,9 +46,10 @@ class TurnsEndpoint(BaseWSEndpoint):
         """Ask everything, then say what was answered."""
         for question in QUESTIONS:
             async with self.turn:
-                self.question, self.answered = question, anyio.Event()
+                self.question = question
                 await websocket.send_json({"question": question})
-            await self.answered.wait()
+                while self.question is not None:
+                    await self.turn.wait()
         await websocket.send_json({"answers": self.answers})
         await websocket.close(1000, "Thank you")
 
@@ -60,4 +61,4 @@ class TurnsEndpoint(BaseWSEndpoint):
             else:
                 self.answers[self.question] = answer
                 self.question = None
-                self.answered.set()
+                self.turn.notify()
