@@ -13,7 +13,8 @@
         ├── InvalidChannelLayerError    a channel layer is missing or configured wrongly
         └── InvalidFrame                the client sent what this consumer does not take
 
-A send to a client that has gone raises Starlette's own `starlette.websockets.WebSocketDisconnect`.
+A send to a client that has gone raises Starlette's own `starlette.websockets.WebSocketDisconnect`. Raised while the
+client is there, it closes the connection with its code and reason, as Starlette's `WebSocketException` does.
 """
 
 
