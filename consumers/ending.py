@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from . import events, overdue
 from .bridge import Threads
 from .exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
-from .failures import CLOSE_EXCEPTIONS, close_of, only, without_cancellations
+from .failures import CLOSE_EXCEPTIONS, CloseException, close_of, only, without_cancellations
 from .frames import Frames
 from .inbox import Inbox
 from .journal import Journal
@@ -243,20 +243,27 @@ class EndingConnection:
             case TooManyGroups() as too_many:
                 limit = f"more than max_groups ({too_many.max_groups})"
                 self._end_by_limit(LimitHit(events.POLICY_VIOLATION, limit, "too many groups"))
-            case (WebSocketDisconnect() | RequestAborted()) as gone if self._has_gone():
-                logger.debug("%s: a handler ended because the client has gone: %r", self._journal, gone)
-            case (InvalidFrame() | WebSocketException() | WebSocketDisconnect()) as asked:
-                code, reason = close_of(asked, self._socket.is_open)
-                if self._ending is None:
-                    self._journal.closed_by_exception(asked, code)
-                self._end(Ending(code, reason, rejects=True))
+            case (WebSocketDisconnect() | RequestAborted()) as gone if self._protocol != "websocket":
+                self._client_has_gone(gone)
+            case (InvalidFrame() | WebSocketException() | WebSocketDisconnect()) as asked if (
+                self._protocol == "websocket"
+            ):
+                self._close_as_asked(asked)
             case _:
                 return failure
         return None
 
-    def _has_gone(self) -> bool:
-        """Tell whether there is nobody to close: the client of a socket, or that of a request, which has none."""
-        return self._protocol != "websocket" or self._socket.state is CLOSED
+    def _close_as_asked(self, asked: CloseException) -> None:
+        if self._socket.state is CLOSED:
+            self._client_has_gone(asked)
+            return
+        code, reason = close_of(asked, self._socket.is_open)
+        if self._ending is None:
+            self._journal.closed_by_exception(asked, code)
+        self._end(Ending(code, reason, rejects=True))
+
+    def _client_has_gone(self, error: Exception) -> None:
+        logger.debug("%s: a handler ended because the client has gone: %r", self._journal, error)
 
     # The ending
 
@@ -323,7 +330,8 @@ class EndingConnection:
         """Tell the client, unless somebody has: without a close frame it would see 1006."""
         if self._protocol != "websocket" or (self._socket.state is State.CONNECTING and not ending.rejects):
             return
-        code = ending.code if events.is_sendable(ending.code) else events.INTERNAL_ERROR
+        is_unsendable = self._socket.is_open and not events.is_sendable(ending.code)
+        code = events.INTERNAL_ERROR if is_unsendable else ending.code
         try:
             await self._socket.end(code, ending.reason)
         except WebSocketDisconnect:

@@ -1,13 +1,18 @@
 """`BaseWSEndpoint`: a Starlette `WebSocketEndpoint` with a background task for every message of the client.
 
-One connection is two tasks and the tasks of its `task_group`. The server's own task opens a group for the *keeper*
-and does nothing else: a shield does not stop a server's native `Task.cancel()`, but here it only makes that group end.
-The keeper opens `task_group`, runs `on_connect()` in it, reads, and starts the background tasks. When all of them have
-ended, it runs `on_disconnect()`.
+One connection is two tasks, and those of its `task_group`:
+
+    the server's task          dispatch()    waits; a server can cancel no other one
+    └── the keeper             _keep()       on_connect(), reads; when the others have ended, on_disconnect()
+        ├── background tasks   _run()        one for each message, started by on_receive()
+        └── tasks of the application's own, started in task_group
+
+A shield does not stop a server's native `Task.cancel()`. So that reaches a task that only waits, and ends its group.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from json import loads
 from secrets import token_hex
 from typing import Any, ClassVar
@@ -24,6 +29,7 @@ from .failures import HOW_TO_END, asks_to_close, close_of, strays_as_errors, wit
 from .journal import Journal
 from .limits import Limits
 from .socket import State
+from .task_group import EndpointTaskGroup
 from .types import Message, Receive, Scope, Send
 from .watch import LimitHit, make_watch
 
@@ -55,10 +61,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     ended, also when the server cancels the connection (close code 1012).
 
     Attributes:
-        task_group: the connection's TaskGroup (anyio's), from `on_connect()` on. What a method starts in it lives at
+        task_group: the connection's TaskGroup, as anyio's, from `on_connect()` on. What a method starts in it lives at
             most as long as the connection: it is cancelled with all else, and `on_disconnect()` waits for it. An
-            exception of such a task ends the connection at once; it has no `task_id`, so no hook is asked. Cancelling
-            the group by hand is an error: `websocket.close()` says what the client is to see.
+            exception of such a task ends the connection; it has no `task_id`, so no hook is asked. Cancelling the
+            group by hand is an error: `websocket.close()` says what the client is to see.
         encoding: what `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or
             None, the default: str or bytes as they come. Anything else is a ValueError when the endpoint is
             made. Data of the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
@@ -195,8 +201,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         """Start a background task for `data`, as soon as fewer than `max_tasks` are running.
 
         Runs for every message of the client. Call it, in `on_connect()` for instance, to start a task that
-        the client did not ask for.
+        the client did not ask for. It starts none when the connection is ending.
         """
+        if self._ending is not None:
+            return
         with anyio.move_on_after(self.stall_timeout) as patience:
             while self._running >= self.max_tasks:
                 await self._task_ended.wait()
@@ -204,7 +212,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             task_id = token_hex(16)
             registered = False
             try:
-                with strays_as_errors():
+                with self._strays_as_errors():
                     await self._register_background_task(task_id, websocket, data)
                 registered = True
             except Exception as exc:
@@ -245,32 +253,29 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if self._watch is not None:
             self._watch.start(self._keeping)
         websocket = self._client_class(self.scope, self.receive, self.send, self, self._watch, self, self.stall_timeout)
-        is_cancelled_within = False
         try:
-            async with anyio.create_task_group() as self.task_group:
-                try:
-                    await self._serve(websocket)
-                finally:
-                    is_cancelled_within = self._ending is None and self.task_group.cancel_scope.cancel_called
-                    self._keeping.cancel_scope.cancel()
-                    if not is_cancelled_within:  # else the reason is known when the group has ended
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as group:
+                    self.task_group = EndpointTaskGroup(group, scope, self._strays_as_errors, self._own_task_failed)
+                    try:
+                        await self._serve(websocket)
+                    finally:
+                        if scope.cancel_called and self._ending is None:
+                            self._fail(RuntimeError(f"{type(self).__name__}.task_group was cancelled: {HOW_TO_END}"))
+                        self._keeping.cancel_scope.cancel()
                         await self._close(websocket)
-        except (Exception, BaseExceptionGroup) as exc:
-            self._own_tasks_failed(without_cancellations(exc))
         finally:
             self._keeping.cancel_scope.cancel()
-            if is_cancelled_within and self._ending is None:
-                self._fail(RuntimeError(f"{type(self).__name__}.task_group was cancelled: {HOW_TO_END}"))
-            code, _ = self._ending or SERVER_LEAVES
             try:
-                await self._close(websocket)
+                await self._close(websocket)  # a task that outlived its cancellation may have accepted meanwhile
             finally:
-                await self._shielded(self.on_disconnect, websocket, code)
+                self._ending = self._ending or SERVER_LEAVES
+                await self._shielded(self.on_disconnect, websocket, self._ending[0])
 
     async def _serve(self, websocket: ClientWebSocket) -> None:
         """Connect and read, until the connection ends."""
         try:
-            with strays_as_errors():
+            with self._strays_as_errors():
                 await self.on_connect(websocket)
                 self._connected = True
                 while self._ending is None:
@@ -286,7 +291,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         # An exception before the accept makes the server answer HTTP 500, unless something else has ended the
         # connection first: a close would make that 403.
         is_failure = self._error is not None and code == events.INTERNAL_ERROR
-        if self._state is State.OPEN or (self._state is State.CONNECTING and self._ending and not is_failure):
+        if self._state is State.OPEN:
+            await self._shielded(websocket.end, code if events.is_sendable(code) else events.INTERNAL_ERROR, reason)
+        elif self._state is State.CONNECTING and self._ending and not is_failure:
             await self._shielded(websocket.end, code, reason)
 
     # The background tasks.
@@ -295,7 +302,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         result = None
         try:
             try:
-                with strays_as_errors():
+                with self._strays_as_errors():
                     result = await self._background_handler(task_id, websocket, data)
             except (Exception, BaseExceptionGroup) as exc:
                 await self._task_failed(task_id, websocket, without_cancellations(exc))
@@ -310,10 +317,12 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if is_told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
             self._fail(exc)
 
-    def _own_tasks_failed(self, exc: Exception) -> None:
-        """End the connection because of tasks that the application has started in `task_group` itself."""
-        for error in exc.exceptions if isinstance(exc, ExceptionGroup) else (exc,):
-            self._fail(error, "a task of its task_group")
+    def _own_task_failed(self, exc: Exception | BaseExceptionGroup[BaseException], name: str) -> None:
+        """End the connection because of a task that the application has started in `task_group`."""
+        self._fail(without_cancellations(exc), f"task {name}()")
+
+    def _strays_as_errors(self) -> AbstractContextManager[None]:
+        return strays_as_errors(self._server)
 
     def _release(self) -> None:
         self._running -= 1
@@ -328,7 +337,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._expect_the_end()
         with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
             try:
-                with strays_as_errors():
+                with self._strays_as_errors():
                     await function(*args)
             except Exception as exc:
                 self._fail(exc, None if any(arg is exc for arg in args) else f"{name}()")
@@ -377,9 +386,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     def _on_socket_change(self, code: int | None) -> None:
         """Hear that the application accepted the client or, with a code, closed the socket, or that it has gone."""
+        was_open = self._state is State.OPEN
         self._state = State.OPEN if code is None else State.CLOSED
         if code is not None:
             # An on_connect() that rejects the client may finish what it is doing.
-            self._end(code, cancel=self._connected)
+            self._end(code, cancel=was_open or self._connected)
         elif self._watch is not None:
             self._watch.opened()

@@ -63,15 +63,18 @@ def close_of(asked: CloseException, is_open: bool) -> tuple[int, str]:
 
 
 @contextmanager
-def strays_as_errors() -> Iterator[None]:
+def strays_as_errors(server: overdue.Task | None) -> Iterator[None]:
     """Raise RuntimeError in place of a cancellation that the application's code in this block raises by itself.
 
-    The cancelled task group would take it for its own and end without a word.
+    A task group ends without a word when a task of its raises a cancellation.
+
+    Args:
+        server: the connection's task, which is the server's; None on trio.
     """
     try:
         yield
     except anyio.get_cancelled_exc_class() as exc:
-        if not overdue.is_stray(exc):
+        if not overdue.is_stray(exc, server):
             raise
         raise RuntimeError(
             f"{type(exc).__name__} was raised although nothing had been cancelled: {HOW_TO_END}"

@@ -41,10 +41,15 @@ def current_task() -> Task | None:
         return None
 
 
-def is_stray(error: BaseException) -> bool:
-    """Tell whether a cancellation was raised although nobody cancels the current task; never on trio."""
-    task = current_task()
-    return task is not None and isinstance(error, asyncio.CancelledError) and not task.cancelling()
+def is_stray(error: BaseException, server: Task | None) -> bool:
+    """Tell whether a cancellation is one that nobody asked for, in a child task; never on trio.
+
+    Args:
+        error: what was raised.
+        server: the connection's task, whose native cancellation becomes that of its children.
+    """
+    is_cancelled = anyio.current_effective_deadline() == -math.inf or (server is not None and server.cancelling())
+    return server is not None and isinstance(error, asyncio.CancelledError) and not is_cancelled
 
 
 def _calls(task: Task) -> Iterator[tuple[Any, Any]]:

@@ -120,10 +120,10 @@ class Watch:
         self._is_held = True
 
     def resume(self) -> None:
-        """Note that it is read again."""
-        self._is_held = False
-        if self._heard is not None:
+        """Note that it is read again, if it was not."""
+        if self._is_held and self._heard is not None:
             self._heard = monotonic()
+        self._is_held = False
 
     def stop(self) -> None:
         """Watch no more."""

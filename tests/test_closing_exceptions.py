@@ -11,11 +11,19 @@ from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 
-from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, WebsocketConsumer
+from consumers import (
+    AsyncConsumer,
+    AsyncHttpConsumer,
+    AsyncWebsocketConsumer,
+    InMemoryChannelLayer,
+    InvalidFrame,
+    WebsocketConsumer,
+)
+from consumers.testing import HttpCommunicator
 from consumers.types import Message
 
 from .servers import uvicorn_server
-from .wire import connected, connecting
+from .wire import connected, connecting, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -196,6 +204,59 @@ async def test_before_the_accept_it_rejects(layer: InMemoryChannelLayer, error: 
     assert wire.sent == [{"type": "websocket.close", "code": 4001, "reason": "enough"}]
     assert log == [4001]
     assert wire.error is None
+
+
+@pytest.mark.parametrize("error", [*ERRORS, InvalidFrame(1003, "no")], ids=lambda error: type(error).__name__)
+async def test_while_a_connection_drains_it_ends_that_handler_only(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    class Draining(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str) -> None:
+            await gate.wait()
+            log.append(text_data)
+            raise error
+
+        async def disconnect(self, code: int) -> None:
+            log.append(code)
+            raise error
+
+    log: list[Any] = []
+    gate = anyio.Event()
+    async with connected(Draining.as_asgi()) as wire:
+        for text in "abc":
+            wire.text(text)
+        wire.disconnect(1001)
+        await eventually(lambda: wire.everything_is_read)
+        gate.set()
+        await wire.end()
+    assert log == ["a", "b", "c", 1001]
+    assert wire.error is None
+    assert not caplog.records
+
+
+async def test_a_request_has_no_close_code(layer: InMemoryChannelLayer) -> None:
+    class Answering(AsyncHttpConsumer):
+        async def handle(self, body: bytes) -> None:
+            raise WebSocketException(4001)
+
+    communicator = HttpCommunicator(Answering.as_asgi(), "GET", "/")
+    with pytest.raises(WebSocketException):
+        await communicator.get_response()
+
+
+async def test_nor_has_a_named_channel(layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture) -> None:
+    class Working(AsyncConsumer):
+        async def work(self, message: Message) -> None:
+            raise WebSocketException(4001)
+
+    async def receive() -> Message:
+        return {"type": "work"}
+
+    async def send(event: Message) -> None:
+        raise AssertionError
+
+    with pytest.raises(WebSocketException):
+        await Working.as_asgi()({"type": "channel", "channel": "work"}, receive, send)
 
 
 @pytest.mark.parametrize("place", PLACES)

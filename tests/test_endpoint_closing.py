@@ -214,6 +214,42 @@ async def test_an_error_of_a_task_that_a_websocket_disconnect_cancels_is_not_los
 
 
 @asynchronous
+async def test_a_code_that_was_chosen_before_the_accept_is_checked_when_it_is_sent() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            with anyio.CancelScope(shield=True):
+                await self.on_receive(websocket, "reject")
+                await self.started.wait()
+                await self.accept(websocket)
+
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
+            self.started.set()
+            raise WebSocketDisconnect(1006, "no")
+
+    Endpoint.started = anyio.Event()
+    async with accepted(Endpoint) as server:
+        assert await server.end() == [{"type": "websocket.close", "code": 1011, "reason": "no"}]
+    assert server.error is None
+
+
+@asynchronous
+async def test_on_disconnect_has_nobody_to_close(caplog: pytest.LogCaptureFixture) -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await anyio.sleep_forever()
+
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            raise WebSocketDisconnect(4001)
+
+    async with served(Endpoint) as server:
+        await anyio.wait_all_tasks_blocked()
+        server.scope.cancel()
+        assert await server.end() == []
+    assert server.error is None
+    assert not caplog.records
+
+
+@asynchronous
 async def test_before_the_accept_a_task_can_reject_too() -> None:
     class Endpoint(Noted):
         async def on_connect(self, websocket: WebSocket) -> None:

@@ -121,3 +121,15 @@ async def test_a_disconnect_is_seen_between_heartbeats() -> None:
         await server.end()
     assert server.error is None
     assert Endpoint.closed == 4000
+
+
+@pytest.mark.anyio
+async def test_heartbeats_do_not_keep_a_silent_client_from_its_idle_timeout() -> None:
+    class Endpoint(Heartbeat):
+        idle_timeout = 0.05
+
+    async with accepted(Endpoint) as server:
+        while (event := await server.event())["type"] == "websocket.send":
+            assert event["text"] == HEARTBEAT
+        assert event["code"] == 1001
+        await server.end()

@@ -16,6 +16,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 
+from consumers import BaseWSEndpoint
+
 from .endpoints import Noted, accepted, served, uvicorn_serving, wait_for
 
 asynchronous = pytest.mark.anyio
@@ -102,7 +104,9 @@ async def test_an_exception_in_it_cancels_the_others_closes_with_1011_and_leaves
         [close] = await server.end()
     assert close == {"type": "websocket.close", "code": 1011, "reason": "Internal error"}
     assert type(server.error) is LookupError
-    assert server.error.__notes__ == ["Endpoint at '', a task of its task_group"]
+    [note] = server.error.__notes__
+    assert note.startswith("Endpoint at '', task ")
+    assert note.endswith(".Endpoint.own()")
     assert Endpoint.seen.count("cancelled") == Endpoint.seen.count("subscription ended") == 1
     assert Endpoint.seen[-1] == ("disconnected", 1011)
 
@@ -223,7 +227,14 @@ async def raise_one() -> None:
     raise asyncio.CancelledError
 
 
-STRAYS = pytest.mark.parametrize("stray", [cancelled_elsewhere, raise_one])
+async def cancel_oneself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(10)
+
+
+STRAYS = pytest.mark.parametrize("stray", [cancelled_elsewhere, raise_one, cancel_oneself])
 
 
 @asynchronous
@@ -261,12 +272,11 @@ async def test_a_cancellation_that_a_task_raises_by_itself_is_its_error(
         [close] = await server.end()
     assert close["code"] == 1011
     assert isinstance(server.error, RuntimeError)
-    if place != "own":
-        assert isinstance(server.error.__cause__, asyncio.CancelledError)
-        assert str(server.error) == (
-            "CancelledError was raised although nothing had been cancelled: return to end a task, and close the "
-            "connection to end all of them"
-        )
+    assert isinstance(server.error.__cause__, asyncio.CancelledError)
+    assert str(server.error) == (
+        "CancelledError was raised although nothing had been cancelled: return to end a task, and close the "
+        "connection to end all of them"
+    )
     assert Endpoint.seen[-1] == ("disconnected", 1011)
     assert "subscription ended" in Endpoint.seen
 
@@ -290,6 +300,148 @@ async def test_the_exception_hook_may_swallow_it(stray: Callable[[], Awaitable[N
         await server.end()
     assert server.error is None
     assert Endpoint.seen == [("unregistered", None), ("disconnected", 1001)]
+
+
+@asynchronous
+@pytest.mark.parametrize("how", ["disconnect", "the server", "the server, natively"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_comes_back_from_a_thread_is_none_of_these(how: str) -> None:
+    class Endpoint(Noted):
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> Any:
+            await anyio.to_thread.run_sync(anyio.from_thread.run, self.wait)
+
+        async def wait(self) -> None:
+            self.started.set()
+            await anyio.sleep_forever()
+
+    async with accepted(Endpoint, how == "the server, natively") as server:
+        server.text("go")
+        await Endpoint.started.wait()
+        if how == "disconnect":
+            server.disconnect(1001)
+        elif how == "the server":
+            server.scope.cancel()
+        else:
+            server.native_cancel()
+        await server.end()
+    assert server.error is None
+    assert Endpoint.seen == [("unregistered", None), ("disconnected", 1001 if how == "disconnect" else 1012)]
+
+
+@asynchronous
+async def test_a_servers_cancellation_is_none_of_these_either_whichever_task_it_reaches_first() -> None:
+    class Endpoint(BaseWSEndpoint):
+        codes: list[int] = []
+
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await self.accept(websocket)
+            for _ in range(3):
+                self.task_group.start_soon(anyio.sleep_forever)
+
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            self.codes.append(close_code)
+
+    for _ in range(30):  # trio's order is random
+        async with accepted(Endpoint) as server:
+            await anyio.wait_all_tasks_blocked()
+            server.scope.cancel()
+            assert [close["code"] for close in await server.end()] == [1012]
+        assert server.error is None
+    assert Endpoint.codes == [1012] * 30
+
+
+@asynchronous
+@pytest.mark.parametrize("own", [True, False], ids=["own task", "background task"])
+async def test_what_a_task_raises_first_counts_before_what_the_others_raise_as_they_end(own: bool) -> None:
+    class Endpoint(Noted):
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> Any:
+            if data == "go" and own:
+                self.task_group.start_soon(self.enough)
+            elif data == "go":
+                await self.enough()
+            else:
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    raise LookupError("second")
+
+        async def enough(self) -> None:
+            raise WebSocketDisconnect(4001, "enough")
+
+    async with accepted(Endpoint) as server:
+        server.text("wait")
+        await anyio.wait_all_tasks_blocked()
+        server.text("go")
+        assert await server.end() == [{"type": "websocket.close", "code": 4001, "reason": "enough"}]
+    assert isinstance(server.error, LookupError)
+    assert Endpoint.seen[-1] == ("disconnected", 4001)
+
+
+@asynchronous
+async def test_the_close_frame_of_an_own_tasks_exception_waits_for_nobody() -> None:
+    class Endpoint(Starting):
+        async def own(self, text: str) -> None:
+            raise LookupError
+
+        async def _unregister_background_task(self, task_id: str, websocket: WebSocket, task_result: Any) -> None:
+            await closed.wait()
+
+    async with accepted(Endpoint) as server:
+        closed = anyio.Event()
+        server.text("go")
+        assert (await server.event())["code"] == 1011
+        closed.set()
+        await server.end()
+    assert isinstance(server.error, LookupError)
+
+
+@asynchronous
+async def test_a_task_of_its_own_that_closes_ends_an_on_connect_that_has_accepted() -> None:
+    class Endpoint(Noted):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await self.accept(websocket)
+            self.task_group.start_soon(websocket.close, 4001)
+            await anyio.sleep_forever()
+
+    async with accepted(Endpoint) as server:
+        assert (await server.event())["code"] == 4001
+        await server.end()
+    assert server.error is None
+    assert Endpoint.seen == [("disconnected", 4001)]
+
+
+@asynchronous
+async def test_no_task_is_started_once_the_connection_is_ending() -> None:
+    class Endpoint(Noted):
+        registered = 0
+
+        async def _register_background_task(self, task_id: str, websocket: WebSocket, data: Any) -> None:
+            Endpoint.registered += 1
+
+        async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+            await self.on_receive(websocket, "too late")
+            await super().on_disconnect(websocket, close_code)
+
+    async with accepted(Endpoint) as server:
+        server.disconnect(1001)
+        await server.end()
+    assert server.error is None
+    assert Endpoint.registered == 0
+    assert Endpoint.seen == [("disconnected", 1001)]
+
+
+@asynchronous
+async def test_the_endpoint_alone_opens_its_task_group() -> None:
+    class Endpoint(Noted):
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> Any:
+            async with self.task_group:
+                pass
+
+    async with accepted(Endpoint) as server:
+        server.text("go")
+        await server.end()
+    assert isinstance(server.error, RuntimeError)
+    assert "open one of your own" in str(server.error)
 
 
 @asynchronous

@@ -150,6 +150,7 @@ async def test_an_action_that_cannot_be_done_is_an_answer(request_: Any) -> None
 
 async def test_turns_asks_one_question_after_the_other() -> None:
     async with connected("/endpoints/turns") as client:
+        client.say({"start": True})
         for answer in ("Ada", "London", "tea"):
             assert "question" in await client.hear_json()
             client.say({"answer": answer})
@@ -161,9 +162,13 @@ async def test_turns_asks_one_question_after_the_other() -> None:
 
 async def test_turns_takes_one_answer_for_a_question() -> None:
     async with connected("/endpoints/turns") as client:
+        client.say({"answer": "too early"})
+        assert await client.hear_json() == {"error": "It is not your turn."}
+        client.say({"start": True})
         await client.hear_json()
-        client.say("{}")
-        assert "error" in await client.hear_json()
+        client.say({"start": True}, {}, {"answer": 1})
+        for _ in range(3):
+            assert "error" in await client.hear_json()
         client.say({"answer": "one"}, {"answer": "two"})
         replies = [await client.hear_json(), await client.hear_json()]
         assert any("question" in reply for reply in replies)
