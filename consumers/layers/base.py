@@ -161,6 +161,12 @@ class BaseChannelLayer:
         def groups_of(self, channel: str) -> frozenset[str]:
             """Return the groups that an attached channel is in, or is about to be. Immediate."""
 
+        def held(self, channel: str) -> int:
+            """Return how many messages for a channel wait in this process, and would be lost with it. Immediate."""
+
+        async def put_back(self, channel: str, message: Message) -> None:
+            """Put a message that `receive()` returned back, before those that wait: nobody has handled it."""
+
         async def close_group(self, group: str, code: int = 1008, reason: str = "") -> None:
             """Close every member of a group; see `consumers.close_group()`.
 

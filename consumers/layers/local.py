@@ -166,6 +166,10 @@ class LocalChannels(Tables):
         if entry is not None:
             self._offer(waiter.channel, entry, back=True)
 
+    def put_back(self, channel: str, message: Message) -> None:
+        """Give a message that was taken to the next who waits, or put it back to the front."""
+        self._offer(channel, (self._clock() + self._expiry, message), back=True)
+
     # Handing over
 
     def _hand_over(

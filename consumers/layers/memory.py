@@ -119,6 +119,12 @@ class InMemoryChannelLayer(BaseChannelLayer):
                 raise
         return cast("tuple[float, dict[str, Any]]", waiter.entry)[1]
 
+    def held(self, channel: str) -> int:
+        return self._local.held(channel)
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        self._local.put_back(channel, message)
+
     async def new_channel(self, prefix: str = "specific.") -> str:
         self.require_valid_channel_name(prefix)
         name = f"{prefix.removesuffix('.')}.inmemory!{secrets.token_hex(8)}"

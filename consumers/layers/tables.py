@@ -198,6 +198,11 @@ class Tables:
             self._expire()
             return sum(map(len, self._queues.values()))
 
+    def held(self, channel: str) -> int:
+        """Return how many messages are stored for a channel."""
+        with self._lock:
+            return len(self._live_queue(channel, self._expire()))
+
     def groups(self) -> dict[str, frozenset[str]]:
         """Return each group's members."""
         with self._lock:

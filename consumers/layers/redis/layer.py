@@ -84,6 +84,12 @@ class RedisLayer(RunningLayer):
             self._heard_from(process, channel)
         return cast("tuple[float, dict[str, Any]]", waiter.entry)[1]
 
+    def held(self, channel: str) -> int:
+        return self._process.local.held(channel)
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        self._process.local.put_back(channel, message)
+
     async def __aenter__(self) -> Self:
         """Connect.
 
