@@ -170,6 +170,14 @@ class LocalChannels(Tables):
         """Give a message that was taken to the next who waits, or put it back to the front."""
         self._offer(channel, (self._clock() + self._expiry, message), back=True)
 
+    def remove_stored(self, channel: str) -> list[tuple[float, Message]]:
+        """Take all that is stored for a channel, oldest first, each with the seconds that it has waited here."""
+        with self._lock:
+            now = self._expire()
+            queue = self._live_queue(channel, now)
+            self._queues.pop(channel, None)
+            return [(now + self._expiry - expires, message) for expires, message in queue]
+
     # Handing over
 
     def _hand_over(
