@@ -26,6 +26,7 @@ from .frames import FRAME, Frames
 from .inbox import Shared
 from .inline import Feeding
 from .layers.base import BaseChannelLayer
+from .layers.overrides import is_pumped
 from .limits import LimitedLayer
 from .turns import Steps
 from .types import Deliver, Message, Receive, Send
@@ -181,7 +182,7 @@ class Connection(EndingConnection):
         try:
             with self._scope:
                 if (layer := self._consumer.channel_layer) is not None:
-                    self._attach(layer, None if hasattr(layer, "attach") else await layer.new_channel())
+                    self._attach(layer, await layer.new_channel() if is_pumped(layer) else None)
                 if await self._serve_first():
                     if self._source is not None and self._consumer.max_tasks == 1:
                         await self._serve_channel()
@@ -214,7 +215,7 @@ class Connection(EndingConnection):
 
         Args:
             layer: the channel layer.
-            channel_name: a new channel of a foreign layer without `attach()`, to receive from; else None.
+            channel_name: a new channel to receive from, if the layer is one to be pumped; else None.
         """
         deliver = self._deliver
         if channel_name is None:
@@ -222,6 +223,8 @@ class Connection(EndingConnection):
             self._consumer.channel_name = layer.attach(deliver, *close)
         else:
             self._consumer.channel_name = channel_name
+            if hasattr(layer, "adopt"):
+                layer.adopt(channel_name, self.close_by_group)
             self.start_background_task(self._pump, layer, deliver)
         if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
             self._consumer.channel_layer = cast(
@@ -231,7 +234,7 @@ class Connection(EndingConnection):
             self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
     async def _pump(self, layer: BaseChannelLayer, deliver: Deliver) -> None:
-        """Stand in for `attach()` where a foreign layer has only `receive()`; what there is no room for waits in it."""
+        """Call a layer's `receive()` where that stands in for `attach()`; what there is no room for waits in it."""
         try:
             while True:
                 await self._inbox.wait_for_layer_room()
