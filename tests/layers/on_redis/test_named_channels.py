@@ -2,6 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,9 +14,12 @@ import pytest
 from consumers.layers.redis import RedisChannelLayer
 from consumers.layers.redis.layer import RedisLayer
 
+from ...redis_server import RedisServer
 from .tools import PATIENCE, Make, until
 
 pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parent.parent.parent.parent
 
 
 async def all_of(layer: RedisLayer, channel: str) -> list[int]:
@@ -66,3 +73,80 @@ async def test_what_is_put_back_comes_before_what_waits(make: Make) -> None:
         await layer.put_back("jobs", message)
     with anyio.fail_after(PATIENCE):
         assert await all_of(layer, "jobs") == [1, 2, 3]
+
+
+# Workers
+
+MODULE = """
+import os
+import time
+
+from consumers import AsyncConsumer, SyncConsumer, channel_layers
+from consumers.worker import Worker
+
+Worker.restart_delay = 0.01
+channel_layers.configure({"default": {"BACKEND": "consumers.layers.redis.RedisChannelLayer", "CONFIG": {
+    "hosts": [os.environ["REDIS_URL"]], "capacity": 1000}}})
+
+
+class Sync(SyncConsumer):
+    def job(self, message):
+        print(message["number"], flush=True)
+        time.sleep(0.002)
+        if message["number"] % 50 == 49:
+            raise RuntimeError("as told")
+
+
+class Many(AsyncConsumer):
+    max_tasks = 4
+
+    async def job(self, message):
+        print(message["number"], flush=True)
+        if message["number"] % 50 == 49:
+            raise RuntimeError("as told")
+
+
+sync, many = Sync.as_asgi(), Many.as_asgi()
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    (tmp_path / "work.py").write_text(MODULE, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("application", ["sync", "many"])
+async def test_no_message_is_lost_by_exceptions_and_signals(
+    application: str, make: Make, redis_server: RedisServer, module: Path
+) -> None:
+    sender = make("queue", capacity=1000)
+    handled: list[int] = []
+
+    def work(count: int) -> None:
+        """Run a worker until it has begun to handle so many messages, then end it by SIGTERM."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "consumers", "worker", f"work:{application}", "jobs"],
+            cwd=module,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": redis_server.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(count):
+                handled.append(int(process.stdout.readline()))
+            process.terminate()
+            handled.extend(map(int, process.stdout))
+        assert process.returncode == 0
+
+    for number in range(100):
+        await sender.send("jobs", {"type": "job", "number": number})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(asyncio.to_thread, work, 60)
+        for number in range(100, 200):
+            await sender.send("jobs", {"type": "job", "number": number})
+            await asyncio.sleep(0.001)
+    await asyncio.to_thread(work, 60)
+    left = await all_of(make("queue"), "jobs")
+    assert sorted(handled + left) == list(range(200))
