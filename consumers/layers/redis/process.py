@@ -13,6 +13,7 @@ from typing import Any, cast
 from ..local import WARNING_INTERVAL, LocalChannels
 from .commands import BlockingCommands
 from .home import Home
+from .returns import Returns
 
 logger = logging.getLogger("consumers.layers")
 
@@ -50,6 +51,7 @@ class Process:
         # The layers' own: what a fork must not inherit either.
         self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
         self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
+        self.returns = Returns(self.tasks)  # queue
         self.heads = {self.head}  # queue: what the names of channels that were made here begin with
 
     def is_own(self, channel: str) -> bool:

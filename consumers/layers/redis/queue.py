@@ -15,6 +15,7 @@ from ...exceptions import ChannelFull
 from ...types import Message
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
+from ..loops import running_loop
 from . import scripts
 from .commands import Commands
 from .layer import as_pattern
@@ -144,6 +145,22 @@ class RedisChannelLayer(GroupedLayer):
         await self._run(self._delete_all())
         self._process.local.flush()
         self._process.joined.clear()
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        if "!" in channel:  # this process alone receives from it
+            await super().put_back(channel, message)
+        else:
+            await self._run(self._to_front(channel, [(0.0, message)]))
+
+    async def close(self) -> None:
+        """Leave the groups, put back what was taken for nobody, close the connections.
+
+        The layer opens again when it is next used.
+        """
+        await super().close()
+        if await self._process.returns.wait(self.timeout):
+            for commands in self._process.blocking:
+                commands.close()
 
     # What is sent
 
@@ -284,18 +301,20 @@ class RedisChannelLayer(GroupedLayer):
             commands,
             self.prefix + process.head,
             others,
-            lambda entry: self._on_entry(process, commands, entry),
+            lambda entry: self._on_entry(process, shard, entry),
             predecessor,
         )
 
-    def _on_entry(self, process: Process, commands: Commands, entry: Entry) -> int:
+    def _on_entry(self, process: Process, shard: int, entry: Entry) -> int:
         key, payload, sent = entry
         if sent + self.expiry < time.time():
             self._payload_alarm.note(f"it was sent {time.time() - sent:.1f} s ago, and expires after {self.expiry} s")
             return 0
         queue = key.decode(errors="replace").removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            process.spawn(self._put_back(commands, entry))
+            process.returns.start(
+                self._run(self._put_back(shard, entry)), lambda: self._keep(process, queue, [self._decode(payload)])
+            )
             return 0
         message = self._decode(payload)
         if message is None:
@@ -308,12 +327,34 @@ class RedisChannelLayer(GroupedLayer):
             self._payload_alarm.note(f"it is in the queue {queue!r:.200} and for no channel")
         return self._on_message(process, message, names)
 
-    async def _put_back(self, commands: Commands, entry: Entry) -> None:
+    def _put_back(self, shard: int, entry: Entry) -> Flow[None]:
         key, payload, sent = entry
-        try:
-            await commands.run([("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])
-        except FAILURES as error:
-            self._payload_alarm.note(f"one of {key!r:.200} could not be put back: {error}")
+        yield [(shard, [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])]
+
+    def _to_front(self, queue: str, stored: list[tuple[float, Message]]) -> Flow[None]:
+        """Put messages into a queue before all others: oldest first, each with the seconds since it was taken."""
+        key, now = self.prefix + queue, time.time()
+        commands = [
+            scripts.put_back(key, self._codec.encode(message), now - waited, self.expiry)
+            for waited, message in reversed(stored)
+        ]
+        yield [(0, commands)]  # any shard will do: a named channel has a queue at each
+
+    def _heard_from(self, process: Process, channel: str) -> None:
+        if "!" in channel or not process.local.held(channel) or process.local.is_awaited(channel):
+            return
+        if running_loop() is not None:  # else the coroutine of receive() is thrown away, after its loop
+            # It had got a message, and was cancelled. Another process may wait for that now.
+            stored = process.local.remove_stored(channel)
+            messages = [message for _, message in stored]
+            process.returns.start(
+                self._run(self._to_front(channel, stored)), lambda: self._keep(process, channel, messages)
+            )
+
+    def _keep(self, process: Process, channel: str, messages: Iterable[Message | None]) -> None:
+        for message in reversed(list(messages)):
+            if message is not None:
+                process.local.put_back(channel, message)
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
         if names == [self._control(process.head)]:
