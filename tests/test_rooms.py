@@ -29,6 +29,7 @@ FLOORS = {
     "layers.base": 1,
     "layers.isolation": 1,
     "layers.loops": 0,
+    "layers.overrides": 0,
     "inline": 1,
     "journal": 3,
     "overdue": 1,
