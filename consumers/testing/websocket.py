@@ -83,14 +83,17 @@ class WebsocketCommunicator(ApplicationCommunicator):
             TypeError: one is of another type.
             Exception: as `send_input()`.
         """
-        if (text_data is None) == (bytes_data is None):
-            raise ValueError("Give exactly one of text_data and bytes_data.")
-        if not isinstance(text_data, str | None) or not isinstance(bytes_data, bytes | None):
-            raise TypeError(f"text_data must be a str and bytes_data bytes, not {(text_data, bytes_data)!r}.")
+        self._check_frame(text_data, bytes_data)
         if text_data is not None:
             await self.send_input({"type": "websocket.receive", "text": text_data})
         else:
             await self.send_input({"type": "websocket.receive", "bytes": bytes_data})
+
+    def _check_frame(self, text_data: object, bytes_data: object) -> None:
+        if (text_data is None) == (bytes_data is None):
+            raise ValueError("You must supply exactly one of text_data or bytes_data.")
+        if not isinstance(text_data, str | None) or not isinstance(bytes_data, bytes | None):
+            raise TypeError(f"text_data must be a str and bytes_data bytes, not {(text_data, bytes_data)!r}.")
 
     async def send_json_to(self, data: Any) -> None:
         """Send `data` to the application as JSON in a text frame."""

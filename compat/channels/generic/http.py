@@ -10,7 +10,9 @@ from ..consumer import AsyncConsumer as AsyncConsumer
 class AsyncHttpConsumer(native.AsyncHttpConsumer, AsyncConsumer):
     """Channels' HTTP consumer; see `consumers.AsyncHttpConsumer`."""
 
-    _has_ended = False
+    def _forget_connection(self) -> None:
+        super()._forget_connection()
+        self.body = []
 
     async def http_disconnect(self, message: Message) -> None:
         """Handle the ending, once: projects written for Channels may call this themselves."""

@@ -30,8 +30,6 @@ POLICY_VIOLATION = 1008
 class AsyncWebsocketConsumer(native.AsyncWebsocketConsumer, AsyncConsumer):
     """Channels' asynchronous WebSocket consumer; see `consumers.AsyncWebsocketConsumer`."""
 
-    _has_ended = False
-
     async def accept(self, subprotocol: str | None = None, headers: events.Headers | None = None) -> None:
         """Accept the handshake, also with a subprotocol that the client does not offer: it then fails it by itself."""
         await call(self.base_send, events.accept(subprotocol, headers))
@@ -76,8 +74,6 @@ class AsyncWebsocketConsumer(native.AsyncWebsocketConsumer, AsyncConsumer):
 
 class WebsocketConsumer(native.WebsocketConsumer, SyncConsumer):
     """Channels' WebSocket consumer of plain functions; see `consumers.WebsocketConsumer`."""
-
-    _has_ended = False
 
     accept = offer(AsyncWebsocketConsumer.accept)
     websocket_receive = offer(AsyncWebsocketConsumer.websocket_receive)
