@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Self, TypeVar
 from consumers import consumer as native
 from consumers import events
 from consumers.events import handler_name as get_handler_name
-from consumers.exceptions import StopConsumer
 from consumers.types import Message
 
 from . import DEFAULT_CHANNEL_LAYER as DEFAULT_CHANNEL_LAYER
 from .db import aclose_old_connections, close_old_connections, database_sync_to_async, may_be_open
+from .exceptions import StopConsumer
 from .layers import get_channel_layer  # connects Django's CHANNEL_LAYERS setting
 from .utils import await_many_dispatch
 

@@ -1,12 +1,15 @@
 """Channels' routers: a path without a route raises ValueError."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
 from starlette.routing import Router
 
 from consumers import lifespan, routing
+from consumers.patterns import Route
 from consumers.routing import ChannelNameRouter as ChannelNameRouter
+from consumers.routing import refuse_include
 from consumers.types import Receive, Scope, Send
 
 from ..conf import misconfigured, setting
@@ -29,6 +32,13 @@ class URLRouter(routing.URLRouter):
     """Leads a connection to an application by its path; see `consumers.URLRouter`."""
 
     strict = True
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Raise ImproperlyConfigured for an `include()`, as Channels does."""
+        routes = list(routes)
+        for route in routes:
+            refuse_include(route, misconfigured)
+        super().__init__(routes)
 
 
 def get_default_application() -> Any:

@@ -1,10 +1,10 @@
 """The HTTP consumer."""
 
 from consumers import http as native
-from consumers.exceptions import StopConsumer as StopConsumer
 from consumers.types import Message
 
 from ..consumer import AsyncConsumer as AsyncConsumer
+from ..exceptions import StopConsumer as StopConsumer
 
 
 class AsyncHttpConsumer(native.AsyncHttpConsumer, AsyncConsumer):

@@ -13,14 +13,14 @@ from starlette.websockets import WebSocketDisconnect
 from consumers import events
 from consumers import websocket as native
 from consumers.bridge import call, offer
-from consumers.exceptions import AcceptConnection as AcceptConnection
-from consumers.exceptions import DenyConnection as DenyConnection
-from consumers.exceptions import InvalidChannelLayerError as InvalidChannelLayerError
-from consumers.exceptions import StopConsumer as StopConsumer
 from consumers.types import Message
 
 from ..consumer import AsyncConsumer as AsyncConsumer
 from ..consumer import SyncConsumer as SyncConsumer
+from ..exceptions import AcceptConnection as AcceptConnection
+from ..exceptions import DenyConnection as DenyConnection
+from ..exceptions import InvalidChannelLayerError as InvalidChannelLayerError
+from ..exceptions import StopConsumer as StopConsumer
 
 logger = logging.getLogger("compat.channels")
 
