@@ -1,7 +1,7 @@
 """What the in-memory layer shows to tests as `channels` and `groups`: dicts, as Channels' own are.
 
-They always show the layer as it is. Names can be taken out of them, and taking out what is not there is harmless: a
-message that somebody waits for has left its channel already. Looking at them drops nothing that has expired.
+They always show the layer as it is, and what is changed in them changes the layer. Taking out what is not there is
+harmless: a message that somebody waits for has left its channel already. To look drops nothing that has expired.
 """
 
 import asyncio
@@ -21,9 +21,6 @@ else:
 
 class View(Base):
     """A dict of the names that there are now."""
-
-    _instead: str
-    """What to call instead of adding a name."""
 
     @abstractmethod
     def _names(self) -> Mapping[str, Any] | frozenset[str]:
@@ -47,11 +44,16 @@ class View(Base):
     def __contains__(self, name: object) -> bool:
         return name in self._names()
 
-    def __setitem__(self, name: str, value: Any) -> NoReturn:
-        raise TypeError(f"{name!r} cannot be added to what an in-memory layer shows: call {self._instead}")
+    @abstractmethod
+    def __setitem__(self, name: str, value: Any) -> None: ...
 
     @abstractmethod
     def __delitem__(self, name: str) -> None: ...
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            self[name] = default
+        return self._value(name)
 
     def pop(self, name: str, default: Any = None) -> Any:
         value = self.get(name, default)
@@ -73,8 +75,6 @@ class Channels(View):
         capacity: returns how many messages a channel holds.
     """
 
-    _instead = "send()"
-
     def __init__(self, local: LocalChannels, capacity: Callable[[str], int]) -> None:
         self._local = local
         self._capacity = capacity
@@ -84,6 +84,9 @@ class Channels(View):
 
     def _value(self, name: str) -> "Waiting":
         return Waiting(self._local, name, self._capacity(name))
+
+    def __setitem__(self, name: str, value: Any) -> NoReturn:
+        raise TypeError(f"channel {name!r} cannot be added by hand: send() a message to it")
 
     def __delitem__(self, name: str) -> None:
         self._local.forget(name)
@@ -96,8 +99,6 @@ class Groups(View):
         local: the layer's tables.
     """
 
-    _instead = "group_add()"
-
     def __init__(self, local: LocalChannels) -> None:
         self._local = local
 
@@ -106,6 +107,11 @@ class Groups(View):
 
     def _value(self, name: str) -> "Members":
         return Members(self._local, name)
+
+    def __setitem__(self, name: str, value: Mapping[str, Any]) -> None:
+        members = Members(self._local, name)
+        members.clear()
+        members.update(value)
 
     def __delitem__(self, name: str) -> None:
         Members(self._local, name).clear()
@@ -119,8 +125,6 @@ class Members(View):
         group: the group's name.
     """
 
-    _instead = "group_add()"
-
     def __init__(self, local: LocalChannels, group: str) -> None:
         self._local = local
         self._group = group
@@ -130,6 +134,9 @@ class Members(View):
 
     def _value(self, name: str) -> None:
         return None
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self._local.group_add(self._group, name)
 
     def __delitem__(self, name: str) -> None:
         self._local.group_discard(self._group, name)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 
 import pytest
 from channels.exceptions import ChannelFull
@@ -187,6 +188,15 @@ async def test_deleting_a_channel_leaves_the_message_to_who_waited_for_it(layer)
     await layer.send("one", {"type": "note"})
     del layer.channels["one"]
     assert await receiving == {"type": "note"}
+
+
+async def test_tests_may_add_members_by_hand(layer):
+    layer.groups.setdefault("room", {})["one"] = time.time()
+    layer.groups["hall"] = {"one": time.time(), "two": time.time()}
+    for group in ("room", "hall"):
+        await layer.group_send(group, {"type": group})
+    assert [(await layer.receive("one"))["type"] for _ in range(2)] == ["room", "hall"]
+    assert await layer.receive("two") == {"type": "hall"}
 
 
 async def test_tests_may_empty_a_layer_by_an_assignment(layer):

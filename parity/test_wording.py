@@ -6,10 +6,11 @@ import pytest
 from channels.auth import UserLazyObject
 from channels.consumer import get_handler_name
 from channels.exceptions import InvalidChannelLayerError
-from channels.layers import channel_layers
+from channels.generic.http import AsyncHttpConsumer
+from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter, URLRouter
 from channels.sessions import CookieMiddleware
-from channels.testing import WebsocketCommunicator
+from channels.testing import HttpCommunicator, WebsocketCommunicator
 from channels.worker import Worker
 from django.urls import path
 
@@ -88,3 +89,18 @@ def test_a_user_that_is_not_known_yet():
 async def test_a_frame_of_neither_text_nor_bytes():
     with pytest.raises(AssertionError, match="You must supply exactly one of text_data or bytes_data"):
         await WebsocketCommunicator(application, "/").send_to()
+
+
+@pytest.mark.parametrize("call", ["send", "group_send"])
+async def test_a_message_that_is_no_dict(call):
+    with pytest.raises(AssertionError, match=r"(?i)message is not a dict"):
+        await getattr(InMemoryChannelLayer(), call)("one", "text")
+
+
+async def test_a_body_that_is_no_bytes():
+    class Text(AsyncHttpConsumer):
+        async def handle(self, body):
+            await self.send_body("text")
+
+    with pytest.raises(AssertionError, match="Body is not bytes"):
+        await HttpCommunicator(Text.as_asgi(), "GET", "/").get_response()

@@ -80,7 +80,9 @@ class AsyncConsumer(native.AsyncConsumer):
         if self._was_disconnected:
             raise StopConsumer
         self._was_disconnected = True
-        return {"code": events.NO_STATUS_RECEIVED, "reason": "", **message}
+        if "code" in message and "reason" in message:
+            return message
+        return {**message, "code": message.get("code", events.NO_STATUS_RECEIVED), "reason": message.get("reason", "")}
 
 
 class SyncConsumer(native.SyncConsumer, AsyncConsumer):

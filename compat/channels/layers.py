@@ -48,9 +48,18 @@ class InMemoryChannelLayer(memory.InMemoryChannelLayer, BaseChannelLayer):
     """Channels' layer inside one process; see `consumers.InMemoryChannelLayer`.
 
     Attributes:
-        channels: a dict of the channels and their queues, for tests. Names can be deleted, not added.
-        groups: a dict of the groups and their channels, likewise.
+        channels: a dict of the channels and their queues, for tests; a channel can be deleted, not added.
+        groups: a dict of the groups and dicts of their channels, for tests.
     """
+
+    def require_valid_message(self, message: object) -> None:
+        """Check that a message is a dict.
+
+        Raises:
+            AssertionError: it is not.
+        """
+        if not isinstance(message, dict):  # `python -O` would remove an assertion
+            raise AssertionError(f"message is not a dict but {type(message).__name__}")
 
     @property
     def channels(self) -> Any:
@@ -58,8 +67,8 @@ class InMemoryChannelLayer(memory.InMemoryChannelLayer, BaseChannelLayer):
 
     @channels.setter
     def channels(self, value: Mapping[str, Any]) -> None:
-        _require_empty(value, "channels")
         self.channels.clear()
+        self.channels.update(value)
 
     @property
     def groups(self) -> Any:
@@ -67,13 +76,8 @@ class InMemoryChannelLayer(memory.InMemoryChannelLayer, BaseChannelLayer):
 
     @groups.setter
     def groups(self, value: Mapping[str, Any]) -> None:
-        _require_empty(value, "groups")
         self.groups.clear()
-
-
-def _require_empty(value: Mapping[str, Any], name: str) -> None:
-    if value:
-        raise TypeError(f"an in-memory layer's {name} can be emptied by an assignment, not filled")
+        self.groups.update(value)
 
 
 def _deprecated(name: str) -> None:
