@@ -104,3 +104,21 @@ async def test_a_body_that_is_no_bytes():
 
     with pytest.raises(AssertionError, match="Body is not bytes"):
         await HttpCommunicator(Text.as_asgi(), "GET", "/").get_response()
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        ({}, "The response needs exactly one of 'text' or 'bytes'"),
+        ({"text": "a", "bytes": b"b"}, "The response needs exactly one of 'text' or 'bytes'"),
+        ({"text": 7}, "Text frame payload is not str, it is <class 'int'>"),
+        ({"bytes": "b"}, "Binary frame payload is not bytes, it is <class 'str'>"),
+        ({"bytes": b"b"}, "JSON data is not a text frame, it is <class 'bytes'>"),
+    ],
+)
+async def test_a_frame_that_is_not_as_it_should_be(frame, text):
+    async def sending(scope, receive, send):
+        await send({"type": "websocket.send", **frame})
+
+    with pytest.raises(AssertionError, match=f"^{re.escape(text)}"):
+        await WebsocketCommunicator(sending, "/").receive_json_from()

@@ -51,11 +51,11 @@ def get_default_application() -> Any:
     module, dot, name = dotted.rpartition(".") if isinstance(dotted, str) else ("", "", "")
     if not dot:
         raise misconfigured(
-            f"ASGI_APPLICATION must name an application, as in 'mysite.asgi.application', not {dotted!r}"
+            f"Cannot find ASGI_APPLICATION setting: it must be like 'mysite.asgi.application', not {dotted!r}"
         )
     try:
         return getattr(import_module(module), name)
     except ImportError as error:
-        raise misconfigured(f"ASGI_APPLICATION: cannot import {module!r}: {error}") from error
+        raise misconfigured(f"Cannot import ASGI_APPLICATION module {module!r}: {error}") from error
     except AttributeError as error:
-        raise misconfigured(f"ASGI_APPLICATION: there is no {name!r} in {module!r}") from error
+        raise misconfigured(f"Cannot find {name!r} in ASGI_APPLICATION module {module}") from error

@@ -257,7 +257,7 @@ def connection_scope(kind: str, path: str, headers: Headers | None) -> Scope:
         TypeError: the path is not a str.
     """
     if not isinstance(path, str):
-        raise TypeError(f"The path must be a str such as '/ws/', not {path!r}.")
+        raise TypeError(f"Expected str, got {type(path)} as the path: write one such as '/ws/'")
     url = urlsplit(path)
     return {
         "type": kind,

@@ -117,7 +117,11 @@ class WebsocketCommunicator(ApplicationCommunicator):
             return text
         if isinstance(data, bytes) and text is None:
             return data
-        raise AssertionError(f"A frame has either a str as 'text' or bytes as 'bytes', not {message!r}.")
+        if (text is None) == (data is None):
+            raise AssertionError(f"The response needs exactly one of 'text' or 'bytes', not {message!r}")
+        if data is None:
+            raise AssertionError(f"Text frame payload is not str, it is {type(text)}")
+        raise AssertionError(f"Binary frame payload is not bytes, it is {type(data)}")
 
     async def receive_json_from(self, timeout: float | None = 1) -> Any:
         """Return the content of the next frame, a text frame, decoded from JSON.
@@ -129,7 +133,7 @@ class WebsocketCommunicator(ApplicationCommunicator):
         """
         payload = await self.receive_from(timeout)
         if not isinstance(payload, str):
-            raise AssertionError(f"JSON comes in a text frame, not in the binary frame {payload!r}.")
+            raise AssertionError(f"JSON data is not a text frame, it is {type(payload)}")
         return json.loads(payload)
 
     async def disconnect(self, code: int = 1000, timeout: float | None = 1) -> None:

@@ -35,10 +35,15 @@ def test_the_default_application_is_that_of_the_setting(settings):
 
     assert get_default_application() is asgi.application
     settings.ASGI_APPLICATION = "parity.nowhere.application"
-    with pytest.raises(ImproperlyConfigured, match=r"parity\.nowhere"):
+    with pytest.raises(ImproperlyConfigured, match=r"Cannot import ASGI_APPLICATION module 'parity\.nowhere'"):
         get_default_application()
     settings.ASGI_APPLICATION = "parity.with_django.asgi.nothing"
-    with pytest.raises(ImproperlyConfigured, match="nothing"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"Cannot find 'nothing' in ASGI_APPLICATION module parity\.with_django\.asgi"
+    ):
+        get_default_application()
+    settings.ASGI_APPLICATION = None
+    with pytest.raises(ImproperlyConfigured, match="Cannot find ASGI_APPLICATION setting"):
         get_default_application()
 
 
