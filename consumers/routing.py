@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import getattr_static
-from types import FunctionType, MethodType
+from types import FunctionType, MemberDescriptorType, MethodType
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -195,7 +195,7 @@ def _leads_to_router(application: object) -> bool:
         candidate = waiting.pop()
         if id(candidate) in seen or isinstance(candidate, type) or not callable(candidate):
             continue
-        if getattr(candidate, "_path_routing", False) is True:
+        if getattr_static(candidate, "_path_routing", False) is True:
             return True
         seen.add(id(candidate))
         waiting += _parts(candidate)
@@ -203,12 +203,17 @@ def _leads_to_router(application: object) -> bool:
 
 
 def _parts(wrapper: Any) -> Iterator[object]:
-    """Yield what a wrapper may call: its attributes, and what its function has been given or has closed over."""
-    yield from getattr(wrapper, "__dict__", {}).values()
-    for base in type(wrapper).__mro__:
-        slots = vars(base).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            yield getattr(wrapper, name, None)
+    """Yield what a wrapper may call: its attributes, and what its function has been given or has closed over.
+
+    None of its own code runs: it may be a proxy for what is not there yet.
+    """
+    with contextlib.suppress(AttributeError):
+        yield from object.__getattribute__(wrapper, "__dict__").values()
+    slots = (slot for base in type(wrapper).__mro__ for slot in vars(base).values())
+    for slot in slots:
+        if isinstance(slot, MemberDescriptorType):
+            with contextlib.suppress(AttributeError):  # it is empty
+                yield slot.__get__(wrapper)
     if isinstance(wrapper, ProtocolTypeRouter):
         yield from wrapper.application_mapping.values()
     elif isinstance(wrapper, partial):

@@ -265,6 +265,27 @@ async def test_path_matches_whole_paths_where_no_router_is_wrapped(
     assert not app.scopes
 
 
+class Proxy:
+    """Stands for something that is not there yet."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("too early")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+async def test_looking_for_a_wrapped_router_runs_none_of_the_wrappers_code(app: Recorder) -> None:
+    router = URLRouter([path("a/", in_a_closure(Proxy(URLRouter([path("b/", app)]))))])
+    await visit(router, "/a/b/")
+    assert app.scopes
+
+
 async def test_nesting_leaves_the_pattern_itself_alone(app: Recorder) -> None:
     route = path("a/", URLRouter([path("b/", app)]))
     URLRouter([route])
