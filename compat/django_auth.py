@@ -24,7 +24,7 @@ def log_in(scope: Scope, user: Any, backend: str | None) -> None:
     session = session_of(scope)
     user = scope.get("user") if user is None else user
     if user is None:
-        raise ValueError("login() has no user: pass one, or put it into scope['user'] before")
+        raise ValueError("User must be passed as an argument or must be present in the scope.")
     backend = backend or getattr(user, "backend", None) or _only_backend()
     auth_hash = user.get_session_auth_hash() if hasattr(user, "get_session_auth_hash") else ""
     if auth.SESSION_KEY not in session:
@@ -42,7 +42,7 @@ def log_out(scope: Scope) -> None:
     """Flush the scope's session, and make the scope's user anonymous."""
     from django.contrib.auth.models import AnonymousUser
 
-    session = session_of(scope)
+    session = session_of(scope, "Login cannot")
     user = scope.get("user")
     if user is not None and getattr(user, "is_authenticated", True):
         auth.user_logged_out.send(sender=user.__class__, request=None, user=user)
@@ -51,14 +51,21 @@ def log_out(scope: Scope) -> None:
         scope["user"] = AnonymousUser()
 
 
-def session_of(scope: Scope) -> Any:
+def session_of(scope: Scope, what: str = "Cannot") -> Any:
     """Return the scope's session.
+
+    Args:
+        scope: the connection's scope.
+        what: how the error begins.
 
     Raises:
         ValueError: there is none.
     """
     if "session" not in scope:
-        raise ValueError("Cannot find session in scope: put SessionMiddlewareStack or AuthMiddlewareStack around it")
+        raise ValueError(
+            f"{what} find session in scope. You should wrap your consumer in SessionMiddleware. "
+            "AuthMiddlewareStack and SessionMiddlewareStack contain it."
+        )
     return scope["session"]
 
 
@@ -72,8 +79,8 @@ def _only_backend() -> str:
     backends = settings.AUTHENTICATION_BACKENDS
     if len(backends) != 1:
         raise ValueError(
-            f"login() cannot choose between multiple authentication backends, {', '.join(backends)}: pass one of them "
-            "as `backend`, or as the user's attribute of that name"
+            "You have multiple authentication backends configured and therefore must provide the `backend` argument or "
+            f"set the `backend` attribute on the user. They are {', '.join(backends)}."
         )
     return str(backends[0])
 

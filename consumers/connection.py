@@ -19,6 +19,7 @@ from types import CoroutineType, coroutine
 from typing import Any, cast
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from . import events, handlers, overdue
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
@@ -93,6 +94,11 @@ class Connection(EndingConnection):
         else:
             scope.cancel()
         return scope
+
+    @property
+    def is_over(self) -> bool:
+        """Whether `run()` has ended."""
+        return not hasattr(self, "_consumer")
 
     @property
     def _deliver(self) -> Deliver:
@@ -260,6 +266,9 @@ class Connection(EndingConnection):
         """Handle one message after the other; a generator that yields the inbox's waker where it waits."""
         inbox, messages = self._inbox, self._inbox.messages
         consumer: Any = self._consumer
+        turns = consumer._turns_between
+        if turns and (messages or inbox.is_ending):
+            yield from _turn(turns)
         while not messages:  # many connections end without one, and need not know what follows
             if inbox.is_ending:
                 return
@@ -306,6 +315,8 @@ class Connection(EndingConnection):
                     yield from handling
                 except BaseException as error:
                     yield from self._fail(error, message)
+                if turns and (messages or inbox.is_ending) and not inbox.is_stopped:
+                    yield from _turn(turns)
             if inbox.is_ending and not messages:
                 return
             entry = message = text = handling = None  # an idle connection is not to keep them
@@ -379,3 +390,8 @@ class Connection(EndingConnection):
 
 async def _await(handling: Awaitable[None]) -> None:
     await handling
+
+
+async def _turn(turns: int) -> None:
+    for _ in range(turns):
+        await checkpoint()

@@ -121,6 +121,8 @@ class AsyncConsumer(Limits):
     base_send: Callable[[Message], Any]
 
     _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
+    _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
+    _turns_between: ClassVar[int] = 0  # of the event loop, between two handlers, while more messages wait
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
@@ -148,14 +150,22 @@ class AsyncConsumer(Limits):
         Raises:
             RuntimeError: this instance has served one before.
         """
-        await self._run_connection(scope, receive, send)
+        await self._for_connection()._run_connection(scope, receive, send)
 
-    def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        """Do so, without a coroutine of its own, which each message would pass through."""
+    def _for_connection(self) -> Self:
+        """Return the consumer that is to serve a connection which was brought to this one.
+
+        Raises:
+            RuntimeError: this one has served one before.
+        """
         if hasattr(self, "_connection"):
             raise RuntimeError(
                 f"this {type(self).__name__} has a connection already: use {type(self).__name__}.as_asgi()"
             )
+        return self
+
+    def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Serve one, without a coroutine of its own, which each message would pass through."""
         scope["url_route"] = events.url_route(scope)
         self.scope = scope
         self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]

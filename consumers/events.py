@@ -64,8 +64,10 @@ def _method_name(kind: object) -> str:
     if len(kind) > MAX_TYPE_LENGTH:
         raise ValueError(f"Malformed type in message: {len(kind)} characters, {kind[:20]!r}…")
     name = kind.replace(".", "_")
-    if name.startswith("_") or not name.isidentifier():
-        raise ValueError(f"Malformed type in message (leading underscore, or no name): {kind!r}")
+    if name.startswith("_"):
+        raise ValueError(f"Malformed type in message (leading underscore): {kind!r}")
+    if not name.isidentifier():
+        raise ValueError(f"Malformed type in message (no method's name): {kind!r}")
     return name
 
 

@@ -68,12 +68,16 @@ def is_framework(consumer_class: type) -> bool:
 
 
 def reserved_names(consumer_class: type) -> frozenset[str]:
-    """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's."""
+    """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's.
+
+    Those in its `_open_to_layers` are left out.
+    """
     names = _reserved.get(consumer_class)
     if names is None:
         own = [base for base in consumer_class.__mro__ if is_framework(base)]
         defined = {name for base in own for name in (*vars(base), *inspect.get_annotations(base))}
-        names = _reserved[consumer_class] = frozenset(defined - REACHABLE_IN_FRAMEWORK | OF_THE_SERVER)
+        opened: frozenset[str] = getattr(consumer_class, "_open_to_layers", frozenset())
+        names = _reserved[consumer_class] = frozenset((defined - REACHABLE_IN_FRAMEWORK | OF_THE_SERVER) - opened)
     return names
 
 

@@ -57,8 +57,6 @@ class OriginValidator:
         self.allow_missing = allow_missing
         self._allows_all = "*" in self.allowed_origins
         self._rules = [Rule.parse(entry) for entry in self.allowed_origins if entry != "*"]
-        # A path() in front of a router matches a beginning; so it does with this in between.
-        self._path_routing = getattr(application, "_path_routing", False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection, or reject it before the application hears of it; returns what the application does.

@@ -5,7 +5,10 @@ Source: Channels' documentation, "Routing".
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from inspect import getattr_static
+from types import FunctionType, MemberDescriptorType, MethodType
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -19,6 +22,10 @@ logger = logging.getLogger("consumers.routing")
 _ROUTED_AT = "consumers.routed_at"
 """Where in the tree of Starlette's applications and mounts an outer router, which waits for the outcome, has set
 `path_remaining`. Below a further `Mount` it is stale, and the inner router answers by itself."""
+
+
+MAX_WRAPPERS = 1000
+"""How many objects are looked at for a router that an application wraps; more is no wrapper."""
 
 
 class ProtocolTypeRouter:
@@ -70,7 +77,7 @@ class ChannelNameRouter:
         """
         if "channel" not in scope:
             raise ValueError(
-                f"ChannelNameRouter got a scope of type {scope['type']!r} without a 'channel' key: "
+                f"ChannelNameRouter got a scope without a 'channel' key, of type {scope['type']!r}: "
                 'put it under "channel" in a ProtocolTypeRouter'
             )
         application = _application(self.application_mapping, scope["channel"], "channel name")
@@ -83,7 +90,8 @@ class URLRouter:
     `scope["url_route"]` then has the path's `args` and `kwargs`, those of outer routers and of Starlette's routes
     included. Routers nest: the outer one matches the path's beginning, the inner one the rest; if none of the inner
     ones matches, the outer one's next patterns are tried. Below Starlette's `Mount`, or with a `root_path`, the
-    patterns match what is behind it.
+    patterns match what is behind it. An inner router may be wrapped, by middleware for instance: the outer one looks
+    for it among the wrapper's attributes, and among what its function has closed over.
 
     A path without a pattern is answered with 404 (a WebSocket's with 403 where the server lacks the ASGI extension
     `websocket.http.response`) and one line of log.
@@ -172,15 +180,59 @@ def _pattern_of(route: Any) -> Pattern:
     """Return what matches the paths of `route`, or raise TypeError if it cannot be routed."""
     pattern: Any = getattr(route, "pattern", None)
     if not hasattr(pattern, "match") or not hasattr(route, "callback") or not hasattr(route, "default_args"):
-        if hasattr(route, "urlconf_name"):
-            raise TypeError(
-                f"{route!r}: include() is not supported in URLRouter. Use nested URLRouter instances instead."
-            )
+        refuse_include(route, TypeError)
         raise TypeError(f"URLRouter takes what path() and re_path() make, not {route!r}")
     require_application(route.callback, f"URLRouter, pattern {str(pattern)!r}")
-    is_prefix = getattr(route.callback, "_path_routing", False) is True
-    matcher: Pattern = as_prefix(pattern) if is_prefix else pattern
+    matcher: Pattern = as_prefix(pattern) if _leads_to_router(route.callback) else pattern
     return matcher
+
+
+def _leads_to_router(application: object) -> bool:
+    """Tell whether an ASGI application is a `URLRouter`, or wraps one, such as middleware."""
+    waiting = [application]
+    seen: set[int] = set()
+    while waiting and len(seen) < MAX_WRAPPERS:
+        candidate = waiting.pop()
+        if id(candidate) in seen or isinstance(candidate, type) or not callable(candidate):
+            continue
+        if getattr_static(candidate, "_path_routing", False) is True:
+            return True
+        seen.add(id(candidate))
+        waiting += _parts(candidate)
+    return False
+
+
+def _parts(wrapper: Any) -> Iterator[object]:
+    """Yield what a wrapper may call: its attributes, and what its function has been given or has closed over.
+
+    None of its own code runs: it may be a proxy for what is not there yet.
+    """
+    with contextlib.suppress(AttributeError):
+        yield from object.__getattribute__(wrapper, "__dict__").values()
+    slots = (slot for base in type(wrapper).__mro__ for slot in vars(base).values())
+    for slot in slots:
+        if isinstance(slot, MemberDescriptorType):
+            with contextlib.suppress(AttributeError):  # it is empty
+                yield slot.__get__(wrapper)
+    if isinstance(wrapper, ProtocolTypeRouter):
+        yield from wrapper.application_mapping.values()
+    elif isinstance(wrapper, partial):
+        yield from (wrapper.func, *wrapper.args, *wrapper.keywords.values())
+    elif isinstance(wrapper, MethodType):
+        yield from (wrapper.__func__, *_parts(wrapper.__self__))
+    function = wrapper if isinstance(wrapper, FunctionType) else getattr_static(type(wrapper), "__call__", None)
+    if isinstance(function, FunctionType):
+        for cell in function.__closure__ or ():
+            with contextlib.suppress(ValueError):  # it is empty
+                yield cell.cell_contents
+        named = (function.__globals__.get(name) for name in function.__code__.co_names)
+        yield from (value for value in named if not isinstance(value, FunctionType))
+
+
+def refuse_include(route: object, exception: Callable[[str], Exception]) -> None:
+    """Raise an exception for what Django's `include()` makes of patterns."""
+    if hasattr(route, "urlconf_name"):
+        raise exception(f"{route!r}: include() is not supported in URLRouter. Use nested URLRouter instances instead.")
 
 
 def _inner_scope(scope: Scope, match: Match, defaults: Mapping[str, Any]) -> Scope:

@@ -64,6 +64,48 @@ async def test_a_wait_for_nothing_times_out():
         await communicator.receive_output(timeout=0.02)
 
 
+async def test_a_receive_that_times_out_ends_the_application():
+    communicator = started()
+    await communicator.send_input({"type": "one"})
+    await communicator.receive_output()
+    with pytest.raises(TimeoutError):
+        await communicator.receive_output(timeout=0.02)
+    assert communicator.future.cancelled()
+    for call in (communicator.receive_output, lambda: communicator.send_input({"type": "two"})):
+        with pytest.raises(asyncio.CancelledError):
+            await call()
+    await communicator.wait()
+
+
+async def test_a_consumer_that_sends_nothing_in_time_is_ended():
+    communicator = WebsocketCommunicator(AsyncWebsocketConsumer.as_asgi(), "/")
+    await communicator.connect()
+    with pytest.raises(TimeoutError):
+        await communicator.receive_from(timeout=0.02)
+    with pytest.raises(asyncio.CancelledError):
+        await communicator.disconnect()
+
+
+async def test_a_wait_for_nothing_leaves_the_application_alive():
+    communicator = started()
+    assert await communicator.receive_nothing(timeout=0.02)
+    await communicator.send_input({"type": "one"})
+    assert await communicator.receive_output() == {"type": "one"}
+    await communicator.send_input({"type": "stop"})
+    await communicator.wait()
+
+
+async def test_what_the_application_raises_when_a_receive_times_out_is_raised():
+    async def application(scope, receive, send):
+        try:
+            await receive()
+        finally:
+            raise LookupError("as it was told")
+
+    with pytest.raises(LookupError, match="as it was told"):
+        await started(application).receive_output(timeout=0.02)
+
+
 async def test_a_wait_for_output_of_an_ended_application_times_out():
     communicator = started()
     await communicator.send_input({"type": "stop"})
@@ -224,6 +266,25 @@ async def test_a_close_is_no_frame():
     with pytest.raises(AssertionError, match=r"websocket\.send"):
         await communicator.receive_from()
     await communicator.disconnect()
+
+
+async def test_an_error_says_what_came_in_place_of_a_frame():
+    async def application(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+
+    communicator = WebsocketCommunicator(application, "/")
+    await communicator.connect()
+    with pytest.raises(AssertionError) as caught:
+        await communicator.receive_from()
+    assert str(caught.value) == "Expected type 'websocket.send', but was 'websocket.close'"
+
+
+@pytest.mark.parametrize("data", [{}, {"text_data": "a", "bytes_data": b"b"}, {"text_data": 7}, {"bytes_data": "b"}])
+async def test_a_frame_is_either_text_or_bytes(data):
+    with pytest.raises(AssertionError):
+        await WebsocketCommunicator(echo, "/").send_to(**data)
 
 
 async def test_json_comes_in_text_frames_only():

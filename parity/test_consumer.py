@@ -226,13 +226,15 @@ async def test_call_may_be_overridden(consumer):
     await stop(communicator)
 
 
-async def test_an_instance_is_an_application_for_one_connection(consumer):
-    inputs, outputs = asyncio.Queue(), asyncio.Queue()
-    task = asyncio.ensure_future(consumer(greeting="bye")({"type": "test"}, inputs.get, outputs.put))
-    await inputs.put({"type": "test.text", "text": "you"})
-    assert (await outputs.get())["text"] == "bye you"
-    await inputs.put({"type": "test.stop"})
-    await task
+async def test_an_instance_is_an_application_for_one_connection_after_another(consumer):
+    application = consumer(greeting="bye")
+    for _ in range(2):
+        inputs, outputs = asyncio.Queue(), asyncio.Queue()
+        task = asyncio.ensure_future(application({"type": "test"}, inputs.get, outputs.put))
+        await inputs.put({"type": "test.text", "text": "you"})
+        assert (await outputs.get())["text"] == "bye you"
+        await inputs.put({"type": "test.stop"})
+        await task
 
 
 def test_handlers_have_the_names_of_types(consumer):

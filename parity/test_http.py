@@ -53,6 +53,13 @@ async def test_the_body_is_put_together():
     await communicator.wait()
 
 
+async def test_an_instance_serves_one_request_after_another():
+    application = Recorded()
+    for _ in range(3):  # the one before may still be in its disconnect()
+        response = await HttpCommunicator(application, "GET", "/").get_response()
+        assert (response["status"], response["body"]) == (200, b"got ")
+
+
 async def test_the_body_may_be_missing():
     communicator = parts(Recorded)
     await communicator.send_input({"type": "http.request"})

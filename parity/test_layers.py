@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 
 import pytest
 from channels.exceptions import ChannelFull
@@ -132,6 +133,89 @@ async def test_flush_forgets_messages_and_groups(layer):
     await nothing_arrives(layer, "channel")
 
 
+async def test_a_channel_that_a_receive_waits_on_is_shown(layer):
+    receiving = asyncio.ensure_future(layer.receive("one"))
+    await asyncio.sleep(0.01)
+    assert list(layer.channels) == ["one"]
+    assert layer.channels["one"].empty()
+    await layer.send("one", {"type": "note"})
+    assert await receiving == {"type": "note"}
+    assert layer.channels == {}
+
+
+async def test_looking_at_what_has_expired_does_not_drop_it():
+    layer = InMemoryChannelLayer(expiry=0.02)
+    await layer.send("one", {"type": "note"})
+    await asyncio.sleep(0.03)
+    await layer.send("two", {"type": "note"})
+    assert sorted(layer.channels) == ["one", "two"]
+    assert layer.channels["one"].qsize() == 1
+    assert await layer.receive("two") == {"type": "note"}
+    assert layer.channels == {}
+
+
+async def test_what_is_shown_follows_the_layer(layer):
+    channels, groups = layer.channels, layer.groups
+    assert (channels, groups) == ({}, {})
+    await layer.send("one", {"type": "note"})
+    await layer.group_add("room", "one")
+    assert (list(channels), list(groups), list(groups["room"])) == (["one"], ["room"], ["one"])
+    assert isinstance(channels, dict) and isinstance(groups, dict) and isinstance(groups["room"], dict)
+    assert dict(groups).keys() == {"room"}
+
+
+async def test_tests_may_take_names_out_of_channels_and_groups(layer):
+    for channel in ("one", "two"):
+        await layer.send(channel, {"type": "note"})
+        await layer.group_add("room", channel)
+        await layer.group_add("hall", channel)
+    del layer.channels["one"]
+    assert list(layer.channels) == ["two"]
+    del layer.groups["room"]["one"]
+    assert list(layer.groups["room"]) == ["two"]
+    layer.groups.pop("hall")
+    assert list(layer.groups) == ["room"]
+    layer.channels.clear()
+    layer.groups.clear()
+    assert layer.channels == {} and layer.groups == {}
+    await layer.group_send("room", {"type": "note"})
+    assert layer.channels == {}
+
+
+async def test_deleting_a_channel_leaves_the_message_to_who_waited_for_it(layer):
+    receiving = asyncio.ensure_future(layer.receive("one"))
+    await asyncio.sleep(0.01)
+    await layer.send("one", {"type": "note"})
+    del layer.channels["one"]
+    assert await receiving == {"type": "note"}
+
+
+async def test_tests_may_add_members_by_hand(layer):
+    layer.groups.setdefault("room", {})["one"] = time.time()
+    layer.groups["hall"] = {"one": time.time(), "two": time.time()}
+    for group in ("room", "hall"):
+        await layer.group_send(group, {"type": group})
+    assert [(await layer.receive("one"))["type"] for _ in range(2)] == ["room", "hall"]
+    assert await layer.receive("two") == {"type": "hall"}
+
+
+async def test_tests_may_empty_a_layer_by_an_assignment(layer):
+    await layer.send("one", {"type": "note"})
+    await layer.group_add("room", "one")
+    layer.channels = {}
+    layer.groups = {}
+    assert layer.channels == {} and layer.groups == {}
+
+
+async def test_tests_may_take_messages_out_of_a_channel(layer):
+    for number in range(2):
+        await layer.send("one", {"type": "note", "number": number})
+    queue = layer.channels["one"]
+    assert [queue.get_nowait()[1]["number"] for _ in range(2)] == [0, 1]
+    with pytest.raises(asyncio.QueueEmpty):
+        queue.get_nowait()
+
+
 async def test_tests_may_look_at_channels_and_groups(layer):
     assert len(layer.channels) == len(layer.groups) == 0
     await layer.group_add("group", "channel")
@@ -212,11 +296,20 @@ def test_type_and_length_are_checked():
     assert layer.MAX_NAME_LENGTH == 100
 
 
+@pytest.mark.parametrize("noun", ["Channel", "Group"])
+def test_an_error_begins_with_the_layers_own_text(noun):
+    layer = BaseChannelLayer()
+    expected = layer.invalid_name_error.format(noun)
+    for name in ("a" * 101, "no spaces", 7):
+        with pytest.raises(TypeError, match=expected):
+            getattr(layer, f"require_valid_{noun.lower()}_name")(name)
+
+
 def test_deprecated_checks_warn():
     layer = BaseChannelLayer()
-    with pytest.warns(DeprecationWarning, match="require_valid_channel_name"):
+    with pytest.warns(DeprecationWarning, match="valid_channel_name is deprecated, use require_valid_channel_name"):
         assert layer.valid_channel_name("a")
-    with pytest.warns(DeprecationWarning, match="require_valid_group_name"):
+    with pytest.warns(DeprecationWarning, match="valid_group_name is deprecated, use require_valid_group_name"):
         assert layer.valid_group_name("a")
 
 

@@ -110,6 +110,17 @@ async def connected(consumer, path="/ws/", **options):
     return communicator
 
 
+async def test_an_instance_serves_one_connection_after_another(room):
+    application = room()
+    for code in (1000, 4001):
+        communicator = WebsocketCommunicator(application, "/ws/")
+        assert (await communicator.connect())[0] is True
+        await communicator.send_to(text_data="hello")
+        assert await communicator.receive_from() == "hello"
+        await communicator.disconnect(code)
+    assert [call for call in calls if call[0] == "disconnect"] == [("disconnect", 1000), ("disconnect", 4001)]
+
+
 async def test_text_comes_back(room):
     communicator = await connected(room)
     await communicator.send_to(text_data="hello")

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 
+from compat.channels.middleware import BaseMiddleware
+from compat.channels.routing import URLRouter as CompatURLRouter
 from consumers import (
     AsyncHttpConsumer,
     AsyncWebsocketConsumer,
@@ -167,6 +171,119 @@ async def test_an_inner_router_is_found_behind_any_middleware(app: Recorder) -> 
     await visit(URLRouter([re_path("^a/", middleware)]), "/a/b/")
     assert app.scopes[0]["user"] == "ann"
     assert [m["type"] for m in await refused(URLRouter([re_path("^a/", middleware)]), "/a/x")] == ["websocket.close"]
+
+
+class Slotted:
+    """Middleware without a `__dict__`."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+class Served:
+    """Has a method that is an application, and is none itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+async def handing_over(scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+    await app(scope, receive, send)
+
+
+def in_a_closure(app: ASGIApp) -> ASGIApp:
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return middleware
+
+
+def in_a_class_of_a_closure(app: ASGIApp) -> ASGIApp:
+    class Middleware:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+
+    return Middleware()
+
+
+a_global: ASGIApp
+
+
+def in_a_global(app: ASGIApp) -> ASGIApp:
+    global a_global
+    a_global = app
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        await a_global(scope, receive, send)
+
+    return middleware
+
+
+WRAPPERS: dict[str, Callable[[ASGIApp], ASGIApp]] = {
+    "origin check": lambda app: OriginValidator(app, ["*"]),
+    "protocol router": lambda app: ProtocolTypeRouter({"websocket": app}),
+    "slots": Slotted,
+    "bound method": lambda app: Served(app).serve,
+    "closure": in_a_closure,
+    "closure of a class": in_a_class_of_a_closure,
+    "global": in_a_global,
+    "partial": lambda app: partial(handing_over, app=app),
+    "Starlette's middleware": lambda app: CORSMiddleware(app, allow_origins=["*"]),
+    "Channels' middleware": BaseMiddleware,
+    "several": lambda app: in_a_closure(Slotted(partial(handing_over, app=BaseMiddleware(app)))),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("routers", [URLRouter, CompatURLRouter], ids=["native", "compat"])
+async def test_path_leads_to_a_router_behind_any_wrapper(
+    app: Recorder, wrap: Callable[[ASGIApp], ASGIApp], routers: type[URLRouter]
+) -> None:
+    inner = wrap(routers([path("b/<int:n>/", app)]))
+    other = Recorder()
+    router = routers([path("a/<str:room>/", inner), path("a/<str:room>/c/", other)])
+    await visit(router, "/a/lobby/b/7/")
+    assert app.route["kwargs"] == {"room": "lobby", "n": 7}
+    await visit(router, "/a/lobby/c/")
+    assert other.scopes
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+async def test_path_matches_whole_paths_where_no_router_is_wrapped(
+    app: Recorder, wrap: Callable[[ASGIApp], ASGIApp]
+) -> None:
+    router = URLRouter([path("a/", wrap(app))])
+    assert [message["type"] for message in await refused(router, "/a/b/")] == ["websocket.close"]
+    assert not app.scopes
+
+
+class Proxy:
+    """Stands for something that is not there yet."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("too early")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+async def test_looking_for_a_wrapped_router_runs_none_of_the_wrappers_code(app: Recorder) -> None:
+    router = URLRouter([path("a/", in_a_closure(Proxy(URLRouter([path("b/", app)]))))])
+    await visit(router, "/a/b/")
+    assert app.scopes
 
 
 async def test_nesting_leaves_the_pattern_itself_alone(app: Recorder) -> None:
@@ -473,7 +590,7 @@ async def test_a_channel_goes_to_the_application_of_its_name(app: Recorder) -> N
     assert app.scopes
     with pytest.raises(ValueError, match=r"^No application configured for channel name 'x'; configured: 'thumbnails'$"):
         await router({"type": "channel", "channel": "x"}, never, dropped)
-    with pytest.raises(ValueError, match=r"type 'http' without a 'channel' key: .*ProtocolTypeRouter"):
+    with pytest.raises(ValueError, match=r"without a 'channel' key, of type 'http': .*ProtocolTypeRouter"):
         await router({"type": "http"}, never, dropped)
 
 

@@ -66,7 +66,7 @@ class UserLazyObject(LazyObject):
     """Stands in scope["user"] until `AuthMiddleware.resolve_scope()` sets its `_wrapped`."""
 
     def _setup(self) -> None:
-        raise ValueError("scope['user'] is not known yet: AuthMiddleware.resolve_scope() finds it")
+        raise ValueError("Accessing scope user before it is ready. AuthMiddleware.resolve_scope() finds it.")
 
 
 class AuthMiddleware(BaseMiddleware):
@@ -82,7 +82,7 @@ class AuthMiddleware(BaseMiddleware):
             ValueError: the scope has no session, and Django needs one.
         """
         if uses_django() and "session" not in scope:
-            raise ValueError("AuthMiddleware finds no session in scope: put SessionMiddleware around it")
+            raise ValueError("AuthMiddleware cannot find session in scope. SessionMiddleware must be above it.")
         if "user" not in scope:
             scope["user"] = UserLazyObject()
 

@@ -2,18 +2,18 @@
 
 import warnings
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-from consumers.exceptions import ChannelFull as ChannelFull
-from consumers.exceptions import InvalidChannelLayerError as InvalidChannelLayerError
 from consumers.layers import base, memory
 from consumers.layers.registry import ChannelLayerManager as ChannelLayerManager
 from consumers.layers.registry import channel_layers as channel_layers
 from consumers.layers.registry import get_channel_layer as get_channel_layer
 
 from ..conf import django_channel_layers, has_django
+from ..layer_views import Channels, Groups
 from . import DEFAULT_CHANNEL_LAYER as DEFAULT_CHANNEL_LAYER
+from .exceptions import ChannelFull as ChannelFull
+from .exceptions import InvalidChannelLayerError as InvalidChannelLayerError
 
 
 class BaseChannelLayer(base.BaseChannelLayer):
@@ -51,48 +51,40 @@ class InMemoryChannelLayer(memory.InMemoryChannelLayer, BaseChannelLayer):
     """Channels' layer inside one process; see `consumers.InMemoryChannelLayer`.
 
     Attributes:
-        channels: a view of what waits in which channel, for tests; read only.
-        groups: a view of the groups and their channels, for tests; read only.
+        channels: a dict of the channels and their queues, for tests; a channel can be deleted, not added.
+        groups: a dict of the groups and dicts of their channels, for tests.
     """
 
-    @property
-    def channels(self) -> Mapping[str, Any]:
-        waiting = super().channels
-        return MappingProxyType({name: Waiting(count, self.get_capacity(name)) for name, count in waiting.items()})
+    def require_valid_message(self, message: object) -> None:
+        """Check that a message is a dict.
+
+        Raises:
+            AssertionError: it is not.
+        """
+        if not isinstance(message, dict):  # `python -O` would remove an assertion
+            raise AssertionError(f"message is not a dict but {type(message).__name__}")
 
     @property
-    def groups(self) -> Mapping[str, Any]:
-        members = super().groups
-        return MappingProxyType({name: MappingProxyType(dict.fromkeys(channels)) for name, channels in members.items()})
+    def channels(self) -> Any:
+        return Channels(self._local, self.get_capacity)
 
+    @channels.setter
+    def channels(self, value: Mapping[str, Any]) -> None:
+        self.channels.clear()
+        self.channels.update(value)
 
-class Waiting:
-    """What a test may ask the queue of a channel.
+    @property
+    def groups(self) -> Any:
+        return Groups(self._local)
 
-    Args:
-        count: how many messages wait.
-        maxsize: how many may.
-    """
-
-    def __init__(self, count: int, maxsize: int) -> None:
-        self._count = count
-        self.maxsize = maxsize
-
-    def qsize(self) -> int:
-        """Return how many messages wait."""
-        return self._count
-
-    def empty(self) -> bool:
-        """Tell whether none waits."""
-        return not self._count
-
-    def full(self) -> bool:
-        """Tell whether no more fit in."""
-        return self._count >= self.maxsize
+    @groups.setter
+    def groups(self, value: Mapping[str, Any]) -> None:
+        self.groups.clear()
+        self.groups.update(value)
 
 
 def _deprecated(name: str) -> None:
-    warnings.warn(f"{name}() is deprecated: use require_{name}()", DeprecationWarning, stacklevel=3)
+    warnings.warn(f"{name} is deprecated, use require_{name} instead.", DeprecationWarning, stacklevel=3)
 
 
 def _reset(*, setting: str, **signal: Any) -> None:

@@ -1,12 +1,15 @@
 """Channels' routers: a path without a route raises ValueError."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
 from starlette.routing import Router
 
 from consumers import lifespan, routing
+from consumers.patterns import Route
 from consumers.routing import ChannelNameRouter as ChannelNameRouter
+from consumers.routing import refuse_include
 from consumers.types import Receive, Scope, Send
 
 from ..conf import misconfigured, setting
@@ -30,6 +33,13 @@ class URLRouter(routing.URLRouter):
 
     strict = True
 
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Raise ImproperlyConfigured for an `include()`, as Channels does."""
+        routes = list(routes)
+        for route in routes:
+            refuse_include(route, misconfigured)
+        super().__init__(routes)
+
 
 def get_default_application() -> Any:
     """Return the application that the setting ASGI_APPLICATION names.
@@ -41,11 +51,11 @@ def get_default_application() -> Any:
     module, dot, name = dotted.rpartition(".") if isinstance(dotted, str) else ("", "", "")
     if not dot:
         raise misconfigured(
-            f"ASGI_APPLICATION must name an application, as in 'mysite.asgi.application', not {dotted!r}"
+            f"Cannot find ASGI_APPLICATION setting: it must be like 'mysite.asgi.application', not {dotted!r}"
         )
     try:
         return getattr(import_module(module), name)
     except ImportError as error:
-        raise misconfigured(f"ASGI_APPLICATION: cannot import {module!r}: {error}") from error
+        raise misconfigured(f"Cannot import ASGI_APPLICATION module {module!r}: {error}") from error
     except AttributeError as error:
-        raise misconfigured(f"ASGI_APPLICATION: there is no {name!r} in {module!r}") from error
+        raise misconfigured(f"Cannot find {name!r} in ASGI_APPLICATION module {module}") from error

@@ -29,8 +29,8 @@ class CookieMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         if "headers" not in scope:
             raise ValueError(
-                f"CookieMiddleware got a scope of type {scope.get('type')!r}, which has no headers: "
-                "put it around HTTP and WebSocket applications only"
+                "CookieMiddleware was passed a scope that did not have a headers key (make sure it is only passed HTTP "
+                f"or WebSocket connections), of type {scope.get('type')!r}"
             )
         header = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
         return await self.inner({**scope, "cookies": cookie_parser(header)}, receive, send)
@@ -113,7 +113,7 @@ class InstanceSessionWrapper:
         self.activated = "session" not in scope
         if self.activated:
             if "cookies" not in scope:
-                raise ValueError("No cookies in scope: SessionMiddleware needs CookieMiddleware around it")
+                raise ValueError("No cookies in scope - SessionMiddleware needs to run inside of CookieMiddleware.")
             self.scope["session"] = LazyObject()
         self.real_send = send
 

@@ -50,9 +50,10 @@ class BaseChannelLayer:
     channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?")
     group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+")
     invalid_name_error = (
-        "{} name must be a valid unicode string with length < {} containing only ASCII alphanumerics, "
-        "hyphens, underscores, or periods: {}"
+        f"{{}} name must be a valid unicode string with length < {MAX_NAME_LENGTH} containing only ASCII "
+        "alphanumerics, hyphens, underscores, or periods"
     )
+    """The text of the error for a name, with a place for "Channel" or "Group". What is wrong with it follows."""
 
     def __init__(
         self,
@@ -132,7 +133,7 @@ class BaseChannelLayer:
         if self._fits(name) and allowed.fullmatch(str(name)):
             return
         reason = _what_is_wrong(name, self.MAX_NAME_LENGTH, noun == "Channel")
-        raise TypeError(self.invalid_name_error.format(noun, self.MAX_NAME_LENGTH, reason))
+        raise TypeError(f"{self.invalid_name_error.format(noun)}: {reason}")
 
     def _fits(self, name: object) -> bool:
         return isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH

@@ -170,7 +170,7 @@ class ChannelLayerManager:
             return cast(BaseChannelLayer, config)
         arguments = config.get(key, default)
         if arguments is None:
-            raise InvalidChannelLayerError(f"Channel layer {alias!r} has no {key}")
+            raise InvalidChannelLayerError(f"No {key} specified for {alias}")
         backend = config["BACKEND"]
         factory = _import_backend(alias, backend) if isinstance(backend, str) else backend
         try:
@@ -188,7 +188,7 @@ def _check_config(alias: str, config: object) -> None:
     if not isinstance(config, Mapping):
         return
     if "BACKEND" not in config:
-        raise InvalidChannelLayerError(f"{where} has no BACKEND, only {sorted(map(str, config))}")
+        raise InvalidChannelLayerError(f"No BACKEND specified for {alias}, only {sorted(map(str, config))}")
     if not (isinstance(config["BACKEND"], str) or callable(config["BACKEND"])):
         raise InvalidChannelLayerError(
             f"{where}: BACKEND must be a class or its dotted name, not {config['BACKEND']!r}"
@@ -211,7 +211,7 @@ def _import_backend(alias: str, dotted: str) -> Any:
         meant = meant or difflib.get_close_matches(dotted, BACKENDS, 1)
         hint = f"; did you mean {meant[0]!r}?" if meant and meant != [dotted] else ""
         raise InvalidChannelLayerError(
-            f"Channel layer {alias!r}: cannot import BACKEND {dotted!r}: {error}{hint}"
+            f"Cannot import BACKEND {dotted!r} specified for {alias}: {error}{hint}"
         ) from error
 
 

@@ -185,10 +185,20 @@ class Tables:
                 if receiver.loop is None:
                     del self._receivers[name]
 
-    def channels(self) -> dict[str, int]:
-        """Return how many messages are stored for each channel that is attached, waited on, or has some."""
+    def forget(self, channel: str) -> None:
+        """Forget a channel's stored messages. Harmless if there are none."""
         with self._lock:
-            self._expire()
+            self._queues.pop(channel, None)
+
+    def channels(self, expire: bool = True) -> dict[str, int]:
+        """Return how many messages are stored for each channel that is attached, waited on, or has some.
+
+        Args:
+            expire: drop first what has expired; otherwise it counts until something else drops it.
+        """
+        with self._lock:
+            if expire:
+                self._expire()
             known = dict.fromkeys(self._waiters, 0)
             known.update((name, 0) for name, receiver in self._receivers.items() if receiver.loop is not None)
             known.update((name, len(queue)) for name, queue in self._queues.items())
@@ -205,10 +215,11 @@ class Tables:
         with self._lock:
             return len(self._live_queue(channel, self._expire()))
 
-    def groups(self) -> dict[str, frozenset[str]]:
-        """Return each group's members."""
+    def groups(self, expire: bool = True) -> dict[str, frozenset[str]]:
+        """Return each group's members; `expire` as for `channels()`."""
         with self._lock:
-            self._expire()
+            if expire:
+                self._expire()
             return {group: frozenset(members) for group, members in self._groups.items()}
 
     # The caller holds the lock
@@ -246,7 +257,8 @@ class Tables:
         return waiter
 
     def _enqueue(self, channel: str, entry: Entry, back: bool) -> int:
-        queue = self._live_queue(channel, self._expire())
+        # Other channels' expired messages go with the next receive, as in Channels, or after as long again.
+        queue = self._live_queue(channel, self._expire(self._expiry))
         if back:
             queue.appendleft(entry)
         elif len(queue) < self._capacity(channel):
@@ -286,12 +298,12 @@ class Tables:
             if not receiver.groups:
                 self._receivers.pop(receiver.name, None)
 
-    def _expire(self) -> float:
-        """Drop the queues and memberships whose time has come, and return the time."""
+    def _expire(self, grace: float = 0.0) -> float:
+        """Drop the memberships whose time has come, and the queues `grace` seconds after that; return the time."""
         now = self._clock()
         while self._queues:
             channel, queue = next(iter(self._queues.items()))
-            if queue[-1][0] > now:
+            if queue[-1][0] + grace > now:
                 break
             del self._queues[channel]
         while self._memberships:

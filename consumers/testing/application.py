@@ -30,7 +30,7 @@ class ApplicationCommunicator:
         scope: the connection scope to call it with.
     """
 
-    _run: "_Run | None" = None
+    _run: "Run | None" = None
 
     def __init__(self, application: ASGIApp, scope: Scope) -> None:
         self.application = application
@@ -132,13 +132,16 @@ class ApplicationCommunicator:
         with contextlib.suppress(RuntimeError):  # the event loop is closed, and the task with it
             self.stop(exceptions=False)
 
-    def _started(self) -> "_Run":
+    def _started(self) -> "Run":
         if self._run is None:
-            self._run = _Run(self.application, self.scope)
+            self._run = self._make_run()
         return self._run
 
+    def _make_run(self) -> "Run":
+        return Run(self.application, self.scope)
 
-class _Run:
+
+class Run:
     """The application's end. Its task refers to this and not to the communicator, which a test may forget."""
 
     def __init__(self, application: ASGIApp, scope: Scope) -> None:
@@ -149,7 +152,7 @@ class _Run:
         self._changed = anyio.Event()
 
         async def run() -> None:
-            await application(scope, self._receive, self._send)
+            await application(scope, self.receive, self.send)
 
         self.task = _spawn(run, self._end)
 
@@ -163,24 +166,24 @@ class _Run:
     async def within(self, timeout: float | None, condition: Callable[[], object]) -> bool:
         """Wait until the condition holds, for at most `timeout` seconds. Return whether it does."""
         with anyio.move_on_after(timeout):
-            await self._until(condition)
+            await self.until(condition)
         return bool(condition())
 
     def raise_error(self) -> None:
         if self.error is not None:
             raise self.error
 
-    async def _receive(self) -> Message:
+    async def receive(self) -> Message:
         await checkpoint()
-        await self._until(lambda: self.inputs)
+        await self.until(lambda: self.inputs)
         return self.inputs.popleft()
 
-    async def _send(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         # The checkpoint comes first: what sends and then raises has done both when the test wakes up.
         await checkpoint()
         self.put(self.outputs, message)
 
-    async def _until(self, condition: Callable[[], object]) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         while not condition():
             await self._changed.wait()
             # On asyncio a timeout does not reach a task that is woken in every turn of the loop.
@@ -254,7 +257,7 @@ def connection_scope(kind: str, path: str, headers: Headers | None) -> Scope:
         TypeError: the path is not a str.
     """
     if not isinstance(path, str):
-        raise TypeError(f"The path must be a str such as '/ws/', not {path!r}.")
+        raise TypeError(f"Expected str, got {type(path)} as the path: write one such as '/ws/'")
     url = urlsplit(path)
     return {
         "type": kind,
@@ -275,5 +278,7 @@ def expect(kind: str, message: Message) -> Message:
         AssertionError: it is of another.
     """
     if message["type"] != kind:
-        raise AssertionError(f"Expected a message of type {kind!r} from the application, but got {message!r}.")
+        error = AssertionError(f"Expected type {kind!r}, but was {message['type']!r}")
+        error.add_note(f"The application sent {message!r}.")
+        raise error
     return message

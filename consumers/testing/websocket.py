@@ -83,14 +83,17 @@ class WebsocketCommunicator(ApplicationCommunicator):
             TypeError: one is of another type.
             Exception: as `send_input()`.
         """
-        if (text_data is None) == (bytes_data is None):
-            raise ValueError("Give exactly one of text_data and bytes_data.")
-        if not isinstance(text_data, str | None) or not isinstance(bytes_data, bytes | None):
-            raise TypeError(f"text_data must be a str and bytes_data bytes, not {(text_data, bytes_data)!r}.")
+        self._check_frame(text_data, bytes_data)
         if text_data is not None:
             await self.send_input({"type": "websocket.receive", "text": text_data})
         else:
             await self.send_input({"type": "websocket.receive", "bytes": bytes_data})
+
+    def _check_frame(self, text_data: object, bytes_data: object) -> None:
+        if (text_data is None) == (bytes_data is None):
+            raise ValueError("You must supply exactly one of text_data or bytes_data.")
+        if not isinstance(text_data, str | None) or not isinstance(bytes_data, bytes | None):
+            raise TypeError(f"text_data must be a str and bytes_data bytes, not {(text_data, bytes_data)!r}.")
 
     async def send_json_to(self, data: Any) -> None:
         """Send `data` to the application as JSON in a text frame."""
@@ -114,7 +117,11 @@ class WebsocketCommunicator(ApplicationCommunicator):
             return text
         if isinstance(data, bytes) and text is None:
             return data
-        raise AssertionError(f"A frame has either a str as 'text' or bytes as 'bytes', not {message!r}.")
+        if (text is None) == (data is None):
+            raise AssertionError(f"The response needs exactly one of 'text' or 'bytes', not {message!r}")
+        if data is None:
+            raise AssertionError(f"Text frame payload is not str, it is {type(text)}")
+        raise AssertionError(f"Binary frame payload is not bytes, it is {type(data)}")
 
     async def receive_json_from(self, timeout: float | None = 1) -> Any:
         """Return the content of the next frame, a text frame, decoded from JSON.
@@ -126,7 +133,7 @@ class WebsocketCommunicator(ApplicationCommunicator):
         """
         payload = await self.receive_from(timeout)
         if not isinstance(payload, str):
-            raise AssertionError(f"JSON comes in a text frame, not in the binary frame {payload!r}.")
+            raise AssertionError(f"JSON data is not a text frame, it is {type(payload)}")
         return json.loads(payload)
 
     async def disconnect(self, code: int = 1000, timeout: float | None = 1) -> None:

@@ -12,11 +12,12 @@ import pytest
 from channels.apps import ChannelsConfig
 from channels.layers import get_channel_layer
 from channels.management.commands.runworker import Command
-from channels.routing import get_default_application
+from channels.routing import URLRouter, get_default_application
 from channels.worker import Worker
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command, get_commands
+from django.urls import include, path
 
 from . import IS_COMPAT
 from .commands import lines_until, manage, running
@@ -34,10 +35,15 @@ def test_the_default_application_is_that_of_the_setting(settings):
 
     assert get_default_application() is asgi.application
     settings.ASGI_APPLICATION = "parity.nowhere.application"
-    with pytest.raises(ImproperlyConfigured, match=r"parity\.nowhere"):
+    with pytest.raises(ImproperlyConfigured, match=r"Cannot import ASGI_APPLICATION module 'parity\.nowhere'"):
         get_default_application()
     settings.ASGI_APPLICATION = "parity.with_django.asgi.nothing"
-    with pytest.raises(ImproperlyConfigured, match="nothing"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"Cannot find 'nothing' in ASGI_APPLICATION module parity\.with_django\.asgi"
+    ):
+        get_default_application()
+    settings.ASGI_APPLICATION = None
+    with pytest.raises(ImproperlyConfigured, match="Cannot find ASGI_APPLICATION setting"):
         get_default_application()
 
 
@@ -184,3 +190,8 @@ def test_runserver_serves_with_a_reloading_child_and_without(database, free_addr
     with running("runserver", free_address, *options, **database) as process:
         lines_until(process, "Quit the server")
         assert fetch(free_address, "/people/") == ""
+
+
+def test_patterns_of_an_include_cannot_be_routed():
+    with pytest.raises(ImproperlyConfigured, match=r"include\(\) is not supported in URLRouter"):
+        URLRouter([path("", include([]))])

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 OTHER_BACKEND = "parity.with_django.backends.OtherBackend"
 
+NO_SESSION = "Cannot find session in scope. You should wrap your consumer in SessionMiddleware"
+
 
 @pytest.fixture
 def signals():
@@ -97,8 +99,23 @@ def test_the_user_is_asked_for_by_a_session_alone(person, logged_in):
 
 
 async def test_a_scope_without_a_session_has_no_user():
-    with pytest.raises(ValueError, match="Cannot find session in scope"):
+    with pytest.raises(ValueError, match=NO_SESSION):
         await get_user({})
+
+
+async def test_nobody_logs_into_a_scope_without_a_session(person):
+    with pytest.raises(ValueError, match=NO_SESSION):
+        await login({}, person)
+
+
+async def test_nobody_logs_out_of_a_scope_without_a_session():
+    with pytest.raises(ValueError, match="Login cannot find session in scope"):
+        await logout({})
+
+
+def test_login_needs_a_user():
+    with pytest.raises(ValueError, match="User must be passed as an argument or must be present in the scope"):
+        async_to_sync(login)(with_session(), None)
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
@@ -188,7 +205,9 @@ def test_login_after_a_changed_password_flushes_the_session(person):
 def test_login_cannot_choose_between_backends(settings, person):
     settings.AUTHENTICATION_BACKENDS = [MODEL_BACKEND, OTHER_BACKEND]
     scope = with_session()
-    with pytest.raises(ValueError, match="multiple authentication backends"):
+    with pytest.raises(
+        ValueError, match="You have multiple authentication backends configured and therefore must provide"
+    ):
         async_to_sync(login)(scope, person)
     async_to_sync(login)(scope, person, backend=OTHER_BACKEND)
     assert scope["session"][BACKEND_SESSION_KEY] == OTHER_BACKEND

@@ -70,7 +70,9 @@ async def test_what_a_subclass_raises_leaves_it():
 
 
 async def test_users_need_sessions():
-    with pytest.raises(ValueError, match="session in scope"):
+    with pytest.raises(
+        ValueError, match=r"AuthMiddleware cannot find session in scope\. SessionMiddleware must be above it"
+    ):
         await call(AuthMiddleware(Answering()), scope())
 
 

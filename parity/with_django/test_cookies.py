@@ -128,7 +128,9 @@ async def test_a_scope_without_headers_is_refused():
 
 
 async def test_sessions_need_cookies():
-    with pytest.raises(ValueError, match="No cookies in scope"):
+    with pytest.raises(
+        ValueError, match="No cookies in scope - SessionMiddleware needs to run inside of CookieMiddleware"
+    ):
         await call(SessionMiddleware(Answering()), scope())
 
 

@@ -267,7 +267,7 @@ def test_a_subclass_finds_the_user_in_another_way() -> None:
         def populate_scope(self, scope: Scope) -> None:
             super().populate_scope(scope)
             assert type(scope["user"]) is UserLazyObject
-            with pytest.raises(ValueError, match="not known yet"):
+            with pytest.raises(ValueError, match="before it is ready"):
                 scope["user"].display_name  # noqa: B018
 
         async def resolve_scope(self, scope: Scope) -> None:
@@ -305,7 +305,7 @@ def test_the_object_in_the_users_place_is_like_the_user() -> None:
 
 @pytest.mark.parametrize("use", [str, bool, hash, lambda lazy: lazy == 1, lambda lazy: isinstance(lazy, str)])
 def test_nothing_can_be_asked_of_a_user_who_is_not_known_yet(use: Callable[[Any], object]) -> None:
-    with pytest.raises(ValueError, match="not known yet"):
+    with pytest.raises(ValueError, match="before it is ready"):
         use(UserLazyObject())
 
 

@@ -56,7 +56,7 @@ def test_redis_layers_are_configured_by_their_names_in_channels_redis(
 
 
 def test_a_wrong_shape_is_refused_and_changes_nothing() -> None:
-    with pytest.raises(InvalidChannelLayerError, match="no BACKEND"):
+    with pytest.raises(InvalidChannelLayerError, match="No BACKEND"):
         compat.configure(CHANNEL_LAYERS={"default": {}}, DEBUG=True)
     assert conf.setting("DEBUG") is None
 
@@ -117,10 +117,13 @@ def test_the_default_application_is_imported() -> None:
 @pytest.mark.parametrize(
     ("dotted", "problem"),
     [
-        (None, "must name an application, as in 'mysite.asgi.application', not None"),
-        ("application", "must name an application, as in 'mysite.asgi.application', not 'application'"),
-        ("no.such.module.application", "cannot import 'no.such.module': No module named 'no'"),
-        (f"{__name__}.nothing", f"there is no 'nothing' in '{__name__}'"),
+        (None, "Cannot find ASGI_APPLICATION setting: it must be like 'mysite.asgi.application', not None"),
+        (
+            "application",
+            "Cannot find ASGI_APPLICATION setting: it must be like 'mysite.asgi.application', not 'application'",
+        ),
+        ("no.such.module.application", "Cannot import ASGI_APPLICATION module 'no.such.module': No module named 'no'"),
+        (f"{__name__}.nothing", f"Cannot find 'nothing' in ASGI_APPLICATION module {__name__}"),
     ],
 )
 def test_a_default_application_that_is_not_there_is_named(dotted: object, problem: str) -> None:

@@ -121,7 +121,7 @@ def test_test_backends_are_made_from_test_config() -> None:
     test_layer = channel_layers.make_test_backend("default")
     assert test_layer.capacity == 8
     assert channel_layers.make_test_backend("default") is not test_layer
-    with pytest.raises(InvalidChannelLayerError, match="'bare' has no TEST_CONFIG"):
+    with pytest.raises(InvalidChannelLayerError, match="No TEST_CONFIG specified for bare"):
         channel_layers.make_test_backend("bare")
 
 
@@ -138,7 +138,7 @@ def test_a_misspelt_backend_is_named_with_what_could_be_meant(backend: str) -> N
     channel_layers.configure({"chat": {"BACKEND": backend}})
     with pytest.raises(InvalidChannelLayerError) as caught:
         get_channel_layer("chat")
-    assert "'chat'" in str(caught.value)
+    assert "specified for chat" in str(caught.value)
     assert repr(backend) in str(caught.value)
     assert f"did you mean '{IN_MEMORY}'?" in str(caught.value)
 
@@ -146,7 +146,7 @@ def test_a_misspelt_backend_is_named_with_what_could_be_meant(backend: str) -> N
 def test_a_backend_that_resembles_nothing_gets_no_suggestion() -> None:
     channel_layers.configure({"default": {"BACKEND": "nowhere.Nothing"}})
     with pytest.raises(
-        InvalidChannelLayerError, match=r"cannot import BACKEND 'nowhere\.Nothing': No module"
+        InvalidChannelLayerError, match=r"Cannot import BACKEND 'nowhere\.Nothing' specified for \w+: No module"
     ) as caught:
         get_channel_layer()
     assert "did you mean" not in str(caught.value)
@@ -183,7 +183,7 @@ def test_a_wrong_argument_is_named_without_telling_secrets() -> None:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"CONFIG": {}}, r"'default' has no BACKEND, only \['CONFIG'\]"),
+        ({"CONFIG": {}}, r"No BACKEND specified for default, only \['CONFIG'\]"),
         (
             {"BACKEND": IN_MEMORY, "ROUTING": "x"},
             "unknown key 'ROUTING'; there are BACKEND, CONFIG, TEST_CONFIG",

@@ -13,14 +13,14 @@ from starlette.websockets import WebSocketDisconnect
 from consumers import events
 from consumers import websocket as native
 from consumers.bridge import call, offer
-from consumers.exceptions import AcceptConnection as AcceptConnection
-from consumers.exceptions import DenyConnection as DenyConnection
-from consumers.exceptions import InvalidChannelLayerError as InvalidChannelLayerError
-from consumers.exceptions import StopConsumer as StopConsumer
 from consumers.types import Message
 
 from ..consumer import AsyncConsumer as AsyncConsumer
 from ..consumer import SyncConsumer as SyncConsumer
+from ..exceptions import AcceptConnection as AcceptConnection
+from ..exceptions import DenyConnection as DenyConnection
+from ..exceptions import InvalidChannelLayerError as InvalidChannelLayerError
+from ..exceptions import StopConsumer as StopConsumer
 
 logger = logging.getLogger("compat.channels")
 
@@ -29,8 +29,6 @@ POLICY_VIOLATION = 1008
 
 class AsyncWebsocketConsumer(native.AsyncWebsocketConsumer, AsyncConsumer):
     """Channels' asynchronous WebSocket consumer; see `consumers.AsyncWebsocketConsumer`."""
-
-    _has_ended = False
 
     async def accept(self, subprotocol: str | None = None, headers: events.Headers | None = None) -> None:
         """Accept the handshake, also with a subprotocol that the client does not offer: it then fails it by itself."""
@@ -76,8 +74,6 @@ class AsyncWebsocketConsumer(native.AsyncWebsocketConsumer, AsyncConsumer):
 
 class WebsocketConsumer(native.WebsocketConsumer, SyncConsumer):
     """Channels' WebSocket consumer of plain functions; see `consumers.WebsocketConsumer`."""
-
-    _has_ended = False
 
     accept = offer(AsyncWebsocketConsumer.accept)
     websocket_receive = offer(AsyncWebsocketConsumer.websocket_receive)

@@ -1,7 +1,9 @@
 """Channels' communicators, and its live server for Django's tests."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .. import routing  # noqa: F401  # as an attribute of the package, which code relies on
 from .application import ApplicationCommunicator as ApplicationCommunicator
 from .http import HttpCommunicator as HttpCommunicator
 from .websocket import WebsocketCommunicator as WebsocketCommunicator
@@ -13,8 +15,7 @@ __all__ = ["ApplicationCommunicator", "ChannelsLiveServerTestCase", "HttpCommuni
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ChannelsLiveServerTestCase":  # needs Django
-        from .live import ChannelsLiveServerTestCase
-
-        return ChannelsLiveServerTestCase
+    if name in ("ChannelsLiveServerTestCase", "live"):  # needs Django
+        live = import_module(f"{__name__}.live")
+        return live if name == "live" else live.ChannelsLiveServerTestCase
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
