@@ -204,6 +204,12 @@ class Tables:
             self._expire()
             return {group: frozenset(members) for group, members in self._groups.items()}
 
+    def lasting_groups(self) -> set[str]:
+        """Return the groups that have stored members, which belong to no event loop and outlive all."""
+        with self._lock:
+            self._expire()
+            return {group for group, _ in self._memberships}
+
     # The caller holds the lock
 
     def _receiver(self, channel: str) -> "Receiver | None":

@@ -1,6 +1,7 @@
 """What both Redis layers have in common: the contract of a layer, names, what is received."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,9 @@ from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
 from ..closing import DEFAULT_CODE, closing
 from ..loops import let_others_run
+from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
+from .link import FAILURES
 from .process import Process
 from .running import Flow, RunningLayer
 
@@ -69,6 +72,7 @@ class RedisLayer(RunningLayer):
             raise ValueError(f"Channel {channel!r} is attached: its messages are delivered to its consumer")
         if "!" in channel and not process.is_own(channel):
             raise ValueError(f"Channel {channel!r} is another process': only that one receives its messages")
+        process.has_channels |= "!" in channel
         self._ensure_home()
         await asyncio.sleep(0)  # before taking a message, which a cancellation would lose
         arrived = anyio.Event()
@@ -98,8 +102,11 @@ class RedisLayer(RunningLayer):
         process = self._process
         with self._lock:
             home, process.home = process.home, None
-        if home is not None:
-            await home.close()
+        has_left = await home.close() if home is not None else not (process.has_channels or process.local.has_groups())
+        if not has_left:  # loops have ended, or stand still, that had something in Redis
+            with contextlib.suppress(*FAILURES):
+                await self._run(self._farewell(process, True), FAREWELL_TIMEOUT)
+        process.has_channels = False
         process.local.flush()
         for commands in process.blocking:
             commands.close()

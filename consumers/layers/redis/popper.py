@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -57,6 +58,9 @@ class Popper(Listener):
         self._client_id: int | None = None
         self._last: tuple[Any, ...] = () if predecessor is None else predecessor._last
         self._asked_at = float("inf")
+        # Replies that are due, and what was taken from Redis and not handed over: a cancellation must lose none.
+        self._due: deque[Callable[[Any], None]] = deque()
+        self._taken: deque[Entry] = deque()
 
     async def update(self) -> None:
         """Have the pop that waits in Redis, if there is one, include all of `others()`."""
@@ -74,37 +78,51 @@ class Popper(Listener):
 
     async def listen(self, link: Link) -> None:
         self._asked_at = float("inf")
+        self._due.clear()
         watch = asyncio.create_task(link.watch(self.timeout, self._overdue))
         try:
-            for entry in await self._probe(link):
-                self._on_entry(entry)
+            await self._probe(link)
+            self._hand_over()
             while True:
                 self._ask(link)
-                for entry in await self._answer(link):
-                    await let_others_run(self._on_entry(entry))
+                await self._read_due(link)
+                while self._taken:
+                    await let_others_run(self._on_entry(self._taken.popleft()))
         finally:
             watch.cancel()
             self._asked = set()
 
-    async def _probe(self, link: Link) -> list[Entry]:
+    async def take_the_rest(self, link: Link) -> None:
+        reading = asyncio.create_task(self._read_due(link))
+        try:
+            while not reading.done() and self._client_id is not None:
+                await self._commands.run([("CLIENT", "UNBLOCK", self._client_id)])
+                await asyncio.wait([reading], timeout=0.005)  # the pop may have been on its way to Redis
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._taken:
+            self._on_entry(self._taken.popleft())
+
+    async def _probe(self, link: Link) -> None:
         """End what the last connection left, and see that Redis lets this one pop.
 
         A pop that waits would tell only at its end.
         """
-        own: list[Command] = [("CLIENT", "ID"), ("CLIENT", "INFO")]
-        probe: list[Command] = [("MULTI",), ("BZPOPMIN", self._own, BLOCK), ("EXEC",)]  # there it does not wait
         if self._last:  # lost without Redis' knowing, it would go on taking messages
-            link.write(("CLIENT", "KILL", *self._last))
-        link.write(*own, *probe)
+            self._write(link, ("CLIENT", "KILL", *self._last), _ignore)  # a refusal changes nothing
+        # Redis may forbid CLIENT
+        self._write(link, ("CLIENT", "ID"), self._on_client_id)
+        self._write(link, ("CLIENT", "INFO"), self._on_client_info)
+        self._write(link, ("MULTI",), _check)
+        self._write(link, ("BZPOPMIN", self._own, BLOCK), _check)  # there it does not wait
+        self._write(link, ("EXEC",), lambda replies: self._on_first(_checked(replies)[0]))
         self._asked_at = time.monotonic()
-        if self._last:
-            await link.read()  # a refusal changes nothing
-        client_id, info = await link.read(), await link.read()
-        self._client_id = None if isinstance(client_id, Exception) else client_id  # Redis may forbid CLIENT
-        self._last = () if self._client_id is None else _kill_filter(self._client_id, info)
-        _, _, [first] = [_sound(await link.read()) for _ in probe]
+        await self._read_due(link)
         self._asked_at = float("inf")
-        return [(first[0], first[1], float(first[2]))] if first else []
 
     def _ask(self, link: Link) -> None:
         others = sorted(self._others())
@@ -114,16 +132,34 @@ class Popper(Listener):
         keys = [self._own, *others[start:], *others[:start]]
         if self._turn % 2:
             keys = [*keys[1:], keys[0]]
-        link.write(("BZPOPMIN", *keys, BLOCK), ("ZPOPMIN", self._own, AT_ONCE))
+        self._write(link, ("BZPOPMIN", *keys, BLOCK), self._on_first)
+        self._write(link, ("ZPOPMIN", self._own, AT_ONCE), self._on_rest)
         self._asked_at = time.monotonic()
         self.note_up()  # what arrives from now on waits in Redis
 
-    async def _answer(self, link: Link) -> list[Entry]:
-        first, rest = _sound(await link.read()), _sound(await link.read())
+    def _write(self, link: Link, command: Command, on_reply: Callable[[Any], None]) -> None:
+        link.write(command)
+        self._due.append(on_reply)
+
+    async def _read_due(self, link: Link) -> None:
+        while self._due:
+            reply = await link.read()
+            self._due.popleft()(reply)
         self._asked_at = float("inf")
-        entries = [(first[0], first[1], float(first[2]))] if first else []
-        pairs = zip(rest[::2], rest[1::2], strict=True)
-        return entries + [(self._own.encode(), payload, float(score)) for payload, score in pairs]
+
+    def _on_client_id(self, reply: Any) -> None:
+        self._client_id = None if isinstance(reply, Exception) else reply
+
+    def _on_client_info(self, reply: Any) -> None:
+        self._last = () if self._client_id is None else _kill_filter(self._client_id, reply)
+
+    def _on_first(self, reply: Any) -> None:
+        if _checked(reply):
+            self._taken.append((reply[0], reply[1], float(reply[2])))
+
+    def _on_rest(self, reply: Any) -> None:
+        pairs = zip(_checked(reply)[::2], reply[1::2], strict=True)
+        self._taken.extend((self._own.encode(), payload, float(score)) for payload, score in pairs)
 
     def _overdue(self) -> int | None:
         """Return the turn whose pop has waited for its whole time, as `Link.watch()` takes it."""
@@ -141,7 +177,15 @@ def _kill_filter(client_id: int, info: Any) -> tuple[Any, ...]:
     return ("ID", client_id, *(("ADDR", found[1]) if found else ()))
 
 
-def _sound(reply: Any) -> Any:
+def _ignore(reply: Any) -> None:
+    pass
+
+
+def _check(reply: Any) -> None:
+    _checked(reply)
+
+
+def _checked(reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise reply
     return reply

@@ -12,7 +12,6 @@ from ..base import never_waits
 from ..codec import Codec
 from .commands import Commands
 from .layer import RedisLayer, as_pattern
-from .link import Command
 from .listener import Listener
 from .process import Process
 from .running import Event, Flow, Limits
@@ -69,9 +68,11 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
-        self._ensure_home()
-        name = f"{self.prefix}{prefix.removesuffix('.')}.{self._process.id}!n.{secrets.token_hex(8)}"
+        process = self._process
+        name = f"{self.prefix}{prefix.removesuffix('.')}.{process.id}!n.{secrets.token_hex(8)}"
         self._require_channel(name)
+        process.has_channels = True
+        await self._at_home(self._listen_to, process, name)
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -131,24 +132,28 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
-        yield [(self._shard(channel), [("PUBLISH", channel, self._codec.encode(message))])]
+        yield from self._publish(channel, message)
         return 0
 
     def _group_send(self, group: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_group(group)
-        name = self._group_prefix + group
-        yield [(self._shard(name), [("PUBLISH", name, self._codec.encode(message))])]
+        yield from self._publish(self._group_prefix + group, message)
         return 0
+
+    def _publish(self, name: str, message: Message) -> Flow[None]:
+        """Publish; where this process does not listen, its own receivers get the message all the same."""
+        payload, process = self._codec.encode(message), self._process
+        is_deaf = not self._has_home()
+        yield [(self._shard(name), [("PUBLISH", name, payload)])]
+        if is_deaf and not self._has_home() and (process.has_channels or process.named or process.local.has_groups()):
+            self._on_message(process, name, payload)
 
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         self._require_group(group)
         name, order = self._group_prefix + group, self._codec.encode({**message, "group": group})
-        commands: list[Command] = [
-            ("PUBLISH", self._orders, order),
-            ("PUBLISH", name, self._codec.encode(message)),
-        ]
-        yield [(self._shard(name), commands)]
+        yield [(self._shard(name), [("PUBLISH", self._orders, order)])]
+        yield from self._publish(name, message)
         return 0
 
     # What is received

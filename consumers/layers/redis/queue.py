@@ -103,10 +103,9 @@ class RedisChannelLayer(GroupedLayer):
         head = f"{prefix.removesuffix('.')}.{process.id}!"
         name = f"{head}n.{secrets.token_hex(8)}"
         self._require_channel(name)
-        self._ensure_home()
-        if head not in process.heads:
-            process.heads.add(head)
-            await self._at_home(self._update_listeners, process)
+        process.has_channels = True
+        process.heads.add(head)
+        await self._at_home(self._update_listeners, process)
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -122,6 +121,7 @@ class RedisChannelLayer(GroupedLayer):
         if not process.is_own(channel):
             await self._run(self._add_foreign(group, channel))
             return
+        process.has_channels |= not process.local.is_attached_name(channel)
         with process.local.joining(group, channel):
             await self._at_home(self._join, process, group)
 
@@ -223,7 +223,11 @@ class RedisChannelLayer(GroupedLayer):
             yield self._order(JOIN, group, channel)
 
     def _forget(self, group: str, channel: str) -> Flow[None]:
-        yield [(self._shard(group), [("ZREM", self._group_key(group), channel)])]
+        commands: list[Command] = [("ZREM", self._group_key(group), channel)]
+        process = self._process
+        if group in process.left and not self._has_home() and not process.local.has_group(group):
+            commands.append(self._leaving(process, group))
+        yield [(self._shard(group), commands)]
 
     def _discard_foreign(self, group: str, channel: str) -> Flow[None]:
         if "!" not in channel:
