@@ -8,6 +8,7 @@ import re
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
@@ -288,18 +289,19 @@ class RedisChannelLayer(GroupedLayer):
             commands,
             self.prefix + process.head,
             others,
-            lambda entry: self._on_entry(process, commands, entry),
+            lambda entry: self._on_entry(process, shard, entry),
             predecessor,
         )
 
-    def _on_entry(self, process: Process, commands: Commands, entry: Entry) -> int:
+    def _on_entry(self, process: Process, shard: int, entry: Entry) -> int:
         key, payload, sent = entry
         if sent + self.expiry < time.time():
             self._payload_alarm.note(f"it was sent {time.time() - sent:.1f} s ago, and expires after {self.expiry} s")
             return 0
         queue = key.decode(errors="replace").removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            process.spawn(self._put_back(commands, entry))
+            process.owed.append((shard, entry))
+            process.spawn(self._put_back(process))
             return 0
         message = self._decode(payload)
         if message is None:
@@ -312,12 +314,28 @@ class RedisChannelLayer(GroupedLayer):
             self._payload_alarm.note(f"it is in the queue {queue!r:.200} and for no channel")
         return self._on_message(process, message, names)
 
-    async def _put_back(self, commands: Commands, entry: Entry) -> None:
+    async def _put_back(self, process: Process) -> None:
+        while process.owed and process.home is not None:
+            shard, entry = process.owed.popleft()
+            try:
+                await process.home.commands[shard].run(self._returning(entry))
+            except FAILURES as error:
+                self._payload_alarm.note(f"one of {entry[0]!r:.200} could not be put back: {error}")
+            except asyncio.CancelledError:  # the loop ends, and does it then
+                process.owed.append((shard, entry))
+                raise
+
+    def _returning(self, entry: Entry) -> list[Command]:
         key, payload, sent = entry
-        try:
-            await commands.run([("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])
-        except FAILURES as error:
-            self._payload_alarm.note(f"one of {key!r:.200} could not be put back: {error}")
+        return [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))]
+
+    def _farewell(self, process: Process, is_final: bool) -> Flow[None]:
+        owed, process.owed = process.owed, deque()
+        for shard in range(len(self.hosts)):
+            returning = [command for at, entry in owed if at == shard for command in self._returning(entry)]
+            # What tasks put back comes before the answer, and one of those may be on its way.
+            yield [(shard, returning or [("PING",)])]
+        yield from super()._farewell(process, is_final)
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
         if names == [self._control(process.head)]:

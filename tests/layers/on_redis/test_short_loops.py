@@ -53,6 +53,10 @@ async def received(layer: RedisLayer, channel: str) -> Any:
     return await asyncio.wait_for(layer.receive(channel), 5)
 
 
+def count_pops(server: RedisServer) -> int:
+    return sum(entry["cmd"] == "bzpopmin" for entry in server.connections())
+
+
 def number(value: int) -> dict[str, Any]:
     return {"type": "test", "number": value}
 
@@ -280,3 +284,23 @@ def test_a_loop_ends_without_a_warning(kind: str, ending: str, use: str, server:
     assert (done.stderr, done.stdout, done.returncode) == ("", "", 0)
     with server.client() as client:
         client.flushall()
+
+
+@pytest.mark.parametrize("delay", [0, 0.0005, 0.001, 0.002, 0.004, 0.008])
+def test_a_message_that_nobody_waits_for_any_more_goes_back(delay: float, run: Run, server: RedisServer) -> None:
+    layer, other = (LAYERS["queue"]([server.url]) for _ in range(2))
+
+    async def give_up() -> None:
+        receiving = asyncio.create_task(layer.receive("named"))
+        while not count_pops(server):
+            await asyncio.sleep(0.001)
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+        await other.send("named", number(1))
+        await asyncio.sleep(delay)
+
+    run(give_up())
+    run(layer.close())
+    assert run(received(other, "named")) == number(1)
+    run(other.close())
+    assert left_of(server) == []
