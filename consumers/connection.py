@@ -14,7 +14,7 @@ every ending, of which there are many, takes the one way through `_clean_up` and
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import CoroutineType, coroutine
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from .frames import FRAME, Frames
 from .inbox import Shared
 from .inline import Feeding
 from .layers.base import BaseChannelLayer
+from .layers.overrides import is_pumped
 from .limits import LimitedLayer
 from .turns import Steps
 from .types import Deliver, Message, Receive, Send
@@ -47,11 +48,14 @@ class Connection(EndingConnection):
     _starting = 0  # handler tasks that have not taken their message yet
     _is_over = False  # the worker
     _finished: Waker | None = None  # while the reader waits for the worker
+    _source: Mapping[str, Callable[..., None]] | None = None  # what a worker of a named channel offers
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, send, self._inbox, type(consumer))
+        if self._protocol == "channel":
+            self._source = (consumer.scope.get("extensions") or {}).get(events.WORKER)
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -134,6 +138,8 @@ class Connection(EndingConnection):
 
     async def _read_channel(self) -> Message:
         """Put the messages of a worker's named channel, which are a layer's, into the inbox until the worker stops."""
+        if self._source is not None:
+            self._source["want"](self._consumer.max_tasks)
         while (message := await self._receive()).get("type") not in events.DISCONNECTS:
             while not self._inbox.put_layer(message):
                 await self._inbox.wait_for_layer_room()
@@ -176,9 +182,11 @@ class Connection(EndingConnection):
         try:
             with self._scope:
                 if (layer := self._consumer.channel_layer) is not None:
-                    self._attach(layer, None if hasattr(layer, "attach") else await layer.new_channel())
+                    self._attach(layer, await layer.new_channel() if is_pumped(layer) else None)
                 if await self._serve_first():
-                    if self._consumer.max_tasks == 1:
+                    if self._source is not None and self._consumer.max_tasks == 1:
+                        await self._serve_channel()
+                    elif self._consumer.max_tasks == 1:
                         await self._inbox.worker.drive(self._serve_in_turn())
                     else:
                         await self._serve_at_once(self._consumer.max_tasks)
@@ -207,7 +215,7 @@ class Connection(EndingConnection):
 
         Args:
             layer: the channel layer.
-            channel_name: a new channel of a foreign layer without `attach()`, to receive from; else None.
+            channel_name: a new channel to receive from, if the layer is one to be pumped; else None.
         """
         deliver = self._deliver
         if channel_name is None:
@@ -215,6 +223,8 @@ class Connection(EndingConnection):
             self._consumer.channel_name = layer.attach(deliver, *close)
         else:
             self._consumer.channel_name = channel_name
+            if hasattr(layer, "adopt"):
+                layer.adopt(channel_name, self.close_by_group)
             self.start_background_task(self._pump, layer, deliver)
         if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
             self._consumer.channel_layer = cast(
@@ -224,7 +234,7 @@ class Connection(EndingConnection):
             self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
     async def _pump(self, layer: BaseChannelLayer, deliver: Deliver) -> None:
-        """Stand in for `attach()` where a foreign layer has only `receive()`; what there is no room for waits in it."""
+        """Call a layer's `receive()` where that stands in for `attach()`; what there is no room for waits in it."""
         try:
             while True:
                 await self._inbox.wait_for_layer_room()
@@ -301,6 +311,21 @@ class Connection(EndingConnection):
             entry = message = text = handling = None  # an idle connection is not to keep them
             yield inbox.worker
 
+    async def _serve_channel(self) -> None:
+        """Handle one message of a worker's channel after the other, and want the next one when that is done."""
+        while await self._serve_first() and not self._inbox.is_stopped:
+            await self._handle_wanted()
+
+    async def _handle_wanted(self) -> None:
+        """Handle the oldest message; tell the worker that it is from when a handler has it, and when that is free."""
+        entry = self._inbox.pop()
+        if self._source is None:
+            await self._handle(entry)
+            return
+        self._source["handed"]()
+        await self._handle(entry)
+        self._source["want"](1)
+
     async def _serve_at_once(self, max_tasks: int) -> None:
         while True:
             while self._inbox.running < max_tasks and self._starting < len(self._inbox.messages):
@@ -315,7 +340,7 @@ class Connection(EndingConnection):
         self._starting -= 1
         try:
             if self._inbox.messages and not self._inbox.is_stopped:
-                await self._handle(self._inbox.pop())
+                await self._handle_wanted()
         finally:
             self._inbox.running -= 1
             self._inbox.notify()

@@ -14,6 +14,13 @@ from .types import Message, Scope
 DISCONNECTS = frozenset({"websocket.disconnect", "http.disconnect"})
 DISCONNECT_HANDLERS = {"websocket": "websocket_disconnect", "http": "http_disconnect"}
 
+WORKER = "consumers.worker"
+"""The ASGI extension that a worker's scope has, for named channels: a dict of two plain functions.
+
+"want": takes how many more messages are wanted; an application that never calls it gets one whenever it asks.
+"handed": is called when a handler gets the oldest message that none has got, by those who call "want".
+"""
+
 NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
 NO_STATUS_RECEIVED = 1005

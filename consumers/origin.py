@@ -7,12 +7,13 @@ which site that was (RFC 6455, 10.2). Source of the list's form: Channels' docum
 import contextlib
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from . import events
+from .layers.overrides import refuse
 from .patterns import require_application
 from .types import ASGIApp, Receive, Scope, Send
 
@@ -36,11 +37,18 @@ class OriginValidator:
         allow_missing: let clients without an Origin header through too: programs, but no browser, leave it out.
 
     Raises:
-        TypeError: an argument is of the wrong kind.
+        TypeError: an argument is of the wrong kind, or a subclass overrides a method of Channels' that is not called.
         ValueError: an entry of the list could never match; says which.
     """
 
+    instead: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("valid_origin", "validate_origin", "match_allowed_origin", "get_origin_port"),
+        "override __call__(), or derive from compat.channels.security.websocket.OriginValidator",
+    )
+    """Methods of Channels' class that a subclass cannot override here, and what to do instead."""
+
     def __init__(self, application: ASGIApp, allowed_origins: Iterable[str], *, allow_missing: bool = False) -> None:
+        refuse(type(self), self.instead)
         require_application(application, type(self).__name__)
         if isinstance(allowed_origins, str) or not isinstance(allowed_origins, Iterable):
             raise TypeError(f'the allowed origins must be a list, such as ["example.com"], not {allowed_origins!r}')

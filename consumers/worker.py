@@ -3,13 +3,17 @@
     layer.receive("thumbnails") → Worker → connection of type "channel" → inbox → handler
 
 A worker is to a channel what a server is to a socket: it calls the application with a scope of
-`{"type": "channel", "channel": name}` and hands it the channel's messages as it asks for them. A connection that has
-no room asks for none, so what is not taken stays in the layer.
+`{"type": "channel", "channel": name}` and hands it the channel's messages as it asks for them.
+
+The connection waits in `receive()` all the time, so that it sees the worker's end. How many messages it wants
+meanwhile, it says by the ASGI extension `events.WORKER`: one for each handler that is free. What is not wanted stays in
+the layer, where another worker may take it. A message that was taken is kept until a handler has it.
 """
 
 import logging
 import math
 import signal
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -26,6 +30,9 @@ logger = logging.getLogger("consumers.worker")
 
 # A connection ends on a client's disconnect after it has handled what it took. A channel has no event of its own.
 END = {"type": "websocket.disconnect", "code": 1001, "reason": "the worker stops"}  # RFC 6455, 7.4.1: going away
+
+LOOK_TIME = 1.0
+"""Seconds that the layer has, when the worker stops, to give a message that it says is there."""
 
 
 class Worker:
@@ -44,9 +51,9 @@ class Worker:
 
     Attributes:
         restart_delay: seconds between a crash, or a failure of the layer, and the next attempt.
-        disconnect_timeout: seconds that an application which is too busy to take another message has, after
-            `stop()`, until it is cancelled. What it took before, a consumer handles for at most its own
-            `disconnect_timeout`.
+        disconnect_timeout: seconds, after `stop()`, for messages that no handler has got and that would be lost with
+            this process; and for an application that is too busy to ask for another message, until it is cancelled.
+            Handlers that run, a consumer finishes within its own `disconnect_timeout`.
 
     Raises:
         InvalidChannelLayerError: there is no such layer.
@@ -76,6 +83,8 @@ class Worker:
                 layer.require_valid_channel_name(channel)
         self.is_stopping = False
         self._runs: dict[str, _Run] = {}
+        self._backlogs = {channel: Backlog(self.layer, channel) for channel in self.channels}
+        self._deadline = math.inf
         self._waits: set[anyio.CancelScope] = set()
         self._not_ready = set(self.channels)
         self._all_ready = anyio.Event()
@@ -117,14 +126,22 @@ class Worker:
     def stop(self) -> None:
         """Take no more messages; `run()` returns when those that were taken are handled.
 
-        To be called on the event loop of `run()`.
+        So are those that wait in this process alone, as in the in-memory layer. To be called on the event loop of
+        `run()`.
         """
         if self.is_stopping:
             return
         self.is_stopping = True
         self._all_ready.set()
+        self._deadline = anyio.current_time() + self.disconnect_timeout
+        for backlog in self._backlogs.values():
+            if self._not_ready:
+                backlog.abandon()
+            else:
+                backlog.close()
         for run in self._runs.values():
-            run.scope.deadline = anyio.current_time() + self.disconnect_timeout
+            run.scope.deadline = self._deadline
+            run.wake()
         for scope in self._waits:
             scope.cancel()
 
@@ -152,28 +169,39 @@ class Worker:
 
     async def _serve(self, channel: str) -> None:
         """Run the application for one channel, again and again."""
-        while not self.is_stopping:
-            run = self._runs[channel] = _Run(self, channel)
-            try:
-                await run()
-            except Exception as error:
-                if channel in self._not_ready:
-                    error.add_note(f"The worker could not start the application for channel {channel!r}")
-                    self._failure = self._failure or error
-                    self.stop()
-                elif self.is_stopping:
-                    logger.exception("channel %r: the application failed", channel)
-                else:
-                    logger.exception(
-                        "channel %r: the application failed and is restarted in %s s", channel, self.restart_delay
-                    )
-                    await self.pause()
+        backlog = self._backlogs[channel]
+        try:
+            while not self.is_stopping or (backlog and anyio.current_time() < self._deadline):
+                run = self._runs[channel] = _Run(self, channel, backlog)
+                run.scope.deadline = self._deadline
+                try:
+                    await self._run_once(run, channel)
+                finally:
+                    del self._runs[channel]
+                if self.is_stopping and not run.has_received:
+                    break  # it handles nothing
+        finally:
+            await backlog.give_back()
+
+    async def _run_once(self, run: "_Run", channel: str) -> None:
+        try:
+            await run()
+        except Exception as error:
+            if channel in self._not_ready:
+                error.add_note(f"The worker could not start the application for channel {channel!r}")
+                self._failure = self._failure or error
+                self.stop()
+            elif self.is_stopping:
+                logger.exception("channel %r: the application failed", channel)
             else:
-                self.note_ready(channel)
-                if not run.has_received:  # else a handler raised StopConsumer: the next message is a fresh one's
-                    await self.pause()
-            finally:
-                del self._runs[channel]
+                logger.exception(
+                    "channel %r: the application failed and is restarted in %s s", channel, self.restart_delay
+                )
+                await self.pause()
+        else:
+            self.note_ready(channel)
+            if not run.has_received:  # else a handler raised StopConsumer: the next message is a fresh one's
+                await self.pause()
 
     def note_ready(self, channel: str) -> None:
         """Note that the application runs for this channel."""
@@ -203,19 +231,90 @@ class Worker:
                 self._waits.discard(scope)
 
 
+class Backlog:
+    """A channel's messages that the worker answers for, as it is the only one that has them.
+
+    Args:
+        layer: the layer.
+        channel: the channel's name.
+
+    Attributes:
+        taken: what was taken from the layer and no handler has got, oldest first.
+    """
+
+    def __init__(self, layer: BaseChannelLayer, channel: str) -> None:
+        self.taken: deque[Message] = deque()
+        self._layer = layer
+        self._channel = channel
+        self._is_receiving = False
+        self._last: int | None = None  # how many more to take from the layer; None: all that come
+
+    def __bool__(self) -> bool:
+        return bool(self.taken or self._last)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is to be taken from the layer."""
+        return self._last == 0
+
+    def close(self) -> None:
+        """Take no more than what waits in this process now, and would be lost with it."""
+        if not self._is_receiving:  # else that may have got one, and gives it back when it is cancelled
+            self._last = self._layer.held(self._channel) if hasattr(self._layer, "held") else 0
+
+    def abandon(self) -> None:
+        """Take nothing more."""
+        self._last = 0
+
+    async def take(self, worker: Worker) -> None:
+        """Take a message from the layer, unless the worker stops before there is one."""
+        if self._last is None:
+            self._is_receiving = True
+            try:
+                with worker.until_stop():
+                    self.taken.append(await self._layer.receive(self._channel))
+            finally:
+                self._is_receiving = False
+                if worker.is_stopping:
+                    self.close()
+        elif self._last:
+            self._last -= 1
+            with anyio.move_on_after(LOOK_TIME):
+                self.taken.append(await self._layer.receive(self._channel))
+
+    async def give_back(self) -> None:
+        """Put what no handler has got back to where it was taken from, or say in the log that it is left."""
+        left = self._last or 0
+        with anyio.CancelScope(shield=True):
+            while self.taken:
+                message = self.taken.pop()  # the newest first, as each is put before the others
+                try:
+                    await self._layer.put_back(self._channel, message)
+                except Exception:
+                    left += 1
+        if left:
+            logger.error("channel %r: %d message(s) are left that no handler has got", self._channel, left)
+
+
 class _Run:
     """One life of the application for one channel; holds the `receive` and `send` it is called with."""
 
-    def __init__(self, worker: Worker, channel: str) -> None:
+    def __init__(self, worker: Worker, channel: str, backlog: Backlog) -> None:
         self.scope = anyio.CancelScope()
         self.has_received = False
         self._worker = worker
         self._channel = channel
+        self._backlog = backlog
+        self._given = 0  # of the backlog
+        self._wanted = math.inf
+        self._change = anyio.Event()
         self._has_ended = False
 
     async def __call__(self) -> None:
+        extension = {"want": self._want, "handed": self._handed}
+        scope = {"type": "channel", "channel": self._channel, "extensions": {events.WORKER: extension}}
         with self.scope:
-            await self._worker.application({"type": "channel", "channel": self._channel}, self._receive, self._send)
+            await self._worker.application(scope, self._receive, self._send)
         if self.scope.cancelled_caught and not self._has_ended:
             logger.warning(
                 "channel %r: the application was cancelled: it was too busy to end within %s s",
@@ -223,29 +322,57 @@ class _Run:
                 self._worker.disconnect_timeout,
             )
 
+    def wake(self) -> None:
+        """Have `receive()` look again whether there is something to return."""
+        change, self._change = self._change, anyio.Event()
+        change.set()
+
+    def _want(self, messages: int) -> None:
+        self._wanted = messages + (0 if self._wanted == math.inf else self._wanted)
+        self.wake()
+
+    def _handed(self) -> None:
+        self._backlog.taken.popleft()
+        self._given -= 1
+
     async def _receive(self) -> Message:
-        worker, channel = self._worker, self._channel
-        worker.note_ready(channel)
+        worker, backlog = self._worker, self._backlog
+        worker.note_ready(self._channel)
         await worker.all_ready()
-        while not worker.is_stopping:
-            message = None
-            try:
-                with worker.until_stop():
-                    message = await worker.layer.receive(channel)
-            except Exception:  # not the application's fault: what it does meanwhile goes on
-                logger.exception(
-                    "channel %r: the layer failed and is asked again in %s s", channel, worker.restart_delay
-                )
-                await worker.pause()
-            if message is not None and self._is_sound(message):
-                self.has_received = True
-                return message
+        while not worker.is_stopping or self._given < len(backlog.taken) or not backlog.is_closed:
+            if not self._wanted:
+                await self._change.wait()
+            elif self._given < len(backlog.taken):
+                return self._give(backlog.taken[self._given])
+            else:
+                await self._take()
         if self._has_ended:  # an application that knows no end, and is idle now
             self.scope.cancel()
             await anyio.sleep_forever()
         self._has_ended = True
         self.scope.deadline = math.inf
         return dict(END)
+
+    async def _take(self) -> None:
+        try:
+            await self._backlog.take(self._worker)
+        except Exception:  # not the application's fault: what it does meanwhile goes on
+            logger.exception(
+                "channel %r: the layer failed and is asked again in %s s", self._channel, self._worker.restart_delay
+            )
+            await self._worker.pause()
+        taken = self._backlog.taken
+        if self._given < len(taken) and not self._is_sound(taken[-1]):
+            taken.pop()
+
+    def _give(self, message: Message) -> Message:
+        self.has_received = True
+        self._given += 1
+        if self._wanted == math.inf:
+            self._handed()
+        else:
+            self._wanted -= 1
+        return message
 
     def _is_sound(self, message: Message) -> bool:
         kind = message.get("type")

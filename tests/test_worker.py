@@ -155,26 +155,43 @@ async def test_a_channel_named_twice_is_run_once(layer: InMemoryChannelLayer, lo
             assert await log.next() == ("images", 1, n)
 
 
+async def others_had_a_chance() -> None:
+    for _ in range(50):
+        await anyio.lowlevel.checkpoint()
+
+
 @pytest.mark.anyio
-async def test_what_a_busy_consumer_has_no_room_for_stays_in_the_layer(
-    layer: InMemoryChannelLayer, log: Log, gate: anyio.Event, monkeypatch: pytest.MonkeyPatch
+async def test_while_its_handler_runs_a_consumer_takes_no_further_message(
+    layer: InMemoryChannelLayer, log: Log, gate: anyio.Event
 ) -> None:
-    monkeypatch.setattr(layer, "channel_capacity", layer.compile_capacities({"images": 50, "specific.*": 3}))
     async with running(Worker(recorder(log), ["images"])):
         await layer.send("images", WAIT)
         assert await log.next() == ("waits",)
         for n in range(40):
             await layer.send("images", note(n))
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
-        assert layer.channels["images"] == 37
+        await others_had_a_chance()
+        assert layer.channels["images"] == 40
         gate.set()
         assert await log.next() == ("waited",)
         assert [(await log.next())[2] for _ in range(40)] == list(range(40))
 
 
 @pytest.mark.anyio
-async def test_messages_that_were_taken_are_handled_before_it_stops(
+async def test_a_consumer_takes_as_many_messages_as_it_has_handlers_free(
+    layer: InMemoryChannelLayer, log: Log, gate: anyio.Event
+) -> None:
+    async with running(Worker(recorder(log, max_tasks=3), ["images"])):
+        for _ in range(5):
+            await layer.send("images", WAIT)
+        assert [await log.next() for _ in range(3)] == [("waits",)] * 3
+        await others_had_a_chance()
+        assert layer.channels["images"] == 2
+        gate.set()
+        assert sorted([await log.next() for _ in range(7)]) == [("waited",)] * 5 + [("waits",)] * 2
+
+
+@pytest.mark.anyio
+async def test_what_waits_in_this_process_alone_is_handled_before_it_stops(
     layer: InMemoryChannelLayer, log: Log, gate: anyio.Event
 ) -> None:
     worker = Worker(recorder(log), ["images"])
@@ -183,13 +200,83 @@ async def test_messages_that_were_taken_are_handled_before_it_stops(
         for n in range(3):
             await layer.send("images", note(n))
         assert await log.next() == ("waits",)
-        await eventually(lambda: not layer.channels.get("images"))
         worker.stop()
         await layer.send("images", note(3))
         gate.set()
     assert await log.next() == ("waited",)
     assert [(await log.next())[2] for _ in range(3)] == [0, 1, 2]
     assert not log
+    assert layer.channels == {"images": 1}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("max_tasks", [1, 4])
+async def test_no_message_is_lost_behind_one_whose_handler_raises(
+    max_tasks: int, layer: InMemoryChannelLayer, log: Log
+) -> None:
+    class Quick(Worker):
+        restart_delay = 0.001
+
+    layer.capacity = 200
+    async with running(Quick(recorder(log, max_tasks=max_tasks), ["images"])):
+        for n in range(200):
+            await layer.send("images", {"type": "crash"} if n % 10 == 9 else note(n))
+        handled = [(await log.next())[2] for _ in range(180)]
+    assert sorted(handled) == [n for n in range(200) if n % 10 != 9]
+
+
+@pytest.mark.anyio
+async def test_what_a_failed_application_had_not_handed_to_a_handler_is_given_to_the_next_one(
+    layer: InMemoryChannelLayer,
+) -> None:
+    got = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        worker = scope["extensions"]["consumers.worker"]
+        worker["want"](2)
+        for _ in range(2):
+            got.append((await receive())["n"])
+        worker["handed"]()
+        if len(got) == 2:
+            raise RuntimeError("as told")
+        worker["handed"]()
+        await receive()
+
+    async with running(Impatient(application, ["images"])):
+        for n in (1, 2, 3):
+            await layer.send("images", note(n))
+        await eventually(lambda: len(got) == 4)
+    assert got == [1, 2, 2, 3]
+
+
+@pytest.mark.anyio
+async def test_what_nobody_can_handle_any_more_is_put_back_before_what_waits(
+    layer: InMemoryChannelLayer, log: Log
+) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"]["consumers.worker"]["want"](2)
+        for _ in range(2):
+            log.add((await receive())["n"])
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Worker(application, ["images"]).run)
+        for n in (1, 2, 3):
+            await layer.send("images", note(n))
+        assert [await log.next(), await log.next()] == [(1,), (2,)]
+        tasks.cancel_scope.cancel()
+    assert [(await layer.receive("images"))["n"] for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.anyio
+async def test_what_no_handler_gets_in_time_is_counted_in_the_log(
+    layer: InMemoryChannelLayer, log: Log, gate: anyio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(Impatient(recorder(log), ["images"])):
+        await layer.send("images", WAIT)
+        assert await log.next() == ("waits",)
+        await layer.send("images", note(1))
+    assert "channel 'images': 1 message(s) are left that no handler has got" in caplog.text
     assert layer.channels == {"images": 1}
 
 
@@ -205,21 +292,16 @@ async def test_a_handler_that_does_not_end_is_cancelled_after_the_consumers_disc
 
 
 @pytest.mark.anyio
-async def test_a_consumer_without_room_is_cancelled_after_the_workers_disconnect_timeout(
-    layer: InMemoryChannelLayer,
-    log: Log,
-    gate: anyio.Event,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_an_application_that_asks_no_more_is_cancelled_after_the_workers_disconnect_timeout(
+    layer: InMemoryChannelLayer, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(layer, "channel_capacity", layer.compile_capacities({"specific.*": 1}))
-    async with running(Impatient(recorder(log), ["images"])):
-        await layer.send("images", WAIT)
-        assert await log.next() == ("waits",)
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        log.add((await receive())["n"])
+        await anyio.sleep_forever()
+
+    async with running(Impatient(application, ["images"])):
         await layer.send("images", note(1))
-        await eventually(lambda: not layer.channels.get("images"))
-        for _ in range(20):
-            await anyio.lowlevel.checkpoint()
+        assert await log.next() == (1,)
     assert "channel 'images': the application was cancelled" in caplog.text
 
 
@@ -267,9 +349,9 @@ async def test_stopping_does_not_wait_for_a_restart(
         await layer.send("images", {"type": "crash"})
         await eventually(lambda: "the application failed" in caplog.text)
         await layer.send("images", note(1))
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
+        await others_had_a_chance()
         assert layer.channels == {"images": 1}
+    assert await log.next() == ("images", 2, 1)
 
 
 @pytest.mark.anyio
@@ -277,8 +359,7 @@ async def test_an_idle_worker_stops_without_a_pause(layer: InMemoryChannelLayer,
     worker = Worker(recorder(log), ["images"])
     worker.restart_delay = 1000
     async with running(worker):
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
+        await others_had_a_chance()
 
 
 @pytest.mark.anyio
@@ -290,7 +371,6 @@ async def test_a_crash_while_it_stops_is_logged_without_a_restart(
         await layer.send("images", WAIT)
         await layer.send("images", {"type": "crash"})
         assert await log.next() == ("waits",)
-        await eventually(lambda: not layer.channels.get("images"))
         worker.stop()
         gate.set()
     assert [r.getMessage() for r in caplog.records if r.exc_info] == ["channel 'images': the application failed"]
@@ -323,8 +403,7 @@ async def test_a_layer_that_is_down_is_asked_only_after_a_pause(log: Log) -> Non
     worker = Worker(recorder(log), ["images"], Down())
     worker.restart_delay = 1000
     async with running(worker):
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
+        await others_had_a_chance()
     assert calls == ["images"]
 
 
@@ -337,8 +416,7 @@ async def test_a_consumer_that_stops_itself_is_followed_by_a_fresh_one(
     async with running(worker):
         await layer.send("images", {"type": "finish"})
         await eventually(lambda: not layer.channels.get("images"))
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
+        await others_had_a_chance()
         await layer.send("images", note(1))
         assert await log.next() == ("images", 2, 1)
     assert "failed" not in caplog.text
@@ -369,11 +447,10 @@ async def test_an_application_that_returns_at_once_is_not_called_in_a_busy_loop(
     calls = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        calls.append(scope)
+        calls.append({key: value for key, value in scope.items() if key != "extensions"})
 
     async with running(Worker(application, ["images"])):
-        for _ in range(50):
-            await anyio.lowlevel.checkpoint()
+        await others_had_a_chance()
     assert calls == [{"type": "channel", "channel": "images"}]
 
 
@@ -419,14 +496,14 @@ async def test_a_failing_layer_is_asked_again_and_handlers_go_on(
             return await super().receive(channel)
 
     layer = Flaky()
-    async with running(Impatient(recorder(log), ["images"], layer)):
+    async with running(Impatient(recorder(log, max_tasks=2), ["images"], layer)):
         await layer.send("images", WAIT)
         await layer.send("images", note(1))
         assert await log.next() == ("waits",)
-        await eventually(lambda: layer.calls >= 3)
+        assert await log.next() == ("images", 1, 1)
         gate.set()
         assert await log.next() == ("waited",)
-        assert await log.next() == ("images", 1, 1)
+    assert layer.calls >= 3
     assert "channel 'images': the layer failed and is asked again in 0.01 s" in caplog.text
 
 

@@ -23,6 +23,9 @@ class BaseChannelLayer(base.BaseChannelLayer):
         """Tell whether `name` is a string of less than MAX_NAME_LENGTH characters."""
         return isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH
 
+    def _fits(self, name: object) -> bool:
+        return self.match_type_and_length(name)
+
     def valid_channel_names(self, names: list[str], receive: bool = False) -> bool:
         """Check a list of channel names, which must not be empty.
 

@@ -5,6 +5,7 @@ from functools import partialmethod
 from consumers.layers import redis
 
 from ..channels.layers import BaseChannelLayer
+from .core import INSTEAD
 
 
 class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):
@@ -13,4 +14,5 @@ class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):
     See `consumers.layers.redis.RedisPubSubChannelLayer`.
     """
 
+    instead = INSTEAD
     __init__ = partialmethod(redis.RedisPubSubChannelLayer.__init__, validate_names=False)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ..types import Close, Deliver, Message
+from .overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -28,8 +29,9 @@ class BaseChannelLayer:
 
     A layer overrides the asynchronous methods below. One that can hand messages over as they arrive also
     has two plain methods, `attach(deliver, close)` and `detach(name)`; this class does not define them, so that
-    `hasattr(layer, "attach")` tells the two kinds apart. Connections pump `receive()` of those without. In the same
-    way `hasattr(layer, "close_group")` tells that a layer can close the members of a group.
+    `hasattr(layer, "attach")` tells the two kinds apart. Connections pump `receive()` of those without, and of a
+    subclass that overrides `receive()` or `new_channel()` and not `attach()`. In the same way
+    `hasattr(layer, "close_group")` tells that a layer can close the members of a group.
 
     Args:
         expiry: seconds until a message that nobody has received is dropped.
@@ -61,6 +63,7 @@ class BaseChannelLayer:
         self.expiry = positive("expiry", expiry)
         self.capacity = positive("capacity", capacity)
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
+        self._has_own_rules = overrides(type(self), *RULES_FOR_NAMES)  # then a name that is known is checked too
 
     def compile_capacities(
         self, channel_capacity: Mapping[str | re.Pattern[str], int]
@@ -126,10 +129,13 @@ class BaseChannelLayer:
         return head + mark
 
     def _require_valid_name(self, noun: str, allowed: re.Pattern[str], name: object) -> None:
-        if isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH and allowed.fullmatch(name):
+        if self._fits(name) and allowed.fullmatch(str(name)):
             return
         reason = _what_is_wrong(name, self.MAX_NAME_LENGTH, noun == "Channel")
         raise TypeError(self.invalid_name_error.format(noun, self.MAX_NAME_LENGTH, reason))
+
+    def _fits(self, name: object) -> bool:
+        return isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH
 
     if TYPE_CHECKING:  # see the class's docstring
 
@@ -158,8 +164,20 @@ class BaseChannelLayer:
             Immediate. Its `deliver` and `close` are not called again. Doing it twice is harmless.
             """
 
+        def adopt(self, name: str, close: Close) -> None:
+            """Take a channel of `new_channel()` for a consumer's, until `detach()`: it is closed with its groups.
+
+            Must be called on the event loop that `close` belongs to. Harmless if the name is no such channel's.
+            """
+
         def groups_of(self, channel: str) -> frozenset[str]:
             """Return the groups that an attached channel is in, or is about to be. Immediate."""
+
+        def held(self, channel: str) -> int:
+            """Return how many messages for a channel wait in this process, and would be lost with it. Immediate."""
+
+        async def put_back(self, channel: str, message: Message) -> None:
+            """Put a message that `receive()` returned back, before those that wait: nobody has handled it."""
 
         async def close_group(self, group: str, code: int = 1008, reason: str = "") -> None:
             """Close every member of a group; see `consumers.close_group()`.

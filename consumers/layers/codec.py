@@ -6,6 +6,7 @@ The names of this module are those of `channels_redis.serializers`: a serializer
 """
 
 import base64
+import copy
 import hashlib
 import json
 import random
@@ -14,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from ..exceptions import MessageTooLarge
 from ..types import Message
+from .overrides import overrides
 
 CHANNELS_KEY = "__asgi_channel__"
 """The key under which a message carries the names of the process-specific channels it is for."""
@@ -63,7 +65,17 @@ class BaseMessageSerializer:
     ) -> None:
         self.random_prefix_length = random_prefix_length
         self.expiry = expiry
-        self.crypter = _make_crypter(symmetric_encryption_keys) if symmetric_encryption_keys else None
+        self.crypter = self._make_crypter(symmetric_encryption_keys) if symmetric_encryption_keys else None
+
+    def make_fernet(self, key: str | bytes) -> Any:
+        """Return what encrypts and decrypts with one key."""
+        raw = key.encode() if isinstance(key, str) else key
+        return _cryptography().Fernet(base64.urlsafe_b64encode(hashlib.sha256(raw).digest()))
+
+    def _make_crypter(self, keys: Iterable[str | bytes]) -> Any:
+        if isinstance(keys, str | bytes):
+            raise TypeError("symmetric_encryption_keys must be a list of keys, not one string")
+        return _cryptography().MultiFernet([self.make_fernet(key) for key in keys])
 
     def as_bytes(self, message: Any) -> bytes:
         """Turn a message into bytes."""
@@ -212,8 +224,14 @@ class Codec:
     """
 
     def __init__(self, format: str, **arguments: Any) -> None:
-        self._serializer = registry.get_serializer(format, **arguments)
+        self.serializer = registry.get_serializer(format, **arguments)
         self._format = format
+
+    def through(self, serializer: Serializer) -> "Codec":
+        """Return a codec that has another do the serializer's work."""
+        codec = copy.copy(self)
+        codec.serializer = serializer
+        return codec
 
     def encode(self, message: Message) -> bytes:
         """Return a message's bytes.
@@ -223,7 +241,7 @@ class Codec:
             ValueError: if it is nested deeper than `MAX_DEPTH`.
             MessageTooLarge: if Redis cannot hold it.
         """
-        return self._checked(self._attempt(self._serializer.serialize, message))
+        return self._checked(self._attempt(self.serializer.serialize, message))
 
     def encode_for(self, message: Message) -> Callable[[Any], bytes]:
         """Serialise a message for several addresses.
@@ -234,8 +252,10 @@ class Codec:
         Raises:
             TypeError, ValueError: as `encode()`.
         """
-        serializer = self._serializer
-        if isinstance(serializer, JSONSerializer | MsgPackSerializer):
+        serializer = self.serializer
+        if isinstance(serializer, JSONSerializer | MsgPackSerializer) and not overrides(
+            type(serializer), "as_bytes", "serialize"
+        ):
             body = self._attempt(serializer.as_bytes, message)
             return lambda channels: self._checked(serializer.seal(serializer.extend(body, CHANNELS_KEY, channels)))
         return lambda channels: self.encode({**message, CHANNELS_KEY: channels})
@@ -247,7 +267,7 @@ class Codec:
             ValueError: if they are none; the message says why.
         """
         try:
-            message = self._serializer.deserialize(data)
+            message = self.serializer.deserialize(data)
         except Exception as error:  # whatever a foreign sender's bytes make of a parser
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise ValueError(f"{len(data)} bytes that are no {self._format} message of ours ({what:.200})") from error
@@ -289,14 +309,11 @@ def _check_depth(message: Any) -> None:
 _ADVICE = "pip install 'starlette-consumers[redis]'"
 
 
-def _make_crypter(keys: Iterable[str | bytes]) -> Any:
-    if isinstance(keys, str | bytes):
-        raise TypeError("symmetric_encryption_keys must be a list of keys, not one string")
+def _cryptography() -> Any:
     try:
-        from cryptography.fernet import Fernet, MultiFernet
+        from cryptography import fernet
     except ImportError as error:
         raise ImportError(
             "symmetric_encryption_keys need cryptography: pip install 'starlette-consumers[cryptography]'"
         ) from error
-    raw = (key.encode() if isinstance(key, str) else key for key in keys)
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(hashlib.sha256(key).digest())) for key in raw])
+    return fernet

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from ..exceptions import ChannelFull
-from ..types import Message
+from ..types import Close, Message
 from .isolation import Copier, choose_copier
 from .loops import call_soon, running_loop
 from .tables import Entry, Receiver, Tables, Waiter
@@ -165,6 +165,30 @@ class LocalChannels(Tables):
                     del self._waiters[waiter.channel]
         if entry is not None:
             self._offer(waiter.channel, entry, back=True)
+
+    def adopt(self, name: str, close: Close) -> None:
+        """Attach a channel whose messages are stored until they are taken, unless it is attached already."""
+        receiver = self._receivers.get(name)
+        if receiver is None or receiver.loop is None:
+            self.attach(name, partial(self._store, name), close)
+
+    def note_drop(self, channel: str) -> None:
+        """Take note that a channel was full."""
+        receiver = self._receivers.get(channel)
+        if receiver is not None:
+            self._drop(receiver)
+
+    def put_back(self, channel: str, message: Message) -> None:
+        """Give a message that was taken to the next who waits, or put it back to the front."""
+        self._offer(channel, (self._clock() + self._expiry, message), back=True)
+
+    def remove_stored(self, channel: str) -> list[tuple[float, Message]]:
+        """Take all that is stored for a channel, oldest first, each with the seconds that it has waited here."""
+        with self._lock:
+            now = self._expire()
+            queue = self._live_queue(channel, now)
+            self._queues.pop(channel, None)
+            return [(now + self._expiry - expires, message) for expires, message in queue]
 
     # Handing over
 

@@ -16,6 +16,7 @@ from .base import BaseChannelLayer, never_waits
 from .closing import DEFAULT_CODE, closing
 from .local import LocalChannels
 from .loops import let_others_run
+from .overrides import overrides
 
 ATTACHED_PREFIX = "specific.inmemory!attached."
 
@@ -54,6 +55,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         if not group_expiry > 0:
             raise ValueError(f"group_expiry must be positive, not {group_expiry!r}")
         self.group_expiry = group_expiry
+        self._has_own_send = overrides(type(self), "send")
         self._local = LocalChannels(self.get_capacity, expiry, group_expiry, ATTACHED_PREFIX, clock)
 
     @property
@@ -84,6 +86,10 @@ class InMemoryChannelLayer(BaseChannelLayer):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._local.detach(name)
+
+    def adopt(self, name: str, close: Close) -> None:
+        if "!" in name:  # else it may be the name of several consumers
+            self._local.adopt(name, close)
 
     def groups_of(self, channel: str) -> frozenset[str]:
         return self._local.groups_of(channel)
@@ -119,6 +125,12 @@ class InMemoryChannelLayer(BaseChannelLayer):
                 raise
         return cast("tuple[float, dict[str, Any]]", waiter.entry)[1]
 
+    def held(self, channel: str) -> int:
+        return self._local.held(channel)
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        self._local.put_back(channel, message)
+
     async def new_channel(self, prefix: str = "specific.") -> str:
         self.require_valid_channel_name(prefix)
         name = f"{prefix.removesuffix('.')}.inmemory!{secrets.token_hex(8)}"
@@ -139,13 +151,13 @@ class InMemoryChannelLayer(BaseChannelLayer):
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_group(group)
-        await let_others_run(self._local.group_send(group, message))
+        await self._send_to_members(group, message)
 
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         message = closing(code, reason)
         self._require_group(group)
         self._local.close_members(message["code"], message["reason"], groups=(group,))
-        await let_others_run(self._local.group_send(group, message))
+        await self._send_to_members(group, message)
 
     async def flush(self) -> None:
         self._local.flush()
@@ -154,10 +166,29 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """Forget all messages and groups; the layer can be used again."""
         self._local.flush()
 
+    async def _send_to_members(self, group: str, message: Message) -> None:
+        if not self._has_own_send:
+            await let_others_run(self._local.group_send(group, message))
+            return
+        errors: list[Exception] = []
+        async with anyio.create_task_group() as tasks:
+            for channel in self._local.members(group):
+                tasks.start_soon(self._send_to_member, channel, message, errors)
+        if errors:
+            raise errors[0]
+
+    async def _send_to_member(self, channel: str, message: Message, errors: list[Exception]) -> None:
+        try:
+            await self.send(channel, message)
+        except ChannelFull:
+            self._local.note_drop(channel)
+        except Exception as error:
+            errors.append(error)
+
     def _require_channel(self, name: str) -> None:
-        if not (isinstance(name, str) and self._local.has_receiver(name)):
+        if self._has_own_rules or not (isinstance(name, str) and self._local.has_receiver(name)):
             self.require_valid_channel_name(name)
 
     def _require_group(self, name: str) -> None:
-        if not (isinstance(name, str) and self._local.has_group(name)):
+        if self._has_own_rules or not (isinstance(name, str) and self._local.has_group(name)):
             self.require_valid_group_name(name)

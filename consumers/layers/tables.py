@@ -86,10 +86,12 @@ class Tables:
                 self._batches = (*self._batches, receiver.batch)
 
     def detach(self, name: str) -> None:
-        """Forget a channel's `deliver`, and take it out of its groups. Harmless if there is none."""
+        """Forget a channel's `deliver`, and what waits, and take it out of its groups. Harmless if it has none."""
         with self._lock:
-            receiver = self._receivers.pop(name, None)
-            if receiver is not None:
+            receiver = self._receivers.get(name)
+            if receiver is not None and receiver.loop is not None:
+                del self._receivers[name]
+                self._queues.pop(name, None)
                 receiver.batch = receiver.close = None  # first: without it, any `deliver` is only called
                 receiver.deliver = ignore_message  # fan-outs under way, here or on another loop, may still hold it
                 for group in list(receiver.groups):
@@ -197,6 +199,11 @@ class Tables:
         with self._lock:
             self._expire()
             return sum(map(len, self._queues.values()))
+
+    def held(self, channel: str) -> int:
+        """Return how many messages are stored for a channel."""
+        with self._lock:
+            return len(self._live_queue(channel, self._expire()))
 
     def groups(self) -> dict[str, frozenset[str]]:
         """Return each group's members."""

@@ -100,13 +100,13 @@ def test_the_bytes_are_channels_redis() -> None:
 def test_a_message_is_serialised_once_for_all_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     packed: list[Any] = []
     codec = Codec("msgpack")
-    pack = codec._serializer.as_bytes  # type: ignore[attr-defined]
+    pack = codec.serializer.as_bytes  # type: ignore[attr-defined]
 
     def noted(message: Any) -> bytes:
         packed.append(message)
         return bytes(pack(message))
 
-    monkeypatch.setattr(codec._serializer, "as_bytes", noted)
+    monkeypatch.setattr(codec.serializer, "as_bytes", noted)
     encode = codec.encode_for({"type": "test"})
     assert [codec.decode(encode([name])) for name in ("a!", "b!")] == [
         {"type": "test", CHANNELS_KEY: [name]} for name in ("a!", "b!")

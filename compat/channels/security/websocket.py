@@ -1,12 +1,14 @@
 """Origin checks, with the methods that Channels lets a project override."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import ParseResult, urlparse
 
 from consumers import origin
+from consumers.layers.overrides import overrides
 from consumers.origin import DEFAULT_PORTS
 from consumers.types import ASGIApp, Receive, Scope, Send
 
@@ -22,13 +24,18 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 class OriginValidator(origin.OriginValidator):
     """Lets only WebSockets of known origins through; see `consumers.OriginValidator`.
 
-    An allowed origin that can never match is logged instead of refused, since Channels takes it.
+    Its methods may be overridden. An allowed origin that can never match is logged instead of refused, since Channels
+    takes it.
     """
+
+    instead: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, application: ASGIApp, allowed_origins: Iterable[str]) -> None:
         patterns = list(allowed_origins)
         super().__init__(application, [pattern for pattern in patterns if pattern != "*" and _rule(pattern)])
         self.allowed_origins = patterns
+        if overrides(type(self), "valid_origin", "validate_origin"):
+            self._allows_all = False  # who overrides them decides about all
 
     def valid_origin(self, parsed_origin: ParseResult | None) -> bool:
         """Override to decide otherwise whether a connection is let through.
@@ -49,7 +56,12 @@ class OriginValidator(origin.OriginValidator):
         if parsed_origin is None:
             return False
         rule, parsed = _rule(pattern), origin.Origin.parse(parsed_origin.geturl())
-        return rule is not None and parsed is not None and rule.allows(parsed)
+        if rule is None or parsed is None:
+            return False
+        if rule.scheme is not None and overrides(type(self), "get_origin_port"):
+            rule = replace(rule, port=self.get_origin_port(urlparse(pattern)))
+            parsed = parsed._replace(port=self.get_origin_port(parsed_origin))
+        return rule.allows(parsed)
 
     def get_origin_port(self, origin: ParseResult) -> int | None:
         """Return an origin's port: its own, or its scheme's."""

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import anyio
+from asgiref.sync import async_to_sync
 
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
 from ..closing import DEFAULT_CODE, closing
 from ..loops import let_others_run
+from ..overrides import overrides
 from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
 from .link import FAILURES
@@ -55,6 +57,11 @@ class RedisLayer(RunningLayer):
         self._require_channel(name)
         self._process.local.detach(name)
 
+    def adopt(self, name: str, close: Close) -> None:
+        process = self._process
+        if "!" in name and process.is_own(name):  # else it may be the name of several consumers
+            process.local.adopt(name, close)
+
     def groups_of(self, channel: str) -> frozenset[str]:
         return self._process.local.groups_of(channel)
 
@@ -87,6 +94,12 @@ class RedisLayer(RunningLayer):
         finally:
             self._heard_from(process, channel)
         return cast("tuple[float, dict[str, Any]]", waiter.entry)[1]
+
+    def held(self, channel: str) -> int:
+        return self._process.local.held(channel)
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        self._process.local.put_back(channel, message)
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -151,15 +164,42 @@ class RedisLayer(RunningLayer):
 
     def send_sync(self, channel: str, message: Message) -> None:
         """As `send()`, without an event loop: blocks."""
-        self._run_blocking(self._send(channel, message))
+        if overrides(type(self), "send"):
+            async_to_sync(self.send)(channel, message)
+        else:
+            self._run_blocking(self._send(channel, message))
 
     def group_send_sync(self, group: str, message: Message) -> None:
         """As `group_send()`, without an event loop: blocks."""
-        self._run_blocking(self._group_send(group, message))
+        if overrides(type(self), "group_send"):
+            async_to_sync(self.group_send)(group, message)
+        else:
+            self._run_blocking(self._group_send(group, message))
 
     def close_group_sync(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """As `close_group()`, without an event loop: blocks."""
-        self._run_blocking(self._close_group(group, closing(code, reason)))
+        if overrides(type(self), "close_group"):
+            async_to_sync(self.close_group)(group, code, reason)
+        else:
+            self._run_blocking(self._close_group(group, closing(code, reason)))
+
+    # For subclasses to override
+
+    def serialize(self, message: Message) -> bytes:
+        """Return the bytes that a message is in Redis."""
+        return self._serializer.serialize(message)
+
+    def deserialize(self, message: bytes) -> Any:
+        """Return the message that `serialize()` was given.
+
+        Raises:
+            Exception: if these bytes are none; the message is dropped then, and counted in the log.
+        """
+        return self._serializer.deserialize(message)
+
+    def consistent_hash(self, value: str) -> int:
+        """Return the index of the shard that a name belongs to."""
+        return shard_of(value, len(self.hosts))
 
     # What differs
 
@@ -185,7 +225,7 @@ class RedisLayer(RunningLayer):
     # Names
 
     def _require_channel(self, name: str) -> None:
-        if isinstance(name, str) and self._process.local.has_receiver(name):
+        if not self._has_own_rules and isinstance(name, str) and self._process.local.has_receiver(name):
             return
         if self.validate_names:
             self.require_valid_channel_name(name)
@@ -193,7 +233,7 @@ class RedisLayer(RunningLayer):
             _require_text("Channel", name)
 
     def _require_group(self, name: str) -> None:
-        if isinstance(name, str) and self._process.local.has_group(name):
+        if not self._has_own_rules and isinstance(name, str) and self._process.local.has_group(name):
             return
         if self.validate_names:
             self.require_valid_group_name(name)
@@ -201,7 +241,7 @@ class RedisLayer(RunningLayer):
             _require_text("Group", name)
 
     def _shard(self, name: str) -> int:
-        return shard_of(name, len(self.hosts))
+        return self.consistent_hash(name)
 
     # What is received
 

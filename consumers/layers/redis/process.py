@@ -6,7 +6,6 @@ import math
 import os
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -14,6 +13,7 @@ from typing import Any, cast
 from ..local import WARNING_INTERVAL, LocalChannels
 from .commands import BlockingCommands
 from .home import Home
+from .returns import Returns
 
 logger = logging.getLogger("consumers.layers")
 
@@ -52,7 +52,7 @@ class Process:
         self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
         self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
         self.left: set[str] = set()  # queue: groups that have no members here, and may have the process in Redis yet
-        self.owed: deque[tuple[int, Any]] = deque()  # queue: entries, by their shard, that go back to their queues
+        self.returns = Returns(self.tasks)  # queue
         self.heads = {self.head}  # queue: what the names of channels that were made here begin with
         self.has_channels = False  # made by new_channel(): they belong to no loop, and outlive all
 

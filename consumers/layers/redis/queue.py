@@ -8,7 +8,6 @@ import re
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
@@ -16,6 +15,7 @@ from ...exceptions import ChannelFull
 from ...types import Message
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
+from ..loops import running_loop
 from . import scripts
 from .commands import Commands
 from .layer import as_pattern
@@ -28,6 +28,9 @@ from .running import Events, Flow, Request
 
 PATIENCE = 3
 """How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
+
+RETURN_TIMEOUT = 0.5
+"""Seconds that the end of a loop waits for what goes back to Redis; what does not get there in time stays here."""
 
 NO_LIMIT = 10**9
 """The capacity of a queue for what must not be dropped."""
@@ -145,6 +148,22 @@ class RedisChannelLayer(GroupedLayer):
         await self._run(self._delete_all())
         self._process.local.flush()
         self._process.joined.clear()
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        if "!" in channel:  # this process alone receives from it
+            await super().put_back(channel, message)
+        else:
+            await self._run(self._to_front(channel, [(0.0, message)]))
+
+    async def close(self) -> None:
+        """Leave the groups, put back what was taken for nobody, close the connections.
+
+        The layer opens again when it is next used.
+        """
+        await super().close()
+        if await self._process.returns.wait(self.timeout):
+            for commands in self._process.blocking:
+                commands.close()
 
     # What is sent
 
@@ -300,8 +319,9 @@ class RedisChannelLayer(GroupedLayer):
             return 0
         queue = key.decode(errors="replace").removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            process.owed.append((shard, entry))
-            process.spawn(self._put_back(process))
+            process.returns.start(
+                self._run(self._put_back(shard, entry)), lambda: self._keep(process, queue, [self._decode(payload)])
+            )
             return 0
         message = self._decode(payload)
         if message is None:
@@ -314,27 +334,43 @@ class RedisChannelLayer(GroupedLayer):
             self._payload_alarm.note(f"it is in the queue {queue!r:.200} and for no channel")
         return self._on_message(process, message, names)
 
-    async def _put_back(self, process: Process) -> None:
-        while process.owed and process.home is not None:
-            shard, entry = process.owed.popleft()
-            try:
-                await process.home.commands[shard].run(self._returning(entry))
-            except FAILURES as error:
-                self._payload_alarm.note(f"one of {entry[0]!r:.200} could not be put back: {error}")
-            except asyncio.CancelledError:  # the loop ends, and does it then
-                process.owed.append((shard, entry))
-                raise
-
-    def _returning(self, entry: Entry) -> list[Command]:
+    def _put_back(self, shard: int, entry: Entry) -> Flow[None]:
         key, payload, sent = entry
-        return [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))]
+        yield [(shard, [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])]
+
+    def _to_front(self, queue: str, stored: list[tuple[float, Message]]) -> Flow[None]:
+        """Put messages into a queue before all others: oldest first, each with the seconds since it was taken."""
+        key, now = self.prefix + queue, time.time()
+        commands = [
+            scripts.put_back(key, self._codec.encode(message), now - waited, self.expiry)
+            for waited, message in reversed(stored)
+        ]
+        yield [(0, commands)]  # any shard will do: a named channel has a queue at each
+
+    def _heard_from(self, process: Process, channel: str) -> None:
+        if "!" in channel or not process.local.held(channel) or process.local.is_awaited(channel):
+            return
+        if running_loop() is not None:  # else the coroutine of receive() is thrown away, after its loop
+            # It had got a message, and was cancelled. Another process may wait for that now.
+            stored = process.local.remove_stored(channel)
+            messages = [message for _, message in stored]
+            process.returns.start(
+                self._run(self._to_front(channel, stored)), lambda: self._keep(process, channel, messages)
+            )
+
+    def _keep(self, process: Process, channel: str, messages: Iterable[Message | None]) -> None:
+        for message in reversed(list(messages)):
+            if message is not None:
+                process.local.put_back(channel, message)
+
+    async def _say_farewell(self, process: Process, commands: list[Commands], is_final: bool) -> None:
+        await process.returns.wait(RETURN_TIMEOUT)
+        await super()._say_farewell(process, commands, is_final)
 
     def _farewell(self, process: Process, is_final: bool) -> Flow[None]:
-        owed, process.owed = process.owed, deque()
-        for shard in range(len(self.hosts)):
-            returning = [command for at, entry in owed if at == shard for command in self._returning(entry)]
-            # What tasks put back comes before the answer, and one of those may be on its way.
-            yield [(shard, returning or [("PING",)])]
+        for channel in process.local.channels():
+            if "!" not in channel and (stored := process.local.remove_stored(channel)):  # what could not be returned
+                yield from self._to_front(channel, stored)
         yield from super()._farewell(process, is_final)
 
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from functools import partial
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, ClassVar, TypedDict, TypeVar, cast
 
 from redis.exceptions import RedisError, TimeoutError
 
@@ -18,6 +18,7 @@ from ..base import BaseChannelLayer, positive
 from ..codec import Codec
 from ..local import LocalChannels
 from ..loops import call_soon
+from ..overrides import overrides, refuse
 from .commands import BlockingCommands, Commands
 from .home import Home, HomeEnded
 from .hosts import decode_hosts
@@ -69,7 +70,13 @@ class Events(Basics, total=False):
 
 
 class RunningLayer(BaseChannelLayer):
-    """The base of the two layers; see there for the arguments."""
+    """The base of the two layers; see there for the arguments.
+
+    Attributes:
+        instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
+    """
+
+    instead: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -92,6 +99,7 @@ class RunningLayer(BaseChannelLayer):
         for what, event in (("on_disconnect", on_disconnect), ("on_reconnect", on_reconnect)):
             if not (event is None or isinstance(event, str) or callable(event)):
                 raise TypeError(f"{what} must be a type of message or a function, not {event!r}")
+        refuse(type(self), self.instead)
         super().__init__(expiry, capacity, channel_capacity)
         self.hosts = decode_hosts(hosts)
         self.prefix = self._checked_prefix(prefix)
@@ -100,7 +108,8 @@ class RunningLayer(BaseChannelLayer):
         self.validate_names = validate_names
         self.on_disconnect = on_disconnect
         self.on_reconnect = on_reconnect
-        self._codec = codec
+        self._serializer = codec.serializer
+        self._codec = codec.through(cast(Any, self)) if overrides(type(self), "serialize", "deserialize") else codec
         self._lock = threading.RLock()
         self._known: Process | None = None
         self._payload_alarm, self._full_alarm = Alarm(), Alarm()

@@ -4,6 +4,7 @@ Queues and groups are sorted sets, as channels_redis has them: payloads by the t
 names by the time they joined at. No script shortens an expiry: a key may hold what another process put there.
 """
 
+import math
 from typing import Any
 
 from .link import Command
@@ -37,6 +38,19 @@ for i, key in ipairs(KEYS) do
     redis.call('ZREMRANGEBYSCORE', key, '-inf', expired)
 end
 return {most, overfull}
+"""
+)
+
+RETURN = (
+    _EXTEND
+    + """
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+local sent = ARGV[1]
+if first and tonumber(first) <= tonumber(sent) then
+    sent = string.format('%.17g', tonumber(first) - 0.000001)
+end
+redis.call('ZADD', KEYS[1], sent, ARGV[2])
+extend(KEYS[1], ARGV[3])
 """
 )
 
@@ -79,6 +93,18 @@ def push(messages: list[tuple[str, bytes, int]], sent: float, expiry: float) -> 
     """
     arguments = [value for _, payload, capacity in messages for value in (payload, capacity)]
     return _call(PUSH, [key for key, _, _ in messages], [repr(sent), expiry, *arguments])
+
+
+def put_back(key: str, payload: bytes, sent: float, expiry: float) -> Command:
+    """Put a payload into a queue before all others.
+
+    Args:
+        key: the queue's.
+        payload: the payload.
+        sent: when it was sent, in seconds since the epoch, or later: it counts as older than what waits there.
+        expiry: seconds until it is dropped.
+    """
+    return _call(RETURN, [key], [repr(sent), payload, math.ceil(expiry)])
 
 
 def members(group_key: str, expired: float) -> Command:
