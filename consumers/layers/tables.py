@@ -7,6 +7,7 @@ A group's members are of two kinds. *Attached* ones have a `deliver` function of
 *Stored* ones are channels whose messages wait here until somebody takes them.
 """
 
+import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ class Tables:
             that is not attached has ended: it gets no messages and joins no groups.
         clock: returns the time in seconds; never goes backwards.
         emptied: told the name of a group that has lost its last member; called with the lock held, from any thread.
+        full_level: the level at which the log tells that a receiver is full.
 
     Attributes:
         has_group: tells whether the group of a name has members.
@@ -45,8 +47,10 @@ class Tables:
         attached_prefix: str,
         clock: Callable[[], float],
         emptied: Callable[[str], object] | None = None,
+        full_level: int = logging.WARNING,
     ) -> None:
         self._emptied = emptied
+        self._full_level = full_level
         self._capacity = capacity
         self._expiry = expiry
         self._group_expiry = group_expiry

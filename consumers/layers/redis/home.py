@@ -199,10 +199,10 @@ class Home:
             Whether it could: a loop that does not run does nothing.
         """
         if self.is_here:
-            return await self._end(is_final=True)
+            return await self.end(is_final=True)
         if self.is_alive:
             with contextlib.suppress(HomeEnded):
-                return await self.call(self._end, True)
+                return await self.call(self.end, True)
         else:
             self.replace()  # should its loop run again
         return False
@@ -212,7 +212,8 @@ class Home:
         self._ended = True
         self.call_soon(self._closing.set)
 
-    async def _end(self, is_final: bool = False) -> bool:
+    async def end(self, is_final: bool = False) -> bool:
+        """End it, on its own loop, as the end of that would; or with `is_final` as `close()`, and return likewise."""
         can_say_farewell = not self._ended and not self._task.done()
         self._is_final |= is_final
         self._closing.set()
@@ -221,7 +222,7 @@ class Home:
 
     async def _end_with_loop(self) -> None:
         """Leave nothing behind on a loop that is about to be closed."""
-        await self._end()
+        await self.end()
         await self._release()  # for a task that was cancelled before it began
         running = [*self._calls, *(future for future in self._beside if future.get_loop() is self.loop)]
         for future in running:

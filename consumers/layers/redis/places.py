@@ -47,8 +47,8 @@ class GroupedLayer(RedisLayer):
     lease: float
     _warned_of_expiry = False
 
-    def _group_key(self, group: str) -> str:
-        return f"{self.prefix}:group:{group}"
+    def _group_key(self, group: str) -> bytes:
+        return f"{self.prefix}:group:{group}".encode()
 
     async def _join(self, process: Process, group: str) -> None:
         if not process.local.has_group(group):

@@ -189,11 +189,14 @@ class RedisPubSubChannelLayer(RedisLayer):
         message = self._decode(payload)
         if message is None:
             return 0
+        groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
+        channels = [channel] if channel in process.named or (not groups and process.is_own(channel)) else []
+        if not isinstance(message, dict):  # no consumer could handle it
+            names = {*channels, *(name for group in groups for name in process.local.members(group))}
+            return self._deliver(process, message, [n for n in names if not process.local.is_attached_name(n)], ())
         if channel == self._orders:
             self._close(process, message, (), [str(message.get("group"))])
             return 0
-        groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
-        channels = [channel] if channel in process.named or (not groups and process.is_own(channel)) else []
         return self._deliver(process, message, channels, groups)
 
     async def _subscribe(self, process: Process, name: str) -> None:

@@ -174,7 +174,7 @@ class RedisChannelLayer(GroupedLayer):
         self.require_valid_message(message)
         self._require_channel(channel)
         if CHANNELS_KEY in message:
-            raise ValueError(f"A message cannot have the key {CHANNELS_KEY!r}: it is the layer's own")
+            raise self._wrong(ValueError(f"A message cannot have the key {CHANNELS_KEY!r}: it is the layer's own"))
         queue, shard = channel, next(self._turns) % len(self.hosts)
         if "!" in channel:
             queue = self.non_local_name(channel)
@@ -202,8 +202,8 @@ class RedisChannelLayer(GroupedLayer):
         now = self._now()
         replies = yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in by_shard.items()]
         for ((_, overfull),), entries in zip(replies, by_shard.values(), strict=True):
-            for index in overfull:
-                self._note_overfull(group, entries[index])
+            if overfull:
+                self._note_overfull(group, [entries[index] for index in overfull], sum(map(len, queues.values())))
         return PATIENCE * max(int(waiting) for ((waiting, _),) in replies)
 
     def _members(self, group: str) -> Flow[dict[str, list[str]]]:
@@ -284,11 +284,13 @@ class RedisChannelLayer(GroupedLayer):
             self._latest = max(time.time(), self._latest + 1e-6)
             return self._latest
 
-    def _note_overfull(self, group: str, entry: tuple[str, bytes, int]) -> None:
-        self._overfull += 1
-        self._full_alarm.note(
-            f"the queue {entry[0]!r:.200} is full (capacity {entry[2]}), a message of group {group!r:.200}"
-        )
+    def _note_overfull(self, group: str, entries: list[tuple[str, bytes, int]], members: int) -> None:
+        """Take note of the queues that had no room for a message to a group of so many channels."""
+        self._overfull += len(entries)
+        for key, _, capacity in entries:
+            self._full_alarm.note(
+                f"the queue {key!r:.200} is full (capacity {capacity}), a message of group {group!r:.200}"
+            )
 
     # What is received
 

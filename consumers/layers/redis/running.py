@@ -74,9 +74,11 @@ class RunningLayer(BaseChannelLayer):
 
     Attributes:
         instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
+        full_level: the level at which the log tells that a receiver here is full.
     """
 
     instead: ClassVar[Mapping[str, str]] = {}
+    full_level: ClassVar[int] = logging.WARNING
 
     def __init__(
         self,
@@ -167,6 +169,7 @@ class RunningLayer(BaseChannelLayer):
                             process.attached_prefix,
                             time.monotonic,
                             partial(self._on_empty, process),
+                            self.full_level,
                         ),
                         [BlockingCommands(host, self.timeout) for host in self.hosts],
                     )
