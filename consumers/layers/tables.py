@@ -113,6 +113,12 @@ class Tables:
         """Whether somebody waits in line for the channel's next message."""
         return channel in self._waiters
 
+    def hears_own(self) -> bool:
+        """Whether a channel is attached, or somebody waits for one of this process' own."""
+        with self._lock:
+            is_attached = any(receiver.loop is not None for receiver in self._receivers.values())
+            return is_attached or any("!" in channel for channel in self._waiters)
+
     def awaited(self) -> list[str]:
         """Return the channels that somebody waits in line for."""
         with self._lock:

@@ -87,6 +87,11 @@ class Listener:
         if link is not None:
             await link.end()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether everything arrives now."""
+        return self._up.is_set()
+
     async def until_up(self, deadline: float | None = None) -> None:
         """Wait until it listens.
 

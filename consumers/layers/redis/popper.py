@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..loops import let_others_run
+from ..loops import let_others_run, pause
 from .commands import Commands
 from .hosts import Host
 from .link import FAILURES, Command, Link
@@ -18,6 +18,12 @@ BLOCK = 5
 
 AT_ONCE = 64
 """Messages taken together from the process' own queue."""
+
+NOTHING = "nothing"
+"""What the key ends with that is popped from while there is nobody to take anything for: no queue's does."""
+
+PAUSES = 4
+"""How often others run before that, so that who has received a message can ask for the next."""
 
 Entry = tuple[bytes, bytes, float]
 """A key, a payload and the time it was sent at."""
@@ -32,6 +38,7 @@ class Popper(Listener):
         on_change: see `Listener`.
         commands: the shard's.
         own: the key of the queue for attached receivers.
+        hears_own: tells whether somebody is there for what is in the own queue; else it stays there.
         others: returns the keys of the other queues to take from.
         on_entry: takes an entry; returns as `LocalChannels.send`.
         predecessor: the one of an event loop that runs no more, and may not have ended its connection.
@@ -44,6 +51,7 @@ class Popper(Listener):
         on_change: Callable[[bool], object],
         commands: Commands,
         own: str,
+        hears_own: Callable[[], bool],
         others: Callable[[], Iterable[str]],
         on_entry: Callable[[Entry], int],
         predecessor: "Popper | None" = None,
@@ -51,6 +59,7 @@ class Popper(Listener):
         super().__init__(host, timeout, on_change)
         self._commands = commands
         self._own = own
+        self._hears_own = hears_own
         self._others = others
         self._on_entry = on_entry
         self._asked: set[str] = set()
@@ -63,9 +72,9 @@ class Popper(Listener):
         self._taken: deque[Entry] = deque()
 
     async def update(self) -> None:
-        """Have the pop that waits in Redis, if there is one, include all of `others()`."""
+        """Have the pop that waits in Redis, if there is one, include all that is to be taken now."""
         turn = self._turn
-        while turn == self._turn and self._up.is_set() and not self._asked.issuperset(self._others()):
+        while turn == self._turn and self._up.is_set() and not self._asked.issuperset(self._wanted()):
             if self._client_id is None:
                 return
             try:
@@ -84,6 +93,8 @@ class Popper(Listener):
             await self._probe(link)
             self._hand_over()
             while True:
+                for _ in range(0 if self._hears_own() else PAUSES):
+                    await pause()
                 self._ask(link)
                 await self._read_due(link)
                 while self._taken:
@@ -124,16 +135,21 @@ class Popper(Listener):
         await self._read_due(link)
         self._asked_at = float("inf")
 
+    def _wanted(self) -> set[str]:
+        return {*self._others(), *([self._own] if self._hears_own() else ())}
+
     def _ask(self, link: Link) -> None:
-        others = sorted(self._others())
-        self._asked = set(others)
+        self._asked = self._wanted()
         self._turn += 1
+        hears_own = self._own in self._asked
+        others = sorted(self._asked - {self._own})
         start = self._turn % len(others) if others else 0  # Redis takes from the first key that has something
-        keys = [self._own, *others[start:], *others[:start]]
-        if self._turn % 2:
-            keys = [*keys[1:], keys[0]]
-        self._write(link, ("BZPOPMIN", *keys, BLOCK), self._on_first)
-        self._write(link, ("ZPOPMIN", self._own, AT_ONCE), self._on_rest)
+        keys = [*others[start:], *others[:start]]
+        if hears_own:
+            keys = [*keys, self._own] if self._turn % 2 else [self._own, *keys]
+        self._write(link, ("BZPOPMIN", *(keys or [self._own + NOTHING]), BLOCK), self._on_first)
+        if hears_own:
+            self._write(link, ("ZPOPMIN", self._own, AT_ONCE), self._on_rest)
         self._asked_at = time.monotonic()
         self.note_up()  # what arrives from now on waits in Redis
 

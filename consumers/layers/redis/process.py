@@ -52,7 +52,7 @@ class Process:
         self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
         self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
         self.left: set[str] = set()  # queue: groups that have no members here, and may have the process in Redis yet
-        self.returns = Returns(self.tasks)  # queue
+        self.returns = Returns(self.threads)  # queue
         self.heads = {self.head}  # queue: what the names of channels that were made here begin with
         self.has_channels = False  # made by new_channel(): they belong to no loop, and outlive all
 

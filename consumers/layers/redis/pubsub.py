@@ -11,6 +11,7 @@ from ...types import Message
 from ..base import never_waits
 from ..codec import Codec
 from .commands import Commands
+from .home import HomeEnded
 from .layer import RedisLayer, as_pattern
 from .listener import Listener
 from .process import Process
@@ -69,11 +70,21 @@ class RedisPubSubChannelLayer(RedisLayer):
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
         process = self._process
-        name = f"{self.prefix}{prefix.removesuffix('.')}.{process.id}!n.{secrets.token_hex(8)}"
-        self._require_channel(name)
+        head = f"{self.prefix}{prefix.removesuffix('.')}.{process.id}!n."
+        self._require_channel(head + "f" * 16)
         process.has_channels = True
-        await self._at_home(self._listen_to, process, name)
-        return name
+        return await self._at_home(self._find_name, process, head)
+
+    async def _find_name(self, process: Process, head: str) -> str:
+        """Return the name of a new channel of a shard that messages arrive from."""
+        if process.home is None:
+            raise HomeEnded("The Redis layer was closed while a channel was made")
+        listeners = process.home.listeners
+        await process.home.until_one_is_ready()
+        while True:
+            name = head + secrets.token_hex(8)
+            if listeners[self._shard(name)].is_up or not any(listener.is_up for listener in listeners):
+                return name
 
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel of this process to a group; once more does nothing but renew the membership.

@@ -12,31 +12,28 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
 from ...exceptions import ChannelFull
-from ...types import Message
+from ...types import Close, Deliver, Message
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
-from ..loops import running_loop
 from . import scripts
 from .commands import Commands
 from .layer import as_pattern
 from .link import FAILURES, Command
 from .listener import Listener
-from .places import CLOSE, DISCARD, JOIN, GroupedLayer
+from .places import CLOSE, DISCARD, JOIN
 from .popper import Entry, Popper
 from .process import ATTACHED, Process
+from .returning import ReturningLayer
 from .running import Events, Flow, Request
 
 PATIENCE = 3
 """How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
 
-RETURN_TIMEOUT = 0.5
-"""Seconds that the end of a loop waits for what goes back to Redis; what does not get there in time stays here."""
-
 NO_LIMIT = 10**9
 """The capacity of a queue for what must not be dropped."""
 
 
-class RedisChannelLayer(GroupedLayer):
+class RedisChannelLayer(ReturningLayer):
     """A channel layer across processes, with a queue in Redis for each process and each named channel.
 
     `capacity` counts per queue, that is per process for the channels of consumers, and for each of their mailboxes.
@@ -101,6 +98,14 @@ class RedisChannelLayer(GroupedLayer):
         self._clock_lock = threading.Lock()
         self._latest = 0.0
 
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        process = self._process
+        is_first = not process.local.hears_own()
+        name = super().attach(deliver, close)
+        if is_first and process.home is not None:  # what is in the queue has waited there for somebody
+            process.home.call_soon(lambda: process.spawn(self._update_listeners(process)))
+        return name
+
     async def new_channel(self, prefix: str = "specific") -> str:
         self._require_channel(prefix)
         process = self._process
@@ -109,7 +114,7 @@ class RedisChannelLayer(GroupedLayer):
         self._require_channel(name)
         process.has_channels = True
         process.heads.add(head)
-        await self._at_home(self._update_listeners, process)
+        self._ensure_home()
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -148,22 +153,6 @@ class RedisChannelLayer(GroupedLayer):
         await self._run(self._delete_all())
         self._process.local.flush()
         self._process.joined.clear()
-
-    async def put_back(self, channel: str, message: Message) -> None:
-        if "!" in channel:  # this process alone receives from it
-            await super().put_back(channel, message)
-        else:
-            await self._run(self._to_front(channel, [(0.0, message)]))
-
-    async def close(self) -> None:
-        """Leave the groups, put back what was taken for nobody, close the connections.
-
-        The layer opens again when it is next used.
-        """
-        await super().close()
-        if await self._process.returns.wait(self.timeout):
-            for commands in self._process.blocking:
-                commands.close()
 
     # What is sent
 
@@ -298,8 +287,10 @@ class RedisChannelLayer(GroupedLayer):
         self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
     ) -> Listener:
         def others() -> list[str]:
-            named = {channel for channel in process.local.awaited() if "!" not in channel}
-            return [self.prefix + name for name in named | process.heads - {process.head}]
+            names = {channel for channel in process.local.awaited() if "!" not in channel}
+            if process.local.hears_own():
+                names |= process.heads - {process.head}
+            return [self.prefix + name for name in names]
 
         predecessor = process.home.listeners[shard] if process.home is not None else None
         assert predecessor is None or isinstance(predecessor, Popper)
@@ -309,6 +300,7 @@ class RedisChannelLayer(GroupedLayer):
             on_change,
             commands,
             self.prefix + process.head,
+            process.local.hears_own,
             others,
             lambda entry: self._on_entry(process, shard, entry),
             predecessor,
@@ -321,9 +313,7 @@ class RedisChannelLayer(GroupedLayer):
             return 0
         queue = key.decode(errors="replace").removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            process.returns.start(
-                self._run(self._put_back(shard, entry)), lambda: self._keep(process, queue, [self._decode(payload)])
-            )
+            self._return(process, shard, queue, entry)
             return 0
         message = self._decode(payload)
         if message is None:
@@ -336,45 +326,6 @@ class RedisChannelLayer(GroupedLayer):
             self._payload_alarm.note(f"it is in the queue {queue!r:.200} and for no channel")
         return self._on_message(process, message, names)
 
-    def _put_back(self, shard: int, entry: Entry) -> Flow[None]:
-        key, payload, sent = entry
-        yield [(shard, [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])]
-
-    def _to_front(self, queue: str, stored: list[tuple[float, Message]]) -> Flow[None]:
-        """Put messages into a queue before all others: oldest first, each with the seconds since it was taken."""
-        key, now = self.prefix + queue, time.time()
-        commands = [
-            scripts.put_back(key, self._codec.encode(message), now - waited, self.expiry)
-            for waited, message in reversed(stored)
-        ]
-        yield [(0, commands)]  # any shard will do: a named channel has a queue at each
-
-    def _heard_from(self, process: Process, channel: str) -> None:
-        if "!" in channel or not process.local.held(channel) or process.local.is_awaited(channel):
-            return
-        if running_loop() is not None:  # else the coroutine of receive() is thrown away, after its loop
-            # It had got a message, and was cancelled. Another process may wait for that now.
-            stored = process.local.remove_stored(channel)
-            messages = [message for _, message in stored]
-            process.returns.start(
-                self._run(self._to_front(channel, stored)), lambda: self._keep(process, channel, messages)
-            )
-
-    def _keep(self, process: Process, channel: str, messages: Iterable[Message | None]) -> None:
-        for message in reversed(list(messages)):
-            if message is not None:
-                process.local.put_back(channel, message)
-
-    async def _say_farewell(self, process: Process, commands: list[Commands], is_final: bool) -> None:
-        await process.returns.wait(RETURN_TIMEOUT)
-        await super()._say_farewell(process, commands, is_final)
-
-    def _farewell(self, process: Process, is_final: bool) -> Flow[None]:
-        for channel in process.local.channels():
-            if "!" not in channel and (stored := process.local.remove_stored(channel)):  # what could not be returned
-                yield from self._to_front(channel, stored)
-        yield from super()._farewell(process, is_final)
-
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
         if names == [self._control(process.head)]:
             self._obey(process, message)
@@ -384,8 +335,7 @@ class RedisChannelLayer(GroupedLayer):
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.home is not None:
             await process.home.until_one_is_ready()
-            if not process.is_own(channel):
-                await self._update_listeners(process)
+            await self._update_listeners(process)
 
     async def _update_listeners(self, process: Process) -> None:
         if process.home is not None:
