@@ -94,6 +94,11 @@ class RedisChannelLayer(native.RedisChannelLayer, BaseChannelLayer):
         if not isinstance(message, dict):
             raise AssertionError("message is not a dict")
 
+    def _checked_prefix(self, prefix: str) -> str:
+        if not isinstance(prefix, str):
+            raise AssertionError("Prefix must be unicode")
+        return super()._checked_prefix(prefix)
+
     def _wrong(self, error: Exception) -> Exception:
         return AssertionError(*error.args)
 

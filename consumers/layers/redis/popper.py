@@ -5,6 +5,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..loops import let_others_run, pause
@@ -17,7 +18,7 @@ BLOCK = 5
 """Seconds that a pop waits in Redis before it is asked again."""
 
 AT_ONCE = 64
-"""Messages taken together from the process' own queue."""
+"""Messages taken together from one of the process' own queues."""
 
 NOTHING = "nothing"
 """What the key ends with that is popped from while there is nobody to take anything for: no queue's does."""
@@ -30,7 +31,7 @@ Entry = tuple[bytes, bytes, float]
 
 
 class Popper(Listener):
-    """Takes what arrives in the process' own queue, and in the queues of named channels that somebody waits for.
+    """Takes what arrives in the process' own queues, and in those of named channels that somebody waits for.
 
     Args:
         host: the shard.
@@ -38,7 +39,7 @@ class Popper(Listener):
         on_change: see `Listener`.
         commands: the shard's.
         own: the key of the queue for attached receivers.
-        hears_own: tells whether somebody is there for what is in the own queue; else it stays there.
+        heard: returns the keys of the own queues, that one included, or none while nobody is there for what is in them.
         others: returns the keys of the other queues to take from.
         on_entry: takes an entry; returns as `LocalChannels.send`.
         predecessor: the one of an event loop that runs no more, and may not have ended its connection.
@@ -51,7 +52,7 @@ class Popper(Listener):
         on_change: Callable[[bool], object],
         commands: Commands,
         own: str,
-        hears_own: Callable[[], bool],
+        heard: Callable[[], Iterable[str]],
         others: Callable[[], Iterable[str]],
         on_entry: Callable[[Entry], int],
         predecessor: "Popper | None" = None,
@@ -59,7 +60,7 @@ class Popper(Listener):
         super().__init__(host, timeout, on_change)
         self._commands = commands
         self._own = own
-        self._hears_own = hears_own
+        self._heard = heard
         self._others = others
         self._on_entry = on_entry
         self._asked: set[str] = set()
@@ -93,7 +94,7 @@ class Popper(Listener):
             await self._probe(link)
             self._hand_over()
             while True:
-                for _ in range(0 if self._hears_own() else PAUSES):
+                for _ in range(0 if self._heard() else PAUSES):
                     await pause()
                 self._ask(link)
                 await self._read_due(link)
@@ -136,20 +137,18 @@ class Popper(Listener):
         self._asked_at = float("inf")
 
     def _wanted(self) -> set[str]:
-        return {*self._others(), *([self._own] if self._hears_own() else ())}
+        return {*self._others(), *self._heard()}
 
     def _ask(self, link: Link) -> None:
-        self._asked = self._wanted()
+        heard, others = sorted(self._heard()), sorted(self._others())
+        self._asked = {*heard, *others}
         self._turn += 1
-        hears_own = self._own in self._asked
-        others = sorted(self._asked - {self._own})
         start = self._turn % len(others) if others else 0  # Redis takes from the first key that has something
-        keys = [*others[start:], *others[:start]]
-        if hears_own:
-            keys = [*keys, self._own] if self._turn % 2 else [self._own, *keys]
+        others = [*others[start:], *others[:start]]
+        keys = [*others, *heard] if self._turn % 2 else [*heard, *others]
         self._write(link, ("BZPOPMIN", *(keys or [self._own + NOTHING]), BLOCK), self._on_first)
-        if hears_own:
-            self._write(link, ("ZPOPMIN", self._own, AT_ONCE), self._on_rest)
+        for key in heard:
+            self._write(link, ("ZPOPMIN", key, AT_ONCE), partial(self._on_rest, key.encode()))
         self._asked_at = time.monotonic()
         self.note_up()  # what arrives from now on waits in Redis
 
@@ -162,6 +161,8 @@ class Popper(Listener):
             reply = await link.read()
             self._due.popleft()(reply)
         self._asked_at = float("inf")
+        if len({key for key, _, _ in self._taken}) > 1:  # one channel's messages may come by several
+            self._taken = deque(sorted(self._taken, key=lambda entry: entry[2]))
 
     def _on_client_id(self, reply: Any) -> None:
         self._client_id = None if isinstance(reply, Exception) else reply
@@ -173,9 +174,9 @@ class Popper(Listener):
         if _checked(reply):
             self._taken.append((reply[0], reply[1], float(reply[2])))
 
-    def _on_rest(self, reply: Any) -> None:
+    def _on_rest(self, key: bytes, reply: Any) -> None:
         pairs = zip(_checked(reply)[::2], reply[1::2], strict=True)
-        self._taken.extend((self._own.encode(), payload, float(score)) for payload, score in pairs)
+        self._taken.extend((key, payload, float(score)) for payload, score in pairs)
 
     def _overdue(self) -> int | None:
         """Return the turn whose pop has waited for its whole time, as `Link.watch()` takes it."""

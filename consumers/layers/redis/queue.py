@@ -286,11 +286,11 @@ class RedisChannelLayer(ReturningLayer):
     def _make_listener(
         self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
     ) -> Listener:
+        def heard() -> list[str]:
+            return [self.prefix + head for head in process.heads] if process.local.hears_own() else []
+
         def others() -> list[str]:
-            names = {channel for channel in process.local.awaited() if "!" not in channel}
-            if process.local.hears_own():
-                names |= process.heads - {process.head}
-            return [self.prefix + name for name in names]
+            return [self.prefix + name for name in process.local.awaited() if "!" not in name]
 
         predecessor = process.home.listeners[shard] if process.home is not None else None
         assert predecessor is None or isinstance(predecessor, Popper)
@@ -300,7 +300,7 @@ class RedisChannelLayer(ReturningLayer):
             on_change,
             commands,
             self.prefix + process.head,
-            process.local.hears_own,
+            heard,
             others,
             lambda entry: self._on_entry(process, shard, entry),
             predecessor,

@@ -393,3 +393,16 @@ async def test_the_first_consumer_hears_at_once_where_nobody_listened(make: Make
         await layer.group_send("room", {"type": "test"})
         with anyio.fail_after(1):
             await mailbox.holds(1)
+
+
+async def test_a_channel_of_another_kind_gets_direct_and_group_messages_in_their_order(make: Make) -> None:
+    layer = make("queue")
+    async with layer:
+        name, other = await layer.new_channel("kind"), await layer.new_channel()
+        await layer.group_add("room", name)
+        for number in range(0, 40, 2):
+            await layer.send(name, {"type": "test", "number": number})
+            await layer.group_send("room", {"type": "test", "number": number + 1})
+        with anyio.move_on_after(0.1):
+            await layer.receive(other)
+        assert [(await layer.receive(name))["number"] for _ in range(40)] == list(range(40))
