@@ -171,6 +171,18 @@ async def test_the_pub_sub_layer_carries_what_is_no_dict_to_receivers_alone(serv
     await layer.close()
 
 
+async def test_the_pub_sub_layer_turns_groups_into_text(server: RedisServer) -> None:
+    layer, consumer = pubsub.RedisPubSubChannelLayer([server.url]), Mailbox()
+    name = layer.attach(consumer.deliver)
+    await layer.group_add(7, name)
+    await layer.group_send(7, {"type": "test"})
+    await layer.group_send("7", {"type": "test"})
+    assert await consumer.holds(2) == 2 * [{"type": "test"}]
+    await layer.group_discard(7, name)
+    assert layer.groups == {}
+    await layer.close()
+
+
 @pytest.mark.parametrize("cls", [serializers.JSONSerializer, serializers.MsgPackSerializer])
 @pytest.mark.parametrize("length", [0, -1, -5])
 def test_no_prefix_length_below_one_is_a_prefix(cls: Any, length: int) -> None:
