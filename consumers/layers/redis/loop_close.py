@@ -5,9 +5,12 @@ with a loop, and must await for that, hears of both by a wrapped `close()` alone
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+logger = logging.getLogger("consumers.layers")
 
 Work = Callable[[], Coroutine[Any, Any, object]]
 
@@ -19,7 +22,7 @@ def before_close(loop: asyncio.AbstractEventLoop, work: Work) -> Callable[[], ob
 
     Args:
         loop: the loop.
-        work: the coroutine function; one that handles its own errors, and ends after a bounded time.
+        work: the coroutine function; it ends after a bounded time.
 
     Returns:
         A function that takes it back.
@@ -50,6 +53,8 @@ class _Close:
                 self._work()
         finally:
             self.works.clear()
+            if self._loop.close == self:  # else somebody has wrapped it in turn
+                del self._loop.close
             self._close()
 
     def _work(self) -> None:
@@ -63,4 +68,7 @@ class _Close:
 
     async def _do_all(self) -> None:
         for work in list(self.works.values()):
-            await work()
+            try:
+                await work()
+            except Exception:
+                logger.exception("An event loop is closed, and not all was done that is due before")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import uvloop
 from asgiref.sync import async_to_sync
 
 from consumers.layers.redis.layer import RedisLayer
@@ -37,6 +38,14 @@ def by_a_loop_that_is_closed(work: Coroutine[Any, Any, Any]) -> Any:
         loop.close()
 
 
+def by_uvloop(work: Coroutine[Any, Any, Any]) -> Any:
+    loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
 RUNS: dict[str, Run] = {
     "asyncio.run": asyncio.run,
     "async_to_sync": by_async_to_sync,
@@ -44,9 +53,10 @@ RUNS: dict[str, Run] = {
 }
 
 
-@pytest.fixture(params=RUNS)
+@pytest.fixture(params=[*RUNS.values(), by_uvloop])
 def run(request: pytest.FixtureRequest) -> Run:
-    return RUNS[request.param]
+    run: Run = request.param
+    return run
 
 
 async def received(layer: RedisLayer, channel: str) -> Any:
@@ -168,6 +178,22 @@ def test_close_removes_what_loops_have_left_that_ended_before(kind: str, run: Ru
     run(layer.close())
     assert left_of(server) == []
     assert layer.groups == {} and layer.stored == 0
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_loop_may_be_closed_by_code_on_another(kind: str, server: RedisServer) -> None:
+    layer, loop = LAYERS[kind]([server.url]), asyncio.new_event_loop()
+    name = loop.run_until_complete(layer.new_channel())
+
+    async def close() -> None:
+        loop.close()
+        assert server.connections() == []
+
+    asyncio.run(close())
+    asyncio.run(layer.send(name, number(1)))
+    assert asyncio.run(received(layer, name)) == number(1)
+    asyncio.run(layer.close())
+    assert left_of(server) == []
 
 
 @pytest.mark.parametrize("kind", LAYERS)
