@@ -11,10 +11,12 @@ demo: .venv/demo.installed
 test: .venv/dev.installed
 	.venv/bin/python -m pytest
 
-# Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8.
-test-interop: .venv/dev.installed .venv-interop/installed
+# Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8. And its
+# own tests, out of its source distribution, on the layers of compat.
+test-interop: .venv/dev.installed .venv-interop/installed .venv-suite/installed
 	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/interop.py
 	.venv-interop/bin/python -m pytest tests/layers/test_contract.py
+	.venv-suite/bin/python -m parity.channels_redis_suite .venv-suite/channels_redis-4.3.0.tar.gz
 
 test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv-plain/parity.installed
 	.venv-plain/bin/python -m parity.run
@@ -49,6 +51,13 @@ soak: .venv/dev.installed
 	.venv/bin/python -m venv --clear .venv-interop
 	.venv-interop/bin/pip install --quiet --upgrade pip
 	.venv-interop/bin/pip install --quiet --editable . --group dev 'channels_redis==4.3.0' 'redis<8'
+	@touch $@
+
+.venv-suite/installed: .venv/created pyproject.toml
+	.venv/bin/python -m venv --clear .venv-suite
+	.venv-suite/bin/pip install --quiet --upgrade pip
+	.venv-suite/bin/pip install --quiet --editable '.[redis,cryptography]' --group suite
+	.venv-suite/bin/pip download --quiet --no-deps --no-binary channels_redis --dest .venv-suite channels_redis==4.3.0
 	@touch $@
 
 # Real Channels, without this package; Django without Channels; neither.

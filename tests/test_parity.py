@@ -2,6 +2,7 @@
 
 import pytest
 
+from parity.channels_redis_suite import complaints
 from parity.transcripts import compare
 from parity.transcripts.compare import difference, problems
 from parity.transcripts.differences import WANTED, Wanted
@@ -44,3 +45,34 @@ def test_anything_else_is_a_problem(channels: dict[str, list[str]], compat: dict
 def test_a_script_is_listed_once() -> None:
     scripts = [script for wanted in WANTED for script in wanted.scripts]
     assert sorted(scripts) == sorted(set(scripts))
+
+
+LISTED = {"test_core.py::test_private": "it looks inside"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "problem"),
+    [
+        ({}, "No test has run"),
+        ({"test_core.py::test_sends": "failed"}, "test_core.py::test_sends: failed"),
+        ({"test_core.py::test_sends": "skipped"}, "test_core.py::test_sends: skipped"),
+        ({"test_core.py::test_private": "passed"}, "passed, but it is listed as an exception: take it off the list"),
+        ({"test_core.py::test_private": "skipped"}, "test_core.py::test_private: skipped"),
+        ({"test_core.py::test_private": "did not run"}, "test_core.py::test_private: did not run, but it is listed"),
+    ],
+)
+def test_what_is_not_as_listed_in_another_librarys_tests_is_a_problem(outcomes: dict[str, str], problem: str) -> None:
+    expected = {"test_core.py::test_private": "failed", "test_core.py::test_other": "passed"}
+    found = {**expected, **outcomes} if outcomes else {}
+    found = {test: outcome for test, outcome in found.items() if outcome != "did not run"}
+    (wrong,) = complaints(found, LISTED)
+    assert problem in wrong
+
+
+def test_another_librarys_tests_that_are_as_listed_are_fine() -> None:
+    outcomes = {
+        "test_core.py::test_private": "failed",
+        "test_core.py::test_late": "xfailed",
+        "test_a.py::test": "passed",
+    }
+    assert complaints(outcomes, LISTED) == []

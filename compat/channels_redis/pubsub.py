@@ -1,18 +1,33 @@
 """The layer on Redis' publish and subscribe."""
 
 from functools import partialmethod
+from typing import Any, ClassVar
 
 from consumers.layers import redis
+from consumers.layers.base import never_waits
+from consumers.layers.redis.running import Flow
+from consumers.types import Message
 
 from ..channels.layers import BaseChannelLayer
 from .core import INSTEAD
 
 
 class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):
-    """channels_redis' layer without queues, which does not check names.
+    """channels_redis' layer without queues, which checks neither names nor messages. Groups may be named by any object.
 
     See `consumers.layers.redis.RedisPubSubChannelLayer`.
     """
 
     instead = INSTEAD
+    takes_any_message: ClassVar[bool] = True
     __init__ = partialmethod(redis.RedisPubSubChannelLayer.__init__, validate_names=False)
+
+    async def group_add(self, group: Any, channel: str) -> None:
+        await super().group_add(str(group), channel)
+
+    @never_waits
+    async def group_discard(self, group: Any, channel: str) -> None:
+        await super().group_discard(str(group), channel)
+
+    def _group_send(self, group: Any, message: Message) -> Flow[int]:
+        return super()._group_send(str(group), message)

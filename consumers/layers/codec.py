@@ -49,7 +49,7 @@ class BaseMessageSerializer:
 
     Args:
         symmetric_encryption_keys: a list of strings or bytes; the first one encrypts, any of them decrypts.
-        random_prefix_length: bytes put before each message to make it unique.
+        random_prefix_length: bytes put before each message to make it unique; none if it is not above 0.
         expiry: seconds after which an encrypted message is refused; None: never.
 
     Raises:
@@ -95,7 +95,7 @@ class BaseMessageSerializer:
         Raises:
             Exception: if these bytes are none, are encrypted with another key, or are too old.
         """
-        message = message[self.random_prefix_length :]
+        message = message[max(0, self.random_prefix_length) :]
         if self.crypter is not None:
             ttl = None if self.expiry is None else int(self.expiry + TTL_LEEWAY)
             message = self.crypter.decrypt(message, ttl)
@@ -105,7 +105,7 @@ class BaseMessageSerializer:
         """Encrypt a serialised message and put the random prefix before it."""
         if self.crypter is not None:
             data = self.crypter.encrypt(data)
-        if self.random_prefix_length:
+        if self.random_prefix_length > 0:
             data = random.randbytes(self.random_prefix_length) + data
         return data
 
@@ -172,10 +172,14 @@ def _pack_map_header(size: int) -> bytes:
 
 
 class SerializersRegistry:
-    """The serializers that `serializer_format` may name."""
+    """The serializers that `serializer_format` may name.
 
-    def __init__(self) -> None:
-        self._classes: dict[str, Callable[..., Serializer]] = {}
+    Args:
+        same_as: another registry, to be one with it; None: an empty one.
+    """
+
+    def __init__(self, same_as: "SerializersRegistry | None" = None) -> None:
+        self._classes: dict[str, Callable[..., Serializer]] = {} if same_as is None else same_as._classes
 
     def register_serializer(self, format: str, serializer_class: Any) -> None:
         """Register a serializer's class.
@@ -260,8 +264,12 @@ class Codec:
             return lambda channels: self._checked(serializer.seal(serializer.extend(body, CHANNELS_KEY, channels)))
         return lambda channels: self.encode({**message, CHANNELS_KEY: channels})
 
-    def decode(self, data: bytes) -> dict[str, Any]:
+    def decode(self, data: bytes, any_kind: bool = False) -> Any:
         """Return the message that these bytes are.
+
+        Args:
+            data: the bytes.
+            any_kind: take other values than dicts too.
 
         Raises:
             ValueError: if they are none; the message says why.
@@ -271,7 +279,7 @@ class Codec:
         except Exception as error:  # whatever a foreign sender's bytes make of a parser
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise ValueError(f"{len(data)} bytes that are no {self._format} message of ours ({what:.200})") from error
-        if not isinstance(message, dict):
+        if not (any_kind or isinstance(message, dict)):
             raise ValueError(f"a message that is no dict but {type(message).__name__}")
         _check_depth(message)
         return message
@@ -282,7 +290,7 @@ class Codec:
             return serialize(message)
         except (TypeError, ValueError, OverflowError) as error:
             # Not the message itself: what is in it must not get into a log.
-            kind = message.get("type")
+            kind = message.get("type") if isinstance(message, dict) else type(message).__name__
             raise TypeError(
                 f"The message cannot be sent as {self._format}: {error}; its type is {kind!r:.80}"
             ) from error
@@ -294,7 +302,11 @@ class Codec:
 
 
 def _check_depth(message: Any) -> None:
-    way = [iter(message.values())]  # to where the search is; by hand, as Python's own stack is what is short
+    if not isinstance(message, dict | list | tuple):
+        return
+    way = [
+        iter(message.values() if isinstance(message, dict) else message)
+    ]  # to where the search is; by hand, as Python's own stack is what is short
     while way:
         for value in way[-1]:
             if isinstance(value, dict | list | tuple):

@@ -241,7 +241,8 @@ class LocalChannels(Tables):
                 return
             receiver.silent_until = now + WARNING_INTERVAL
             count, receiver.unreported = receiver.unreported, 0
-        logger.warning(
+        logger.log(
+            self._full_level,
             "Channel %.200r is full (capacity %d): %d message(s) dropped since the last warning, %d in all",
             receiver.name,
             receiver.capacity,

@@ -7,6 +7,7 @@ A group's members are of two kinds. *Attached* ones have a `deliver` function of
 *Stored* ones are channels whose messages wait here until somebody takes them.
 """
 
+import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ class Tables:
             that is not attached has ended: it gets no messages and joins no groups.
         clock: returns the time in seconds; never goes backwards.
         emptied: told the name of a group that has lost its last member; called with the lock held, from any thread.
+        full_level: the level at which the log tells that a receiver is full.
 
     Attributes:
         has_group: tells whether the group of a name has members.
@@ -45,8 +47,10 @@ class Tables:
         attached_prefix: str,
         clock: Callable[[], float],
         emptied: Callable[[str], object] | None = None,
+        full_level: int = logging.WARNING,
     ) -> None:
         self._emptied = emptied
+        self._full_level = full_level
         self._capacity = capacity
         self._expiry = expiry
         self._group_expiry = group_expiry
@@ -108,6 +112,12 @@ class Tables:
     def is_awaited(self, channel: str) -> bool:
         """Whether somebody waits in line for the channel's next message."""
         return channel in self._waiters
+
+    def hears_own(self) -> bool:
+        """Whether a channel is attached, or somebody waits for one of this process' own."""
+        with self._lock:
+            is_attached = any(receiver.loop is not None for receiver in self._receivers.values())
+            return is_attached or any("!" in channel for channel in self._waiters)
 
     def awaited(self) -> list[str]:
         """Return the channels that somebody waits in line for."""
@@ -221,6 +231,12 @@ class Tables:
             if expire:
                 self._expire()
             return {group: frozenset(members) for group, members in self._groups.items()}
+
+    def lasting_groups(self) -> set[str]:
+        """Return the groups that have stored members, which belong to no event loop and outlive all."""
+        with self._lock:
+            self._expire()
+            return {group for group, _ in self._memberships}
 
     # The caller holds the lock
 

@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis import exceptions
 
 from .hosts import Host
-from .link import FAILURES, Command, Link, open_link, told_apart
+from .link import FAILURES, Command, Link, connect, told_apart
 
 IDLE = 16
 """Connections without an owner that are kept for the next thread; as many as `process.THREADS` need at once."""
@@ -83,7 +84,8 @@ class Commands:
         """Close the connection for good: what runs late, such as a sender that waited, opens no other."""
         self._is_closed = True
         if self._session is not None:
-            self._session.cancel()
+            if not self._session.cancelling():  # a second time would cut short what it does at the first
+                self._session.cancel()
             await asyncio.wait([self._session], timeout=2)
 
     def _open(self) -> "asyncio.Future[None]":
@@ -100,18 +102,19 @@ class Commands:
         link: Link | None = None
         pending: deque[_Batch] = deque()
         try:
-            async with open_link(self._host, self._timeout) as link:
-                self._link, self._pending = link, pending
-                opened.set_result(None)
-                watch = asyncio.create_task(link.watch(self._timeout, lambda: pending[0] if pending else None))
-                try:
-                    while True:
-                        reply = await link.read()
-                        _on_reply(pending, reply)
-                        if isinstance(reply, exceptions.ReadOnlyError):
-                            raise reply  # another server may be the master now: connect anew
-                finally:
-                    watch.cancel()
+            link = await connect(self._host, self._timeout)
+            self._link, self._pending = link, pending
+            opened.set_result(None)
+            watch = asyncio.create_task(link.watch(self._timeout, lambda: pending[0] if pending else None))
+            try:
+                while True:
+                    reply = await link.read()
+                    _on_reply(pending, reply)
+                    if isinstance(reply, exceptions.ReadOnlyError):
+                        raise reply  # another server may be the master now: connect anew
+            finally:
+                watch.cancel()
+                await link.end()
         except FAILURES as error:
             reason = str(error)
         finally:
@@ -159,6 +162,7 @@ class BlockingCommands:
         self._timeout = timeout
         self._lock = threading.Lock()
         self._idle: list[Any] = []
+        weakref.finalize(self, _disconnect, self._idle)  # of a layer that nobody closes
 
     def run(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Execute commands and return their replies.
@@ -193,9 +197,9 @@ class BlockingCommands:
     def close(self) -> None:
         """Close the connections that nobody uses now."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.disconnect()
+            idle = self._idle.copy()
+            self._idle.clear()
+        _disconnect(idle)
 
     def _take(self) -> Any:
         """Return a connection that is open and has nothing unread, or None."""
@@ -214,6 +218,11 @@ class BlockingCommands:
             if len(self._idle) < IDLE:
                 self._idle.append(connection)
                 return
+        connection.disconnect()
+
+
+def _disconnect(connections: Iterable[Any]) -> None:
+    for connection in connections:
         connection.disconnect()
 
 

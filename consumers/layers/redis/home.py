@@ -1,7 +1,9 @@
 """The event loop that a Redis layer lives on: the one owner of its connections.
 
-    a receiver is attached  → Home: a task on that loop → per shard: a listener, and a connection for commands
-    the loop ends           → the task is cancelled     → groups are left, connections closed, another loop takes over
+    a receiver is attached   → Home: a task on that loop → per shard: a listener, and a connection for commands
+    the loop cancels all     → the task is cancelled     → what has come is taken, the groups of what ends with the loop
+    the loop is to be closed → the task is ended         → are left, connections closed; another loop takes over
+    the layer is closed      → the task is ended         → all groups are left, nothing stays in Redis
 
 A sender on another loop, in a thread or without any uses connections that belong to no loop (`BlockingCommands`).
 """
@@ -11,7 +13,7 @@ import concurrent.futures
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from .commands import Commands
 from .link import FAILURES, Command
 from .listener import Listener
+from .loop_close import before_close
 
 logger = logging.getLogger("consumers.layers")
 
@@ -44,8 +47,10 @@ class Home:
         commands: one per shard.
         listeners: one per shard.
         chores: more work for as long as it lasts: functions that run for ever.
-        farewell: removes what the process has in Redis.
+        farewell: removes from Redis what the process has there: all of it if its argument is True, else what ends with
+            the loop.
         on_end: told when it has ended, whatever ended it; plain.
+        beside: what the layer has running; of that, what is on this loop is cancelled before the loop is closed.
         timeout: seconds that other loops wait for this one, beyond what they wait for.
     """
 
@@ -54,8 +59,9 @@ class Home:
         commands: Sequence[Commands],
         listeners: Sequence[Listener],
         chores: Sequence[Callable[[], Coroutine[Any, Any, None]]],
-        farewell: Callable[[], Awaitable[None]],
+        farewell: Callable[[bool], Awaitable[None]],
         on_end: Callable[["Home"], object],
+        beside: Iterable["asyncio.Future[Any]"],
         timeout: float,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -64,10 +70,13 @@ class Home:
         self._chores = chores
         self._farewell = farewell
         self._on_end = on_end
+        self._beside = beside
         self._timeout = timeout
         self._ended = False
+        self._is_final = False
         self._is_being_cancelled = False
         self._calls: set[asyncio.Task[Any]] = set()
+        self._stay_open = before_close(self.loop, self._end_with_loop)
         self._closing: asyncio.Event = asyncio.Event()
         # The context is empty: what a first sender has in its variables must not live on here.
         self._task = self.loop.create_task(self._run(), name="consumers.layers.redis", context=Context())
@@ -75,7 +84,8 @@ class Home:
     @property
     def is_alive(self) -> bool:
         """Whether it runs: a loop that has been stopped or closed in between runs nothing."""
-        return not self._ended and not self._is_being_cancelled and self.loop.is_running()
+        is_ending = self._ended or self._is_being_cancelled or self._task.cancelling() or self._task.done()
+        return not is_ending and self.loop.is_running()
 
     @property
     def is_here(self) -> bool:
@@ -182,45 +192,78 @@ class Home:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(function, *args, context=Context())
 
-    async def close(self) -> None:
-        """End it and wait for that, for a bounded time."""
+    async def close(self) -> bool:
+        """End it, have it remove all that the process has in Redis, and wait for that, for a bounded time.
+
+        Returns:
+            Whether it could: a loop that does not run does nothing.
+        """
         if self.is_here:
-            self._closing.set()
-            await asyncio.wait([self._task], timeout=2 * FAREWELL_TIMEOUT + 2)
-        elif self.is_alive:
+            return await self.end(is_final=True)
+        if self.is_alive:
             with contextlib.suppress(HomeEnded):
-                await self.call(self.close)
+                return await self.call(self.end, True)
         else:
             self.replace()  # should its loop run again
+        return False
 
     def replace(self) -> None:
         """Have it end soon, as another loop has taken over."""
         self._ended = True
         self.call_soon(self._closing.set)
 
+    async def end(self, is_final: bool = False) -> bool:
+        """End it, on its own loop, as the end of that would; or with `is_final` as `close()`, and return likewise."""
+        can_say_farewell = not self._ended and not self._task.done()
+        self._is_final |= is_final
+        self._closing.set()
+        await asyncio.wait([self._task], timeout=2 * FAREWELL_TIMEOUT + 2)
+        return can_say_farewell
+
+    async def _end_with_loop(self) -> None:
+        """Leave nothing behind on a loop that is about to be closed."""
+        await self.end()
+        await self._release()  # for a task that was cancelled before it began
+        running = [*self._calls, *(future for future in self._beside if future.get_loop() is self.loop)]
+        for future in running:
+            future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
     async def _run(self) -> None:
+        running = [asyncio.create_task(listener.run()) for listener in self.listeners]
+        running += [asyncio.create_task(_do(chore)) for chore in self._chores]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(listener.run()) for listener in self.listeners]
-                running += [tasks.create_task(_do(chore)) for chore in self._chores]
-                await self._closing.wait()
-                for task in running:
-                    task.cancel()
-        except Exception:
-            logger.exception("The Redis layer's receivers have failed")
+            await self._closing.wait()
         finally:
             # Here after the loop's own cancellation too, which has cancelled every task there was: what is awaited
             # below are new ones.
             was_replaced, self._ended = self._ended, True
             try:
-                with contextlib.suppress(*FAILURES):
-                    if not was_replaced:
+                await _cancel(running)
+                if not was_replaced:
+                    with contextlib.suppress(*FAILURES):
                         async with asyncio.timeout(FAREWELL_TIMEOUT):
-                            await self._farewell()
+                            await asyncio.gather(*(listener.finish() for listener in self.listeners))
+                            await self._farewell(self._is_final)
             finally:
-                for commands in self.commands:
-                    await commands.close()
-                self._on_end(self)
+                await self._release()
+
+    async def _release(self) -> None:
+        self._ended = True
+        for listener in self.listeners:
+            await listener.hang_up()
+        for commands in self.commands:
+            await commands.close()
+        self._stay_open()
+        self._on_end(self)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, unless they have been, and wait for them."""
+    for task in tasks:
+        if not task.cancelling():  # a second time would cut short what they do at the first
+            task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def _do(chore: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -78,25 +78,26 @@ def _check_url(url: object) -> None:
         ) from None
 
 
-def shard_of(name: str, shards: int) -> int:
+def shard_of(name: str | bytes, shards: int) -> int:
     """Return the index of the shard that a name belongs to, as channels_redis reckons it."""
     if shards == 1:
         return 0
-    return int((binascii.crc32(name.encode()) & (RING - 1)) / (RING / float(shards)))
+    key = name.encode() if isinstance(name, str) else name
+    return int((binascii.crc32(key) & (RING - 1)) / (RING / float(shards)))
 
 
 class Host:
     """One entry of `hosts`: a server, or the master that Sentinels know.
 
     Args:
-        arguments: redis-py's; "address" for a URL, "master_name" and "sentinels" for Sentinel.
+        arguments: redis-py's, kept as they are; "address" for a URL, "master_name" and "sentinels" for Sentinel.
 
     Raises:
         ValueError: if no connection can be made of them.
     """
 
     def __init__(self, arguments: dict[str, Any]) -> None:
-        self._arguments = arguments
+        self.arguments = arguments
         self._failures = 0  # to connect, in all
         if "address" in arguments:
             _check_url(arguments["address"])
@@ -116,7 +117,7 @@ class Host:
 
     def __str__(self) -> str:
         """Where it is, without passwords, for the log."""
-        arguments = self._arguments
+        arguments = self.arguments
         tls = " (TLS)" if arguments.get("ssl") else ""
         if "address" in arguments:
             url = urlsplit(arguments["address"])
@@ -130,7 +131,7 @@ class Host:
     @property
     def connect_timeout(self) -> float:
         """Seconds that one attempt to connect may take."""
-        given = self._arguments
+        given = self.arguments
         if "address" in given:
             given = given | redis.connection.parse_url(given["address"])  # type: ignore[no-untyped-call]
         return float(given.get("socket_connect_timeout") or CONNECT_TIMEOUT)
@@ -182,7 +183,7 @@ class Host:
 
     def _pool(self, client: Any, sentinels: Any, retry: Any) -> Any:
         """Make a pool, of which only the connection's class and arguments are used."""
-        given = dict(self._arguments)
+        given = dict(self.arguments)
         if "address" in given:
             given |= client.connection.parse_url(given.pop("address"))
         elif "connection_class" in given:  # the asyncio client's or the blocking one's, which have the same names

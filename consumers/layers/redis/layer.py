@@ -1,6 +1,7 @@
 """What both Redis layers have in common: the contract of a layer, names, what is received."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,9 @@ from ...types import Close, Deliver, Message
 from ..closing import DEFAULT_CODE, closing
 from ..loops import let_others_run
 from ..overrides import overrides
+from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
+from .link import FAILURES
 from .process import Process
 from .running import Flow, RunningLayer
 
@@ -25,6 +28,8 @@ class RedisLayer(RunningLayer):
     extensions: ClassVar[list[str]] = ["groups", "flush"]
 
     _overfull = 0
+    takes_any_message: ClassVar[bool] = False
+    """Whether a message may be something else than a dict, as with channels_redis' pub/sub layer."""
 
     @property
     def dropped(self) -> int:
@@ -75,7 +80,10 @@ class RedisLayer(RunningLayer):
         if process.local.is_attached_name(channel):
             raise ValueError(f"Channel {channel!r} is attached: its messages are delivered to its consumer")
         if "!" in channel and not process.is_own(channel):
-            raise ValueError(f"Channel {channel!r} is another process': only that one receives its messages")
+            raise self._wrong(
+                ValueError(f"Channel {channel!r} is another process': only that one receives its messages")
+            )
+        process.has_channels |= "!" in channel
         self._ensure_home()
         await asyncio.sleep(0)  # before taking a message, which a cancellation would lose
         arrived = anyio.Event()
@@ -111,11 +119,27 @@ class RedisLayer(RunningLayer):
         process = self._process
         with self._lock:
             home, process.home = process.home, None
-        if home is not None:
-            await home.close()
+        has_left = await home.close() if home is not None else not (process.has_channels or process.local.has_groups())
+        if not has_left:  # loops have ended, or stand still, that had something in Redis
+            with contextlib.suppress(*FAILURES):
+                await self._run(self._farewell(process, True), FAREWELL_TIMEOUT)
+        process.has_channels = False
         process.local.flush()
         for commands in process.blocking:
             commands.close()
+
+    async def _rest(self) -> None:
+        """Close the connections that nobody on the running event loop needs, as its end would; keep all else."""
+        process, loop = self._process, asyncio.get_running_loop()
+        home = process.home
+        if home is not None and home.loop is loop and loop not in process.local.loops():
+            await home.end()
+        for commands in process.blocking:
+            commands.close()
+
+    def require_valid_message(self, message: object) -> None:
+        if not self.takes_any_message:
+            super().require_valid_message(message)
 
     # Senders
 
@@ -190,7 +214,7 @@ class RedisLayer(RunningLayer):
         """
         return self._serializer.deserialize(message)
 
-    def consistent_hash(self, value: str) -> int:
+    def consistent_hash(self, value: str | bytes) -> int:
         """Return the index of the shard that a name belongs to."""
         return shard_of(value, len(self.hosts))
 
@@ -236,11 +260,15 @@ class RedisLayer(RunningLayer):
     def _shard(self, name: str) -> int:
         return self.consistent_hash(name)
 
+    def _wrong(self, error: Exception) -> Exception:
+        """Return what is raised for a wrong argument; ported code may expect something else."""
+        return error
+
     # What is received
 
-    def _decode(self, payload: bytes) -> dict[str, Any] | None:
+    def _decode(self, payload: bytes) -> Any:
         try:
-            return self._codec.decode(payload)
+            return self._codec.decode(payload, self.takes_any_message)
         except ValueError as error:
             self._payload_alarm.note(str(error))
             return None

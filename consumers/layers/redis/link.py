@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
@@ -23,7 +23,7 @@ LOOKS = 5
 class Link:
     """An open connection. `write()` is plain and immediate; replies are read in the order of the commands.
 
-    Use `open_link()`, which ends it.
+    `connect()` opens one; `end()` it.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -32,6 +32,7 @@ class Link:
         self._wake = asyncio.Event()
         self._abort_reason = ""
         self.is_open = True
+        self._writing = asyncio.create_task(self._write_forever())
 
     def write(self, *commands: Command) -> None:
         """Send commands soon, in one piece with what else is to be sent."""
@@ -41,11 +42,13 @@ class Link:
     async def read(self) -> Any:
         """Return the next reply or published message; an error that Redis replied is returned.
 
+        Being cancelled loses nothing: the next call returns it.
+
         Raises:
             redis.exceptions.ConnectionError: if the connection has ended.
         """
         try:
-            return await self._connection.read_response()
+            return await self._connection.read_response(disconnect_on_error=False)
         except ResponseError as error:
             return told_apart(error)
         except FAILURES as error:
@@ -63,7 +66,19 @@ class Link:
         with contextlib.suppress(*FAILURES):
             await self._connection.disconnect(nowait=True)
 
-    async def write_forever(self) -> None:
+    def resume(self) -> None:
+        """Write on, where the end of the event loop has cancelled that."""
+        if self._writing.done() or self._writing.cancelling():
+            self._writing = asyncio.create_task(self._write_forever())
+            self._wake.set()
+
+    async def end(self) -> None:
+        """Close the connection and end its task."""
+        self._writing.cancel()
+        await self.close()
+        await asyncio.wait([self._writing], timeout=1)
+
+    async def _write_forever(self) -> None:
         """Write what `write()` leaves here; a task of its own, so that no sender's cancellation cuts it short."""
         with contextlib.suppress(*FAILURES):  # the reader sees the end of the connection too
             while self.is_open:
@@ -101,9 +116,8 @@ def told_apart(error: ResponseError) -> ResponseError:
     return error
 
 
-@contextlib.asynccontextmanager
-async def open_link(host: Host, timeout: float) -> AsyncIterator[Link]:
-    """Connect to a host, and disconnect at the end of the block, whatever ends it.
+async def connect(host: Host, timeout: float) -> Link:
+    """Connect to a host.
 
     Args:
         host: the host.
@@ -114,13 +128,6 @@ async def open_link(host: Host, timeout: float) -> AsyncIterator[Link]:
     """
     try:
         async with asyncio.timeout(timeout):
-            link = Link(await host.connect())
+            return Link(await host.connect())
     except FAILURES as error:
         raise ConnectionError(str(error) or f"no connection within {timeout:g} s") from error
-    writer = asyncio.create_task(link.write_forever())
-    try:
-        yield link
-    finally:
-        writer.cancel()
-        await link.close()
-        await asyncio.wait([writer], timeout=1)

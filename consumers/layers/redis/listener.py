@@ -1,6 +1,7 @@
 """The connection by which a process hears from one shard: kept, lost, opened again."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from redis.exceptions import ConnectionError
 
 from .hosts import CONNECT_TIMEOUT, Host
-from .link import FAILURES, Link, open_link
+from .link import FAILURES, Link, connect
 
 logger = logging.getLogger("consumers.layers")
 
@@ -35,6 +36,7 @@ class Listener:
         self.has_been_up = False
         self.reason = "it is being connected to"
         self._up = asyncio.Event()
+        self._link: Link | None = None
 
     async def listen(self, link: Link) -> None:
         """Receive until the connection ends; call `note_up()` when nothing can be missed any more.
@@ -44,24 +46,51 @@ class Listener:
         """
         raise NotImplementedError
 
+    async def take_the_rest(self, link: Link) -> None:
+        """Receive what has come, or is on its way, since `listen()` was cancelled; no more comes after that.
+
+        Raises:
+            redis.exceptions.RedisError: if the connection ends before.
+        """
+        raise NotImplementedError
+
     async def run(self) -> None:
-        """Listen for ever."""
+        """Listen for ever. Cancelled, it leaves its connection to `finish()` and `hang_up()`."""
         failures = 0
         while True:
             started, reason = time.monotonic(), ""
             try:
                 # A host whose own `socket_connect_timeout` is longer is waited for as long as that.
-                async with open_link(self.host, max(CONNECT_TIMEOUT * 1.5, self.host.connect_timeout)) as link:
-                    await self.listen(link)
+                self._link = await connect(self.host, max(CONNECT_TIMEOUT * 1.5, self.host.connect_timeout))
+                await self.listen(self._link)
             except FAILURES as error:
                 reason = str(error)
             except Exception as error:
                 logger.exception("Redis at %s: the receiver failed and is started again", self.host)
                 reason = repr(error)
+            await self.hang_up()
             self._note_down(reason)
             failures = 0 if time.monotonic() - started > 10 * LONGEST_DELAY else failures + 1
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
             await asyncio.sleep(delay * random.uniform(0.5, 1))
+
+    async def finish(self) -> None:
+        """Take what has come after all, when `run()` has been cancelled."""
+        if self._link is not None and self._link.is_open:
+            self._link.resume()
+            with contextlib.suppress(*FAILURES):
+                await self.take_the_rest(self._link)
+
+    async def hang_up(self) -> None:
+        """End the connection, if there is one."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.end()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether everything arrives now."""
+        return self._up.is_set()
 
     async def until_up(self, deadline: float | None = None) -> None:
         """Wait until it listens.

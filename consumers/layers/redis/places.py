@@ -13,15 +13,16 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ...types import Message
 from . import scripts
-from .commands import Commands
 from .home import HomeEnded
 from .layer import RedisLayer
 from .link import FAILURES, Command
 from .process import Process
+from .running import Flow
 
 logger = logging.getLogger("consumers.layers")
 
@@ -46,8 +47,8 @@ class GroupedLayer(RedisLayer):
     lease: float
     _warned_of_expiry = False
 
-    def _group_key(self, group: str) -> str:
-        return f"{self.prefix}:group:{group}"
+    def _group_key(self, group: str) -> bytes:
+        return f"{self.prefix}:group:{group}".encode()
 
     async def _join(self, process: Process, group: str) -> None:
         if not process.local.has_group(group):
@@ -58,6 +59,7 @@ class GroupedLayer(RedisLayer):
                 self._write_joins(process, self._shard(group), [group])
             )
             joining.add_done_callback(_see)
+            process.note(joining)
         await asyncio.shield(joining)
         if not process.local.has_group(group):
             self._leave(process, group)
@@ -69,11 +71,7 @@ class GroupedLayer(RedisLayer):
     async def _write_joins(self, process: Process, shard: int, groups: list[str], is_renewal: bool = False) -> None:
         if process.home is None:
             raise HomeEnded("The Redis layer was closed while a group was joined")
-        commands, now = process.home.commands[shard], time.time()
-        keys = [self._group_key(group) for group in groups]
-        names = [f"{process.head}group.{group}" for group in groups]
-        oldest = now - self.group_expiry
-        [missing] = await commands.run([scripts.join(keys, names, oldest + self.lease, oldest, math.ceil(self.lease))])
+        [missing] = await process.home.commands[shard].run([self._joining(process, groups, self.lease)])
         if missing and is_renewal and not self._warned_of_expiry:
             self._warned_of_expiry = True
             logger.warning(
@@ -81,6 +79,24 @@ class GroupedLayer(RedisLayer):
                 "do all processes have the same group_expiry, and the same time?",
                 groups[missing[0]],
             )
+
+    def _joining(self, process: Process, groups: list[str], lasts: float) -> Command:
+        """Return the command by which the process joins groups for a number of seconds."""
+        oldest = time.time() - self.group_expiry
+        keys = [self._group_key(group) for group in groups]
+        names = [self._place(process, group) for group in groups]
+        return scripts.join(keys, names, oldest + lasts, oldest, math.ceil(lasts))
+
+    def _leaving(self, process: Process, group: str) -> Command:
+        return ("ZREM", self._group_key(group), self._place(process, group))
+
+    def _place(self, process: Process, group: str) -> str:
+        """Return the process' name as a member of a group."""
+        return f"{process.head}group.{group}"
+
+    def _on_empty(self, process: Process, group: str) -> None:
+        process.left.add(group)
+        super()._on_empty(process, group)
 
     def _leave(self, process: Process, group: str) -> None:
         if process.home is not None and not process.local.has_group(group):
@@ -91,10 +107,10 @@ class GroupedLayer(RedisLayer):
         if process.home is None or process.local.has_group(group):
             return
         try:
-            command = ("ZREM", self._group_key(group), f"{process.head}group.{group}")
-            await process.home.commands[self._shard(group)].run([command])
+            await process.home.commands[self._shard(group)].run([self._leaving(process, group)])
         except FAILURES as error:  # the lease will end
             logger.debug("Redis: group %.200r could not be left: %s", group, error)
+        process.left.discard(group)
 
     async def _do_chores(self, process: Process) -> None:
         while True:
@@ -107,8 +123,8 @@ class GroupedLayer(RedisLayer):
 
     async def _renew(self, process: Process, shard: int, is_renewal: bool) -> None:
         groups = [group for group in process.local.groups() if self._shard(group) == shard]
-        for start in range(0, len(groups), GROUPS_AT_ONCE):
-            await self._write_joins(process, shard, groups[start : start + GROUPS_AT_ONCE], is_renewal)
+        for part in _in_parts(groups):
+            await self._write_joins(process, shard, part, is_renewal)
         for group in groups:  # left while it was being renewed
             self._leave(process, group)
 
@@ -118,18 +134,21 @@ class GroupedLayer(RedisLayer):
         except FAILURES as error:
             logger.warning("Redis at %s: the groups could not be joined again: %s", self.hosts[shard], error)
 
-    async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
+    def _farewell(self, process: Process, is_final: bool) -> Flow[None]:
         process.joined.clear()
-        if process.loops_beside(asyncio.get_running_loop()):
-            return  # another loop takes over
-        groups = list(process.local.groups())
-        for shard, one in enumerate(commands):
-            leaving: list[Command] = [
-                ("ZREM", self._group_key(group), f"{process.head}group.{group}")
-                for group in groups
-                if self._shard(group) == shard
-            ]
-            await one.run([*leaving, ("UNLINK", *(self.prefix + head for head in process.heads))])
+        groups = set(process.local.groups())
+        kept = set() if is_final else process.local.lasting_groups()
+        left, process.left = (groups | process.left) - kept, set()
+        heads = process.heads if is_final or not process.has_channels else ()
+        for shard in range(len(self.hosts)):
+            commands: list[Command] = [self._leaving(process, group) for group in left if self._shard(group) == shard]
+            names = [group for group in kept if self._shard(group) == shard]
+            for part in _in_parts(names):  # nobody renews a lease from now on: they join as with channels_redis
+                commands.append(self._joining(process, part, self.group_expiry))
+            if heads:
+                commands.append(("UNLINK", *(self.prefix + head for head in heads)))
+            if commands:
+                yield [(shard, commands)]
 
     # What other processes order
 
@@ -157,6 +176,11 @@ class GroupedLayer(RedisLayer):
         super()._require_channel(name)
         if name.endswith(CONTROL):
             raise TypeError(f"Channel {name!r} is the layer's own")
+
+
+def _in_parts(groups: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(groups), GROUPS_AT_ONCE):
+        yield groups[start : start + GROUPS_AT_ONCE]
 
 
 def _see(future: "asyncio.Future[Any]") -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from ..loops import let_others_run
+from ..loops import let_others_run, pause
 from .commands import Commands
 from .hosts import Host
 from .link import FAILURES, Command, Link
@@ -16,14 +18,20 @@ BLOCK = 5
 """Seconds that a pop waits in Redis before it is asked again."""
 
 AT_ONCE = 64
-"""Messages taken together from the process' own queue."""
+"""Messages taken together from one of the process' own queues."""
+
+NOTHING = "nothing"
+"""What the key ends with that is popped from while there is nobody to take anything for: no queue's does."""
+
+PAUSES = 4
+"""How often others run before that, so that who has received a message can ask for the next."""
 
 Entry = tuple[bytes, bytes, float]
 """A key, a payload and the time it was sent at."""
 
 
 class Popper(Listener):
-    """Takes what arrives in the process' own queue, and in the queues of named channels that somebody waits for.
+    """Takes what arrives in the process' own queues, and in those of named channels that somebody waits for.
 
     Args:
         host: the shard.
@@ -31,6 +39,7 @@ class Popper(Listener):
         on_change: see `Listener`.
         commands: the shard's.
         own: the key of the queue for attached receivers.
+        heard: returns the keys of the own queues, that one included, or none while nobody is there for what is in them.
         others: returns the keys of the other queues to take from.
         on_entry: takes an entry; returns as `LocalChannels.send`.
         predecessor: the one of an event loop that runs no more, and may not have ended its connection.
@@ -43,6 +52,7 @@ class Popper(Listener):
         on_change: Callable[[bool], object],
         commands: Commands,
         own: str,
+        heard: Callable[[], Iterable[str]],
         others: Callable[[], Iterable[str]],
         on_entry: Callable[[Entry], int],
         predecessor: "Popper | None" = None,
@@ -50,6 +60,7 @@ class Popper(Listener):
         super().__init__(host, timeout, on_change)
         self._commands = commands
         self._own = own
+        self._heard = heard
         self._others = others
         self._on_entry = on_entry
         self._asked: set[str] = set()
@@ -57,11 +68,14 @@ class Popper(Listener):
         self._client_id: int | None = None
         self._last: tuple[Any, ...] = () if predecessor is None else predecessor._last
         self._asked_at = float("inf")
+        # Replies that are due, and what was taken from Redis and not handed over: a cancellation must lose none.
+        self._due: deque[Callable[[Any], None]] = deque()
+        self._taken: deque[Entry] = deque()
 
     async def update(self) -> None:
-        """Have the pop that waits in Redis, if there is one, include all of `others()`."""
+        """Have the pop that waits in Redis, if there is one, include all that is to be taken now."""
         turn = self._turn
-        while turn == self._turn and self._up.is_set() and not self._asked.issuperset(self._others()):
+        while turn == self._turn and self._up.is_set() and not self._asked.issuperset(self._wanted()):
             if self._client_id is None:
                 return
             try:
@@ -74,56 +88,95 @@ class Popper(Listener):
 
     async def listen(self, link: Link) -> None:
         self._asked_at = float("inf")
+        self._due.clear()
         watch = asyncio.create_task(link.watch(self.timeout, self._overdue))
         try:
-            for entry in await self._probe(link):
-                self._on_entry(entry)
+            await self._probe(link)
+            self._hand_over()
             while True:
+                for _ in range(0 if self._heard() else PAUSES):
+                    await pause()
                 self._ask(link)
-                for entry in await self._answer(link):
-                    await let_others_run(self._on_entry(entry))
+                await self._read_due(link)
+                while self._taken:
+                    await let_others_run(self._on_entry(self._taken.popleft()))
         finally:
             watch.cancel()
             self._asked = set()
 
-    async def _probe(self, link: Link) -> list[Entry]:
+    async def take_the_rest(self, link: Link) -> None:
+        reading = asyncio.create_task(self._read_due(link))
+        try:
+            while not reading.done() and self._client_id is not None:
+                await self._commands.run([("CLIENT", "UNBLOCK", self._client_id)])
+                await asyncio.wait([reading], timeout=0.005)  # the pop may have been on its way to Redis
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._taken:
+            self._on_entry(self._taken.popleft())
+
+    async def _probe(self, link: Link) -> None:
         """End what the last connection left, and see that Redis lets this one pop.
 
         A pop that waits would tell only at its end.
         """
-        own: list[Command] = [("CLIENT", "ID"), ("CLIENT", "INFO")]
-        probe: list[Command] = [("MULTI",), ("BZPOPMIN", self._own, BLOCK), ("EXEC",)]  # there it does not wait
         if self._last:  # lost without Redis' knowing, it would go on taking messages
-            link.write(("CLIENT", "KILL", *self._last))
-        link.write(*own, *probe)
+            self._write(link, ("CLIENT", "KILL", *self._last), _ignore)  # a refusal changes nothing
+        # Redis may forbid CLIENT
+        self._write(link, ("CLIENT", "ID"), self._on_client_id)
+        self._write(link, ("CLIENT", "INFO"), self._on_client_info)
+        self._write(link, ("MULTI",), _check)
+        self._write(link, ("BZPOPMIN", self._own, BLOCK), _check)  # there it does not wait
+        self._write(link, ("EXEC",), lambda replies: self._on_first(_checked(replies)[0]))
         self._asked_at = time.monotonic()
-        if self._last:
-            await link.read()  # a refusal changes nothing
-        client_id, info = await link.read(), await link.read()
-        self._client_id = None if isinstance(client_id, Exception) else client_id  # Redis may forbid CLIENT
-        self._last = () if self._client_id is None else _kill_filter(self._client_id, info)
-        _, _, [first] = [_sound(await link.read()) for _ in probe]
+        await self._read_due(link)
         self._asked_at = float("inf")
-        return [(first[0], first[1], float(first[2]))] if first else []
+
+    def _wanted(self) -> set[str]:
+        return {*self._others(), *self._heard()}
 
     def _ask(self, link: Link) -> None:
-        others = sorted(self._others())
-        self._asked = set(others)
+        heard, others = sorted(self._heard()), sorted(self._others())
+        self._asked = {*heard, *others}
         self._turn += 1
         start = self._turn % len(others) if others else 0  # Redis takes from the first key that has something
-        keys = [self._own, *others[start:], *others[:start]]
-        if self._turn % 2:
-            keys = [*keys[1:], keys[0]]
-        link.write(("BZPOPMIN", *keys, BLOCK), ("ZPOPMIN", self._own, AT_ONCE))
+        others = [*others[start:], *others[:start]]
+        keys = [*others, *heard] if self._turn % 2 else [*heard, *others]
+        self._write(link, ("BZPOPMIN", *(keys or [self._own + NOTHING]), BLOCK), self._on_first)
+        for key in heard:
+            self._write(link, ("ZPOPMIN", key, AT_ONCE), partial(self._on_rest, key.encode()))
         self._asked_at = time.monotonic()
         self.note_up()  # what arrives from now on waits in Redis
 
-    async def _answer(self, link: Link) -> list[Entry]:
-        first, rest = _sound(await link.read()), _sound(await link.read())
+    def _write(self, link: Link, command: Command, on_reply: Callable[[Any], None]) -> None:
+        link.write(command)
+        self._due.append(on_reply)
+
+    async def _read_due(self, link: Link) -> None:
+        while self._due:
+            reply = await link.read()
+            self._due.popleft()(reply)
         self._asked_at = float("inf")
-        entries = [(first[0], first[1], float(first[2]))] if first else []
-        pairs = zip(rest[::2], rest[1::2], strict=True)
-        return entries + [(self._own.encode(), payload, float(score)) for payload, score in pairs]
+        if len({key for key, _, _ in self._taken}) > 1:  # one channel's messages may come by several
+            self._taken = deque(sorted(self._taken, key=lambda entry: entry[2]))
+
+    def _on_client_id(self, reply: Any) -> None:
+        self._client_id = None if isinstance(reply, Exception) else reply
+
+    def _on_client_info(self, reply: Any) -> None:
+        self._last = () if self._client_id is None else _kill_filter(self._client_id, reply)
+
+    def _on_first(self, reply: Any) -> None:
+        if _checked(reply):
+            self._taken.append((reply[0], reply[1], float(reply[2])))
+
+    def _on_rest(self, key: bytes, reply: Any) -> None:
+        pairs = zip(_checked(reply)[::2], reply[1::2], strict=True)
+        self._taken.extend((key, payload, float(score)) for payload, score in pairs)
 
     def _overdue(self) -> int | None:
         """Return the turn whose pop has waited for its whole time, as `Link.watch()` takes it."""
@@ -141,7 +194,15 @@ def _kill_filter(client_id: int, info: Any) -> tuple[Any, ...]:
     return ("ID", client_id, *(("ADDR", found[1]) if found else ()))
 
 
-def _sound(reply: Any) -> Any:
+def _ignore(reply: Any) -> None:
+    pass
+
+
+def _check(reply: Any) -> None:
+    _checked(reply)
+
+
+def _checked(reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise reply
     return reply

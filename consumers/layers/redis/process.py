@@ -51,8 +51,10 @@ class Process:
         # The layers' own: what a fork must not inherit either.
         self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
         self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
-        self.returns = Returns(self.tasks)  # queue
+        self.left: set[str] = set()  # queue: groups that have no members here, and may have the process in Redis yet
+        self.returns = Returns(self.threads)  # queue
         self.heads = {self.head}  # queue: what the names of channels that were made here begin with
+        self.has_channels = False  # made by new_channel(): they belong to no loop, and outlive all
 
     def is_own(self, channel: str) -> bool:
         """Whether this is the name of one of this process' own channels."""
@@ -65,7 +67,10 @@ class Process:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside, on the home loop, whose errors it handles itself."""
-        task = asyncio.ensure_future(work)
+        self.note(asyncio.ensure_future(work))
+
+    def note(self, task: "asyncio.Future[Any]") -> None:
+        """Take note of something that runs on the home loop, and ends with it."""
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

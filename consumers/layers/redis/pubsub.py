@@ -11,8 +11,8 @@ from ...types import Message
 from ..base import never_waits
 from ..codec import Codec
 from .commands import Commands
+from .home import HomeEnded
 from .layer import RedisLayer, as_pattern
-from .link import Command
 from .listener import Listener
 from .process import Process
 from .running import Event, Flow, Limits
@@ -69,10 +69,22 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
-        self._ensure_home()
-        name = f"{self.prefix}{prefix.removesuffix('.')}.{self._process.id}!n.{secrets.token_hex(8)}"
-        self._require_channel(name)
-        return name
+        process = self._process
+        head = f"{self.prefix}{prefix.removesuffix('.')}.{process.id}!n."
+        self._require_channel(head + "f" * 16)
+        process.has_channels = True
+        return await self._at_home(self._find_name, process, head)
+
+    async def _find_name(self, process: Process, head: str) -> str:
+        """Return the name of a new channel of a shard that messages arrive from."""
+        if process.home is None:
+            raise HomeEnded("The Redis layer was closed while a channel was made")
+        listeners = process.home.listeners
+        await process.home.until_one_is_ready()
+        while True:
+            name = head + secrets.token_hex(8)
+            if listeners[self._shard(name)].is_up or not any(listener.is_up for listener in listeners):
+                return name
 
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel of this process to a group; once more does nothing but renew the membership.
@@ -131,24 +143,28 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
-        yield [(self._shard(channel), [("PUBLISH", channel, self._codec.encode(message))])]
+        yield from self._publish(channel, message)
         return 0
 
     def _group_send(self, group: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_group(group)
-        name = self._group_prefix + group
-        yield [(self._shard(name), [("PUBLISH", name, self._codec.encode(message))])]
+        yield from self._publish(self._group_prefix + group, message)
         return 0
+
+    def _publish(self, name: str, message: Message) -> Flow[None]:
+        """Publish; where this process does not listen, its own receivers get the message all the same."""
+        payload, process = self._codec.encode(message), self._process
+        is_deaf = not self._has_home()
+        yield [(self._shard(name), [("PUBLISH", name, payload)])]
+        if is_deaf and not self._has_home() and (process.has_channels or process.named or process.local.has_groups()):
+            self._on_message(process, name, payload)
 
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         self._require_group(group)
         name, order = self._group_prefix + group, self._codec.encode({**message, "group": group})
-        commands: list[Command] = [
-            ("PUBLISH", self._orders, order),
-            ("PUBLISH", name, self._codec.encode(message)),
-        ]
-        yield [(self._shard(name), commands)]
+        yield [(self._shard(name), [("PUBLISH", self._orders, order)])]
+        yield from self._publish(name, message)
         return 0
 
     # What is received
@@ -184,11 +200,14 @@ class RedisPubSubChannelLayer(RedisLayer):
         message = self._decode(payload)
         if message is None:
             return 0
+        groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
+        channels = [channel] if channel in process.named or (not groups and process.is_own(channel)) else []
+        if not isinstance(message, dict):  # no consumer could handle it
+            names = {*channels, *(name for group in groups for name in process.local.members(group))}
+            return self._deliver(process, message, [n for n in names if not process.local.is_attached_name(n)], ())
         if channel == self._orders:
             self._close(process, message, (), [str(message.get("group"))])
             return 0
-        groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
-        channels = [channel] if channel in process.named or (not groups and process.is_own(channel)) else []
         return self._deliver(process, message, channels, groups)
 
     async def _subscribe(self, process: Process, name: str) -> None:

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
 from ...exceptions import ChannelFull
-from ...types import Message
+from ...types import Close, Deliver, Message
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
-from ..loops import running_loop
 from . import scripts
 from .commands import Commands
 from .layer import as_pattern
 from .link import FAILURES, Command
 from .listener import Listener
-from .places import CLOSE, DISCARD, JOIN, GroupedLayer
+from .places import CLOSE, DISCARD, JOIN
 from .popper import Entry, Popper
 from .process import ATTACHED, Process
+from .returning import ReturningLayer
 from .running import Events, Flow, Request
 
 PATIENCE = 3
@@ -33,7 +33,7 @@ NO_LIMIT = 10**9
 """The capacity of a queue for what must not be dropped."""
 
 
-class RedisChannelLayer(GroupedLayer):
+class RedisChannelLayer(ReturningLayer):
     """A channel layer across processes, with a queue in Redis for each process and each named channel.
 
     `capacity` counts per queue, that is per process for the channels of consumers, and for each of their mailboxes.
@@ -98,16 +98,23 @@ class RedisChannelLayer(GroupedLayer):
         self._clock_lock = threading.Lock()
         self._latest = 0.0
 
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        process = self._process
+        is_first = not process.local.hears_own()
+        name = super().attach(deliver, close)
+        if is_first and process.home is not None:  # what is in the queue has waited there for somebody
+            process.home.call_soon(lambda: process.spawn(self._update_listeners(process)))
+        return name
+
     async def new_channel(self, prefix: str = "specific") -> str:
         self._require_channel(prefix)
         process = self._process
         head = f"{prefix.removesuffix('.')}.{process.id}!"
         name = f"{head}n.{secrets.token_hex(8)}"
         self._require_channel(name)
+        process.has_channels = True
+        process.heads.add(head)
         self._ensure_home()
-        if head not in process.heads:
-            process.heads.add(head)
-            await self._at_home(self._update_listeners, process)
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -123,6 +130,7 @@ class RedisChannelLayer(GroupedLayer):
         if not process.is_own(channel):
             await self._run(self._add_foreign(group, channel))
             return
+        process.has_channels |= not process.local.is_attached_name(channel)
         with process.local.joining(group, channel):
             await self._at_home(self._join, process, group)
 
@@ -146,22 +154,6 @@ class RedisChannelLayer(GroupedLayer):
         self._process.local.flush()
         self._process.joined.clear()
 
-    async def put_back(self, channel: str, message: Message) -> None:
-        if "!" in channel:  # this process alone receives from it
-            await super().put_back(channel, message)
-        else:
-            await self._run(self._to_front(channel, [(0.0, message)]))
-
-    async def close(self) -> None:
-        """Leave the groups, put back what was taken for nobody, close the connections.
-
-        The layer opens again when it is next used.
-        """
-        await super().close()
-        if await self._process.returns.wait(self.timeout):
-            for commands in self._process.blocking:
-                commands.close()
-
     # What is sent
 
     def _head(self, process_id: str) -> str:
@@ -171,7 +163,7 @@ class RedisChannelLayer(GroupedLayer):
         self.require_valid_message(message)
         self._require_channel(channel)
         if CHANNELS_KEY in message:
-            raise ValueError(f"A message cannot have the key {CHANNELS_KEY!r}: it is the layer's own")
+            raise self._wrong(ValueError(f"A message cannot have the key {CHANNELS_KEY!r}: it is the layer's own"))
         queue, shard = channel, next(self._turns) % len(self.hosts)
         if "!" in channel:
             queue = self.non_local_name(channel)
@@ -199,8 +191,8 @@ class RedisChannelLayer(GroupedLayer):
         now = self._now()
         replies = yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in by_shard.items()]
         for ((_, overfull),), entries in zip(replies, by_shard.values(), strict=True):
-            for index in overfull:
-                self._note_overfull(group, entries[index])
+            if overfull:
+                self._note_overfull(group, [entries[index] for index in overfull], sum(map(len, queues.values())))
         return PATIENCE * max(int(waiting) for ((waiting, _),) in replies)
 
     def _members(self, group: str) -> Flow[dict[str, list[str]]]:
@@ -240,7 +232,11 @@ class RedisChannelLayer(GroupedLayer):
             yield self._order(JOIN, group, channel)
 
     def _forget(self, group: str, channel: str) -> Flow[None]:
-        yield [(self._shard(group), [("ZREM", self._group_key(group), channel)])]
+        commands: list[Command] = [("ZREM", self._group_key(group), channel)]
+        process = self._process
+        if group in process.left and not self._has_home() and not process.local.has_group(group):
+            commands.append(self._leaving(process, group))
+        yield [(self._shard(group), commands)]
 
     def _discard_foreign(self, group: str, channel: str) -> Flow[None]:
         if "!" not in channel:
@@ -277,20 +273,24 @@ class RedisChannelLayer(GroupedLayer):
             self._latest = max(time.time(), self._latest + 1e-6)
             return self._latest
 
-    def _note_overfull(self, group: str, entry: tuple[str, bytes, int]) -> None:
-        self._overfull += 1
-        self._full_alarm.note(
-            f"the queue {entry[0]!r:.200} is full (capacity {entry[2]}), a message of group {group!r:.200}"
-        )
+    def _note_overfull(self, group: str, entries: list[tuple[str, bytes, int]], members: int) -> None:
+        """Take note of the queues that had no room for a message to a group of so many channels."""
+        self._overfull += len(entries)
+        for key, _, capacity in entries:
+            self._full_alarm.note(
+                f"the queue {key!r:.200} is full (capacity {capacity}), a message of group {group!r:.200}"
+            )
 
     # What is received
 
     def _make_listener(
         self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
     ) -> Listener:
+        def heard() -> list[str]:
+            return [self.prefix + head for head in process.heads] if process.local.hears_own() else []
+
         def others() -> list[str]:
-            named = {channel for channel in process.local.awaited() if "!" not in channel}
-            return [self.prefix + name for name in named | process.heads - {process.head}]
+            return [self.prefix + name for name in process.local.awaited() if "!" not in name]
 
         predecessor = process.home.listeners[shard] if process.home is not None else None
         assert predecessor is None or isinstance(predecessor, Popper)
@@ -300,6 +300,7 @@ class RedisChannelLayer(GroupedLayer):
             on_change,
             commands,
             self.prefix + process.head,
+            heard,
             others,
             lambda entry: self._on_entry(process, shard, entry),
             predecessor,
@@ -312,9 +313,7 @@ class RedisChannelLayer(GroupedLayer):
             return 0
         queue = key.decode(errors="replace").removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            process.returns.start(
-                self._run(self._put_back(shard, entry)), lambda: self._keep(process, queue, [self._decode(payload)])
-            )
+            self._return(process, shard, queue, entry)
             return 0
         message = self._decode(payload)
         if message is None:
@@ -327,35 +326,6 @@ class RedisChannelLayer(GroupedLayer):
             self._payload_alarm.note(f"it is in the queue {queue!r:.200} and for no channel")
         return self._on_message(process, message, names)
 
-    def _put_back(self, shard: int, entry: Entry) -> Flow[None]:
-        key, payload, sent = entry
-        yield [(shard, [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])]
-
-    def _to_front(self, queue: str, stored: list[tuple[float, Message]]) -> Flow[None]:
-        """Put messages into a queue before all others: oldest first, each with the seconds since it was taken."""
-        key, now = self.prefix + queue, time.time()
-        commands = [
-            scripts.put_back(key, self._codec.encode(message), now - waited, self.expiry)
-            for waited, message in reversed(stored)
-        ]
-        yield [(0, commands)]  # any shard will do: a named channel has a queue at each
-
-    def _heard_from(self, process: Process, channel: str) -> None:
-        if "!" in channel or not process.local.held(channel) or process.local.is_awaited(channel):
-            return
-        if running_loop() is not None:  # else the coroutine of receive() is thrown away, after its loop
-            # It had got a message, and was cancelled. Another process may wait for that now.
-            stored = process.local.remove_stored(channel)
-            messages = [message for _, message in stored]
-            process.returns.start(
-                self._run(self._to_front(channel, stored)), lambda: self._keep(process, channel, messages)
-            )
-
-    def _keep(self, process: Process, channel: str, messages: Iterable[Message | None]) -> None:
-        for message in reversed(list(messages)):
-            if message is not None:
-                process.local.put_back(channel, message)
-
     def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
         if names == [self._control(process.head)]:
             self._obey(process, message)
@@ -365,8 +335,7 @@ class RedisChannelLayer(GroupedLayer):
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.home is not None:
             await process.home.until_one_is_ready()
-            if not process.is_own(channel):
-                await self._update_listeners(process)
+            await self._update_listeners(process)
 
     async def _update_listeners(self, process: Process) -> None:
         if process.home is not None:

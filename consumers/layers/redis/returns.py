@@ -2,52 +2,45 @@
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 
 class Returns:
-    """What is on its way back from one process.
+    """What is on its way back from one process, in threads: no end of an event loop cuts it short.
 
     Args:
-        tasks: the process' set of tasks, which end with their event loop.
+        threads: do it.
     """
 
-    def __init__(self, tasks: "set[asyncio.Future[Any]]") -> None:
-        self._tasks = tasks
-        self._outcomes: set[concurrent.futures.Future[None]] = set()
+    def __init__(self, threads: concurrent.futures.Executor) -> None:
+        self._threads = threads
+        self._outcomes: set[concurrent.futures.Future[object]] = set()
 
-    def start(self, writing: Coroutine[Any, Any, None], keep: Callable[[], object]) -> None:
-        """Write messages into Redis, beside, on the event loop that is running.
+    def start(self, write: Callable[[], object], keep: Callable[[], object]) -> None:
+        """Write messages into Redis, beside.
 
         Args:
-            writing: does it.
-            keep: keeps them in this process, if that fails or the event loop ends before.
+            write: does it; blocks.
+            keep: keeps them in this process, if that fails.
         """
-        task = asyncio.ensure_future(writing)
-        outcome: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._tasks.add(task)
+        outcome = self._threads.submit(write)
         self._outcomes.add(outcome)
-        task.add_done_callback(partial(self._on_end, outcome, keep))
+        outcome.add_done_callback(partial(self._on_end, keep))
 
     async def wait(self, timeout: float) -> bool:
-        """Wait until all have ended, whichever event loops they are on; return whether there were any.
+        """Wait until all have ended; return whether there were any.
 
         Args:
             timeout: seconds that it may take.
         """
-        outcomes = [asyncio.wrap_future(outcome) for outcome in self._outcomes]
+        outcomes = [asyncio.wrap_future(outcome) for outcome in self._outcomes.copy()]
         if outcomes:
             await asyncio.wait(outcomes, timeout=timeout)
+            await asyncio.gather(*(outcome for outcome in outcomes if outcome.done()), return_exceptions=True)
         return bool(outcomes)
 
-    def _on_end(
-        self, outcome: concurrent.futures.Future[None], keep: Callable[[], object], task: "asyncio.Future[None]"
-    ) -> None:
-        self._tasks.discard(task)
-        self._outcomes.discard(outcome)
-        if task.cancelled() or task.exception() is not None:
+    def _on_end(self, keep: Callable[[], object], outcome: "concurrent.futures.Future[object]") -> None:
+        if outcome.cancelled() or outcome.exception() is not None:
             keep()
-        if not outcome.cancelled():
-            outcome.set_result(None)
+        self._outcomes.discard(outcome)

@@ -74,9 +74,11 @@ class RunningLayer(BaseChannelLayer):
 
     Attributes:
         instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
+        full_level: the level at which the log tells that a receiver here is full.
     """
 
     instead: ClassVar[Mapping[str, str]] = {}
+    full_level: ClassVar[int] = logging.WARNING
 
     def __init__(
         self,
@@ -139,8 +141,9 @@ class RunningLayer(BaseChannelLayer):
         """Do what is due every now and then, on the home loop; for ever."""
         raise NotImplementedError
 
-    async def _say_farewell(self, process: Process, commands: list[Commands]) -> None:
-        """Remove what the process has in Redis, on the home loop."""
+    def _farewell(self, process: Process, is_final: bool) -> Flow[None]:
+        """Remove what the process has in Redis: all of it, or (not `is_final`) what ends with the home loop."""
+        yield from ()
 
     async def _on_reconnect(self, process: Process, shard: int) -> None:
         """Put right what a restarted Redis has forgotten, on the home loop."""
@@ -166,6 +169,7 @@ class RunningLayer(BaseChannelLayer):
                             process.attached_prefix,
                             time.monotonic,
                             partial(self._on_empty, process),
+                            self.full_level,
                         ),
                         [BlockingCommands(host, self.timeout) for host in self.hosts],
                     )
@@ -191,6 +195,7 @@ class RunningLayer(BaseChannelLayer):
                 [partial(self._do_chores, process)],
                 partial(self._say_farewell, process, commands),
                 partial(self._on_home_end, process),
+                process.tasks,
                 self.timeout,
             )
             if old is not None:
@@ -198,6 +203,11 @@ class RunningLayer(BaseChannelLayer):
             if old is not None and process.loops_beside(None):  # what has come since its loop stopped is lost to them
                 process.spawn(self._announce_return(process, range(len(self.hosts)), home))
             return home
+
+    def _has_home(self) -> bool:
+        """Whether the process hears from Redis, now or when a loop that has stopped runs again."""
+        home = self._process.home
+        return home is not None and not home.loop.is_closed()
 
     async def _at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function on the home loop, or on the next one if that ends meanwhile.
@@ -209,6 +219,10 @@ class RunningLayer(BaseChannelLayer):
             return await self._ensure_home().call(function, *args)
         except HomeEnded:
             return await self._ensure_home().call(function, *args)
+
+    async def _say_farewell(self, process: Process, commands: list[Commands], is_final: bool) -> None:
+        if is_final or not process.loops_beside(asyncio.get_running_loop()):  # else another loop takes over
+            await _answered(self._farewell(process, is_final), lambda shard, batch: commands[shard].run(batch))
 
     def _on_home_end(self, process: Process, home: Home) -> None:
         with self._lock:
@@ -235,8 +249,8 @@ class RunningLayer(BaseChannelLayer):
 
     # Round trips, which share one deadline
 
-    async def _run(self, flow: Flow[T]) -> T:
-        replies, deadline = None, time.monotonic() + self.timeout
+    async def _run(self, flow: Flow[T], timeout: float | None = None) -> T:
+        replies, deadline = None, time.monotonic() + (self.timeout if timeout is None else timeout)
         try:
             while True:
                 replies = await self._ask(flow.send(cast(Any, replies)), deadline)
@@ -312,6 +326,18 @@ class RunningLayer(BaseChannelLayer):
                 return
             if inspect.isawaitable(result):
                 process.spawn(_see_through(result, what, event))
+
+
+async def _answered(flow: Flow[T], run: Callable[[int, list[Command]], Awaitable[list[Any]]]) -> T:
+    """Have the requests of a flow answered by a function, one after the other."""
+    replies: Any = None
+    try:
+        while True:
+            replies = [await run(shard, commands) for shard, commands in flow.send(replies)]
+    except StopIteration as stop:
+        return cast(T, stop.value)
+    finally:
+        flow.close()
 
 
 async def _see_through(result: Awaitable[object], what: str, event: Callable[[], object]) -> None:

@@ -5,6 +5,7 @@ names by the time they joined at. No script shortens an expiry: a key may hold w
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from .link import Command
@@ -75,7 +76,7 @@ return missing
 )
 
 
-def _call(script: str, keys: list[str], arguments: list[Any]) -> Command:
+def _call(script: str, keys: Sequence[str | bytes], arguments: list[Any]) -> Command:
     # EVAL and not EVALSHA: a script so small costs nothing to send, and a restarted Redis knows none by its hash.
     return ("EVAL", script, len(keys), *keys, *arguments)
 
@@ -107,12 +108,12 @@ def put_back(key: str, payload: bytes, sent: float, expiry: float) -> Command:
     return _call(RETURN, [key], [repr(sent), payload, math.ceil(expiry)])
 
 
-def members(group_key: str, expired: float) -> Command:
+def members(group_key: bytes, expired: float) -> Command:
     """Drop members that joined before the time `expired`; the reply are the others' names."""
     return _call(MEMBERS, [group_key], [expired])
 
 
-def join(group_keys: list[str], names: list[str], joined: float, expired: float, ttl: int) -> Command:
+def join(group_keys: Sequence[str | bytes], names: list[str], joined: float, expired: float, ttl: int) -> Command:
     """Make a member of each of these groups; the reply are the indexes of those that had not known it.
 
     Args:

@@ -16,6 +16,9 @@ from .listener import Listener
 QUIET = 5.0
 """Seconds without a message after which Redis is asked for a sign of life."""
 
+THE_END = b"the end"
+"""What the last PING of a connection says, by which its answer is known."""
+
 AT_ONCE = 500
 """Names in one command, so that no command keeps Redis from its other clients for long."""
 
@@ -51,7 +54,6 @@ class Subscriber(Listener):
         self._wanted = wanted
         self._is_wanted = is_wanted
         self._on_message = on_message
-        self._link: Link | None = None
         self._asked: set[str] = set()  # names whose latest command was to subscribe
         self._unanswered: Counter[str] = Counter()  # commands per name
         self._waiters: dict[str, asyncio.Event] = {}
@@ -92,7 +94,6 @@ class Subscriber(Listener):
             raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}") from None
 
     async def listen(self, link: Link) -> None:
-        self._link = link
         self._asked = set(self._wanted())
         self._first_answers = len(self._asked) + 1
         self._unanswered.clear()
@@ -110,10 +111,17 @@ class Subscriber(Listener):
                     await let_others_run(waiting)
         finally:
             watch.cancel()
-            self._link = None
             for waiter in self._waiters.values():
                 waiter.set()
             self._waiters.clear()
+
+    async def take_the_rest(self, link: Link) -> None:
+        link.write(("PING", THE_END))  # what this process has published before comes before its answer
+        while True:
+            reply = await link.read()
+            if reply == THE_END or (isinstance(reply, list) and reply[-1] == THE_END and reply[0] == b"pong"):
+                return
+            self._on_reply(reply)
 
     def _write(self, command: str, names: list[str]) -> None:
         assert self._link is not None

@@ -50,9 +50,9 @@ async def test_a_message_is_decoded_once_for_a_thousand_members(
     decoded = []
     decode = layer._codec.decode
 
-    def noted(data: bytes) -> dict[str, Any]:
+    def noted(data: bytes, any_kind: bool = False) -> Any:
         decoded.append(data)
-        return decode(data)
+        return decode(data, any_kind)
 
     monkeypatch.setattr(layer._codec, "decode", noted)
     mailboxes = [Mailbox() for _ in range(1000)]
@@ -366,3 +366,43 @@ async def test_a_prefix_may_be_nearly_anything(make: Make, kind: str, prefix: st
         await layer._ensure_home().until_ready()
         await other.send(own, {"type": "three"})
     assert await mailbox.holds(2) == [{"type": "one"}, {"type": "two"}]
+
+
+async def test_a_channels_messages_wait_in_redis_until_somebody_receives_them(
+    make: Make, redis_server: RedisServer
+) -> None:
+    layer = make("queue", capacity=3)
+    async with layer:
+        name = await layer.new_channel()
+        await layer.group_add("room", name)
+        for number in range(5):
+            await layer.group_send("room", {"type": "test", "number": number})
+            await anyio.sleep(0.01)  # time enough for taking it out too early
+        assert (layer.dropped, layer.stored) == (2, 0)
+        with anyio.fail_after(3):
+            assert [(await layer.receive(name))["number"] for _ in range(3)] == [0, 1, 2]
+        with anyio.move_on_after(0.1):
+            raise AssertionError(await layer.receive(name))
+
+
+async def test_the_first_consumer_hears_at_once_where_nobody_listened(make: Make) -> None:
+    layer, mailbox = make("queue"), Mailbox()
+    async with layer:
+        await anyio.sleep(0.05)
+        await layer.group_add("room", layer.attach(mailbox.deliver))
+        await layer.group_send("room", {"type": "test"})
+        with anyio.fail_after(1):
+            await mailbox.holds(1)
+
+
+async def test_a_channel_of_another_kind_gets_direct_and_group_messages_in_their_order(make: Make) -> None:
+    layer = make("queue")
+    async with layer:
+        name, other = await layer.new_channel("kind"), await layer.new_channel()
+        await layer.group_add("room", name)
+        for number in range(0, 40, 2):
+            await layer.send(name, {"type": "test", "number": number})
+            await layer.group_send("room", {"type": "test", "number": number + 1})
+        with anyio.move_on_after(0.1):
+            await layer.receive(other)
+        assert [(await layer.receive(name))["number"] for _ in range(40)] == list(range(40))
