@@ -81,12 +81,36 @@ def test_with_django_the_validator_stays_where_it_follows_the_settings(
 
 
 def test_what_a_person_may_leave_is_not_counted(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (project / "settings.py").write_text('INSTALLED_APPS = ["daphne"]\n')
+    (project / "requirements.txt").write_text("daphne\n")
     for words in ([], ["--native"]):
         assert main(["port", "--write", *words, "."]) == 0
         assert main(["port", "--check", *words, "."]) == 0
         out = capsys.readouterr().out
-        assert "Worth a look:\n  settings.py:1: Daphne" in out and out.endswith("looked at, nothing to port.\n")
+        assert "Worth a look:\n  requirements.txt:1: `daphne`" in out and out.endswith("looked at, nothing to port.\n")
+
+
+def test_daphne_among_the_apps_is_counted_until_it_is_taken_out(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = project / "settings.py"
+    settings.write_text('INSTALLED_APPS = [\n    "daphne",\n    "chat",\n]\n')
+    assert main(["port", "--check", "."]) == 1
+    assert "To be changed (--write does it):\n  settings.py: line 2\nWorth a look:\n" in capsys.readouterr().out
+    assert main(["port", "--write", "."]) == 0
+    assert 'settings.py:2: "daphne" is taken out, and its runserver with it: serve with' in capsys.readouterr().out
+    assert settings.read_text() == 'INSTALLED_APPS = [\n    "chat",\n]\n'
+    assert main(["port", "--check", "."]) == 0
+
+
+def test_a_test_on_the_beginning_of_a_backends_name_is_a_persons(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "settings.py").write_text(
+        'backend = "channels_redis.core.RedisChannelLayer"\nif backend.startswith("channels_redis."):\n    pass\n'
+    )
+    assert main(["port", "--write", "."]) == 0
+    assert main(["port", "--check", "."]) == 1
+    assert 'Needs a person:\n  settings.py:2: "channels_redis.": left as it is' in capsys.readouterr().out
 
 
 def test_one_thing_in_several_places_is_told_in_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
