@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consumers.__main__ import UsageError
 
-from . import edits, files, layers, requirements, routes
+from . import edits, files, installed, layers, requirements, routes
 from .names import COMPAT
 from .plan import Kind
 from .report import Result, diff, left, report
@@ -98,7 +98,8 @@ def _port(found: Mapping[Path, Path], search: Search, *, shows: bool) -> list[Re
             _write(file, result)
         results.append(result)
     layers.settle(results)
-    return [*results, *_shadows(results)]
+    uses_channels = any(_mentions(result.before, (*MENTIONS, b"compat")) for result in results)
+    return [*results, *_shadows(results), *(installed.look() if uses_channels else ())]
 
 
 def _uses_django(file: Path) -> bool:

@@ -615,7 +615,7 @@ def test_a_person_takes_daphne_out_where_it_is_not_so_simple(source: str) -> Non
 @pytest.mark.parametrize(
     "source",
     [
-        "from channels_redis.core import RedisChannelLayer as R\nclass A(R):\n    async def _brpop_with_clean(self): 0\n",
+        "from channels_redis.core import RedisChannelLayer as R\nclass A(R):\n    async def _brpop_with_clean(): 0\n",
         "import channels_redis.pubsub\nclass A(channels_redis.pubsub.RedisPubSubChannelLayer):\n"
         "    def _get_layer(self): 0\n",
         "from channels.layers import InMemoryChannelLayer\nclass A(InMemoryChannelLayer): pass\n"
