@@ -16,7 +16,6 @@ INTERNALS = {
     "_make_backend": "use channel_layers.make_backend()",
     "_remove_from_groups": "use group_discard()",
     "_reset_backends": "use channel_layers.set() or override_settings()",
-    "_server_process": "the live server runs uvicorn in a thread of the test",
     "channel_receive": "a consumer here does not poll its channel: messages reach its handlers by themselves",
     "receive_buffer": "the Redis layer keeps what it has received to itself",
 }
