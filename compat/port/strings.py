@@ -4,7 +4,7 @@ import re
 
 import libcst as cst
 
-from . import applications, layers
+from . import applications, layers, uncovered
 from .applications import is_application
 from .names import is_missing, is_module, is_ported, old_name, place, split
 from .plan import Kind, Plan
@@ -47,6 +47,8 @@ def _visit_string(plan: Plan, node: cst.SimpleString) -> None:
     if value in applications.DAPHNE and is_application(plan, node):
         applications.remove(plan, node)
         return
+    if value.startswith((*BEGINNINGS, "compat.", "consumers.")):
+        uncovered.note_patched(plan, node)
     new = _new(plan, node, value) if value == node.raw_value and DOTTED.fullmatch(value) else None
     if new is None:
         _note_kept(plan, node, value)

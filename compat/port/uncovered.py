@@ -5,6 +5,7 @@ import libcst as cst
 from .names import KNOWN_MODULES, old_name
 from .plan import Kind, Plan
 from .source import dotted_name
+from .uses import BY_NAME
 
 DAPHNE = "a module of Daphne: this library brings no server; uvicorn is its usual one"
 
@@ -73,6 +74,13 @@ def _is_known(module: str) -> bool:
     return old_name(module) in KNOWN_MODULES or module.partition(".")[0] == "consumers"
 
 
+def note_patched(plan: Plan, node: cst.SimpleString) -> None:
+    """Tell a person of a private name of Channels at the end of a string: `mock.patch("….InMemoryChannelLayer._x")`."""
+    advice = OVERRIDES.get(node.raw_value.rpartition(".")[2])
+    if advice:
+        plan.note(node, f"{plan.source.text(node)}: {advice}", Kind.UNCOVERED)
+
+
 def _bindings(from_imports: list[cst.ImportFrom], plain_imports: list[cst.Import]) -> set[str]:
     """Return the names that a file's imports bind to something of Channels, ported or not."""
     found = set()
@@ -109,6 +117,9 @@ def _note_internal(plan: Plan, node: cst.CSTNode) -> None:
             advice = OF_TESTS if plan.native and "communicator" in dotted_name(node.value).lower() else None
         case cst.Attribute(attr=cst.Name(value=name)) | cst.AssignTarget(target=cst.Name(value=name)):
             advice = known.get(name)
+        case cst.Call(args=[_, cst.Arg(value=cst.SimpleString() as name), *_]):
+            is_by_name = dotted_name(node.func).rpartition(".")[2] in BY_NAME
+            node, advice = name, OVERRIDES.get(name.raw_value) if is_by_name else None
         case _:
             return
     if advice:

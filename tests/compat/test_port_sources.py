@@ -633,6 +633,23 @@ def test_overrides_of_private_methods_are_told_of(source: str, native: bool) -> 
         assert finding.line >= 3 and finding.text.startswith(("A._", "B._"))
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        'mock.patch("channels.layers.InMemoryChannelLayer._clean_expired")\n',
+        "import channels_redis.core as core\n"
+        'with mock.patch.object(core.RedisChannelLayer, "_brpop_with_clean"): pass\n',
+        "from channels.layers import channel_layers\n"
+        'monkeypatch.setattr(channel_layers, "_make_backend", lambda name, config: layer)\n',
+    ],
+)
+@pytest.mark.parametrize("native", [False, True])
+def test_private_names_that_tests_patch_are_told_of(source: str, native: bool) -> None:
+    ported, findings = port(source, native)
+    for found in (findings, port(ported, native)[1]):
+        assert len([finding for finding in found if finding.kind is Kind.UNCOVERED]) == 1
+
+
 def test_private_methods_of_an_applications_own_are_no_finding() -> None:
     source = (
         "from compat.channels.layers import InMemoryChannelLayer\nclass A(InMemoryChannelLayer):\n"
