@@ -63,12 +63,14 @@ soak: .venv/dev.installed
 # Real Channels, without this package; Django without Channels; neither.
 .venv-channels/parity.installed: requirements = --group parity-channels
 .venv-django/parity.installed: requirements = --editable '.[server]' --group parity-django
+.venv-channels/parity.installed .venv-django/parity.installed: libraries = --group parity-libraries
 .venv-plain/parity.installed: requirements = --editable . --group parity
 
 .venv-%/parity.installed: .venv/created pyproject.toml
 	.venv/bin/python -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --upgrade pip
 	$(@D)/bin/pip install --quiet $(requirements)
+	$(if $(libraries),$(@D)/bin/pip install --quiet --no-deps $(libraries))
 	@touch $@
 
 # A name on PATH proves nothing (version managers put shims there), so each one is tried.

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     execute.add_argument("target", metavar="script", help="a file's path, or with -m a module's name")
     _add_rest(execute, "words", "argument", "what it is given")
     port = commands.add_parser("port", help="edit a project's imports of Channels; a diff, unless --write is given")
-    port.add_argument("path", type=Path, help="a file or a directory")
+    port.add_argument("paths", type=Path, nargs="+", metavar="path", help="a file or a directory")
     port.add_argument("--native", action="store_true", help="go on to `consumers`, where it has what Channels has")
     port.add_argument("--write", action="store_true", help="edit the files")
     port.add_argument(
@@ -61,7 +61,7 @@ def _port(options: argparse.Namespace) -> int:
         if error.name != "libcst":
             raise
         raise UsageError("libcst is not installed: pip install 'starlette-consumers[port]'") from error
-    return command.run(options.path, native=options.native, write=options.write, check=options.check)
+    return command.run(options.paths, native=options.native, write=options.write, check=options.check)
 
 
 def _add_rest(parser: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:

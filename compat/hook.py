@@ -11,18 +11,16 @@ from types import ModuleType
 REPLACED = ("channels", "channels_redis")
 """Packages that `compat` stands in for. If one of them can be imported, there would be two of everything."""
 
-
-NO_DAPHNE = (
-    "No module named 'daphne', which compat does without: take \"daphne\" out of INSTALLED_APPS, and serve with "
-    "`python -m compat run mysite.asgi:application`"
-)
+NO_DAPHNE = "which compat does without: serve with `python -m compat run mysite.asgi:application`"
+"""What the error says that follows the import of a module of Daphne's."""
 
 
 def install() -> None:
     """Make `import channels…` and `import channels_redis…` give the modules of `compat`.
 
-    Where Django is not installed, also `import django.urls`, with the functions that routing files take from it. To be
-    called before anything imports `channels`; once more does nothing.
+    Where Django is not installed, also `import django.urls`, with the functions that routing files take from it. Where
+    Daphne is not installed, `"daphne"` may be in INSTALLED_APPS, where it does nothing. To be called before anything
+    imports `channels`; once more does nothing.
 
     Raises:
         RuntimeError: the real `channels` or `channels_redis` is installed, or has been imported.
@@ -65,9 +63,11 @@ class _Finder(MetaPathFinder):
         package = fullname.partition(".")[0]
         if package not in self._packages:
             return None
+        if find_spec(f"compat.{fullname}") is not None:
+            return ModuleSpec(fullname, _Loader(), is_package=True)
         if package == "daphne":
-            raise ModuleNotFoundError(NO_DAPHNE, name=fullname)
-        return ModuleSpec(fullname, _Loader(), is_package=True) if find_spec(f"compat.{fullname}") else None
+            raise ModuleNotFoundError(f"No module named {fullname!r}, {NO_DAPHNE}", name=fullname)
+        return None
 
 
 class _Loader(Loader):

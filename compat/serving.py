@@ -1,15 +1,25 @@
 """What `python -m compat run` and `python -m compat exec` do."""
 
+import importlib
 import os
 import runpy
 import sys
 from collections.abc import Sequence
-from typing import Any
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING, Any
 
 from consumers.__main__ import UsageError, import_application
 
 from .conf import has_django
 from .hook import install
+
+if TYPE_CHECKING:
+    from uvicorn import Config as UvicornConfig
+else:
+    try:
+        from uvicorn import Config as UvicornConfig
+    except ImportError:  # run() says so
+        UvicornConfig = object
 
 TARGET = "COMPAT_APPLICATION"
 """The environment variable that tells the server's processes, which it starts anew, what to serve."""
@@ -27,11 +37,29 @@ def run(target: str, options: Sequence[str]) -> None:
         SystemExit: at the end, with uvicorn's status.
     """
     try:
-        from uvicorn.main import main as uvicorn
+        uvicorn = importlib.import_module("uvicorn.main")  # `uvicorn.main` itself is the command in it
     except ImportError as error:
         raise UsageError("uvicorn is not installed: pip install 'starlette-consumers[server]'") from error
     os.environ[TARGET] = target
-    uvicorn([f"{__name__}:application", "--factory", *options], prog_name="python -m compat run APPLICATION")
+    setattr(uvicorn, "Config", Config)  # noqa: B010
+    uvicorn.main([f"{__name__}:application", "--factory", *options], prog_name="python -m compat run APPLICATION")
+
+
+class Config(UvicornConfig):
+    """Imports the application before there is an event loop, as Daphne does.
+
+    Django refuses queries while a loop runs in the thread, and applications make some when they are imported.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if not (self.should_reload or self.workers > 1):
+            application()
+
+    def configure_logging(self) -> None:
+        super().configure_logging()
+        if parent_process() is not None:  # one that serves, of several: this is the first that it does
+            application()
 
 
 def application() -> Any:

@@ -41,8 +41,9 @@ class Suite:
 
 
 SUITES = (
-    Suite("parity", options=("--ignore=parity/with_django",)),
+    Suite("parity", options=("--ignore=parity/with_django", "--ignore=parity/with_libraries")),
     Suite("parity/with_django", needs_django=True),
+    Suite("parity/with_libraries", needs_django=True),
 )
 
 

@@ -130,6 +130,16 @@ def test_what_is_installed_can_be_installed() -> None:
     assert {extra for names in named for extra in names.split(",")} == {"port", "server", "sessions"} <= extras.keys()
 
 
+def test_the_oldest_versions_are_those_that_are_required() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    required = [*project["dependencies"], *extras["django"], *extras["redis"], *extras["server"]]
+    required.append(f"python{project['requires-python']}")
+    table = TEXT.partition("### Older versions that the move lifts")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) \|", table, re.MULTILINE)
+    assert {f"{name.lower()}>={version}" for name, version in rows} == {one.removesuffix(".0") for one in required}
+
+
 def test_every_example_is_run_by_a_test() -> None:
     others = [FILES[name] for name in ("serve.py", "mysite/auth.py", "main.py")]
     assert sorted([*INSTALL, *STEPS, *WITH_DJANGO, *others], key=lambda block: block.line) == BLOCKS

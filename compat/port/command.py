@@ -3,13 +3,13 @@
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from consumers.__main__ import UsageError
 
-from . import edits, files, layers, requirements, routes
+from . import edits, files, installed, layers, requirements, routes
 from .names import COMPAT
 from .plan import Kind
 from .report import Result, diff, left, report
@@ -23,11 +23,11 @@ SHADOWED = ("consumers", "compat")
 """Our own packages, which a project's top-level modules of these names would hide."""
 
 
-def run(path: Path, *, native: bool = False, write: bool = False, check: bool = False) -> int:
+def run(paths: Sequence[Path], *, native: bool = False, write: bool = False, check: bool = False) -> int:
     """Show how a project's imports of Channels are ported, or port them.
 
     Args:
-        path: a file or a directory.
+        paths: files and directories of one project.
         native: go on to `consumers` where it has what Channels has; else to `compat.channels` only.
         write: edit the files instead of printing a diff.
         check: print no diff; the exit status says whether edits, or things that a person must do, are left.
@@ -40,13 +40,15 @@ def run(path: Path, *, native: bool = False, write: bool = False, check: bool = 
     """
     if write and check:
         raise UsageError("--check writes nothing: leave out --write, or --check")
-    if not path.exists():
-        raise UsageError(f"there is no {str(path)!r}")
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"there is no {str(path)!r}")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character of a project
-    django = None if path.is_file() else any(map(_uses_django, files.walk(path)))
+    found = _files(paths)
+    django = None if all(path.is_file() for path in paths) else any(map(_uses_django, found))
     try:
-        results = _port(Search(path, native, write, django), shows=not (write or check))
+        results = _port(found, Search(paths, native, write, django), shows=not (write or check))
         sys.stdout.writelines(f"{line}\n" for line in report(results, written=write))
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
@@ -61,29 +63,43 @@ class Search:
     """What holds for all files.
 
     Attributes:
-        path: what the tool was called with.
+        paths: what the tool was called with.
         native: as for `run()`.
         write: as for `run()`; lines are then counted as they will be, not as they are.
         django: whether Django stays in use; None for a single file, which does not say.
     """
 
-    path: Path
+    paths: Sequence[Path]
     native: bool
     write: bool
     django: bool | None
 
 
-def _port(search: Search, *, shows: bool) -> list[Result]:
+def _files(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Return the files to look at, each once, with the path that led to it."""
+    found: dict[Path, Path] = {}
+    seen: set[Path] = set()
+    for path in paths:
+        for file in files.walk(path):
+            where = file.parent.resolve() / file.name
+            if where not in seen:
+                seen.add(where)
+                found[file] = path
+    return found
+
+
+def _port(found: Mapping[Path, Path], search: Search, *, shows: bool) -> list[Result]:
     results = []
-    for file in files.walk(search.path):
-        result = _look(file, search)
+    for file, path in found.items():
+        result = _look(file, path, search)
         if shows:
             sys.stdout.writelines(diff(result))
         elif search.write and result.lines:
             _write(file, result)
         results.append(result)
     layers.settle(results)
-    return [*results, *_shadows(results)]
+    uses_channels = any(_mentions(result.before, (*MENTIONS, b"compat")) for result in results)
+    return [*results, *_shadows(results), *(installed.look() if uses_channels else ())]
 
 
 def _uses_django(file: Path) -> bool:
@@ -93,7 +109,7 @@ def _uses_django(file: Path) -> bool:
         return False
 
 
-def _look(file: Path, search: Search) -> Result:
+def _look(file: Path, path: Path, search: Search) -> Result:
     """Find out what is to be done with one file."""
     result = Result(_name(file))
     try:
@@ -103,7 +119,7 @@ def _look(file: Path, search: Search) -> Result:
         elif files.is_requirements(file):
             result.findings = requirements.in_text(result.before.decode())
         else:
-            _look_at_code(file, search, result)
+            _look_at_code(file, path, search, result)
     except OSError as error:
         result.add(f"cannot be read: {error.strerror or error}; left as it is", Kind.LEFT)
     except (Unreadable, UnicodeError, RecursionError) as error:
@@ -114,20 +130,21 @@ def _look(file: Path, search: Search) -> Result:
     return result
 
 
-def _look_at_code(file: Path, search: Search, result: Result) -> None:
+def _look_at_code(file: Path, path: Path, search: Search, result: Result) -> None:
     if not _mentions(result.before, (*MENTIONS, *INDIRECT)):
         require_syntax(result.before)
         return
-    own = files.own_module(file, search.path, "channels")
+    own = files.own_module(file, path, "channels")
     if own is not None:
         result.shadows.append((own, "channels"))
         return
     source = Source(result.before)
     plan = edits.plan(source, native=search.native, django=search.django)
-    outside = files.link_outside(file, search.path)
+    outside = files.link_outside(file, search.paths)
     if outside is not None:
         if plan.edits or plan.notes:
-            result.add(f"a symbolic link to {outside}, which is outside of {search.path}: run this on that", Kind.LEFT)
+            given = " and ".join(map(str, search.paths))
+            result.add(f"a symbolic link to {outside}, which is outside of {given}: run this on that", Kind.LEFT)
         return
     result.encoding = source.tree.encoding.removesuffix("-sig")
     result.after = source.edited(plan.edits)
@@ -135,7 +152,7 @@ def _look_at_code(file: Path, search: Search, result: Result) -> None:
     result.findings = plan.found(search.write)
     result.configures_layers = layers.are_configured_in(source)
     if plan.is_concerned:
-        shadows = [(files.own_module(file, search.path, name), name) for name in SHADOWED]
+        shadows = [(files.own_module(file, path, name), name) for name in SHADOWED]
         result.shadows = [(found, name) for found, name in shadows if found and not _is_ours(found)]
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +26,7 @@ SKIPPED = (
 )
 """Directories that hold nothing of the project's own; so does every one with a pyvenv.cfg."""
 
-REQUIREMENTS = re.compile(r"(?:.*[-_.])?requirements(?:[-_.].*)?\.txt", re.IGNORECASE)
+REQUIREMENTS = re.compile(r"(?:.*[-_.])?requirements(?:[-_.].*)?\.(?:txt|in)", re.IGNORECASE)
 PYPROJECT = "pyproject.toml"
 
 
@@ -36,7 +36,8 @@ class Unwritable(Exception):
 
 def is_requirements(path: Path) -> bool:
     """Tell whether this is a requirements file, by its name or that of its directory."""
-    return path.suffix == ".txt" and bool(REQUIREMENTS.fullmatch(path.name) or path.parent.name == "requirements")
+    in_directory = path.suffix in (".in", ".txt") and path.parent.name == "requirements"
+    return in_directory or bool(REQUIREMENTS.fullmatch(path.name))
 
 
 def walk(path: Path) -> Iterator[Path]:
@@ -57,12 +58,12 @@ def _is_skipped(directory: Path) -> bool:
     return directory.name in SKIPPED or (directory / "pyvenv.cfg").exists()
 
 
-def link_outside(file: Path, path: Path) -> Path | None:
-    """Return where a symbolic link leads, if that is not below `path`: another run's affair."""
-    if not file.is_symlink() or file == path:
+def link_outside(file: Path, paths: Sequence[Path]) -> Path | None:
+    """Return where a symbolic link leads, if that is not below one of `paths`: another run's affair."""
+    if not file.is_symlink() or file in paths:
         return None
     target = file.resolve()
-    return None if target.is_relative_to(path.resolve()) else target
+    return None if any(target.is_relative_to(path.resolve()) for path in paths) else target
 
 
 def replace(file: Path, data: bytes) -> None:

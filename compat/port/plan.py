@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 import libcst as cst
@@ -65,6 +66,11 @@ class Plan:
     done: set[cst.CSTNode] = field(default_factory=set)
     joined: dict[cst.CSTNode, cst.CSTNode] = field(default_factory=dict)
 
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """All strings of the file."""
+        return frozenset(node.raw_value for node in self.source.nodes if isinstance(node, cst.SimpleString))
+
     @property
     def is_concerned(self) -> bool:
         """Whether the file has anything of Channels, ported or not."""
@@ -74,7 +80,7 @@ class Plan:
 
     def lines(self, final: bool) -> list[int]:
         """Return the numbers of the edited lines, as they are or as they will be."""
-        edits = [edit for edit in self.edits if edit.text or not final]
+        edits = [edit for edit in self.edits if edit.text or not final] or self.edits
         return sorted({self._line(self.source.line_at(edit.start), final) for edit in edits})
 
     def found(self, final: bool) -> list[Finding]:

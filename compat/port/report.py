@@ -28,6 +28,7 @@ class Result:
         encoding: how the bytes are to be shown.
         configures_layers: whether it calls what makes the layers without settings.
         is_written: whether the file has been changed.
+        is_file: whether it is a file of the project; else what is told concerns something that is installed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Result:
     encoding: str = "utf-8"
     configures_layers: bool = False
     is_written: bool = False
+    is_file: bool = True
 
     def add(self, text: str, kind: Kind, line: int | None = None) -> None:
         """Tell a person something about the file."""
@@ -73,7 +75,7 @@ def report(results: list[Result], *, written: bool) -> Iterator[str]:
     for title, kind in SECTIONS:
         yield from _section(title, kind, results)
     persons = sum(finding.kind is Kind.LEFT for result in results for finding in result.findings)
-    looked_at = f"{_count(len(results), 'file')} looked at"
+    looked_at = f"{_count(sum(result.is_file for result in results), 'file')} looked at"
     if changed or persons:
         what = "changed" if written else "to be changed"
         yield f"{looked_at}, {len(changed)} {what}, {_count(persons, 'thing')} for a person."

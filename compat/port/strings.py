@@ -4,7 +4,8 @@ import re
 
 import libcst as cst
 
-from . import layers
+from . import applications, layers, uncovered
+from .applications import is_application
 from .names import is_missing, is_module, is_ported, old_name, place, split
 from .plan import Kind, Plan
 from .source import dotted_name
@@ -16,11 +17,10 @@ PATCHERS = ("patch", "setattr")
 """Functions whose first argument may name an attribute of a module: `mock.patch("…")`, `monkeypatch.setattr("…")`."""
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-APPLICATIONS = re.compile(r"(?:^|_)APPS$")
-DAPHNE = (
-    'Daphne\'s runserver starts its own server: take "daphne" out, and serve with '
-    "`python -m compat run package.asgi:application` or another ASGI server; or leave it in if Daphne is to stay"
-)
+BEGINNINGS = ("channels.", "channels_redis.")
+
+OF_LAYERS = ("group_add", "group_discard", "group_send", "new_channel", "receive", "send")
+"""Functions whose first argument names a group or a channel."""
 
 
 def visit(plan: Plan, node: cst.CSTNode) -> None:
@@ -29,21 +29,31 @@ def visit(plan: Plan, node: cst.CSTNode) -> None:
         _visit_string(plan, node)
     elif isinstance(node, cst.ConcatenatedString):
         value = node.evaluated_value
-        if isinstance(value, str) and not _is_prose(plan, node) and _new(plan, node, value) is not None:
-            plan.note(node, f"write {value!r} in one piece and run this again")
+        if isinstance(value, str) and not _is_prose(plan, node):
+            if DOTTED.fullmatch(value) and _new(plan, node, value) is not None:
+                plan.note(node, f"write {value!r} in one piece and run this again")
+            else:
+                _note_kept(plan, node, value)
+    elif isinstance(node, cst.FormattedString):
+        _visit_formatted(plan, node)
     elif isinstance(node, cst.Call):
         _visit_call(plan, node)
 
 
 def _visit_string(plan: Plan, node: cst.SimpleString) -> None:
     value = node.evaluated_value
-    if not isinstance(value, str) or value != node.raw_value or not DOTTED.fullmatch(value) or _is_prose(plan, node):
+    if not isinstance(value, str) or _is_prose(plan, node):
         return
-    if value == "daphne" and _is_application(plan, node):
-        plan.note(node, DAPHNE, Kind.TODO)
+    if value in applications.DAPHNE and is_application(plan, node):
+        applications.remove(plan, node)
         return
-    new = _new(plan, node, value)
-    if new is None or new == value:
+    if value.startswith((*BEGINNINGS, "compat.", "consumers.")):
+        uncovered.note_patched(plan, node)
+    new = _new(plan, node, value) if value == node.raw_value and DOTTED.fullmatch(value) else None
+    if new is None:
+        _note_kept(plan, node, value)
+        return
+    if new == value:
         return
     if _called(plan, node) == "__import__":
         plan.note(node, f"__import__ returns the outermost package: write importlib.import_module({new!r})")
@@ -65,12 +75,54 @@ def _new(plan: Plan, node: cst.CSTNode, value: str) -> str | None:
     names_module = called in (*IMPORTERS, "__import__")
     if is_module(old):
         found = names_module or called in PATCHERS or _is_key_of_modules(plan, node)
-        if not found and not (old == "channels" and _is_application(plan, node)):
+        if not found and not (old == "channels" and is_application(plan, node)):
             return None
     elif is_missing(old) and not names_module and called not in PATCHERS:
         return None  # the name of a group or of a logger
     new = place(old, plan.native)
     return new.dotted if new else None
+
+
+def _note_kept(plan: Plan, node: cst.CSTNode, value: str) -> None:
+    """Tell a person of a string that looks like a name of Channels, or the beginning of one, and is left as it is.
+
+    A name that Channels does not have, such as that of a template, need not be looked at.
+    """
+    if not value.startswith(BEGINNINGS) or any(map(str.isspace, value)) or _is_settled(plan, node, value):
+        return
+    is_name = value in BEGINNINGS or split(value)[0] not in ("", "channels")
+    new = '"compat." or "consumers."' if plan.native else '"compat."'
+    plan.note(
+        node,
+        f"{plan.source.text(node)}: left as it is; where it stands for names of Channels, those begin with {new} now",
+        Kind.LEFT if is_name and _called(plan, node) != "getLogger" else Kind.TODO,
+    )
+
+
+def _is_settled(plan: Plan, node: cst.CSTNode, value: str) -> bool:
+    """Tell whether a string needs no look: it is told of otherwise, is no module's name, or its new form is there."""
+    match plan.source.parent(node):
+        case cst.ConcatenatedString():
+            return True  # told of as a whole
+        case cst.DictElement(key=cst.SimpleString() as key) if key.raw_value == "type":
+            return True  # a message's
+        case cst.Comparison(left=left, comparisons=[cst.ComparisonTarget(operator=cst.In() | cst.NotIn())]):
+            if left is node and value.endswith(".") and not plan.native:
+                return True  # it is in the new names too
+    outermost = node
+    while isinstance(parent := plan.source.parent(outermost), cst.BinaryOperation):
+        outermost = parent
+    if outermost is not node and _called(plan, outermost) in (*IMPORTERS, *PATCHERS, "__import__"):
+        return True  # told of as a whole
+    return _called(plan, node) in OF_LAYERS or f"compat.{value}" in plan.texts
+
+
+def _visit_formatted(plan: Plan, node: cst.FormattedString) -> None:
+    first = node.parts[0] if node.parts else None
+    if isinstance(first, cst.FormattedStringText) and _called(plan, node) not in (*IMPORTERS, *PATCHERS, "__import__"):
+        beginning = next((name for name in BEGINNINGS if first.value.startswith(name)), "")
+        if beginning and not any(map(str.isspace, first.value)):
+            _note_kept(plan, node, beginning)
 
 
 def _visit_call(plan: Plan, call: cst.Call) -> None:
@@ -89,7 +141,7 @@ def _visit_call(plan: Plan, call: cst.Call) -> None:
 
 
 def _begins_with_channels(text: str) -> bool:
-    return text.startswith(("channels.", "channels_redis."))
+    return text.startswith(BEGINNINGS)
 
 
 def _made_up(plan: Plan, call: cst.Call) -> str:
@@ -124,30 +176,3 @@ def _is_key_of_modules(plan: Plan, node: cst.CSTNode) -> bool:
         if isinstance(parent, cst.Subscript):
             return dotted_name(parent.value) == "sys.modules"
     return False
-
-
-def _is_application(plan: Plan, node: cst.CSTNode) -> bool:
-    """Tell whether a string is among INSTALLED_APPS, or another setting of that kind, or is compared with it."""
-    for parent in plan.source.ancestors(node):
-        match parent:
-            case cst.Assign(targets=targets):
-                return any(_names_applications(target.target) for target in targets)
-            case cst.AnnAssign(target=target) | cst.AugAssign(target=target):
-                return _names_applications(target)
-            case cst.Arg(keyword=cst.Name(value=keyword)):
-                return bool(APPLICATIONS.search(keyword))
-            case cst.DictElement(key=cst.SimpleString() as key) if key is not node and APPLICATIONS.search(
-                key.raw_value
-            ):
-                return True
-            case cst.Call(func=cst.Attribute(value=target)) if _names_applications(target):
-                return True
-            case cst.Comparison(comparisons=[cst.ComparisonTarget(comparator=target)]):
-                return _names_applications(target)
-            case cst.BaseStatement():
-                return False
-    return False
-
-
-def _names_applications(node: cst.CSTNode) -> bool:
-    return bool(APPLICATIONS.search(dotted_name(node).rpartition(".")[2]))

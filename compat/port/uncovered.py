@@ -5,6 +5,7 @@ import libcst as cst
 from .names import KNOWN_MODULES, old_name
 from .plan import Kind, Plan
 from .source import dotted_name
+from .uses import BY_NAME
 
 DAPHNE = "a module of Daphne: this library brings no server; uvicorn is its usual one"
 
@@ -12,16 +13,35 @@ OF_TESTS = "use wait() and stop()"
 """Instead of a communicator's `future`; other objects have an attribute of this name too."""
 
 INTERNALS = {
-    "ProtocolServerProcess": "the live server runs uvicorn in a thread of the test",
     "_clean_expired": "the layers expire messages by themselves",
     "_make_backend": "use channel_layers.make_backend()",
     "_remove_from_groups": "use group_discard()",
     "_reset_backends": "use channel_layers.set() or override_settings()",
-    "_server_process": "the live server runs uvicorn in a thread of the test",
     "channel_receive": "a consumer here does not poll its channel: messages reach its handlers by themselves",
     "receive_buffer": "the Redis layer keeps what it has received to itself",
 }
 """Attributes that Channels' objects have and those here have not, and what to do."""
+
+OVERRIDDEN = {
+    "_backup_channel_name": "nothing calls it here: a message that is taken from a queue has no backup",
+    "_brpop_with_clean": "nothing calls it here: override receive()",
+    "_clean_receive_backup": "nothing calls it here: a message that is taken from a queue has no backup",
+    "_do_receiving": "nothing calls it here: override receive()",
+    "_ensure_receiver": "nothing calls it here",
+    "_ensure_redis": "nothing calls it here: pass a client's arguments in hosts",
+    "_get_group_channel_name": "nothing calls it here: pass a prefix",
+    "_get_layer": "nothing calls it here: one layer serves all loops",
+    "_get_shard": "nothing calls it here",
+    "_group_key": "its arguments and results may differ here: pass a prefix",
+    "_is_in_memory_db": "nothing calls it here: a database in memory is refused",
+    "_map_channel_keys_to_connection": "nothing calls it here: override group_send()",
+    "_receive_message": "nothing calls it here: override receive()",
+    "_setup_encryption": "nothing calls it here: override serialize() and deserialize()",
+    "_subscribe_to_channel": "nothing calls it here: override new_channel() or group_add()",
+}
+"""Private methods that Channels' and channels_redis' classes call, and what an override of them becomes here."""
+
+OVERRIDES = {**{name: advice for name, advice in INTERNALS.items() if name.startswith("_")}, **OVERRIDDEN}
 
 ONLY_COMPAT = {
     "input_queue": "use send_input()",
@@ -47,10 +67,47 @@ def note(plan: Plan, from_imports: list[cst.ImportFrom], plain_imports: list[cst
     if any(_is_known(name) for names in imported.values() for name in names):
         for other in plan.source.nodes:
             _note_internal(plan, other)
+        _note_overrides(plan, _bindings(from_imports, plain_imports))
 
 
 def _is_known(module: str) -> bool:
     return old_name(module) in KNOWN_MODULES or module.partition(".")[0] == "consumers"
+
+
+def note_patched(plan: Plan, node: cst.SimpleString) -> None:
+    """Tell a person of a private name of Channels at the end of a string: `mock.patch("….InMemoryChannelLayer._x")`."""
+    advice = OVERRIDES.get(node.raw_value.rpartition(".")[2])
+    if advice:
+        plan.note(node, f"{plan.source.text(node)}: {advice}", Kind.UNCOVERED)
+
+
+def _bindings(from_imports: list[cst.ImportFrom], plain_imports: list[cst.Import]) -> set[str]:
+    """Return the names that a file's imports bind to something of Channels, ported or not."""
+    found = set()
+    for node in from_imports:
+        if not node.relative and _is_known(dotted_name(node.module)) and not isinstance(node.names, cst.ImportStar):
+            found |= {dotted_name(alias.asname.name if alias.asname else alias.name) for alias in node.names}
+    for statement in plain_imports:
+        for alias in statement.names:
+            if _is_known(dotted_name(alias.name)):
+                local = dotted_name(alias.asname.name if alias.asname else alias.name)
+                found.add(local.partition(".")[0])
+    return found
+
+
+def _note_overrides(plan: Plan, bound: set[str]) -> None:
+    """Tell a person of the private methods of Channels that the file's classes override."""
+    for node in plan.source.nodes:
+        if not isinstance(node, cst.ClassDef):
+            continue
+        if not any(dotted_name(base.value).partition(".")[0] in bound for base in node.bases):
+            continue
+        bound.add(node.name.value)  # classes that derive from this one are Channels' too
+        for statement in node.body.body:
+            advice = OVERRIDES.get(statement.name.value) if isinstance(statement, cst.FunctionDef) else None
+            if isinstance(statement, cst.FunctionDef) and advice:
+                name = f"{node.name.value}.{statement.name.value}()"
+                plan.note(statement, f"{name} overrides a private method: {advice}", Kind.UNCOVERED)
 
 
 def _note_internal(plan: Plan, node: cst.CSTNode) -> None:
@@ -60,6 +117,9 @@ def _note_internal(plan: Plan, node: cst.CSTNode) -> None:
             advice = OF_TESTS if plan.native and "communicator" in dotted_name(node.value).lower() else None
         case cst.Attribute(attr=cst.Name(value=name)) | cst.AssignTarget(target=cst.Name(value=name)):
             advice = known.get(name)
+        case cst.Call(args=[_, cst.Arg(value=cst.SimpleString() as name), *_]):
+            is_by_name = dotted_name(node.func).rpartition(".")[2] in BY_NAME
+            node, advice = name, OVERRIDES.get(name.raw_value) if is_by_name else None
         case _:
             return
     if advice:

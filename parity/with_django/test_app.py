@@ -167,6 +167,21 @@ def test_without_the_hook_the_package_itself_is_the_app(tmp_path):
     assert run("-m", "django", "check").returncode == 0
 
 
+@pytest.mark.parametrize("entry", ["daphne", "daphne.apps.DaphneConfig"])
+def test_daphne_may_be_among_the_apps(tmp_path, entry):
+    settings = f"from parity.with_django.settings import *\nINSTALLED_APPS = [{entry!r}, *INSTALLED_APPS]"
+    (tmp_path / "daphnes.py").write_text(settings)
+    variables = {"DJANGO_SETTINGS_MODULE": "daphnes", "PYTHONPATH": str(tmp_path)}
+    code = "from django.apps import apps; app = apps.get_app_config('daphne'); print(app.name, app.verbose_name)"
+    finished = manage("shell", "--command", code, **variables)
+    assert (finished.returncode, finished.stdout.splitlines()[-1]) == (0, "daphne Daphne"), finished.stderr
+    finished = manage("check", **variables)
+    assert finished.returncode == 0
+    lines = [line for line in finished.stderr.splitlines() if "daphne" in line]
+    assert len(lines) == IS_COMPAT  # the one that says what serves instead
+    assert not IS_COMPAT or "python -m compat run" in lines[0]
+
+
 def test_the_checks_pass():
     finished = manage("check")
     assert (finished.returncode, finished.stderr) == (0, "")

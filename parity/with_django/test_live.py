@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
+from channels.routing import get_default_application
 from channels.testing import ChannelsLiveServerTestCase
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
@@ -141,6 +142,54 @@ class WithAWrapperOfItsOwn(ChannelsLiveServerTestCase):
     def test_the_wrapper_is_used(self):
         with urllib.request.urlopen(self.live_server_url + "/wrapped", timeout=10) as answer:
             assert answer.read() == b"wrapped"
+
+
+class Noting(ChannelsLiveServerTestCase.ProtocolServerProcess):
+    """The usual server, which notes what is done with it."""
+
+    noted = []
+
+    def __init__(self, host, get_application, **options):
+        self.noted.append(("made", host))
+        super().__init__(host, get_application, **options)
+
+    def start(self):
+        self.noted.append("started")
+        super().start()
+
+    def terminate(self):
+        self.noted.append("terminated")
+        super().terminate()
+
+
+class WithAServerOfItsOwn(TransactionTestCase):
+    """The server may be another, with the interface of a process."""
+
+    def test_the_server_is_used_and_ended(self):
+        class Case(ChannelsLiveServerTestCase):
+            ProtocolServerProcess = Noting
+
+        Noting.noted.clear()
+        Case.setUpClass()
+        try:
+            with urllib.request.urlopen(Case().live_server_url + "/people/", timeout=10) as answer:
+                assert answer.status == 200
+        finally:
+            Case.tearDownClass()
+            Case.doClassCleanups()
+        assert Noting.noted == [("made", "localhost"), "started", "terminated"]
+
+    def test_a_server_can_be_started_by_hand(self):
+        server = ChannelsLiveServerTestCase.ProtocolServerProcess("127.0.0.1", get_default_application)
+        server.start()
+        try:
+            assert server.ready.wait(timeout=30) and server.is_alive()
+            with socket.create_connection(("127.0.0.1", server.port.value), timeout=5):
+                pass
+        finally:
+            server.terminate()
+            server.join()
+        assert not server.is_alive()
 
 
 class Refusing(TransactionTestCase):

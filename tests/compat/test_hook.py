@@ -75,10 +75,25 @@ def test_modules_that_channels_does_not_have_are_the_same_objects_too(tmp_path: 
     )
 
 
-def test_daphne_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    ended = run_python(INSTALL + "import daphne.server", cwd=tmp_path)
-    assert ended.stderr.splitlines()[-1].startswith("ModuleNotFoundError: No module named 'daphne', which compat does")
-    assert 'take "daphne" out of INSTALLED_APPS' in ended.stderr
+@pytest.mark.parametrize("module", ["daphne.server", "daphne.management.commands.runserver", "daphne.testing"])
+def test_what_daphne_does_is_refused_with_what_to_do(tmp_path: Path, module: str) -> None:
+    ended = run_python(INSTALL + f"import {module}", cwd=tmp_path)
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"ModuleNotFoundError: No module named '{'.'.join(module.split('.')[:2])}', which compat")
+    assert "serve with `python -m compat run" in last
+
+
+def test_a_daphne_that_is_an_app_is_nothing_but_that(tmp_path: Path) -> None:
+    code = """
+import daphne
+from importlib.util import find_spec
+assert daphne.__name__ == "compat.daphne" and not hasattr(daphne, "server")
+try:
+    found = find_spec("daphne.models")
+except ModuleNotFoundError as error:  # what Django's look for an app's models takes for an answer
+    assert error.name == "daphne.models"
+"""
+    succeed(INSTALL + code, tmp_path)
 
 
 def test_an_installed_daphne_is_left_alone(tmp_path: Path) -> None:

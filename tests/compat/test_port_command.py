@@ -96,10 +96,15 @@ def test_check_says_whether_anything_is_left(project: Path, capsys: pytest.Captu
         ("broken.py", "def f(:\n", 0),
         ("requirements.txt", "channels==4.3\n", 1),
         ("requirements/base.txt", "channels-redis[x]\n", 1),
+        ("requirements.in", "channels\n", 1),
+        ("requirements/base.in", "channels[daphne]>=4\n", 1),
         ("requirements-dev.txt", "daphne\n", 0),
         ("requirements.txt", "# channels\nchannels-presence\n-r channels.txt\n", 0),
         ("notes.txt", "channels\n", 0),
-        ("settings.py", 'INSTALLED_APPS = ["daphne"]\n', 0),
+        ("manifest.in", "channels\n", 0),
+        ("settings.py", 'INSTALLED_APPS = ["daphne"]\n', 1),
+        ("settings.py", 'INSTALLED_APPS.insert(0, "daphne")\n', 1),
+        ("settings.py", 'DAPHNES = ["daphne"]\n', 0),
         ("urls.py", "from django.urls import path\nx = [path('', A.as_asgi())]\n", 1),
         ("urls.py", "import django\nfrom django.urls import path\nx = [path('', A.as_asgi())]\n", 0),
     ],
@@ -232,6 +237,27 @@ def test_links_stay_links(tmp_path: Path, project: Path, capsys: pytest.CaptureF
     assert out.count("consumers.py: line 1") == 1 and "inside" not in out
     assert (project / "chat" / "inside.py").is_symlink() and (project / "chat" / "inside.py").read_text() == PORTED
     assert outside.read_text() == CONSUMERS
+
+
+def test_several_paths_are_one_project(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("site", "lib"):
+        (project / name).mkdir()
+    (project / "site" / "settings.py").write_text('INSTALLED_APPS = ["django.contrib.auth"]\n')
+    (project / "site" / "link.py").symlink_to(project / "chat" / "consumers.py")
+    (project / "lib" / "a.py").write_text(CONSUMERS)
+    routing = "from django.urls import path\nx = [path('', A.as_asgi())]\n"
+    (project / "chat" / "routing.py").write_text(routing)
+    words = ["chat", "site", "chat/consumers.py", "./chat"]
+    assert main(["port", "--check", *words]) == 1
+    out = capsys.readouterr().out
+    assert "  chat/consumers.py: line 1\n  site/link.py: line 1\n5 files looked at" in out and "symbolic" not in out
+    assert main(["port", "--write", *words]) == 0
+    assert (project / "chat" / "consumers.py").read_text() == PORTED
+    assert (project / "chat" / "routing.py").read_text() == routing  # since the project uses Django, in another path
+    assert (project / "lib" / "a.py").read_text() == CONSUMERS
+    with pytest.raises(SystemExit):
+        main(["port", "chat", "nowhere"])
+    assert "there is no 'nowhere'" in capsys.readouterr().err
 
 
 def test_a_link_given_by_name_is_followed(project: Path) -> None:

@@ -231,12 +231,12 @@ def test_the_report_says_what_was_changed_and_what_a_person_has_to_do(
         "  chat/routing.py: line 1\n"
         "  chat/tests.py: lines 3 and 36\n"
         "  mysite/asgi.py: lines 2, 3 and 4\n"
-        "  mysite/settings.py: lines 3 and 8\n"
+        "  mysite/settings.py: lines 2 and 7\n"
         "Needs a person:\n"
         "  requirements.txt:2: `channels[daphne]==4.3.2`: require starlette-consumers in its place\n"
         "Worth a look:\n"
-        '  mysite/settings.py:2: Daphne\'s runserver starts its own server: take "daphne" out, and serve with '
-        "`python -m compat run package.asgi:application` or another ASGI server; or leave it in if Daphne is to stay\n"
+        '  mysite/settings.py:2: "daphne" is taken out, and its runserver with it: serve with '
+        "`python -m compat run package.asgi:application` or another ASGI server\n"
         "8 files looked at, 5 changed, 1 thing for a person.\n"
     )
 

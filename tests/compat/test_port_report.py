@@ -81,12 +81,75 @@ def test_with_django_the_validator_stays_where_it_follows_the_settings(
 
 
 def test_what_a_person_may_leave_is_not_counted(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (project / "settings.py").write_text('INSTALLED_APPS = ["daphne"]\n')
+    (project / "requirements.txt").write_text("daphne\n")
     for words in ([], ["--native"]):
         assert main(["port", "--write", *words, "."]) == 0
         assert main(["port", "--check", *words, "."]) == 0
         out = capsys.readouterr().out
-        assert "Worth a look:\n  settings.py:1: Daphne" in out and out.endswith("looked at, nothing to port.\n")
+        assert "Worth a look:\n  requirements.txt:1: `daphne`" in out and out.endswith("looked at, nothing to port.\n")
+
+
+def install(directory: Path, name: str, *requirements: str) -> None:
+    """Make a directory look as if a distribution were installed in it."""
+    (directory / f"{name}-1.2.dist-info").mkdir(parents=True)
+    lines = [
+        "Metadata-Version: 2.1",
+        f"Name: {name}",
+        "Version: 1.2",
+        *(f"Requires-Dist: {one}" for one in requirements),
+    ]
+    (directory / f"{name}-1.2.dist-info" / "METADATA").write_text("\n".join(lines))
+
+
+def test_installed_packages_that_require_channels_are_worth_a_look(
+    project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    site = tmp_path_factory.mktemp("site")
+    install(site, "channels_graphs", "django>=4", "Channels<5,>=4")
+    install(site, "berries", 'channels-redis (>=4) ; extra == "live"')
+    install(site, "channels_redis", "channels>=4")
+    install(site, "harmless", "channels-presence", "django")
+    monkeypatch.syspath_prepend(site)
+    (project / "a.py").write_text("from compat.channels.layers import get_channel_layer\n")
+    assert main(["port", "--check", "."]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" what it")[0] for line in lines] == [
+        "Worth a look:",
+        "  berries 1.2: an installed package that requires channels-redis for its extra live; if you use that,",
+        "  channels_graphs 1.2: an installed package that requires Channels;",
+        "1 file looked at, nothing to port.",
+    ]
+    assert "keep `compat run`" in lines[1]
+    (project / "a.py").write_text("import json\n")
+    assert main(["port", "--check", "."]) == 0
+    assert "berries" not in capsys.readouterr().out
+
+
+def test_daphne_among_the_apps_is_counted_until_it_is_taken_out(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = project / "settings.py"
+    settings.write_text('INSTALLED_APPS = [\n    "daphne",\n    "chat",\n]\n')
+    assert main(["port", "--check", "."]) == 1
+    assert "To be changed (--write does it):\n  settings.py: line 2\nWorth a look:\n" in capsys.readouterr().out
+    assert main(["port", "--write", "."]) == 0
+    assert 'settings.py:2: "daphne" is taken out, and its runserver with it: serve with' in capsys.readouterr().out
+    assert settings.read_text() == 'INSTALLED_APPS = [\n    "chat",\n]\n'
+    assert main(["port", "--check", "."]) == 0
+
+
+def test_a_test_on_the_beginning_of_a_backends_name_is_a_persons(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "settings.py").write_text(
+        'backend = "channels_redis.core.RedisChannelLayer"\nif backend.startswith("channels_redis."):\n    pass\n'
+    )
+    assert main(["port", "--write", "."]) == 0
+    assert main(["port", "--check", "."]) == 1
+    assert 'Needs a person:\n  settings.py:2: "channels_redis.": left as it is' in capsys.readouterr().out
 
 
 def test_one_thing_in_several_places_is_told_in_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -527,7 +527,8 @@ UNTOUCHED = [
     "from .channels import x\nfrom . import channels\nfrom ..channels.layers import y\n",
     "import mychannels, channelsx.layers\nfrom my.channels.layers import x\n",
     'group_send("channels.news", {"type": "channels.layers"})\n',
-    'logging.getLogger("channels.layers")\n',
+    'if "channels_redis." in backend: pass\n',
+    'backend.startswith(("channels_redis.", "compat.channels_redis."))\n',
     'LOGGING = {"loggers": {"channels": {}, "daphne": {}}}\n',
     'x = {"channels": ["daphne"]}\n',
     'x = "see channels.layers.get_channel_layer"\ny = b"channels.layers.get_channel_layer"\n',
@@ -541,7 +542,126 @@ UNTOUCHED = [
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("source", UNTOUCHED)
 def test_what_is_not_channels_is_left_alone(source: str, native: bool) -> None:
+    if native and " in backend" in source:
+        return  # what is in the new name as well is not in the native one
     assert port(source, native) == (source.encode(), [])
+
+
+KEPT = {
+    'backend.startswith("channels_redis.")\n': Kind.LEFT,
+    'backend[:9] == "channels."\n': Kind.LEFT,
+    'backend.startswith(("channels_redis.core", "other"))\n': Kind.LEFT,
+    'backend == f"channels_redis.{name}.Layer"\n': Kind.LEFT,
+    'backend.startswith("channels_"  "redis.")\n': Kind.LEFT,
+    're.match(r"channels\\.layers", x) or x == "channels_redis.%s" % y\n': Kind.LEFT,
+    'hidden_imports = ["channels.layers"]\n': Kind.LEFT,
+    'logging.getLogger("channels.layers")\n': Kind.TODO,
+    'render(request, "channels.html")\n': Kind.TODO,
+}
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("source", KEPT)
+def test_a_string_that_begins_like_a_name_of_channels_and_is_kept_is_told_of(source: str, native: bool) -> None:
+    ported, (finding,) = port(source, native)
+    assert ported == source.encode()
+    assert (finding.line, finding.kind) == (1, KEPT[source])
+    assert 'begin with "compat."' in finding.text
+
+
+DAPHNES = {
+    'INSTALLED_APPS = ["daphne", "a"]\n': 'INSTALLED_APPS = ["a"]\n',
+    'INSTALLED_APPS = ["a", "daphne"]\n': 'INSTALLED_APPS = ["a"]\n',
+    'INSTALLED_APPS = ["a", "daphne",]\n': 'INSTALLED_APPS = ["a",]\n',
+    'INSTALLED_APPS = ["a", "daphne", "b"]\n': 'INSTALLED_APPS = ["a", "b"]\n',
+    'INSTALLED_APPS = ["daphne"]\n': "INSTALLED_APPS = []\n",
+    'INSTALLED_APPS = ["daphne", ] + OTHERS\n': "INSTALLED_APPS = [ ] + OTHERS\n",
+    'INSTALLED_APPS = ("daphne",)\n': "INSTALLED_APPS = ()\n",
+    'INSTALLED_APPS = (\n    "daphne",\n    "a",\n)\n': 'INSTALLED_APPS = (\n    "a",\n)\n',
+    'THIRD_PARTY_APPS: list[str] = [\n    "a",\n    "daphne"  # first\n]\n': (
+        'THIRD_PARTY_APPS: list[str] = [\n    "a",\n]\n'
+    ),
+    'INSTALLED_APPS = [\n    "daphne.apps.DaphneConfig",  # first\n    # Ours\n    "channels",\n]\n': (
+        'INSTALLED_APPS = [\n    # Ours\n    "compat.channels",\n]\n'
+    ),
+    'if DEBUG:\n    INSTALLED_APPS += ["daphne"]\n': "if DEBUG:\n    INSTALLED_APPS += []\n",
+}
+
+
+@pytest.mark.parametrize("source", DAPHNES)
+def test_daphne_is_taken_out_of_the_apps(source: str) -> None:
+    ported, findings = port(source)
+    assert ported.decode() == DAPHNES[source]
+    assert [(finding.kind, "serve with" in finding.text) for finding in findings] == [(Kind.TODO, True)]
+    assert port(ported) == (ported, [])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'INSTALLED_APPS.insert(0, "daphne")\n',
+        'INSTALLED_APPS = "daphne", "a"\n',
+        'INSTALLED_APPS = ("daphne", "a")\n',
+        'INSTALLED_APPS = {"daphne"}\n',
+        'with override_settings(INSTALLED_APPS=[x if y else "daphne"]): pass\n',
+    ],
+)
+def test_a_person_takes_daphne_out_where_it_is_not_so_simple(source: str) -> None:
+    ported, (finding,) = port(source)
+    assert ported == source.encode()
+    assert finding.kind is Kind.LEFT and 'take "daphne" out' in finding.text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from channels_redis.core import RedisChannelLayer as R\nclass A(R):\n    async def _brpop_with_clean(): 0\n",
+        "import channels_redis.pubsub\nclass A(channels_redis.pubsub.RedisPubSubChannelLayer):\n"
+        "    def _get_layer(self): 0\n",
+        "from channels.layers import InMemoryChannelLayer\nclass A(InMemoryChannelLayer): pass\n"
+        "class B(Mixed, A):\n    @log\n    def _clean_expired(self): 0\n",
+        "from channels_redis import serializers as s\nclass A(s.BaseMessageSerializer):\n"
+        "    def _setup_encryption(self, keys): 0\n",
+    ],
+)
+@pytest.mark.parametrize("native", [False, True])
+def test_overrides_of_private_methods_are_told_of(source: str, native: bool) -> None:
+    ported, findings = port(source, native)
+    for found in (findings, port(ported, native)[1]):
+        (finding,) = [finding for finding in found if "overrides a private method" in finding.text]
+        assert finding.kind is Kind.UNCOVERED
+        assert finding.line >= 3 and finding.text.startswith(("A._", "B._"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'mock.patch("channels.layers.InMemoryChannelLayer._clean_expired")\n',
+        "import channels_redis.core as core\n"
+        'with mock.patch.object(core.RedisChannelLayer, "_brpop_with_clean"): pass\n',
+        "from channels.layers import channel_layers\n"
+        'monkeypatch.setattr(channel_layers, "_make_backend", lambda name, config: layer)\n',
+    ],
+)
+@pytest.mark.parametrize("native", [False, True])
+def test_private_names_that_tests_patch_are_told_of(source: str, native: bool) -> None:
+    ported, findings = port(source, native)
+    for found in (findings, port(ported, native)[1]):
+        assert len([finding for finding in found if finding.kind is Kind.UNCOVERED]) == 1
+
+
+def test_private_methods_of_an_applications_own_are_no_finding() -> None:
+    source = (
+        "from compat.channels.layers import InMemoryChannelLayer\nclass A(InMemoryChannelLayer):\n"
+        "    def _own(self): 0\n    def group_send(self): 0\nclass B(Other):\n    def _get_shard(self): 0\n"
+    )
+    assert port(source) == (source.encode(), [])
+
+
+def test_what_is_done_if_daphne_is_an_app_is_worth_a_look() -> None:
+    source = 'if "daphne" in INSTALLED_APPS: pass\n'
+    ported, (finding,) = port(source)
+    assert (ported, finding.kind) == (source.encode(), Kind.TODO)
 
 
 LEFT = {

@@ -2,10 +2,11 @@
 
 import signal
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from .processes import run_python, serve
 
@@ -50,6 +51,45 @@ def test_run_passes_further_options_on_to_uvicorn(project: Path) -> None:
         with connect(f"ws://127.0.0.1:{port}/ws/") as client:
             client.send("hello")
             assert client.recv() == "hello"
+
+
+def connect_soon(url: str) -> ClientConnection:
+    """Connect to a server that may not listen yet: nothing says when it does."""
+    for _ in range(200):
+        try:
+            return connect(url)
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    return connect(url)
+
+
+@pytest.mark.parametrize(("options", "servers"), [([], 0), (["--reload"], 1), (["--workers", "2"], 2)])
+def test_run_imports_the_application_before_there_is_an_event_loop(
+    project: Path, options: list[str], servers: int
+) -> None:
+    # What a module does that queries Django's database, which refuses to while a loop runs.
+    refuse = textwrap.dedent(
+        """
+        import asyncio
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("imported inside of a loop")
+        """
+    )
+    (project / "mysite" / "asgi.py").write_text(refuse + CHAT)
+    with serve(*RUN, *options, cwd=project) as (port, process):
+        assert process.stderr is not None
+        for _ in range(servers):  # in processes of their own
+            line = next(line for line in process.stderr if "startup complete" in line or "Traceback" in line)
+            assert "Traceback" not in line, process.stderr.read()
+        with connect_soon(f"ws://127.0.0.1:{port}/ws/") as client:
+            client.send("hello")
+            assert client.recv() == "hello"
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
 
 
 @pytest.mark.parametrize(
@@ -120,6 +160,21 @@ def test_a_real_channels_is_refused_in_one_line(project: Path, command: list[str
     assert ended.returncode == 2
     assert f"python -m compat {command[0]}: error: compat.install() makes" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("way", ["-p", "addopts", "conftest"])
+def test_a_real_channels_is_refused_in_one_line_under_pytest(tmp_path: Path, way: str) -> None:
+    (tmp_path / "channels.py").touch()
+    (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")
+    if way == "addopts":
+        (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p compat.pytest\n")
+    elif way == "conftest":
+        (tmp_path / "conftest.py").write_text('pytest_plugins = ["compat.pytest"]\n')
+    words = ["-p", "compat.pytest"] if way == "-p" else []
+    ended = run_python("-m", "pytest", *words, "-p", "no:cacheprovider", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (pytest.ExitCode.USAGE_ERROR, "")
+    assert ended.stderr.startswith("ERROR: compat.install() makes `import channels` mean `compat.channels`, but ")
+    assert len(ended.stderr.strip().splitlines()) == 1
 
 
 def test_the_pytest_plugin_installs_the_hook_before_the_tests_are_imported(project: Path) -> None:
