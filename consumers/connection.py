@@ -155,9 +155,8 @@ class Connection(EndingConnection):
     def _on_disconnect(self, message: Message) -> None:
         code = message.get("code")
         code = events.NO_STATUS_RECEIVED if code is None else code
-        self._socket.lost(code)
         drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
-        self._end(Ending(code, message.get("reason") or "", drains=drains))
+        self._end(Ending(self._socket.lost(code), message.get("reason") or "", drains=drains))
 
     def _refuses(self, message: Message) -> bool:
         """Tell whether an event of the client's goes beyond a limit, and end the connection if it does."""
@@ -257,6 +256,8 @@ class Connection(EndingConnection):
         self._connected = True
         if self._protocol == "websocket":
             await self._handle(self._inbox.pop())
+            if self._socket.is_rejected and self._ending is None:  # not every server reports a disconnect then
+                self._end(Ending(self._socket.close_code or events.ABNORMAL_CLOSURE))
             if self._frames is not None and self._ending is None and self._consumer.max_tasks == 1:
                 self._frames.start_early()
         return True

@@ -76,6 +76,11 @@ def is_sendable(code: int) -> bool:
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
+def private_code(code: int) -> int:
+    """Return the code of RFC 6455's private use that stands for a standard one: 4008 for 1008, and so on."""
+    return 3000 + code
+
+
 def accept(subprotocol: str | None = None, headers: Headers | None = None) -> Message:
     """Build the event that accepts a WebSocket handshake."""
     event: Message = {"type": "websocket.accept", "subprotocol": subprotocol}

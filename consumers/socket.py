@@ -18,6 +18,9 @@ GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 # uvicorn says it so after it has closed a socket itself: for a frame that is none, or a ping without an answer.
 CLOSED_BY_SERVER = "after sending 'websocket.close'"
 
+# Daphne takes no code but 1000 and those of 3000 and above. An open socket would be left behind.
+REFUSED_BY_DAPHNE = "invalid close code"
+
 FAILURES = (*GONE, RuntimeError)
 
 CLOSE_TIMEOUT = 5.0
@@ -52,7 +55,7 @@ class Socket:
         can_deny: whether the server answers a handshake with an HTTP response (`websocket.http.response`).
     """
 
-    __slots__ = ("_can_deny", "_close_timeout", "_owner", "_send", "answered", "close_code", "state")
+    __slots__ = ("_can_deny", "_close_timeout", "_owner", "_send", "answered", "close_code", "is_rejected", "state")
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Socket:
         self.state = State.CONNECTING
         self.close_code: int | None = None
         self.answered = False  # the handshake, by accept(), close() or deny()
+        self.is_rejected = False  # by close() or deny(); then there is no disconnect to wait for
 
     @property
     def is_open(self) -> bool:
@@ -102,7 +106,7 @@ class Socket:
             if not self._can_deny:
                 await self._close(events.close())
                 return
-            self.answered = True
+            self.answered = self.is_rejected = True
             self._closed(events.ABNORMAL_CLOSURE)
         elif kind == "websocket.http.response.body":
             if not self._can_deny:
@@ -140,11 +144,19 @@ class Socket:
         else:
             await self.send(events.close(code, reason))
 
-    def lost(self, code: int) -> None:
-        """Note that the server reported the client's disconnect."""
+    def lost(self, code: int) -> int:
+        """Note that the server reported the client's disconnect.
+
+        Args:
+            code: what the server reports.
+
+        Returns:
+            The close code: the application's own, if it has closed the socket. Servers differ in what they report then.
+        """
         self.state = CLOSED
-        if self.close_code is None:
+        if self.close_code is None or self.close_code == events.ABNORMAL_CLOSURE:  # no close frame has left
             self.close_code = code
+        return self.close_code
 
     def release(self) -> None:
         """Forget the owner."""
@@ -156,15 +168,25 @@ class Socket:
         complete = events.close(event.get("code"), event.get("reason"))
         if self.state is State.OPEN:
             events.check_close_code(complete["code"])
+        else:
+            self.is_rejected = True
         self.answered = True
         self._closed(complete["code"])
         # A handler that is cancelled while it closes must not keep the frame from leaving: nobody sends another.
         with anyio.move_on_after(self._close_timeout, shield=True):
             try:
-                await self._send(complete)
+                await self._send_close(complete)
             except FAILURES as error:
                 self._on_failure(error)
                 raise
+
+    async def _send_close(self, event: Message) -> None:
+        try:
+            await self._send(event)
+        except Exception as error:
+            if not str(error).startswith(REFUSED_BY_DAPHNE):
+                raise
+            await self._send({**event, "code": events.private_code(event["code"])})
 
     def _on_failure(self, error: Exception) -> None:
         """Raise WebSocketDisconnect if a send failed because the client has gone."""
