@@ -70,7 +70,8 @@ class Served:
         self.kind, self.port, self.process = kind, port, process
 
     def connect(self, path: str, name: str, **options: Any) -> ClientConnection:
-        return connect(f"ws://127.0.0.1:{self.port}/{path}?{name}", open_timeout=PATIENCE, **options)
+        client: ClientConnection = connect(f"ws://127.0.0.1:{self.port}/{path}?{name}", **options)
+        return client
 
     def log(self, name: str) -> list[Any]:
         """Return what the application has written for this connection."""
