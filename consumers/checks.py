@@ -11,7 +11,7 @@ HOOKS = ("connect", "receive", "receive_json", "disconnect", "handle", "on_error
 
 def check_attributes(consumer_class: Any) -> None:
     """Raise ValueError for a class attribute that cannot work, before a client finds out."""
-    for name in ("max_tasks", "inbox_limit"):
+    for name in ("max_tasks", "inbox_limit", "inbox_bytes"):
         value = getattr(consumer_class, name)
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{consumer_class.__name__}.{name} must be an int of 1 or more, not {value!r}")

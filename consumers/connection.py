@@ -116,7 +116,7 @@ class Connection(EndingConnection):
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
         receive, disconnects, inbox = self._receive, events.DISCONNECTS, self._inbox
-        messages, is_watched = inbox.messages, self._watch is not None
+        is_watched = self._watch is not None
         try:
             if self._protocol == "channel":
                 message = await self._read_channel()
@@ -124,8 +124,9 @@ class Connection(EndingConnection):
                 while (message := await receive()).get("type") not in disconnects:
                     if is_watched and self._refuses(message):
                         return
-                    messages.append((message,))  # the worker is told before this waits again
-                    if len(messages) - inbox.layer_count >= inbox.client_limit and not await self._wait_for_room():
+                    inbox.put_client(message)  # the worker is told before this waits again
+                    del message  # an idle connection is not to keep it
+                    if inbox.is_full and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
             self._reader_limits_clean_up = not self._is_finishing
@@ -159,7 +160,6 @@ class Connection(EndingConnection):
         self._end(Ending(self._socket.lost(code), message.get("reason") or "", drains=drains))
 
     def _refuses(self, message: Message) -> bool:
-        """Tell whether an event of the client's goes beyond a limit, and end the connection if it does."""
         return self._watch is not None and self._watch.refuses(message)
 
     async def _wait_for_room(self) -> bool:
@@ -316,6 +316,8 @@ class Connection(EndingConnection):
                     yield from handling
                 except BaseException as error:
                     yield from self._fail(error, message)
+                if type(entry) is tuple and entry[1]:
+                    inbox.give_back(entry)
                 if turns and (messages or inbox.is_ending) and not inbox.is_stopped:
                     yield from _turn(turns)
             if inbox.is_ending and not messages:
@@ -331,12 +333,14 @@ class Connection(EndingConnection):
     async def _handle_wanted(self) -> None:
         """Handle the oldest message; tell the worker that it is from when a handler has it, and when that is free."""
         entry = self._inbox.pop()
-        if self._source is None:
+        if self._source is not None:
+            self._source["handed"]()
+        try:
             await self._handle(entry)
-            return
-        self._source["handed"]()
-        await self._handle(entry)
-        self._source["want"](1)
+        finally:
+            self._inbox.give_back(entry)
+        if self._source is not None:
+            self._source["want"](1)
 
     async def _serve_at_once(self, max_tasks: int) -> None:
         while True:
@@ -368,7 +372,7 @@ class Connection(EndingConnection):
                 self._background.discard(scope)
             self._inbox.notify()
 
-    async def _handle(self, entry: Message | tuple[Message]) -> None:
+    async def _handle(self, entry: Message | tuple[Message, int]) -> None:
         message = entry[0] if isinstance(entry, tuple) else entry
         try:
             handler = self._consumer.dispatch if isinstance(entry, tuple) else self._handler_of(message)

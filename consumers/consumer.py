@@ -90,6 +90,7 @@ class AsyncConsumer(Limits):
         channel_layer_alias: which channel layer to use.
         max_tasks: how many handlers run at once. 1: strictly in order of arrival.
         inbox_limit: how many of the client's messages may wait before reading stops.
+        inbox_bytes: how many bytes of them may wait, or be handled, before that (4 MiB). One larger message is read.
         disconnect_timeout: seconds that handlers have to finish after the client's disconnect.
         cleanup_timeout: seconds that the rest of an ending has, `disconnect()` included.
         stall_timeout: seconds that reading may stop before the connection is closed with 1013.
@@ -107,6 +108,7 @@ class AsyncConsumer(Limits):
     channel_layer_alias: ClassVar[str] = "default"
     max_tasks: int = 1
     inbox_limit: int = 100
+    inbox_bytes: int = 4 * 1024 * 1024
     disconnect_timeout: float = 10.0
     cleanup_timeout: float = 60.0
     stall_timeout: float = 30.0

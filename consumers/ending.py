@@ -37,6 +37,7 @@ class Handler(Protocol):
     max_groups: int | None
     max_tasks: int
     inbox_limit: int
+    inbox_bytes: int
     disconnect_timeout: float
     cleanup_timeout: float
     stall_timeout: float
@@ -108,7 +109,7 @@ class EndingConnection:
         can_deny = events.can_deny(consumer.scope)
         self._socket = make_socket(send, watch, limits, self, close_timeout, can_deny)
         self._protocol: str = consumer.scope["type"]
-        self._inbox = Inbox(consumer.inbox_limit, DEFAULT_CAPACITY, self)
+        self._inbox = Inbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
 
     @property
     def send(self) -> Send:

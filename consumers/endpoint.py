@@ -13,7 +13,6 @@ A shield does not stop a server's native `Task.cancel()`. So that reaches a task
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from json import loads
 from secrets import token_hex
 from typing import Any, ClassVar
 
@@ -23,8 +22,8 @@ from starlette.endpoints import WebSocketEndpoint
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from . import events, limits, overdue
+from .budget import ByteBudget
 from .client import ClientWebSocket
-from .exceptions import InvalidFrame
 from .failures import HOW_TO_END, asks_to_close, close_of, strays_as_errors, without_cancellations
 from .journal import Journal
 from .limits import Limits
@@ -36,8 +35,6 @@ from .watch import LimitHit, make_watch
 logger = logging.getLogger("consumers.endpoint")
 
 SERVER_LEAVES = (events.SERVICE_RESTART, "The server is going away")
-
-_ENCODINGS = ("text", "bytes", "json", None)
 
 
 class BaseWSEndpoint(Limits, WebSocketEndpoint):
@@ -70,6 +67,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             made. Data of the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
         max_tasks: how many background tasks may run at once (100). While they do, one more message is read
             and waits; reading stops behind it, and the network slows the client.
+        inbox_bytes: how many bytes of messages those tasks may hold (4 MiB). Reading stops then, too; one larger
+            message is read.
         stall_timeout: how long that message may wait, and a close frame for a client that does not read, in
             seconds (30.0). Meanwhile a disconnect cannot be seen, so the connection then ends with 1013.
         EXIT_MAX_DELAY: how long each of `_unregister_background_task()`,
@@ -80,6 +79,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     """
 
     max_tasks: int = 100
+    inbox_bytes: int = 4 * 1024 * 1024
     stall_timeout: float = 30.0
     EXIT_MAX_DELAY: float = 60.0
 
@@ -91,8 +91,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
-        if self.encoding not in _ENCODINGS:
-            allowed = ", ".join(map(repr, _ENCODINGS))
+        if self.encoding not in events.ENCODINGS:
+            allowed = ", ".join(map(repr, events.ENCODINGS))
             raise ValueError(f"{type(self).__name__}.encoding is {self.encoding!r}: use one of {allowed}")
         limits.check(type(self))
         self._journal = Journal(type(self), scope, logger)
@@ -100,6 +100,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._connected = False
         self._state = State.CONNECTING
         self._running = 0
+        self._budget = ByteBudget(self.inbox_bytes, self.max_tasks)
+        self._arrived = 0  # the size of the message that `on_receive()` is called with
         self._task_ended = anyio.Event()
         self._ending: tuple[int, str] | None = None
         self._error: Exception | None = None
@@ -203,10 +205,11 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         Runs for every message of the client. Call it, in `on_connect()` for instance, to start a task that
         the client did not ask for. It starts none when the connection is ending.
         """
+        size, self._arrived = self._arrived, 0
         if self._ending is not None:
             return
         with anyio.move_on_after(self.stall_timeout) as patience:
-            while self._running >= self.max_tasks:
+            while self._running >= self.max_tasks or self._budget.is_spent:
                 await self._task_ended.wait()
             self._running += 1
             task_id = token_hex(16)
@@ -219,9 +222,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
                 await self._task_failed(task_id, websocket, exc)
             finally:
                 if not registered:
-                    self._release()
+                    self._release(size)
             if registered:
-                self.task_group.start_soon(self._run, task_id, websocket, data)
+                self.task_group.start_soon(self._run, task_id, websocket, data, size)
         if patience.cancelled_caught:
             limit = f"a message waited {self.stall_timeout:g} s, with {self._running} tasks running"
             self._limit_hit(LimitHit(events.TRY_AGAIN_LATER, limit, "Too many messages"))
@@ -232,19 +235,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         Raises:
             InvalidFrame: it is of another kind (1003) or does not parse (1007).
         """
-        text, data = message.get("text"), message.get("bytes")
-        either = data if text is None else text
-        if self.encoding is None:
-            return either
-        if self.encoding == "json":
-            try:
-                return loads(either or "")
-            except (ValueError, RecursionError) as exc:
-                raise InvalidFrame(events.INVALID_PAYLOAD, "Invalid JSON") from exc
-        wanted = text if self.encoding == "text" else data
-        if wanted is None:
-            raise InvalidFrame(events.UNSUPPORTED_DATA, f"Expected a message of {self.encoding}")
-        return wanted
+        return events.data_of(message, self.encoding)
 
     # The keeper.
 
@@ -279,11 +270,15 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
                 await self.on_connect(websocket)
                 self._connected = True
                 while self._ending is None:
-                    message = await self._receive(websocket)
-                    if message["type"] == "websocket.receive" and self._ending is None:
-                        await self.on_receive(websocket, await self.decode(websocket, message))
+                    await self._take(websocket, await self._receive(websocket))
         except (Exception, BaseExceptionGroup) as exc:
             self._fail(without_cancellations(exc), "reading" if self._connected else "on_connect()")
+
+    async def _take(self, websocket: ClientWebSocket, message: Message) -> None:
+        if message["type"] == "websocket.receive" and self._ending is None:
+            self._arrived = self._budget.take(message)
+            await self.on_receive(websocket, await self.decode(websocket, message))
+            self._budget.give_back(self._arrived)  # if no task has taken it over
 
     async def _close(self, websocket: ClientWebSocket) -> None:
         """Tell the client why the connection ends, unless it has been told or has gone."""
@@ -298,7 +293,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     # The background tasks.
 
-    async def _run(self, task_id: str, websocket: WebSocket, data: Any) -> None:
+    async def _run(self, task_id: str, websocket: WebSocket, data: Any, size: int) -> None:
         result = None
         try:
             try:
@@ -309,7 +304,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             finally:
                 await self._shielded(self._unregister_background_task, task_id, websocket, result)
         finally:
-            self._release()
+            self._release(size)
 
     async def _task_failed(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
         self._journal.annotate(exc, f"background task {task_id}")
@@ -324,8 +319,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     def _strays_as_errors(self) -> AbstractContextManager[None]:
         return strays_as_errors(self._server)
 
-    def _release(self) -> None:
+    def _release(self, size: int) -> None:
         self._running -= 1
+        self._budget.give_back(size)
         self._task_ended.set()
         self._task_ended = anyio.Event()
 

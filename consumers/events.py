@@ -7,8 +7,10 @@ RFC 6455, section 7.4, for close codes.
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from json import loads
 from typing import Any
 
+from .exceptions import InvalidFrame
 from .types import Message, Scope
 
 DISCONNECTS = frozenset({"websocket.disconnect", "http.disconnect"})
@@ -36,6 +38,9 @@ TRY_AGAIN_LATER = 1013
 MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, the code takes two
 
 MAX_TYPE_LENGTH = 200  # characters; a client may have chosen the type
+
+ENCODINGS = ("text", "bytes", "json", None)
+"""What a Starlette endpoint may set as `encoding`."""
 
 _NOT_IN_NAMES = re.compile(rb"[\s:\0]|^$")
 _NOT_IN_VALUES = re.compile(rb"[\r\n\0]")
@@ -112,6 +117,31 @@ def without_surrogates(event: Message) -> Message:
 def text_frame(text: str) -> Message:
     """Build the event that sends a text frame."""
     return {"type": "websocket.send", "text": text}
+
+
+def data_of(message: Message, encoding: str | None) -> Any:
+    """Return the data of a `websocket.receive` event.
+
+    Args:
+        message: the event.
+        encoding: one of `ENCODINGS`; None is str or bytes as they come.
+
+    Raises:
+        InvalidFrame: it is of another kind (1003) or does not parse (1007).
+    """
+    text, data = message.get("text"), message.get("bytes")
+    either = data if text is None else text
+    if encoding is None:
+        return either
+    if encoding == "json":
+        try:
+            return loads(either or "")
+        except (ValueError, RecursionError) as exc:
+            raise InvalidFrame(INVALID_PAYLOAD, "Invalid JSON") from exc
+    wanted = text if encoding == "text" else data
+    if wanted is None:
+        raise InvalidFrame(UNSUPPORTED_DATA, f"Expected a message of {encoding}")
+    return wanted
 
 
 def close(code: int | bool | None = None, reason: str | None = None) -> Message:

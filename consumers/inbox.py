@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from .budget import ByteBudget
 from .types import Batching, Message
 from .wake import Waker, make_crowd_waker, make_waker
 
@@ -29,8 +30,8 @@ class Shared:
         self.kind = kind if type(kind) is str else None
 
 
-Entry = Message | Shared | tuple[Message]
-"""A layer's message, or, alone in a tuple, a client's."""
+Entry = Message | Shared | tuple[Message, int]
+"""A layer's message, or a client's, with its size in the byte budget."""
 
 
 class Owner(Protocol):
@@ -46,12 +47,13 @@ class Inbox(Batching):
 
     Args:
         client_limit: how many of the client's messages may wait before `is_full`.
+        byte_limit: how many bytes of them may be held before that; see `ByteBudget`.
         layer_limit: how many of the layer's messages may wait.
         owner: told when the layer calls with a message that there is no room for.
 
     Attributes:
-        messages: what waits, oldest first; `pop()` takes them out. The reader adds the client's itself, and minds
-            their limit.
+        messages: what waits, oldest first; `pop()` takes them out.
+        budget: the bytes of the client's messages that wait or are handled.
         layer_count: how many of them are the layer's.
         client_room, layer_room: who waits for room for more of a source's.
         is_ending: whether the layer's messages are taken no more.
@@ -61,6 +63,7 @@ class Inbox(Batching):
     """
 
     __slots__ = (
+        "budget",
         "client_limit",
         "client_room",
         "is_ending",
@@ -74,9 +77,10 @@ class Inbox(Batching):
         "worker",
     )
 
-    def __init__(self, client_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
+    def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
         self.owner = owner
         self.client_limit = client_limit
+        self.budget = ByteBudget(byte_limit, client_limit)
         self.layer_limit = layer_limit
         # Small: there are ten thousand of them, most are empty, and an empty deque takes as much as half a connection.
         # One list: the garbage collector would look at a pair for every message of a fan-out.
@@ -113,8 +117,19 @@ class Inbox(Batching):
 
     @property
     def is_full(self) -> bool:
-        """Whether the client's messages have reached their limit."""
-        return len(self.messages) - self.layer_count >= self.client_limit
+        """Whether the client's messages have reached a limit."""
+        return len(self.messages) - self.layer_count >= self.client_limit or self.budget.is_spent
+
+    def put_client(self, message: Message) -> None:
+        """Add a message of the client's; its reader tells the worker, and minds `is_full`."""
+        self.messages.append((message, self.budget.take(message)))
+
+    def give_back(self, entry: Entry) -> None:
+        """Note that an entry which `pop()` returned has been handled."""
+        if type(entry) is tuple and entry[1]:
+            self.budget.give_back(entry[1])
+            if self.client_room is not None:
+                self.client_room.wake()
 
     def put_layer(self, message: Message) -> int:
         """Add a message of the layer's and return how many wait now, or 0 if it was not added: too many wait."""
@@ -125,8 +140,8 @@ class Inbox(Batching):
         self.worker.wake()
         return self.layer_count
 
-    def pop(self) -> Message | tuple[Message]:
-        """Take the oldest message."""
+    def pop(self) -> Message | tuple[Message, int]:
+        """Take the oldest message; `give_back()` it when it is handled."""
         entry = self.messages.pop(0)
         if isinstance(entry, tuple):
             room = self.client_room

@@ -15,7 +15,7 @@ import math
 import signal
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import anyio
 
@@ -33,6 +33,9 @@ END = {"type": "websocket.disconnect", "code": 1001, "reason": "the worker stops
 
 LOOK_TIME = 1.0
 """Seconds that the layer has, when the worker stops, to give a message that it says is there."""
+
+GIVE_BACK_TIME = 5.0
+"""Seconds that the layer has, when the worker stops, to take back what no handler has got."""
 
 
 class Worker:
@@ -284,14 +287,13 @@ class Backlog:
 
     async def give_back(self) -> None:
         """Put what no handler has got back to where it was taken from, or say in the log that it is left."""
-        left = self._last or 0
-        with anyio.CancelScope(shield=True):
+        left = (self._last or 0) + len(self.taken)
+        with anyio.move_on_after(GIVE_BACK_TIME, shield=True):
             while self.taken:
                 message = self.taken.pop()  # the newest first, as each is put before the others
-                try:
+                with suppress(Exception):  # a layer that is lost, or has no such method: it is counted below
                     await self._layer.put_back(self._channel, message)
-                except Exception:
-                    left += 1
+                    left -= 1
         if left:
             logger.error("channel %r: %d message(s) are left that no handler has got", self._channel, left)
 

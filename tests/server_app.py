@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from consumers import (
     AsyncWebsocketConsumer,
@@ -103,6 +106,25 @@ class RejectingEndpoint(Endpoint):
         await websocket.close(4003)
 
 
+class Blocked(Member):
+    groups = []
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await anyio.sleep_forever()
+
+
+class BlockedEndpoint(BaseWSEndpoint):
+    async def _background_handler(self, task_id: str, websocket: Any, data: Any) -> None:
+        await anyio.sleep_forever()
+
+
+class Plain(WebSocketEndpoint):
+    """Starlette's own, whose handler is blocked: what is held then is held by the server."""
+
+    async def on_receive(self, websocket: WebSocket, data: Any) -> None:
+        await anyio.sleep_forever()
+
+
 async def log(request: Request) -> JSONResponse:
     return JSONResponse(LOG)
 
@@ -114,6 +136,9 @@ app = Starlette(
         WebSocketRoute("/rejecting", Rejecting.as_asgi()),
         WebSocketRoute("/endpoint", Endpoint),
         WebSocketRoute("/rejecting_endpoint", RejectingEndpoint),
+        WebSocketRoute("/blocked", Blocked.as_asgi()),
+        WebSocketRoute("/blocked_endpoint", BlockedEndpoint),
+        WebSocketRoute("/plain", Plain),
         Route("/log", log),
     ],
     middleware=[Middleware(NoteEnd)],

@@ -62,6 +62,6 @@ def test_the_methods_of_the_table_are_the_endpoints_with_their_arguments() -> No
 
 def test_the_attributes_of_the_table_have_their_defaults() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", TEXT, re.M)
-    assert [name for name, _ in rows] == ["encoding", "max_tasks", "stall_timeout", "EXIT_MAX_DELAY"]
+    assert [name for name, _ in rows] == ["encoding", "max_tasks", "inbox_bytes", "stall_timeout", "EXIT_MAX_DELAY"]
     for name, default in rows:
         assert repr(getattr(BaseWSEndpoint, name)) == default

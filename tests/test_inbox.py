@@ -108,7 +108,7 @@ async def test_a_capacity_without_an_end_is_one(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_inboxes_that_are_half_full_or_ending_are_left_to_be_filled_one_by_one() -> None:
-    inboxes = [Inbox(client_limit=100, layer_limit=10) for _ in range(5)]
+    inboxes = [Inbox(client_limit=100, byte_limit=2**20, layer_limit=10) for _ in range(5)]
     for inbox, waiting in zip(inboxes, (0, 4, 5, 0, 0), strict=True):
         for _ in range(waiting):
             assert inbox(note("before"))

@@ -30,6 +30,7 @@ FLOORS = {
     "layers.isolation": 1,
     "layers.loops": 0,
     "layers.overrides": 0,
+    "budget": 1,
     "inline": 1,
     "journal": 3,
     "overdue": 1,

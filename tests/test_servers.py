@@ -1,13 +1,17 @@
 """Real ASGI servers, each in a process of its own: what a client sees, and what the application is told."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -217,3 +221,46 @@ def test_sigterm_closes_the_sockets_with_1012(name: str) -> None:
         served.process.terminate()
         assert [closed(client)[0] for client in clients] == [1012, 1012]
         served.process.wait(PATIENCE)
+
+
+MIB = 1024 * 1024
+
+
+def memory(process: "subprocess.Popen[bytes]") -> float:
+    """Return the most memory that a process has had, in MiB."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+
+
+def growth(path: str, size: int, frames: int) -> float:
+    """Return by how many MiB a server grows until it reads no more of a client whose handler is blocked."""
+    [grown] = (_growth(served, path, size, frames) for served in start(KINDS["uvicorn, websockets-sansio"]))
+    return grown
+
+
+def _growth(served: Served, path: str, size: int, frames: int) -> float:
+    with served.connect(path, path, close_timeout=0) as client:
+        before = memory(served.process)
+
+        def send() -> None:
+            with suppress(ConnectionClosed):
+                for _ in range(frames):
+                    client.send(bytes(size))
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        seen = [before]
+        while len(seen) < 20 or seen[-1] != seen[-20]:
+            time.sleep(0.05)
+            seen.append(memory(served.process))
+        assert sender.is_alive(), "it has read everything"
+        served.process.kill()
+        sender.join()
+    return seen[-1] - before
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux' /proc")
+@pytest.mark.parametrize("path", ["blocked", "blocked_endpoint"])
+def test_a_client_whose_handler_is_blocked_takes_little_memory(path: str) -> None:
+    assert growth(path, MIB, 99) < 64
+    assert growth(path, 16 * MIB, 12) < growth("plain", 16 * MIB, 12) + 64

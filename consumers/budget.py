@@ -1,0 +1,42 @@
+"""How many bytes of a client's messages one connection may hold in memory before it reads no more."""
+
+from sys import getsizeof
+
+from .types import Message
+
+
+class ByteBudget:
+    """Counts the client's messages that wait or are handled, but not those that are too small to matter.
+
+    Args:
+        limit: bytes, in memory, at which no more are read.
+        messages: how many messages may be held anyway. So many small ones do not reach the limit and are not counted.
+    """
+
+    __slots__ = ("_bytes", "_limit", "_messages", "_small")
+
+    def __init__(self, limit: int, messages: int) -> None:
+        self._limit = limit
+        self._small = limit // messages
+        self._bytes = 0
+        self._messages = 0
+
+    def take(self, message: Message) -> int:
+        """Count a message and return its size; 0 if it is small."""
+        size = getsizeof(message.get("text") or message.get("bytes") or message.get("body"))
+        if size <= self._small:
+            return 0
+        self._bytes += size
+        self._messages += 1
+        return size
+
+    def give_back(self, size: int) -> None:
+        """Count a message no more that had this size, as `take()` returned it."""
+        if size:
+            self._bytes -= size
+            self._messages -= 1
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no more is to be read; a single message is never too much, however large it is."""
+        return self._bytes >= self._limit and self._messages > 1
