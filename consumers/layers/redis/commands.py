@@ -91,7 +91,8 @@ class Commands:
     def _open(self) -> "asyncio.Future[None]":
         if self._is_closed:
             raise exceptions.ConnectionError(f"No connection to Redis at {self._host}: {CLOSED}")
-        if self._opened is None or self._opened.done():
+        is_ending = self._session is not None and self._session.cancelling()  # by its loop
+        if self._opened is None or self._opened.done() or is_ending:
             self._opened = asyncio.get_running_loop().create_future()
             self._session = asyncio.create_task(self._live(self._opened))
         return self._opened

@@ -1,6 +1,7 @@
 """The queue layer's ear at one shard: one blocking pop for all the queues that the process takes messages from."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections import deque
@@ -21,7 +22,7 @@ AT_ONCE = 64
 """Messages taken together from one of the process' own queues."""
 
 NOTHING = "nothing"
-"""What the key ends with that is popped from while there is nobody to take anything for: no queue's does."""
+"""What the key ends with that is popped from when nothing is to be taken: no queue's does."""
 
 PAUSES = 4
 """How often others run before that, so that who has received a message can ask for the next."""
@@ -71,6 +72,7 @@ class Popper(Listener):
         # Replies that are due, and what was taken from Redis and not handed over: a cancellation must lose none.
         self._due: deque[Callable[[Any], None]] = deque()
         self._taken: deque[Entry] = deque()
+        self._is_blocked = False  # what is due first is the reply of a pop that may wait
 
     async def update(self) -> None:
         """Have the pop that waits in Redis, if there is one, include all that is to be taken now."""
@@ -89,6 +91,7 @@ class Popper(Listener):
     async def listen(self, link: Link) -> None:
         self._asked_at = float("inf")
         self._due.clear()
+        self._is_blocked = False
         watch = asyncio.create_task(link.watch(self.timeout, self._overdue))
         try:
             await self._probe(link)
@@ -107,9 +110,13 @@ class Popper(Listener):
     async def take_the_rest(self, link: Link) -> None:
         reading = asyncio.create_task(self._read_due(link))
         try:
-            while not reading.done() and self._client_id is not None:
-                await self._commands.run([("CLIENT", "UNBLOCK", self._client_id)])
+            while not reading.done():
+                if self._is_blocked and self._client_id is not None:
+                    with contextlib.suppress(*FAILURES):
+                        await self._commands.run([("CLIENT", "UNBLOCK", self._client_id)])
                 await asyncio.wait([reading], timeout=0.005)  # the pop may have been on its way to Redis
+                if self._is_blocked and self._client_id is None:
+                    break  # Redis forbids to end it
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -130,7 +137,7 @@ class Popper(Listener):
         self._write(link, ("CLIENT", "ID"), self._on_client_id)
         self._write(link, ("CLIENT", "INFO"), self._on_client_info)
         self._write(link, ("MULTI",), _check)
-        self._write(link, ("BZPOPMIN", self._own, BLOCK), _check)  # there it does not wait
+        self._write(link, ("BZPOPMIN", self._own + NOTHING, BLOCK), _check)  # there it does not wait
         self._write(link, ("EXEC",), lambda replies: self._on_first(_checked(replies)[0]))
         self._asked_at = time.monotonic()
         await self._read_due(link)
@@ -149,6 +156,7 @@ class Popper(Listener):
         self._write(link, ("BZPOPMIN", *(keys or [self._own + NOTHING]), BLOCK), self._on_first)
         for key in heard:
             self._write(link, ("ZPOPMIN", key, AT_ONCE), partial(self._on_rest, key.encode()))
+        self._is_blocked = True
         self._asked_at = time.monotonic()
         self.note_up()  # what arrives from now on waits in Redis
 
