@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from . import events, overdue
 from .bridge import Threads
 from .exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
-from .failures import CLOSE_EXCEPTIONS, CloseException, close_of, only, without_cancellations
+from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only
 from .frames import Frames
 from .inbox import Inbox
 from .journal import Journal
@@ -196,48 +196,47 @@ class EndingConnection:
         except StopConsumer:
             if not self._is_finishing:  # when websocket_disconnect() ends with it
                 self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
-        except (Exception, BaseExceptionGroup) as error:
-            await self._decide(error, message or getattr(function, "__qualname__", None))
+        except BaseException as error:
+            await self._decide(as_failure(error, self._reader), message or getattr(function, "__qualname__", None))
 
     async def _fail(self, error: BaseException, message: Message) -> None:
         """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
         try:
-            if not isinstance(error, Exception | BaseExceptionGroup):
-                raise error
-            await self._decide(error, message)
+            await self._decide(as_failure(error, self._reader), message)
         except BaseException:
             self._cancelled += 1
             raise
 
-    async def _decide(self, error: Exception | BaseExceptionGroup[BaseException], doing: Message | str | None) -> None:
+    async def _decide(self, failure: Exception, doing: Message | str | None) -> None:
         """Turn what the application raised into an ending, after asking `on_error()`.
 
         Args:
-            error: what was raised.
+            failure: what was raised.
             doing: the message that was being handled, or a background task's name.
         """
-        failure = self._end_as_asked(error)
-        if failure is None:
+        if self._ends_as_asked(failure):
             return
         self._annotate(failure, doing)
         try:
+            if isinstance(failure, NotAnException):
+                raise failure
             await self._consumer._on_error(failure, doing if isinstance(doing, dict) else None)
-        except (Exception, BaseExceptionGroup) as second:
-            failure = self._end_as_asked(second)
-            if failure is not None:
-                self._annotate(failure, doing)
+        except BaseException as error:
+            try:
+                second = as_failure(error, self._reader)
+            except BaseException:  # nobody has decided about the failure: it must not be lost
                 self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
-        except BaseException:  # nobody has decided about the failure: it must not be lost
-            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
-            raise
+                raise
+            if not self._ends_as_asked(second):
+                self._annotate(second, doing)
+                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), second)
 
     def _annotate(self, failure: Exception, doing: Message | str | None) -> None:
         what = f"background task {doing}()" if isinstance(doing, str) else doing
         self._journal.annotate(failure, what, self._consumer.show_content)
 
-    def _end_as_asked(self, error: Exception | BaseExceptionGroup[BaseException]) -> Exception | None:
-        """End, if the exception is a way to ask for it or tells that the client has gone; return any other one."""
-        failure = without_cancellations(error)
+    def _ends_as_asked(self, failure: Exception) -> bool:
+        """End, if the exception is a way to ask for it or tells that the client has gone; else return False."""
         match only(failure, StopConsumer, TooManyGroups, *CLOSE_EXCEPTIONS, RequestAborted):
             case StopConsumer():
                 self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
@@ -251,8 +250,8 @@ class EndingConnection:
             ):
                 self._close_as_asked(asked)
             case _:
-                return failure
-        return None
+                return False
+        return True
 
     def _close_as_asked(self, asked: CloseException) -> None:
         if self._socket.state is CLOSED:

@@ -12,7 +12,6 @@ A shield does not stop a server's native `Task.cancel()`. So that reaches a task
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
 from secrets import token_hex
 from typing import Any, ClassVar
 
@@ -24,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from . import events, limits, overdue
 from .budget import ByteBudget
 from .client import ClientWebSocket
-from .failures import HOW_TO_END, asks_to_close, close_of, strays_as_errors, without_cancellations
+from .failures import HOW_TO_END, NotAnException, as_failure, asks_to_close, close_of
 from .journal import Journal
 from .limits import Limits
 from .socket import State
@@ -215,11 +214,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             task_id = token_hex(16)
             registered = False
             try:
-                with self._strays_as_errors():
-                    await self._register_background_task(task_id, websocket, data)
+                await self._register_background_task(task_id, websocket, data)
                 registered = True
-            except Exception as exc:
-                await self._task_failed(task_id, websocket, exc)
+            except BaseException as exc:
+                await self._task_failed(task_id, websocket, as_failure(exc, self._server))
             finally:
                 if not registered:
                     self._release(size)
@@ -247,7 +245,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         try:
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
-                    self.task_group = EndpointTaskGroup(group, scope, self._strays_as_errors, self._own_task_failed)
+                    self.task_group = EndpointTaskGroup(group, scope, self._own_task_failed)
                     try:
                         await self._serve(websocket)
                     finally:
@@ -266,13 +264,12 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     async def _serve(self, websocket: ClientWebSocket) -> None:
         """Connect and read, until the connection ends."""
         try:
-            with self._strays_as_errors():
-                await self.on_connect(websocket)
-                self._connected = True
-                while self._ending is None:
-                    await self._take(websocket, await self._receive(websocket))
-        except (Exception, BaseExceptionGroup) as exc:
-            self._fail(without_cancellations(exc), "reading" if self._connected else "on_connect()")
+            await self.on_connect(websocket)
+            self._connected = True
+            while self._ending is None:
+                await self._take(websocket, await self._receive(websocket))
+        except BaseException as exc:
+            self._fail(as_failure(exc, self._server), "reading" if self._connected else "on_connect()")
 
     async def _take(self, websocket: ClientWebSocket, message: Message) -> None:
         if message["type"] == "websocket.receive" and self._ending is None:
@@ -297,10 +294,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         result = None
         try:
             try:
-                with self._strays_as_errors():
-                    result = await self._background_handler(task_id, websocket, data)
-            except (Exception, BaseExceptionGroup) as exc:
-                await self._task_failed(task_id, websocket, without_cancellations(exc))
+                result = await self._background_handler(task_id, websocket, data)
+            except BaseException as exc:
+                await self._task_failed(task_id, websocket, as_failure(exc, self._server))
             finally:
                 await self._shielded(self._unregister_background_task, task_id, websocket, result)
         finally:
@@ -308,16 +304,13 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     async def _task_failed(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
         self._journal.annotate(exc, f"background task {task_id}")
-        is_told = asks_to_close(exc) is not None
-        if is_told or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
+        is_decided = asks_to_close(exc) is not None or isinstance(exc, NotAnException)
+        if is_decided or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
             self._fail(exc)
 
-    def _own_task_failed(self, exc: Exception | BaseExceptionGroup[BaseException], name: str) -> None:
+    def _own_task_failed(self, exc: BaseException, name: str) -> None:
         """End the connection because of a task that the application has started in `task_group`."""
-        self._fail(without_cancellations(exc), f"task {name}()")
-
-    def _strays_as_errors(self) -> AbstractContextManager[None]:
-        return strays_as_errors(self._server)
+        self._fail(as_failure(exc, self._server), f"task {name}()")
 
     def _release(self, size: int) -> None:
         self._running -= 1
@@ -333,10 +326,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._expect_the_end()
         with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
             try:
-                with self._strays_as_errors():
-                    await function(*args)
-            except Exception as exc:
-                self._fail(exc, None if any(arg is exc for arg in args) else f"{name}()")
+                await function(*args)
+            except BaseException as exc:
+                self._fail(as_failure(exc, self._server), None if any(arg is exc for arg in args) else f"{name}()")
         if limit.cancelled_caught:
             logger.error("%s.%s was cut off after %g s", type(self).__name__, name, self.EXIT_MAX_DELAY)
         return not limit.cancelled_caught

@@ -1,7 +1,5 @@
 """What an exception that left the application's code means."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 import anyio
@@ -18,21 +16,73 @@ CloseException = InvalidFrame | WebSocketException | WebSocketDisconnect
 
 HOW_TO_END = "return to end a task, and close the connection to end all of them"
 
+NOT_OURS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What goes through to the event loop and the interpreter."""
+
 CLOSE_EXCEPTIONS = (InvalidFrame, WebSocketException, WebSocketDisconnect)
 
 
-def without_cancellations(exc: Exception | BaseExceptionGroup[BaseException]) -> Exception:
+class NotAnException(RuntimeError):
+    """Stands for what the application raised that is no Exception. A server would take the bare one for its own."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"the application raised {type(error).__name__}, which is no Exception")
+
+
+def as_failure(error: BaseException, server: overdue.Task | None) -> Exception:
+    """Return what the application's code raised as the exception that it counts as.
+
+    An Exception is itself. A cancellation that nobody asked for is a RuntimeError, since a task group would take it for
+    its own and end without a word. What is no Exception, such as that of `pytest.fail()`, is a `NotAnException`.
+
+    Args:
+        error: what was raised.
+        server: the connection's task, which is the server's; None on trio.
+
+    Raises:
+        BaseException: `error`, if it is a cancellation, or for the event loop or the interpreter to handle.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return _as_failure_of_group(error)
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        if not overdue.is_stray(error, server):
+            raise error
+        failure = RuntimeError(f"{type(error).__name__} was raised although nothing had been cancelled: {HOW_TO_END}")
+    elif isinstance(error, NOT_OURS):
+        raise error
+    else:
+        failure = NotAnException(error)
+    failure.__cause__ = error
+    return failure
+
+
+def _as_failure_of_group(group: BaseExceptionGroup[BaseException]) -> Exception:
+    failure = without_cancellations(group)
+    if isinstance(failure, Exception):
+        return failure
+    if failure.subgroup(NOT_OURS):
+        raise group
+    wrapped = NotAnException(failure)
+    wrapped.__cause__ = failure
+    return wrapped
+
+
+def without_cancellations(
+    exc: Exception | BaseExceptionGroup[BaseException],
+) -> Exception | BaseExceptionGroup[BaseException]:
     """Return `exc` without the cancellations that trio keeps in the group of a cancelled task group.
 
     Raises:
-        BaseException: `exc`, if nothing else is in it, or what only the server may handle.
+        BaseException: `exc`, if nothing else is in it.
     """
     if isinstance(exc, Exception):
         return exc
     _, failure = exc.split(anyio.get_cancelled_exc_class())
-    if isinstance(failure, Exception):
-        return failure
-    raise exc
+    if failure is None:
+        raise exc
+    return failure
 
 
 def only(exc: BaseException, *kinds: type[E]) -> E | None:
@@ -60,25 +110,6 @@ def close_of(asked: CloseException, is_open: bool) -> tuple[int, str]:
     if not isinstance(code, int) or (is_open and not events.is_sendable(code)):
         code = events.INTERNAL_ERROR
     return code, "" if reason is None else str(reason)
-
-
-@contextmanager
-def strays_as_errors(server: overdue.Task | None) -> Iterator[None]:
-    """Raise RuntimeError in place of a cancellation that the application's code in this block raises by itself.
-
-    A task group ends without a word when a task of its raises a cancellation.
-
-    Args:
-        server: the connection's task, which is the server's; None on trio.
-    """
-    try:
-        yield
-    except anyio.get_cancelled_exc_class() as exc:
-        if not overdue.is_stray(exc, server):
-            raise
-        raise RuntimeError(
-            f"{type(exc).__name__} was raised although nothing had been cancelled: {HOW_TO_END}"
-        ) from exc
 
 
 def departure(exc: BaseException) -> Exception | None:

@@ -1,7 +1,6 @@
 """An endpoint's task group as its methods see it: anyio's, but what a task raises is told to the endpoint at once."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
 from contextvars import Context
 from types import TracebackType
 from typing import Any, NoReturn
@@ -19,20 +18,17 @@ class EndpointTaskGroup(TaskGroup):
     Args:
         group: where the tasks run.
         cancel_scope: the scope around the group.
-        guard: makes the context that each task runs in.
-        failed: told what a task raises, and the task's name.
+        failed: told what a task raises, and the task's name; raises what is not the task's own, such as a cancellation.
     """
 
     def __init__(
         self,
         group: TaskGroup,
         cancel_scope: anyio.CancelScope,
-        guard: Callable[[], AbstractContextManager[None]],
-        failed: Callable[[Exception | BaseExceptionGroup[BaseException], str], None],
+        failed: Callable[[BaseException, str], None],
     ) -> None:
         self.cancel_scope = cancel_scope
         self._group = group
-        self._guard = guard
         self._failed = failed
 
     def start_soon(  # type: ignore[override, misc]  # final since anyio 4.14, abstract before
@@ -74,18 +70,16 @@ class EndpointTaskGroup(TaskGroup):
     ) -> Any:
         status = _Status(task_status)
         try:
-            with self._guard():
-                return await func(*args, task_status=status)
-        except (Exception, BaseExceptionGroup) as exc:
+            return await func(*args, task_status=status)
+        except BaseException as exc:
             if not status.has_started:
                 raise
             self._failed(exc, name)
 
     async def _finish(self, awaitable: Awaitable[Any], name: str) -> Any:
         try:
-            with self._guard():
-                return await awaitable
-        except (Exception, BaseExceptionGroup) as exc:
+            return await awaitable
+        except BaseException as exc:
             self._failed(exc, name)
 
 
