@@ -8,8 +8,8 @@ export REDIS_URL WORKERS
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
 
-test: .venv/dev.installed
-	.venv/bin/python -m pytest
+test: .venv/dev.installed .venv-daphne/installed
+	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest
 
 # Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8. And its
 # own tests, out of its source distribution, on the layers of compat.
@@ -51,6 +51,13 @@ soak: .venv/dev.installed
 	.venv/bin/python -m venv --clear .venv-interop
 	.venv-interop/bin/pip install --quiet --upgrade pip
 	.venv-interop/bin/pip install --quiet --editable . --group dev 'channels_redis==4.3.0' 'redis<8'
+	@touch $@
+
+# A server that the tests drive; compat behaves in another way where it is installed.
+.venv-daphne/installed: .venv/created pyproject.toml
+	.venv/bin/python -m venv --clear .venv-daphne
+	.venv-daphne/bin/pip install --quiet --upgrade pip
+	.venv-daphne/bin/pip install --quiet --editable . daphne
 	@touch $@
 
 .venv-suite/installed: .venv/created pyproject.toml

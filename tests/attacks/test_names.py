@@ -205,8 +205,12 @@ async def test_a_consumer_may_answer_a_bad_name_and_live_on(
     checking: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(channel_layers.backends, "default", checking)
+    member = Member(checking)  # with whom the layer begins to listen
+    await checking.send(member.name, {"type": "note"})
+    await eventually(lambda: member.messages)
     async with connected(Room.as_asgi()) as wire:
         for room in INVALID:
             wire.text(room)
             assert (await wire.next_text()).startswith("TypeError: Group name must be")
+    checking.detach(member.name)
     assert caplog.messages == []

@@ -1,7 +1,7 @@
 """What a subclass of a consumer, communicator, router or middleware overrides is called, as in Channels."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +14,7 @@ from compat.channels.auth import AuthMiddleware
 from compat.channels.generic import http as compat_http
 from compat.channels.generic import websocket as compat_websocket
 from compat.channels.security.websocket import OriginValidator
-from consumers import InMemoryChannelLayer, channel_layers, testing
+from consumers import InMemoryChannelLayer, testing
 from consumers.types import Message, Receive, Scope, Send
 
 CONSUMER = (
@@ -51,14 +51,6 @@ def noting(base: Any, names: Sequence[str]) -> tuple[Any, list[str]]:
 
     cls: Any = type(f"Noting{base.__name__}", (base,), {name: noted(name) for name in names})
     return cls, calls
-
-
-@pytest.fixture
-def layer() -> Iterator[InMemoryChannelLayer]:
-    layer = InMemoryChannelLayer()
-    channel_layers.configure({"default": layer})
-    yield layer
-    channel_layers.configure({})
 
 
 @pytest.mark.anyio
