@@ -230,6 +230,24 @@ def test_sigterm_closes_the_sockets_with_1012(name: str) -> None:
         served.process.wait(PATIENCE)
 
 
+def test_the_table_in_the_docs_says_what_is_tested_here() -> None:
+    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    table = text.partition("## What each server can")[2].partition("\n\n- ")[0]
+    header, _, *rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines() if "|" in row]
+    facts: list[Callable[[Kind], bool]] = [
+        lambda kind: kind.denies,
+        lambda kind: kind.reports_codes,
+        lambda kind: kind.takes(1008),
+        lambda kind: kind.sends_reasons,
+        lambda kind: kind.ends_by_itself,
+    ]
+    for (_, *cells), fact in zip(rows, facts, strict=False):
+        for server, cell in zip(header[1:], cells, strict=True):
+            kinds = [kind for name, kind in KINDS.items() if name.partition(",")[0] == server]
+            assert {fact(kind) for kind in kinds} == {cell == "yes"}, (server, cells)
+    assert len(rows) == len(facts) + 1
+
+
 MIB = 1024 * 1024
 
 
