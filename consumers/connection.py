@@ -19,7 +19,6 @@ from types import CoroutineType, coroutine
 from typing import Any, cast
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from . import events, handlers, overdue
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
@@ -27,6 +26,7 @@ from .frames import FRAME, Frames
 from .inbox import Shared
 from .inline import Feeding
 from .layers.base import BaseChannelLayer
+from .layers.loops import pauses
 from .layers.overrides import is_pumped
 from .limits import LimitedLayer
 from .turns import Steps
@@ -269,11 +269,7 @@ class Connection(EndingConnection):
         consumer: Any = self._consumer
         turns = consumer._turns_between
         if turns and (messages or inbox.is_ending):
-            yield from _turn(turns)
-        while not messages:  # many connections end without one, and need not know what follows
-            if inbox.is_ending:
-                return
-            yield inbox.worker
+            yield from pauses(turns)
         known = handlers.known(consumer)
         types, takes_frames = known.types, known.takes_frames
         takes_text: bool | None = None  # not known before the first frame
@@ -319,7 +315,7 @@ class Connection(EndingConnection):
                 if type(entry) is tuple and entry[1]:
                     inbox.give_back(entry)
                 if turns and (messages or inbox.is_ending) and not inbox.is_stopped:
-                    yield from _turn(turns)
+                    yield from pauses(turns)
             if inbox.is_ending and not messages:
                 return
             entry = message = text = handling = None  # an idle connection is not to keep them
@@ -395,8 +391,3 @@ class Connection(EndingConnection):
 
 async def _await(handling: Awaitable[None]) -> None:
     await handling
-
-
-async def _turn(turns: int) -> None:
-    for _ in range(turns):
-        await checkpoint()

@@ -8,7 +8,7 @@ import pytest
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers
 from consumers.inbox import Inbox
-from consumers.layers.tables import Receiver
+from consumers.layers.receivers import Receiver
 from consumers.types import Message
 
 from .wire import connected

@@ -9,7 +9,8 @@ from ..exceptions import ChannelFull
 from ..types import Close, Message
 from .isolation import Copier, choose_copier
 from .loops import call_soon, running_loop
-from .tables import Entry, Receiver, Tables, Waiter
+from .receivers import Entry, Receiver, Waiter
+from .tables import Tables
 
 logger = logging.getLogger("consumers.layers")
 

@@ -94,9 +94,14 @@ def pause() -> Awaitable[None]:
     return asyncio.sleep(0) if isinstance(running_loop(), asyncio.AbstractEventLoop) else checkpoint()
 
 
+async def pauses(times: int) -> None:
+    """Let others run so many times."""
+    for _ in range(times):
+        await pause()
+
+
 async def let_others_run(waiting: int) -> None:
     """Let others run, also so that they can take most of what waits for the fullest of the receivers."""
     await pause()
     if waiting:
-        for _ in range(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS)):
-            await pause()
+        await pauses(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS))

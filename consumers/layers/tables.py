@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ..types import Batch, Batching, Close, Deliver, Message
-from .loops import call_soon, running_loop
-
-Entry = tuple[float, Message]
-"""A waiting message: when it expires, and itself."""
+from ..types import Batch, Close, Deliver, Message
+from .loops import running_loop
+from .receivers import Entry, Joining, Receiver, Waiter, ignore_message
 
 
 class Tables:
@@ -67,7 +65,7 @@ class Tables:
         # queues that is the time of the newest message: when it expires, the whole queue has.
         self._queues: OrderedDict[str, deque[Entry]] = OrderedDict()
         self._memberships: OrderedDict[tuple[str, str], float] = OrderedDict()  # only of stored channels
-        self._joinings: dict[tuple[str, str], _Joining] = {}
+        self._joinings: dict[tuple[str, str], Joining] = {}
 
     def attach(self, name: str, deliver: Deliver, close: Close | None = None) -> None:
         """Hand the messages of this channel to `deliver`, on the event loop that is running now.
@@ -158,7 +156,7 @@ class Tables:
         with self._lock:
             self._expire()
             is_settled = channel in self._groups.get(group, ())
-            joining = self._joinings.setdefault((group, channel), _Joining(is_settled))
+            joining = self._joinings.setdefault((group, channel), Joining(is_settled))
             joining.blocks += 1
             self._join(group, channel)
         succeeded = False
@@ -240,7 +238,7 @@ class Tables:
 
     # The caller holds the lock
 
-    def _receiver(self, channel: str) -> "Receiver | None":
+    def _receiver(self, channel: str) -> Receiver | None:
         """Return what takes the channel's messages, made anew for a stored one; None if the channel has ended."""
         receiver = self._receivers.get(channel)
         if receiver is None and not self.is_attached_name(channel):
@@ -263,7 +261,7 @@ class Tables:
             self._memberships[group, channel] = now + self._group_expiry
             self._memberships.move_to_end((group, channel))
 
-    def _next_waiter(self, channel: str) -> "Waiter | None":
+    def _next_waiter(self, channel: str) -> Waiter | None:
         waiters = self._waiters.get(channel)
         if waiters is None:
             return None
@@ -300,7 +298,7 @@ class Tables:
         if not queue:
             self._queues.pop(channel, None)
 
-    def _leave(self, group: str, receiver: "Receiver") -> None:
+    def _leave(self, group: str, receiver: Receiver) -> None:
         members = self._groups[group]
         del members[receiver.name]
         self._joinings.pop((group, receiver.name), None)
@@ -328,79 +326,3 @@ class Tables:
                 break
             self._leave(group, self._receivers[channel])
         return now
-
-
-class Waiter:
-    """One `receive()` in line for a channel's next message.
-
-    Args:
-        channel: the channel.
-        wake: called when `entry` is set.
-        loop: the event loop to call it on.
-    """
-
-    __slots__ = ("_wake", "channel", "entry", "loop")
-
-    def __init__(self, channel: str, wake: Callable[[], object], loop: object | None) -> None:
-        self.channel = channel
-        self.entry: Entry | None = None
-        self._wake = wake
-        self.loop = loop
-
-    def wake_up(self) -> bool:
-        """Call `wake` on its loop; False if that is closed."""
-        if self.loop is running_loop():
-            self._wake()
-            return True
-        try:
-            call_soon(self.loop, self._wake)
-        except RuntimeError:
-            return False
-        return True
-
-
-class Receiver:
-    """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
-
-    __slots__ = (
-        "batch",
-        "capacity",
-        "close",
-        "deliver",
-        "dropped",
-        "groups",
-        "loop",
-        "name",
-        "silent_until",
-        "slow_until",
-        "unreported",
-    )
-
-    def __init__(
-        self, name: str, deliver: Deliver, loop: object | None, capacity: int, close: Close | None = None
-    ) -> None:
-        self.name = name
-        self.deliver = deliver
-        self.batch: Batch | None = type(deliver).batch if isinstance(deliver, Batching) else None
-        self.close = close
-        self.loop = loop
-        self.capacity = capacity
-        self.groups: dict[str, None] = {}  # a set of one takes more, and most are in one
-        self.dropped = 0
-        self.unreported = 0
-        self.silent_until = self.slow_until = float("-inf")
-
-
-class _Joining:
-    """The blocks of `joining()` that one channel has under way for one group."""
-
-    __slots__ = ("blocks", "is_settled")
-
-    def __init__(self, is_settled: bool) -> None:
-        self.blocks = 0
-        self.is_settled = is_settled
-
-
-def ignore_message(message: Message) -> int:
-    """Stand in for the `deliver` of a receiver that has ended."""
-    return 1
