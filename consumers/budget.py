@@ -21,17 +21,19 @@ class ByteBudget:
         self._bytes = 0
         self._messages = 0
 
-    def take(self, message: Message) -> int:
-        """Count a message and return its size; 0 if it is small."""
+    def size_of(self, message: Message) -> int:
+        """Return how many bytes a message counts for: 0 if it is small."""
         size = getsizeof(message.get("text") or message.get("bytes") or message.get("body"))
-        if size <= self._small:
-            return 0
-        self._bytes += size
-        self._messages += 1
-        return size
+        return size if size > self._small else 0
+
+    def take(self, size: int) -> None:
+        """Count a message of this size, as `size_of()` returned it."""
+        if size:
+            self._bytes += size
+            self._messages += 1
 
     def give_back(self, size: int) -> None:
-        """Count a message no more that had this size, as `take()` returned it."""
+        """Count it no more."""
         if size:
             self._bytes -= size
             self._messages -= 1

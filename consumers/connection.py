@@ -14,13 +14,14 @@ every ending, of which there are many, takes the one way through `_clean_up` and
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from types import CoroutineType, coroutine
 from typing import Any, cast
 
 import anyio
 
 from . import events, handlers, overdue
+from .backlog import Taken
 from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
 from .frames import FRAME, Frames
 from .inbox import Shared
@@ -38,25 +39,19 @@ logger = logging.getLogger("consumers.connection")
 
 
 class Connection(EndingConnection):
-    """Runs one consumer for one connection.
-
-    Args:
-        consumer: the consumer, with `scope` and `channel_layer` set.
-        receive: the server's ASGI `receive`.
-        send: the server's ASGI `send`.
-    """
+    """Runs one consumer for one connection; its arguments are those of `EndingConnection`."""
 
     _starting = 0  # handler tasks that have not taken their message yet
     _is_over = False  # the worker
     _finished: Waker | None = None  # while the reader waits for the worker
-    _source: Mapping[str, Callable[..., None]] | None = None  # what a worker of a named channel offers
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, send, self._inbox, type(consumer))
         if self._protocol == "channel":
-            self._source = (consumer.scope.get("extensions") or {}).get(events.WORKER)
+            source = (consumer.scope.get("extensions") or {}).get(events.WORKER)
+            self._taken = Taken(source, consumer.max_tasks) if source is not None else None
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -75,6 +70,8 @@ class Connection(EndingConnection):
         finally:
             if self._overdue is not None:
                 self._overdue.forget(self)
+            if self._taken is not None:
+                self._taken.source.give_back(self._taken.among(self._inbox.messages))
             error, self._error = self._error, None
             self._let_go()
             try:
@@ -145,19 +142,29 @@ class Connection(EndingConnection):
 
     async def _read_channel(self) -> Message:
         """Put the messages of a worker's named channel, which are a layer's, into the inbox until the worker stops."""
-        if self._source is not None:
-            self._source["want"](self._consumer.max_tasks)
+        if self._taken is not None:
+            self._taken.source.serve(self._free_handlers)
         while (message := await self._receive()).get("type") not in events.DISCONNECTS:
+            if self._taken is not None:
+                self._taken.add(message)
+                self._inbox.put_anyhow(message)  # a handler was free
+                continue
             while not self._inbox.put_layer(message):
                 await self._inbox.wait_for_layer_room()
             await self._inbox.wait_for_layer_room()  # what there is no room for stays in the layer
         return message
 
+    def _free_handlers(self) -> int:
+        inbox = self._inbox
+        return self._consumer.max_tasks - inbox.running - len(inbox.messages) + self._starting
+
     def _on_disconnect(self, message: Message) -> None:
         code = message.get("code")
         code = events.NO_STATUS_RECEIVED if code is None else code
         drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
-        self._end(Ending(self._socket.lost(code), message.get("reason") or "", drains=drains))
+        own = self._socket.lost(code)
+        code = code if self._consumer._codes_as_reported else own
+        self._end(Ending(code, message.get("reason") or "", drains=drains))
 
     def _refuses(self, message: Message) -> bool:
         return self._watch is not None and self._watch.refuses(message)
@@ -189,7 +196,7 @@ class Connection(EndingConnection):
                 if (layer := self._consumer.channel_layer) is not None:
                     self._attach(layer, await layer.new_channel() if is_pumped(layer) else None)
                 if await self._serve_first():
-                    if self._source is not None and self._consumer.max_tasks == 1:
+                    if self._taken is not None and self._consumer.max_tasks == 1:
                         await self._serve_channel()
                     elif self._consumer.max_tasks == 1:
                         await self._inbox.worker.drive(self._serve_in_turn())
@@ -216,12 +223,7 @@ class Connection(EndingConnection):
                     self._finished.wake()
 
     def _attach(self, layer: BaseChannelLayer, channel_name: str | None) -> None:
-        """Let the layer hand its messages over.
-
-        Args:
-            layer: the channel layer.
-            channel_name: a new channel to receive from, if the layer is one to be pumped; else None.
-        """
+        """Let the layer hand its messages over; if it is one to be pumped, those of a new channel of its."""
         deliver = self._deliver
         if channel_name is None:
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
@@ -257,7 +259,8 @@ class Connection(EndingConnection):
         if self._protocol == "websocket":
             await self._handle(self._inbox.pop())
             if self._socket.is_rejected and self._ending is None:  # not every server reports a disconnect then
-                self._end(Ending(self._socket.close_code or events.ABNORMAL_CLOSURE))
+                code = None if self._consumer._codes_as_reported else self._socket.close_code
+                self._end(Ending(code or events.ABNORMAL_CLOSURE))
             if self._frames is not None and self._ending is None and self._consumer.max_tasks == 1:
                 self._frames.start_early()
         return True
@@ -322,21 +325,25 @@ class Connection(EndingConnection):
             yield inbox.worker
 
     async def _serve_channel(self) -> None:
-        """Handle one message of a worker's channel after the other, and want the next one when that is done."""
+        """Handle one message of a worker's channel after the other; it gives the next one when that is done."""
         while await self._serve_first() and not self._inbox.is_stopped:
-            await self._handle_wanted()
+            self._inbox.running += 1
+            await self._handle_next()
 
-    async def _handle_wanted(self) -> None:
-        """Handle the oldest message; tell the worker that it is from when a handler has it, and when that is free."""
-        entry = self._inbox.pop()
-        if self._source is not None:
-            self._source["handed"]()
+    async def _handle_next(self) -> None:
+        """Handle the oldest message, as one of the handlers that run."""
         try:
-            await self._handle(entry)
+            if self._inbox.messages and not self._inbox.is_stopped:
+                entry = self._inbox.pop()
+                try:
+                    await self._handle(entry)
+                finally:
+                    self._inbox.give_back(entry)
         finally:
-            self._inbox.give_back(entry)
-        if self._source is not None:
-            self._source["want"](1)
+            self._inbox.running -= 1
+            self._inbox.notify()
+            if self._taken is not None:
+                self._taken.source.changed()
 
     async def _serve_at_once(self, max_tasks: int) -> None:
         while True:
@@ -350,12 +357,7 @@ class Connection(EndingConnection):
 
     async def _run_handler(self) -> None:
         self._starting -= 1
-        try:
-            if self._inbox.messages and not self._inbox.is_stopped:
-                await self._handle_wanted()
-        finally:
-            self._inbox.running -= 1
-            self._inbox.notify()
+        await self._handle_next()
 
     async def _run_background_task(
         self, scope: anyio.CancelScope, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]

@@ -124,6 +124,7 @@ class AsyncConsumer(Limits):
 
     _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
+    _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _turns_between: ClassVar[int] = 0  # of the event loop, between two handlers, while more messages wait
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

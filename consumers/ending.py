@@ -11,6 +11,7 @@ from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
 from . import events, overdue
+from .backlog import Taken
 from .bridge import Threads
 from .exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
 from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only
@@ -45,6 +46,7 @@ class Handler(Protocol):
     strict_types: bool
     raw_frames: bool
     show_content: bool
+    _codes_as_reported: bool
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
@@ -84,6 +86,7 @@ class EndingConnection:
     threads: Threads | None = None
     _watch: Watch | None = None  # most have no limit that needs one
     _frames: Frames | None = None
+    _taken: Taken | None = None  # of a worker's channel
     _background: set[anyio.CancelScope] | None = None
     _connected = False
     _ending: Ending | None = None
@@ -321,10 +324,13 @@ class EndingConnection:
             self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
         if ending.drains and not self._socket.answered and self._connected and self._protocol == "websocket":
             self._journal.left_unanswered()
+        waiting = len(self._inbox.messages)
+        if self._taken is not None:  # which gives them back
+            waiting -= len(self._taken.among(self._inbox.messages))
         if ending.limit:
-            self._journal.limit_hit(ending.code, ending.limit, self._cancelled, len(self._inbox.messages))
-        elif self._cancelled or self._inbox.messages:
-            self._journal.dropped(ending.code, self._cancelled, len(self._inbox.messages))
+            self._journal.limit_hit(ending.code, ending.limit, self._cancelled, waiting)
+        elif self._cancelled or waiting:
+            self._journal.dropped(ending.code, self._cancelled, waiting)
 
     async def _close(self, ending: Ending) -> None:
         """Tell the client, unless somebody has: without a close frame it would see 1006."""

@@ -100,7 +100,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._state = State.CONNECTING
         self._running = 0
         self._budget = ByteBudget(self.inbox_bytes, self.max_tasks)
-        self._arrived = 0  # the size of the message that `on_receive()` is called with
+        self._arrived = 0  # the size of the message that on_receive() is called for; 0 once it has taken that over
         self._task_ended = anyio.Event()
         self._ending: tuple[int, str] | None = None
         self._error: Exception | None = None
@@ -163,7 +163,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         A timeout around it, such as `anyio.move_on_after()`, loses no message.
 
         Returns:
-            Message: an ASGI event, "websocket.receive" or "websocket.disconnect".
+            Message: an ASGI event. "websocket.disconnect", with its code, ends the connection.
+
+        Raises:
+            WebSocketDisconnect: to end the connection in the same way.
         """
         return await websocket.receive()
 
@@ -211,6 +214,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             while self._running >= self.max_tasks or self._budget.is_spent:
                 await self._task_ended.wait()
             self._running += 1
+            self._budget.take(size)
             task_id = token_hex(16)
             registered = False
             try:
@@ -224,7 +228,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             if registered:
                 self.task_group.start_soon(self._run, task_id, websocket, data, size)
         if patience.cancelled_caught:
-            limit = f"a message waited {self.stall_timeout:g} s, with {self._running} tasks running"
+            why = "their messages have inbox_bytes" if self._budget.is_spent else f"max_tasks is {self.max_tasks}"
+            limit = f"a message waited {self.stall_timeout:g} s, with {self._running} tasks running: {why}"
             self._limit_hit(LimitHit(events.TRY_AGAIN_LATER, limit, "Too many messages"))
 
     async def decode(self, websocket: WebSocket, message: Message) -> Any:
@@ -267,15 +272,23 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
             await self.on_connect(websocket)
             self._connected = True
             while self._ending is None:
-                await self._take(websocket, await self._receive(websocket))
+                await self._handle_event(websocket, await self._receive(websocket))
         except BaseException as exc:
             self._fail(as_failure(exc, self._server), "reading" if self._connected else "on_connect()")
 
-    async def _take(self, websocket: ClientWebSocket, message: Message) -> None:
-        if message["type"] == "websocket.receive" and self._ending is None:
-            self._arrived = self._budget.take(message)
+    async def _handle_event(self, websocket: ClientWebSocket, message: Message) -> None:
+        """Act on what `_receive()` returned, which an application may have made up."""
+        if message["type"] == "websocket.disconnect":
+            self._end(message.get("code") or events.NO_STATUS_RECEIVED, message.get("reason") or "")
+        elif message["type"] != "websocket.receive":
+            raise ValueError(
+                f"{type(self).__name__}._receive() returned an event of type {message['type']!r}: return what "
+                "websocket.receive() returns"
+            )
+        elif self._ending is None:
+            self._arrived = self._budget.size_of(message)
             await self.on_receive(websocket, await self.decode(websocket, message))
-            self._budget.give_back(self._arrived)  # if no task has taken it over
+            self._arrived = 0
 
     async def _close(self, websocket: ClientWebSocket) -> None:
         """Tell the client why the connection ends, unless it has been told or has gone."""
@@ -284,7 +297,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         # connection first: a close would make that 403.
         is_failure = self._error is not None and code == events.INTERNAL_ERROR
         if self._state is State.OPEN:
-            await self._shielded(websocket.end, code if events.is_sendable(code) else events.INTERNAL_ERROR, reason)
+            if not events.is_sendable(code):  # it was chosen before the accept
+                self._ending = code, reason = events.INTERNAL_ERROR, reason
+            await self._shielded(websocket.end, code, reason)
         elif self._state is State.CONNECTING and self._ending and not is_failure:
             await self._shielded(websocket.end, code, reason)
 
@@ -310,7 +325,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     def _own_task_failed(self, exc: BaseException, name: str) -> None:
         """End the connection because of a task that the application has started in `task_group`."""
-        self._fail(as_failure(exc, self._server), f"task {name}()")
+        self._fail(as_failure(exc, self._server), f"task {name}")
 
     def _release(self, size: int) -> None:
         self._running -= 1

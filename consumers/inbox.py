@@ -122,7 +122,9 @@ class Inbox(Batching):
 
     def put_client(self, message: Message) -> None:
         """Add a message of the client's; its reader tells the worker, and minds `is_full`."""
-        self.messages.append((message, self.budget.take(message)))
+        size = self.budget.size_of(message)
+        self.budget.take(size)
+        self.messages.append((message, size))
 
     def give_back(self, entry: Entry) -> None:
         """Note that an entry which `pop()` returned has been handled."""
@@ -133,8 +135,10 @@ class Inbox(Batching):
 
     def put_layer(self, message: Message) -> int:
         """Add a message of the layer's and return how many wait now, or 0 if it was not added: too many wait."""
-        if self.layer_count >= self.layer_limit:
-            return 0
+        return 0 if self.layer_count >= self.layer_limit else self.put_anyhow(message)
+
+    def put_anyhow(self, message: Message) -> int:
+        """Add a message of the layer's, whatever its limit, and return how many wait now."""
         self.layer_count += 1
         self.messages.append(message)
         self.worker.wake()

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -63,7 +64,10 @@ class EndpointTaskGroup(TaskGroup):
         raise RuntimeError("the endpoint opens and closes its task_group")
 
     async def _run(self, func: Callable[..., Awaitable[Any]], args: tuple[Any, ...], name: str) -> Any:
-        return await self._finish(func(*args), name)
+        try:
+            return await func(*args)
+        except BaseException as exc:
+            self._failed(exc, name)
 
     async def _run_until_started(
         self, func: Callable[..., Awaitable[Any]], args: tuple[Any, ...], name: str, *, task_status: TaskStatus[Any]
@@ -97,4 +101,8 @@ class _Status:
 
 def _name(task: object, name: object) -> str:
     """Return the name that a task is given, or else that of its function."""
-    return str(name if name is not None else getattr(task, "__qualname__", task))
+    if name is not None:
+        return str(name)
+    while isinstance(task, partial):
+        task = task.func
+    return getattr(task, "__qualname__", None) or repr(task)

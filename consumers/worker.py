@@ -5,21 +5,20 @@
 A worker is to a channel what a server is to a socket: it calls the application with a scope of
 `{"type": "channel", "channel": name}` and hands it the channel's messages as it asks for them.
 
-The connection waits in `receive()` all the time, so that it sees the worker's end. How many messages it wants
-meanwhile, it says by the ASGI extension `events.WORKER`: one for each handler that is free. What is not wanted stays in
-the layer, where another worker may take it. A message that was taken is kept until a handler has it.
+A consumer waits in `receive()` all the time, so that it sees the worker's end. It gets a message there when one of its
+handlers is free; until then messages stay in the layer, where another worker may take them. See `ChannelSource`.
 """
 
 import logging
 import math
 import signal
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import anyio
 
 from . import events
+from .backlog import Backlog
 from .exceptions import InvalidChannelLayerError
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer
@@ -33,9 +32,6 @@ END = {"type": "websocket.disconnect", "code": 1001, "reason": "the worker stops
 
 LOOK_TIME = 1.0
 """Seconds that the layer has, when the worker stops, to give a message that it says is there."""
-
-GIVE_BACK_TIME = 5.0
-"""Seconds that the layer has, when the worker stops, to take back what no handler has got."""
 
 
 class Worker:
@@ -57,6 +53,8 @@ class Worker:
         disconnect_timeout: seconds, after `stop()`, for messages that no handler has got and that would be lost with
             this process; and for an application that is too busy to ask for another message, until it is cancelled.
             Handlers that run, a consumer finishes within its own `disconnect_timeout`.
+        is_stopping: whether `stop()` has been called.
+        deadline: when those seconds are over, by the event loop's clock.
 
     Raises:
         InvalidChannelLayerError: there is no such layer.
@@ -85,9 +83,10 @@ class Worker:
             for channel in self.channels:
                 layer.require_valid_channel_name(channel)
         self.is_stopping = False
+        self.deadline = math.inf
         self._runs: dict[str, _Run] = {}
         self._backlogs = {channel: Backlog(self.layer, channel) for channel in self.channels}
-        self._deadline = math.inf
+        self._handles_rest = False
         self._waits: set[anyio.CancelScope] = set()
         self._not_ready = set(self.channels)
         self._all_ready = anyio.Event()
@@ -135,18 +134,21 @@ class Worker:
         if self.is_stopping:
             return
         self.is_stopping = True
+        self._handles_rest = not self._not_ready
         self._all_ready.set()
-        self._deadline = anyio.current_time() + self.disconnect_timeout
+        self.deadline = anyio.current_time() + self.disconnect_timeout
         for backlog in self._backlogs.values():
-            if self._not_ready:
-                backlog.abandon()
-            else:
-                backlog.close()
+            backlog.close()
         for run in self._runs.values():
-            run.scope.deadline = self._deadline
-            run.wake()
+            run.stop_by(self.deadline)
         for scope in self._waits:
             scope.cancel()
+
+    def is_done_with(self, backlog: Backlog) -> bool:
+        """Tell whether nothing more of a channel is to be handled."""
+        if not self.is_stopping:
+            return False
+        return not (self._handles_rest and backlog.waits_here and anyio.current_time() < self.deadline)
 
     async def _run(self) -> None:
         names = ", ".join(self.channels)
@@ -174,9 +176,8 @@ class Worker:
         """Run the application for one channel, again and again."""
         backlog = self._backlogs[channel]
         try:
-            while not self.is_stopping or (backlog and anyio.current_time() < self._deadline):
+            while not self.is_done_with(backlog):
                 run = self._runs[channel] = _Run(self, channel, backlog)
-                run.scope.deadline = self._deadline
                 try:
                     await self._run_once(run, channel)
                 finally:
@@ -234,72 +235,8 @@ class Worker:
                 self._waits.discard(scope)
 
 
-class Backlog:
-    """A channel's messages that the worker answers for, as it is the only one that has them.
-
-    Args:
-        layer: the layer.
-        channel: the channel's name.
-
-    Attributes:
-        taken: what was taken from the layer and no handler has got, oldest first.
-    """
-
-    def __init__(self, layer: BaseChannelLayer, channel: str) -> None:
-        self.taken: deque[Message] = deque()
-        self._layer = layer
-        self._channel = channel
-        self._is_receiving = False
-        self._last: int | None = None  # how many more to take from the layer; None: all that come
-
-    def __bool__(self) -> bool:
-        return bool(self.taken or self._last)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more is to be taken from the layer."""
-        return self._last == 0
-
-    def close(self) -> None:
-        """Take no more than what waits in this process now, and would be lost with it."""
-        if not self._is_receiving:  # else that may have got one, and gives it back when it is cancelled
-            self._last = self._layer.held(self._channel) if hasattr(self._layer, "held") else 0
-
-    def abandon(self) -> None:
-        """Take nothing more."""
-        self._last = 0
-
-    async def take(self, worker: Worker) -> None:
-        """Take a message from the layer, unless the worker stops before there is one."""
-        if self._last is None:
-            self._is_receiving = True
-            try:
-                with worker.until_stop():
-                    self.taken.append(await self._layer.receive(self._channel))
-            finally:
-                self._is_receiving = False
-                if worker.is_stopping:
-                    self.close()
-        elif self._last:
-            self._last -= 1
-            with anyio.move_on_after(LOOK_TIME):
-                self.taken.append(await self._layer.receive(self._channel))
-
-    async def give_back(self) -> None:
-        """Put what no handler has got back to where it was taken from, or say in the log that it is left."""
-        left = (self._last or 0) + len(self.taken)
-        with anyio.move_on_after(GIVE_BACK_TIME, shield=True):
-            while self.taken:
-                message = self.taken.pop()  # the newest first, as each is put before the others
-                with suppress(Exception):  # a layer that is lost, or has no such method: it is counted below
-                    await self._layer.put_back(self._channel, message)
-                    left -= 1
-        if left:
-            logger.error("channel %r: %d message(s) are left that no handler has got", self._channel, left)
-
-
 class _Run:
-    """One life of the application for one channel; holds the `receive` and `send` it is called with."""
+    """One life of the application for one channel: its `receive` and `send`, and its `ChannelSource`."""
 
     def __init__(self, worker: Worker, channel: str, backlog: Backlog) -> None:
         self.scope = anyio.CancelScope()
@@ -307,14 +244,14 @@ class _Run:
         self._worker = worker
         self._channel = channel
         self._backlog = backlog
-        self._given = 0  # of the backlog
-        self._wanted = math.inf
+        self._free: Callable[[], int] = lambda: 1  # an application that is no consumer asks when it wants one
         self._change = anyio.Event()
+        self._asks = False
         self._has_ended = False
 
     async def __call__(self) -> None:
-        extension = {"want": self._want, "handed": self._handed}
-        scope = {"type": "channel", "channel": self._channel, "extensions": {events.WORKER: extension}}
+        scope = {"type": "channel", "channel": self._channel, "extensions": {events.WORKER: self}}
+        self.stop_by(self._worker.deadline)
         with self.scope:
             await self._worker.application(scope, self._receive, self._send)
         if self.scope.cancelled_caught and not self._has_ended:
@@ -324,64 +261,64 @@ class _Run:
                 self._worker.disconnect_timeout,
             )
 
-    def wake(self) -> None:
-        """Have `receive()` look again whether there is something to return."""
+    def serve(self, free: Callable[[], int]) -> None:
+        self._free = free
+        self.changed()
+
+    def changed(self) -> None:
         change, self._change = self._change, anyio.Event()
         change.set()
 
-    def _want(self, messages: int) -> None:
-        self._wanted = messages + (0 if self._wanted == math.inf else self._wanted)
-        self.wake()
+    def give_back(self, messages: list[Message]) -> None:
+        self._backlog.messages.extendleft(reversed(messages))
 
-    def _handed(self) -> None:
-        self._backlog.taken.popleft()
-        self._given -= 1
+    def stop_by(self, deadline: float) -> None:
+        """Have it end; it is cancelled if it has not asked for a message by then (the event loop's clock)."""
+        if not self._asks:
+            self.scope.deadline = deadline
+        self.changed()
 
     async def _receive(self) -> Message:
-        worker, backlog = self._worker, self._backlog
-        worker.note_ready(self._channel)
-        await worker.all_ready()
-        while not worker.is_stopping or self._given < len(backlog.taken) or not backlog.is_closed:
-            if not self._wanted:
-                await self._change.wait()
-            elif self._given < len(backlog.taken):
-                return self._give(backlog.taken[self._given])
-            else:
-                await self._take()
+        self._worker.note_ready(self._channel)
+        await self._worker.all_ready()
+        self._asks, self.scope.deadline = True, math.inf
+        message = await self._next()
+        if message is not None:
+            self.has_received = True
+            self._asks, self.scope.deadline = False, self._worker.deadline
+            return message
         if self._has_ended:  # an application that knows no end, and is idle now
             self.scope.cancel()
             await anyio.sleep_forever()
         self._has_ended = True
-        self.scope.deadline = math.inf
         return dict(END)
+
+    async def _next(self) -> Message | None:
+        """Wait for a message that a handler is free for; None if no more is to be handled."""
+        while not self._worker.is_done_with(self._backlog):
+            if self._free() <= 0:
+                with anyio.CancelScope(deadline=self._worker.deadline):
+                    await self._change.wait()
+            elif self._backlog.messages:
+                message: Message = self._backlog.messages.popleft()
+                return message
+            else:
+                await self._take()
+        return None
 
     async def _take(self) -> None:
         try:
-            await self._backlog.take(self._worker)
+            if self._worker.is_stopping:
+                with anyio.move_on_after(LOOK_TIME):  # another worker of this process may get what is there
+                    await self._backlog.take()
+            else:
+                with self._worker.until_stop():
+                    await self._backlog.take()
         except Exception:  # not the application's fault: what it does meanwhile goes on
             logger.exception(
                 "channel %r: the layer failed and is asked again in %s s", self._channel, self._worker.restart_delay
             )
-            await self._worker.pause()
-        taken = self._backlog.taken
-        if self._given < len(taken) and not self._is_sound(taken[-1]):
-            taken.pop()
-
-    def _give(self, message: Message) -> Message:
-        self.has_received = True
-        self._given += 1
-        if self._wanted == math.inf:
-            self._handed()
-        else:
-            self._wanted -= 1
-        return message
-
-    def _is_sound(self, message: Message) -> bool:
-        kind = message.get("type")
-        if isinstance(kind, str) and kind not in events.DISCONNECTS:
-            return True
-        logger.warning("channel %r: a message was dropped, its type is %.80r", self._channel, kind)
-        return False
+            await anyio.sleep(self._worker.restart_delay) if self._worker.is_stopping else await self._worker.pause()
 
     async def _send(self, event: Message) -> None:
         raise RuntimeError(

@@ -92,6 +92,48 @@ async def test_small_messages_are_counted_only(kind: str) -> None:
         await eventually(lambda: len(cls.handled) == 30)
 
 
+async def test_an_endpoints_task_may_wait_for_the_next_large_message() -> None:
+    class Endpoint(BaseWSEndpoint):
+        inbox_bytes = 4 * MIB
+        stall_timeout = 1.0
+        second = anyio.Event()
+
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
+            if len(data) == 3 * MIB:
+                await self.second.wait()
+                await websocket.send_text("both")
+            self.second.set()
+
+    async with connected(Endpoint) as wire:
+        for size in (3, 5):
+            wire.client("receive", bytes=b"x" * (size * MIB))
+        assert await wire.next_text() == "both"
+
+
+async def test_an_overridden_on_receive_leaves_the_count_right() -> None:
+    class Endpoint(BaseWSEndpoint):
+        inbox_bytes = 4 * MIB
+        gate = anyio.Event()
+        running = 0
+
+        async def on_receive(self, websocket: WebSocket, data: Any) -> None:
+            if data != b"drop" * MIB:
+                await super().on_receive(websocket, data)
+
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> None:
+            Endpoint.running += 1
+            await self.gate.wait()
+
+    async with connected(Endpoint) as wire:
+        for _ in range(10):
+            wire.client("receive", bytes=b"drop" * MIB)
+        for _ in range(12):
+            wire.client("receive", bytes=b"x" * MIB)
+        await anyio.wait_all_tasks_blocked()
+        assert 4 <= Endpoint.running <= 6
+        Endpoint.gate.set()
+
+
 @KINDS
 async def test_a_connection_that_is_stalled_by_bytes_ends_with_1013(kind: str) -> None:
     _, app = blocked(kind, inbox_bytes=MIB, stall_timeout=0.05, cleanup_timeout=1.0)

@@ -230,6 +230,7 @@ async def test_a_code_that_was_chosen_before_the_accept_is_checked_when_it_is_se
     async with accepted(Endpoint) as server:
         assert await server.end() == [{"type": "websocket.close", "code": 1011, "reason": "no"}]
     assert server.error is None
+    assert Endpoint.seen[-1] == ("disconnected", 1011)
 
 
 @asynchronous

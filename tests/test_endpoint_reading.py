@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from consumers.endpoint import BaseWSEndpoint
 from consumers.types import Message
 
-from .endpoints import accepted
+from .endpoints import Noted, accepted
 from .servers import hypercorn_server, uvicorn_server
 
 MESSAGES = 300
@@ -133,3 +133,32 @@ async def test_heartbeats_do_not_keep_a_silent_client_from_its_idle_timeout() ->
             assert event["text"] == HEARTBEAT
         assert event["code"] == 1001
         await server.end()
+
+
+@pytest.mark.anyio
+async def test_a_disconnect_that_receive_makes_up_ends_the_connection() -> None:
+    class Endpoint(Noted):
+        async def _receive(self, websocket: WebSocket) -> Message:
+            with anyio.move_on_after(0.01):
+                return await super()._receive(websocket)
+            return {"type": "websocket.disconnect", "code": 4008, "reason": "silent"}
+
+    async with accepted(Endpoint) as server:
+        assert await server.end() == [{"type": "websocket.close", "code": 4008, "reason": "silent"}]
+    assert server.error is None
+    assert Endpoint.seen == [("disconnected", 4008)]
+
+
+@pytest.mark.anyio
+async def test_an_event_that_is_none_is_an_error_that_says_so() -> None:
+    class Endpoint(Noted):
+        async def _receive(self, websocket: WebSocket) -> Message:
+            return {"type": "odd"}
+
+    async with accepted(Endpoint) as server:
+        await server.end()
+    assert isinstance(server.error, ValueError)
+    assert str(server.error) == (
+        "Endpoint._receive() returned an event of type 'odd': return what websocket.receive() returns"
+    )
+    assert Endpoint.seen == [("disconnected", 1011)]

@@ -106,7 +106,7 @@ async def test_an_exception_in_it_cancels_the_others_closes_with_1011_and_leaves
     assert type(server.error) is LookupError
     [note] = server.error.__notes__
     assert note.startswith("Endpoint at '', task ")
-    assert note.endswith(".Endpoint.own()")
+    assert note.endswith(".Endpoint.own")
     assert Endpoint.seen.count("cancelled") == Endpoint.seen.count("subscription ended") == 1
     assert Endpoint.seen[-1] == ("disconnected", 1011)
 
@@ -153,6 +153,49 @@ async def test_an_exception_before_started_belongs_to_the_one_who_starts() -> No
     async with accepted(Endpoint) as server:
         server.text("go")
         assert (await server.event())["text"] == "still here"
+
+
+@asynchronous
+@pytest.mark.parametrize("how", ["wrong arguments", "no coroutine function"])
+async def test_a_task_that_cannot_even_be_called_is_an_error_like_any(how: str) -> None:
+    class Endpoint(Starting):
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> Any:
+            start_soon: Any = self.task_group.start_soon
+            if how == "wrong arguments":
+                start_soon(self.own, 1, 2, 3)
+            else:
+                start_soon(len, "abc", name="count")
+
+    async with accepted(Endpoint) as server:
+        server.text("go")
+        [close] = await server.end()
+    assert close["code"] == 1011
+    assert type(server.error) is TypeError
+    [note] = server.error.__notes__
+    assert note.endswith("own" if how == "wrong arguments" else "task count")
+    assert Endpoint.seen[-1] == ("disconnected", 1011)
+
+
+@asynchronous
+async def test_create_task_is_anyios_too() -> None:
+    class Endpoint(Starting):
+        async def _background_handler(self, task_id: str, websocket: WebSocket, data: Any) -> Any:
+            self.task_group.create_task(self.own(data), name="mine")
+
+        async def own(self, text: str) -> None:
+            await super().own(text)
+            if text == "fail":
+                raise LookupError
+
+    if not hasattr(TaskGroup, "create_task"):  # before anyio 4.14
+        return
+    async with accepted(Endpoint) as server:
+        for text in ("hello", "fail"):
+            server.text(text)
+            assert (await server.event())["text"] == text
+        await server.end()
+    assert isinstance(server.error, LookupError)
+    assert server.error.__notes__ == ["Endpoint at '', task mine"]
 
 
 @asynchronous

@@ -31,6 +31,7 @@ FLOORS = {
     "layers.loops": 0,
     "layers.overrides": 0,
     "budget": 1,
+    "backlog": 2,
     "inline": 1,
     "journal": 3,
     "overdue": 1,

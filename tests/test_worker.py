@@ -229,17 +229,16 @@ async def test_no_message_is_lost_behind_one_whose_handler_raises(
 async def test_what_a_failed_application_had_not_handed_to_a_handler_is_given_to_the_next_one(
     layer: InMemoryChannelLayer,
 ) -> None:
-    got = []
+    got: list[int] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         worker = scope["extensions"]["consumers.worker"]
-        worker["want"](2)
-        for _ in range(2):
-            got.append((await receive())["n"])
-        worker["handed"]()
+        worker.serve(lambda: 2)
+        messages = [await receive(), await receive()]
+        got.extend(message["n"] for message in messages)
         if len(got) == 2:
+            worker.give_back(messages[1:])
             raise RuntimeError("as told")
-        worker["handed"]()
         await receive()
 
     async with running(Impatient(application, ["images"])):
@@ -254,16 +253,20 @@ async def test_what_nobody_can_handle_any_more_is_put_back_before_what_waits(
     layer: InMemoryChannelLayer, log: Log
 ) -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["extensions"]["consumers.worker"]["want"](2)
-        for _ in range(2):
-            log.add((await receive())["n"])
-        await anyio.sleep_forever()
+        worker = scope["extensions"]["consumers.worker"]
+        worker.serve(lambda: 2)
+        messages = [await receive(), await receive()]
+        log.add(*(message["n"] for message in messages))
+        try:
+            await anyio.sleep_forever()
+        finally:
+            worker.give_back(messages)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Worker(application, ["images"]).run)
         for n in (1, 2, 3):
             await layer.send("images", note(n))
-        assert [await log.next(), await log.next()] == [(1,), (2,)]
+        assert await log.next() == (1, 2)
         tasks.cancel_scope.cancel()
     assert [(await layer.receive("images"))["n"] for _ in range(3)] == [1, 2, 3]
 
@@ -456,7 +459,7 @@ async def test_an_application_that_returns_at_once_is_not_called_in_a_busy_loop(
 
 @pytest.mark.anyio
 async def test_an_application_that_knows_no_end_is_stopped_when_it_is_idle(layer: InMemoryChannelLayer) -> None:
-    got = []
+    got: list[str] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         while True:

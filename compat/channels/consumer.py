@@ -46,6 +46,7 @@ class AsyncConsumer(native.AsyncConsumer):
     _sync = False
     _open_to_layers = frozenset({"websocket_connect", "websocket_receive", "websocket_disconnect"})
     _turns_between: ClassVar[int] = TURNS_BETWEEN
+    _codes_as_reported = True
     _was_disconnected = False
     _has_ended = False  # a generic consumer's own websocket_disconnect() or http_disconnect()
 

@@ -91,7 +91,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         await self.channel_layer.group_send(self.room_group, {"type": "chat.show", "content": content})
 
     async def layer_gap(self, event: dict[str, Any]) -> None:
-        """Handle `layer.gap`: the layer was cut off from Redis for a while. See `overflow`."""
+        """Handle `layer.gap`: the layer was cut off from Redis for a while, or a group was. See `overflow`."""
         await self.close(1013, "Messages may have been missed. Come back.")
 
     async def refuse(self, text: str) -> None:
