@@ -90,8 +90,10 @@ class URLRouter:
     `scope["url_route"]` then has the path's `args` and `kwargs`, those of outer routers and of Starlette's routes
     included. Routers nest: the outer one matches the path's beginning, the inner one the rest; if none of the inner
     ones matches, the outer one's next patterns are tried. Below Starlette's `Mount`, or with a `root_path`, the
-    patterns match what is behind it. A slash too many, as in `//chat/` or `/a//b/`, makes another path. An inner router may be wrapped, by middleware for instance: the outer one looks
+    patterns match what is behind it. An inner router may be wrapped, by middleware for instance: the outer one looks
     for it among the wrapper's attributes, and among what its function has closed over.
+
+    A path has one spelling. A slash too many, as in `//chat/` or `/a//b/`, makes another path.
 
     A path without a pattern is answered with 404 (a WebSocket's with 403 where the server lacks the ASGI extension
     `websocket.http.response`) and one line of log.

@@ -4,6 +4,7 @@ If one of these fails: who guards `/admin/` in a proxy, or in middleware that lo
 client reaches what is there by a spelling that the guard lets through.
 """
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -72,7 +73,8 @@ async def reached(app: ASGIApp, where: str, **keys: Any) -> list[str]:
     """Return the paths that reached the endpoint."""
     REACHED.clear()
     async with connecting(app, path=where, **keys) as wire:
-        await wire.end()
+        with contextlib.suppress(ValueError):  # how compat's router refuses
+            await wire.end()
     return list(REACHED)
 
 
@@ -82,10 +84,7 @@ async def test_only_one_spelling_of_a_path_matches(router: type[URLRouter], rout
     app = ROUTES[routes](router)
     assert await reached(app, "/a/b/") == ["/a/b/"]
     for spelling in SPELLINGS:
-        try:
-            assert await reached(app, spelling) == [], spelling
-        except ValueError as error:
-            assert "No route found for path" in str(error)
+        assert await reached(app, spelling) == [], spelling
 
 
 @pytest.mark.parametrize("router", [URLRouter, CompatURLRouter], ids=["native", "compat"])
@@ -94,7 +93,4 @@ async def test_nor_does_another_one_below_a_root_path(router: type[URLRouter], r
     app = ROUTES["flat"](router)
     assert await reached(app, "/root/a/b/", root_path=root) == ["/root/a/b/"]
     for spelling in ("/root//a/b/", "//root/a/b/", "/root///a/b/", "/root/./a/b/", "/root/root/a/b/", "/ROOT/a/b/"):
-        try:
-            assert await reached(app, spelling, root_path=root) == [], spelling
-        except ValueError as error:
-            assert "No route found for path" in str(error)
+        assert await reached(app, spelling, root_path=root) == [], spelling
