@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketClose
 from . import bridge, checks, events, limits
 from .connection import Connection
 from .events import handler_name
-from .handlers import is_framework, looks_up
+from .handlers import find, is_framework, looks_up
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
@@ -187,7 +187,7 @@ class AsyncConsumer(Limits):
         Raises:
             ValueError: there is no such method.
         """
-        handler = getattr(self, handler_name(message), None) or self._no_handler(message)
+        handler = find(self, handler_name(message)) or self._no_handler(message)
         result: Awaitable[None] | None = handler(message)
         if result is None:
             raise TypeError(
@@ -257,7 +257,7 @@ class SyncConsumer(AsyncConsumer):
         return running
 
     async def dispatch(self, message: Message) -> None:
-        handler = getattr(self, handler_name(message), None) or self._no_handler(message)
+        handler = find(self, handler_name(message)) or self._no_handler(message)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"

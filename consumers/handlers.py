@@ -8,6 +8,7 @@ overrides that method or not.
 import inspect
 import logging
 from collections.abc import Callable, Mapping
+from functools import partialmethod, singledispatchmethod
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,9 +21,6 @@ Dispatch = TypeVar("Dispatch", bound=Callable[..., Any])
 
 FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 
-# {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
-REACHABLE_IN_FRAMEWORK = frozenset({"send_json"})
-
 # What only the server sends: not even a consumer that derives from the base alone, and so defines them, means others.
 OF_THE_SERVER = frozenset(
     {"websocket_connect", "websocket_receive", "websocket_disconnect", "http_request", "http_disconnect"}
@@ -30,6 +28,8 @@ OF_THE_SERVER = frozenset(
 
 # What a layer tells every consumer, for those that want to know. `close_group()` ends a consumer in another way.
 OPTIONAL = frozenset({"layer_gap", "consumers_close"})
+
+_AROUND_FUNCTIONS = (staticmethod, classmethod, partialmethod, singledispatchmethod)
 
 MAX_LOGGED_TYPES = 100
 
@@ -59,6 +59,7 @@ _passing_on: set[object] = set()
 _directly: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
 _by_dispatch: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
 _reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+_methods: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 _logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 
@@ -77,7 +78,7 @@ def reserved_names(consumer_class: type) -> frozenset[str]:
         own = [base for base in consumer_class.__mro__ if is_framework(base)]
         defined = {name for base in own for name in (*vars(base), *inspect.get_annotations(base))}
         opened: frozenset[str] = getattr(consumer_class, "_open_to_layers", frozenset())
-        names = _reserved[consumer_class] = frozenset((defined - REACHABLE_IN_FRAMEWORK | OF_THE_SERVER) - opened)
+        names = _reserved[consumer_class] = frozenset((defined | OF_THE_SERVER) - opened)
     return names
 
 
@@ -123,9 +124,36 @@ def _remember(consumer: Any, kind: str, name: str) -> None:
         found.types[kind] = name if found.is_direct and _is_async(consumer, name) else "dispatch"
 
 
-def defines(consumer_class: type, name: str) -> bool:
-    """Tell whether a class has an attribute of this name, and not only its metaclass, such as `mro`."""
-    return any(name in vars(base) for base in consumer_class.__mro__)
+def find(consumer: Any, name: str) -> Callable[..., Any] | None:
+    """Return a consumer's handler, None if it has none of this name.
+
+    A client may choose the name. So nothing of the application's runs for the look-up: no property, no
+    `__getattr__()`, no class that would be made an instance of.
+    """
+    if name in OF_THE_SERVER or name in _methods.get(type(consumer), ()):  # the server chooses no other names
+        return _callable(getattr(consumer, name, None))
+    for base in type(consumer).__mro__:
+        if name in vars(base):
+            attribute = vars(base)[name]
+            if _is_method(attribute):
+                _methods.setdefault(type(consumer), set()).add(name)
+                return _callable(getattr(consumer, name))
+            if hasattr(type(attribute), "__get__"):
+                return None  # nor is what a cached property has kept
+            break
+    return _callable(vars(consumer).get(name))
+
+
+def _callable(attribute: Any) -> Callable[..., Any] | None:
+    return attribute if callable(attribute) and not issubclass(type(attribute), type) else None
+
+
+def _is_method(attribute: Any) -> bool:
+    """Tell what becomes a method when it is looked up from what runs code of its own then, such as a property."""
+    # By type(), as a proxy may run code to tell its `__class__`.
+    while issubclass(kind := type(attribute), _AROUND_FUNCTIONS):
+        attribute = attribute.__func__ if issubclass(kind, staticmethod | classmethod) else attribute.func
+    return callable(attribute) and not issubclass(kind, type) and not hasattr(kind, "__set__")
 
 
 def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
@@ -145,15 +173,14 @@ def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
     if name in reserved_names(type(consumer)):
         log_once(type(consumer), f"type {name!r} names a method of the framework")
         return False
-    # Not getattr(consumer, name) at once: a client may choose the name, and no property is run for it.
-    if defines(type(consumer), name) and callable(getattr(type(consumer), name, None)):
-        if not strict and not _takes_an_event(getattr(consumer, name)):
-            log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
-            return False
-        _remember(consumer, message["type"], name)
+    handler = find(consumer, name)
+    if handler is not None and (strict or _takes_an_event(handler)):
+        if name not in vars(consumer):
+            _remember(consumer, message["type"], name)
         return True
-    if callable(handler := vars(consumer).get(name)) and (strict or _takes_an_event(handler)):
-        return True
+    if handler is not None:
+        log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
+        return False
     if name in OPTIONAL:
         return False
     if not strict:
@@ -164,11 +191,9 @@ def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
 
 
 def _takes_an_event(handler: Callable[..., Any]) -> bool:
-    """Tell a handler from an application's other methods and classes, which a client's choice must not call."""
-    if isinstance(handler, type):
-        return False
+    """Tell a handler from an application's other methods, which a client's choice must not call."""
     try:
-        inspect.signature(handler).bind(None)
+        inspect.signature(handler, follow_wrapped=False).bind(None)
     except TypeError:
         return False
     except ValueError:  # it has no signature

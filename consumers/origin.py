@@ -20,6 +20,9 @@ from .types import ASGIApp, Receive, Scope, Send
 logger = logging.getLogger("consumers.origin")
 
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+PAGE_SCHEMES = ("http", "https")
+"""Schemes whose hosts' names are those of the domain name system. Under others an app has a name of its choice."""
+
 _SERIALIZED = re.compile(  # RFC 6454, 6.2; browsers send international names in their ASCII form
     r"([a-z][a-z0-9+.-]*)://([a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE
 )
@@ -31,9 +34,9 @@ class OriginValidator:
     Args:
         application: the ASGI application, such as a `URLRouter`.
         allowed_origins: what may be: "https://example.com" (with the scheme's port), "https://example.com:8443",
-            "example.com" (any scheme and port), "example.com:8443" (any scheme). A name that begins with a dot
-            stands for the domain and all of its sub-domains: ".example.com", "https://.example.com". "*" turns the
-            check off.
+            "example.com" (http or https, any port), "example.com:8443" (http or https). A name that begins with a dot
+            stands for the domain and all of its sub-domains: ".example.com", "https://.example.com". Other schemes
+            are named: "chrome-extension://abcdef". "*" turns the check off.
         allow_missing: let clients without an Origin header through too: programs, but no browser, leave it out.
 
     Raises:
@@ -139,7 +142,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of the list: `scheme` None stands for any, `port` then too."""
+    """One entry of the list: `scheme` None stands for those of `PAGE_SCHEMES`, `port` None then for any."""
 
     scheme: str | None
     host: str
@@ -168,9 +171,10 @@ class Rule:
 
     def allows(self, origin: Origin) -> bool:
         """Tell whether the origin is one of those that this entry stands for."""
-        if self.scheme is not None and (self.scheme, self.port) != (origin.scheme, origin.port):
-            return False
-        if self.port is not None and self.port != origin.port:
+        if self.scheme is None:
+            if origin.scheme not in PAGE_SCHEMES or self.port not in (None, origin.port):
+                return False
+        elif (self.scheme, self.port) != (origin.scheme, origin.port):
             return False
         return origin.host == self.host or (self.with_subdomains and origin.host.endswith(f".{self.host}"))
 

@@ -93,6 +93,8 @@ class URLRouter:
     patterns match what is behind it. An inner router may be wrapped, by middleware for instance: the outer one looks
     for it among the wrapper's attributes, and among what its function has closed over.
 
+    A path has one spelling. A slash too many, as in `//chat/` or `/a//b/`, makes another path.
+
     A path without a pattern is answered with 404 (a WebSocket's with 403 where the server lacks the ASGI extension
     `websocket.http.response`) and one line of log.
 
@@ -137,10 +139,13 @@ class URLRouter:
 
     def _path(self, scope: Scope, is_nested: bool) -> str | None:
         """Return the path to match, without its leading slash; None if it cannot match."""
-        path: str | None = scope.get("path")
+        whole: str | None = scope.get("path")
+        path: str | None = whole
         # Without our mark, path_remaining is from someone else's router.
         if "path_remaining" in scope and (is_nested or _ROUTED_AT not in scope):
-            path = scope["path_remaining"]
+            path = str(scope["path_remaining"])
+            if whole is not None and whole.endswith(f"/{path}"):
+                return path  # the slash before it was the outer router's: another one would be a second spelling
         elif path is not None:
             root = scope.get("root_path", "").rstrip("/")
             if not root or path == root or path.startswith(f"{root}/"):
@@ -153,7 +158,7 @@ class URLRouter:
                 f"No 'path' key in connection scope, cannot route URLs: a scope of type {scope['type']!r} has none; "
                 "put a ProtocolTypeRouter in front of the URLRouter"
             )
-        return path.lstrip("/")
+        return path.removeprefix("/")
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, path: str | None) -> None:
         if self.strict or scope["type"] not in ("http", "websocket"):

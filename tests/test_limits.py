@@ -179,9 +179,12 @@ async def test_the_handshake_and_the_layer_count_for_no_limit(layer: InMemoryCha
         async def receive_json(self, content: Any, **kwargs: Any) -> None:
             await self.send_json(content)
 
+        async def note(self, event: dict[str, Any]) -> None:
+            await self.send_json(event["text"])
+
     async with connected(Member.as_asgi()) as wire:
         for _ in range(10):
-            await layer.group_send("everyone", {"type": "send.json", "text": "x" * 100})
+            await layer.group_send("everyone", {"type": "note", "text": "x" * 100})
             await wire.next_text()
         wire.text("1")
         assert await wire.next_text() == "1"

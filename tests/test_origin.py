@@ -53,7 +53,7 @@ async def is_allowed(entries: list[str], *origins: str, **options: Any) -> bool:
 @pytest.mark.parametrize(
     ("entry", "origin", "allowed"),
     [
-        # the host alone: any scheme, any port
+        # the host alone: http or https, any port
         ("example.com", "https://example.com", True),
         ("example.com", "http://example.com", True),
         ("example.com", "http://example.com:8000", True),
@@ -61,7 +61,8 @@ async def is_allowed(entries: list[str], *origins: str, **options: Any) -> bool:
         ("example.com", "https://badexample.com", False),
         ("example.com", "https://example.com.evil.net", False),
         ("example.com", "https://example.com.", False),
-        ("localhost", "capacitor://localhost", True),
+        ("localhost", "capacitor://localhost", False),
+        ("capacitor://localhost", "capacitor://localhost", True),
         # host and port
         ("example.com:8000", "http://example.com:8000", True),
         ("example.com:8000", "http://example.com", False),
@@ -320,7 +321,9 @@ def origin_of(scheme: str, host: str, port: int | None) -> str:
 def test_an_origin_is_allowed_by_itself_its_host_and_its_domain_only(scheme: str, host: str, port: int | None) -> None:
     origin = Origin.parse(origin_of(scheme, host, port))
     assert origin is not None
-    for entry in (origin_of(scheme, host, port), host, f".{host}", origin_of(scheme, f".{host}", port)):
+    assert Rule.parse(host).allows(origin) is Rule.parse(f".{host}").allows(origin) is (scheme != "ionic")
+    by_name = () if scheme == "ionic" else (host, f".{host}")
+    for entry in (origin_of(scheme, host, port), origin_of(scheme, f".{host}", port), *by_name):
         assert Rule.parse(entry).allows(origin)
         assert not Rule.parse(entry).allows(origin._replace(host=f"x{host}"))
         assert Rule.parse(entry).allows(origin._replace(host=f"x.{host}")) is ("." + host in entry)

@@ -19,6 +19,9 @@ PATCHERS = ("patch", "setattr")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 BEGINNINGS = ("channels.", "channels_redis.")
 
+SEND_JSON = ("send.json", "send_json")
+"""Types of messages that reach a method of Channels' JSON consumers."""
+
 OF_LAYERS = ("group_add", "group_discard", "group_send", "new_channel", "receive", "send")
 """Functions whose first argument names a group or a channel."""
 
@@ -46,6 +49,9 @@ def _visit_string(plan: Plan, node: cst.SimpleString) -> None:
         return
     if value in applications.DAPHNE and is_application(plan, node):
         applications.remove(plan, node)
+        return
+    if plan.native and value in SEND_JSON and _is_type(plan, node):
+        plan.note(node, f"{plan.source.text(node)}: natively no layer message reaches send_json(); give it a handler")
         return
     if value.startswith((*BEGINNINGS, "compat.", "consumers.")):
         uncovered.note_patched(plan, node)
@@ -101,11 +107,11 @@ def _note_kept(plan: Plan, node: cst.CSTNode, value: str) -> None:
 
 def _is_settled(plan: Plan, node: cst.CSTNode, value: str) -> bool:
     """Tell whether a string needs no look: it is told of otherwise, is no module's name, or its new form is there."""
+    if _is_type(plan, node):
+        return True
     match plan.source.parent(node):
         case cst.ConcatenatedString():
             return True  # told of as a whole
-        case cst.DictElement(key=cst.SimpleString() as key) if key.raw_value == "type":
-            return True  # a message's
         case cst.Comparison(left=left, comparisons=[cst.ComparisonTarget(operator=cst.In() | cst.NotIn())]):
             if left is node and value.endswith(".") and not plan.native:
                 return True  # it is in the new names too
@@ -115,6 +121,14 @@ def _is_settled(plan: Plan, node: cst.CSTNode, value: str) -> bool:
     if outermost is not node and _called(plan, outermost) in (*IMPORTERS, *PATCHERS, "__import__"):
         return True  # told of as a whole
     return _called(plan, node) in OF_LAYERS or f"compat.{value}" in plan.texts
+
+
+def _is_type(plan: Plan, node: cst.CSTNode) -> bool:
+    """Tell whether a string is a message's type."""
+    match plan.source.parent(node):
+        case cst.DictElement(key=cst.SimpleString() as key):
+            return key.raw_value == "type"
+    return False
 
 
 def _visit_formatted(plan: Plan, node: cst.FormattedString) -> None:

@@ -29,6 +29,8 @@ MAX_DEPTH = 256
 Each receiver gets a copy of its own, and Python's recursion limit ends copying at less than twice as many.
 """
 
+NESTED = (dict, list, tuple)
+
 TTL_LEEWAY = 10
 """Seconds beyond `expiry` that an encrypted message is accepted for."""
 
@@ -139,10 +141,13 @@ class MsgPackSerializer(BaseMessageSerializer):
         except ImportError as error:
             raise ImportError(f"serializer_format 'msgpack' needs msgpack: {_ADVICE}") from error
         self._pack = cast(Callable[[Any], bytes], msgpack.packb)
+        self._extension: type = msgpack.ExtType  # a tuple in Python alone
         self._unpack: Callable[..., Any] = msgpack.unpackb
 
     def as_bytes(self, message: Any) -> bytes:
-        return self._pack(message)
+        data = self._pack(message)
+        _check_keys(message, self._extension)
+        return data
 
     def from_bytes(self, message: bytes) -> Any:
         # channels_redis' own senders pack dicts with keys that are not strings, which its receivers refuse.
@@ -241,7 +246,7 @@ class Codec:
         """Return a message's bytes.
 
         Raises:
-            TypeError: if there is a value in it that the format does not have.
+            TypeError: if there is a value in it that the format does not have, or a key that no receiver can decode.
             ValueError: if it is nested deeper than `MAX_DEPTH`.
             MessageTooLarge: if Redis cannot hold it.
         """
@@ -302,20 +307,33 @@ class Codec:
 
 
 def _check_depth(message: Any) -> None:
-    if not isinstance(message, dict | list | tuple):
+    if not isinstance(message, NESTED):
         return
     way = [
         iter(message.values() if isinstance(message, dict) else message)
     ]  # to where the search is; by hand, as Python's own stack is what is short
     while way:
         for value in way[-1]:
-            if isinstance(value, dict | list | tuple):
+            if isinstance(value, NESTED):
                 if len(way) == MAX_DEPTH:
                     raise ValueError(f"The message is nested too deeply, or contains itself; the limit is {MAX_DEPTH}")
                 way.append(iter(value.values() if isinstance(value, dict) else value))
                 break
         else:
             way.pop()
+
+
+def _check_keys(message: Any, hashable: type) -> None:
+    """Raise TypeError for a key that would arrive as a list, which no dict takes: a tuple that is not `hashable`."""
+    waiting: list[Any] = [message] if isinstance(message, NESTED) else []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if isinstance(key, tuple) and not isinstance(key, hashable):
+                    raise TypeError("a dict has a tuple as a key, which no receiver can decode")
+            value = value.values()
+        waiting += [item for item in value if isinstance(item, NESTED)]
 
 
 _ADVICE = "pip install 'starlette-consumers[redis]'"

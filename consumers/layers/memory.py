@@ -70,7 +70,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     @property
     def dropped(self) -> int:
-        """How many messages receivers have missed because they were full."""
+        """How many messages receivers have missed because they were full. A `send()` that raises is not counted."""
         return self._local.dropped
 
     @property

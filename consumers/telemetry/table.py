@@ -91,7 +91,10 @@ INSTRUMENTS = {
         "Histogram", "s", "Time that an operation on a channel layer took", (LAYER, OPERATION, ERROR_TYPE)
     ),
     "consumers.layer.dropped": Instrument(
-        "Counter", "{message}", "Messages that full mailboxes and queues have missed: `layer.dropped`", (LAYER,)
+        "Counter",
+        "{message}",
+        "Messages that full mailboxes have missed, and full queues refused: `layer.dropped`",
+        (LAYER,),
     ),
     "consumers.layer.stored": Instrument(
         "UpDownCounter", "{message}", "Messages in this process that wait for a `receive()`: `layer.stored`", (LAYER,)

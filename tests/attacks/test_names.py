@@ -4,10 +4,13 @@ If one of these fails: a user reads or writes in a group that is not theirs, add
 process as if it were a group, deletes or fills what others keep in Redis, or stops the layer for everybody.
 """
 
+import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers
@@ -214,3 +217,81 @@ async def test_a_consumer_may_answer_a_bad_name_and_live_on(
             assert (await wire.next_text()).startswith("TypeError: Group name must be")
     checking.detach(member.name)
     assert caplog.messages == []
+
+
+MARKS = {"pubsub": "__group__", "queue": ":group:"}
+
+
+@pytest.mark.parametrize("kind", MARKS)
+def test_no_prefix_makes_the_groups_of_another_ones_readable(kind: str) -> None:
+    """Else: with the prefix `asgi__group__x`, or `asgi__group`, a layer's names are those of groups of `asgi`."""
+    mark = MARKS[kind]
+    for prefix in (f"asgi{mark}", f"asgi{mark}x", mark, f"{mark}x", f"{mark}{mark}", f"asgi{mark[:-1]}", mark[:-1]):
+        with pytest.raises(ValueError, match="would be those of another layer's groups"):
+            LAYERS[kind](prefix=prefix)
+    for prefix in ("", "asgi", "asgi_", "asgi__", ":asgi:", "groups", "group", f"x{mark.strip('_:')}s", mark[1:-1]):
+        assert LAYERS[kind](prefix=prefix).prefix == prefix
+
+
+def test_the_names_of_two_prefixes_groups_never_meet() -> None:
+    """Tried with all prefixes and groups that have up to four parts of the mark."""
+    for mark, parts in (("__group__", ("_", "__", "group", "a")), (":group:", (":", "group", "a"))):
+        words = ["".join(word) for size in range(5) for word in itertools.product(parts, repeat=size)]
+        prefixes = set()
+        for word in set(words):
+            with contextlib.suppress(ValueError):
+                prefixes.add(LAYERS["pubsub" if "_" in mark else "queue"](prefix=word).prefix)
+        assert len(prefixes) > 50
+        whose: dict[str, str] = {}
+        for prefix, group in itertools.product(prefixes, set(words)):
+            assert whose.setdefault(f"{prefix}{mark}{group}", prefix) == prefix
+
+
+@pytest.mark.parametrize("validate_names", [True, False])
+async def test_no_channel_stands_for_a_group(redis: RedisServer, validate_names: bool) -> None:
+    """Else: who may choose a channel's name reads what a group is told, or speaks to it."""
+    async with (
+        RedisPubSubChannelLayer([redis.url], validate_names=validate_names) as layer,
+        RedisPubSubChannelLayer([redis.url], prefix="asgi:", validate_names=validate_names) as other,
+    ):
+        member = Member(layer)
+        await layer.group_add("room", member.name)
+        for spy in (layer, other):
+            for name in ("asgi__group__room", "other__group__room", "__group__", "asgi:__group__x", "asgi:close"):
+                await assert_refused(spy, name)
+        await layer.group_send("room", {"type": "note"})
+        await eventually(lambda: member.messages)
+        assert member.messages == [{"type": "note"}]
+        layer.detach(member.name)
+
+
+async def test_no_queue_stands_for_a_group(redis: RedisServer) -> None:
+    """Else: who may choose a channel's name takes members out of a group, or ends what is sent to it."""
+    async with (
+        RedisChannelLayer([redis.url], validate_names=False) as layer,
+        RedisChannelLayer([redis.url], prefix="asgi:", validate_names=False) as other,
+        RedisChannelLayer([redis.url], prefix="asgi:gro", validate_names=False) as third,
+    ):
+        member = Member(layer)
+        await layer.group_add("room", member.name)
+        for spy, name in ((layer, ":group:room"), (other, "group:room"), (third, "up:room"), (layer, "x:group:room")):
+            await assert_refused(spy, name)
+        await layer.group_send("room", {"type": "note"})
+        await eventually(lambda: member.messages)
+        layer.detach(member.name)
+
+
+async def assert_refused(layer: Any, name: str) -> None:
+    """Let a layer refuse a channel's name, wherever it takes one, before anything is done."""
+    calls: list[Any] = [
+        lambda: layer.send(name, {"type": "note"}),
+        lambda: layer.receive(name),
+        lambda: layer.new_channel(name),
+        lambda: layer.group_add("another", name),
+        lambda: layer.group_discard("another", name),
+    ]
+    for call in calls:
+        with anyio.fail_after(1), pytest.raises(TypeError, match=r"own|name must be"):
+            await call()
+    with pytest.raises(TypeError, match=r"own|name must be"):
+        await anyio.to_thread.run_sync(layer.send_sync, name, {"type": "note"})

@@ -33,6 +33,7 @@ GUARDED = {
     "origin": OriginValidator(Account.as_asgi(), ["https://good.com", "https://.good.com", "https://[2001:db8::1]"]),
     "programs too": OriginValidator(Account.as_asgi(), ["https://good.com"], allow_missing=True),
     "compat": CompatOriginValidator(Account.as_asgi(), ["https://good.com"]),
+    "compat, host": CompatOriginValidator(Account.as_asgi(), ["good.com", ".good.com", "good.com:443"]),
 }
 
 FOREIGN = [
@@ -88,6 +89,25 @@ FOREIGN = [
     "javascript:good.com",
     "blob:https://good.com",
     "https://https://good.com",
+    # schemes under which an add-on, an app or a file has a name of its own choice
+    "chrome-extension://good.com",
+    "moz-extension://good.com",
+    "safari-web-extension://good.com",
+    "extension://www.good.com",
+    "chrome://good.com",
+    "devtools://good.com",
+    "app://good.com",
+    "capacitor://good.com",
+    "ionic://good.com:443",
+    "tauri://good.com",
+    "vscode-webview://good.com",
+    "resource://good.com",
+    "file://good.com",
+    "ftp://good.com",
+    "ws://good.com",
+    "wss://good.com",
+    "httpx://good.com",
+    "shttp://good.com",
     # addresses
     "https://[2001:db8::1].evil.com",
     "https://[2001:db8::2]",

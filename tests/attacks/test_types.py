@@ -7,11 +7,14 @@ method that was never meant as a handler, or fills the process' memory or its lo
 import itertools
 import logging
 from abc import ABCMeta
-from functools import partial
+from functools import cached_property, partial, partialmethod, singledispatchmethod, wraps
 from typing import Any
 
 import pytest
 
+from compat.channels.generic.websocket import AsyncJsonWebsocketConsumer as CompatJsonConsumer
+from compat.channels.generic.websocket import AsyncWebsocketConsumer as CompatConsumer
+from compat.channels.generic.websocket import WebsocketConsumer as CompatSyncConsumer
 from consumers import (
     AsyncConsumer,
     AsyncJsonWebsocketConsumer,
@@ -38,12 +41,63 @@ class Serializer:
         CALLED.append("Serializer")
 
 
-class Victim(AsyncJsonWebsocketConsumer):
+class ClassProperty:
+    """Runs what it is made of for a look-up, even one on the class."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self.function(owner)
+
+
+class CallableProperty(ClassProperty):
+    """The same, and nobody could tell it from a handler by calling `callable()`."""
+
+    def __call__(self, event: Any) -> None:
+        CALLED.append("a property")
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        raise AttributeError
+
+
+def note_of(owner: Any) -> Any:
+    CALLED.append("a property")
+    return owner.note
+
+
+class Looked:
+    """What runs code of its own when it is looked up, whatever for, and what else is no handler."""
+
+    serializer_class = Serializer
+    limits = {"a": 1}
+    for_class = ClassProperty(note_of)
+    for_class_too: Any = classmethod(property(note_of))  # type: ignore[arg-type]
+    for_all: Any = staticmethod(property(note_of))  # type: ignore[arg-type]
+    written = CallableProperty(note_of)
+
+    @property
+    def secret(self) -> Any:
+        return note_of(self)
+
+    @cached_property
+    def once(self) -> Any:
+        return note_of(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # for what the framework, or Python, looks for
+            raise AttributeError(name)
+        CALLED.append(f"__getattr__({name!r:.80})")
+        return lambda event: CALLED.append(name)
+
+
+LOOKED = ["serializer_class", "limits", "for_class", "for_class_too", "for_all", "written", "secret", "once", "delete"]
+
+
+class Victim(Looked, AsyncJsonWebsocketConsumer):
     """A member of a group, with much that is no handler."""
 
     groups = ["room"]
-    serializer_class = Serializer
-    limits = {"a": 1}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,11 +112,6 @@ class Victim(AsyncJsonWebsocketConsumer):
 
     async def disconnect(self, code: int) -> None:
         CALLED.append("disconnect")
-
-    @property
-    def secret(self) -> Any:
-        CALLED.append("secret")
-        return self.note
 
     def is_admin(self) -> bool:
         CALLED.append("is_admin")
@@ -114,7 +163,7 @@ FRAMEWORK_CLASSES = (
     AsyncJsonWebsocketConsumer,
     JsonWebsocketConsumer,
 )
-HANDLERS = {"note", "send_json"}
+HANDLERS = {"note"}
 
 ODD: list[Any] = [
     "",
@@ -181,6 +230,155 @@ async def assert_harmless(layer: Any, victim: Any, types: list[Any]) -> None:
         assert CALLED == []
     assert [event["type"] for event in wire.sent[-1:]] == ["websocket.send"]
     assert wire.error is None
+
+
+class Strict(Looked, AsyncWebsocketConsumer):
+    groups = ["room"]
+    strict_types = True
+
+    async def note(self, event: Any) -> None:
+        await self.send("still here")
+
+    async def on_error(self, exc: Exception, message: Any) -> None:
+        await self.send(f"{type(exc).__name__}: {exc}")
+
+
+class StrictSync(Looked, WebsocketConsumer):
+    groups = ["room"]
+    strict_types = True
+
+    def note(self, event: Any) -> None:
+        self.send("still here")
+
+    def on_error(self, exc: Exception, message: Any) -> None:
+        self.send(f"{type(exc).__name__}: {exc}")
+
+
+class StrictCompat(Strict, CompatConsumer):
+    pass
+
+
+class StrictCompatSync(StrictSync, CompatSyncConsumer):
+    pass
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("victim", [Strict, StrictSync, StrictCompat, StrictCompatSync])
+async def test_a_strict_consumer_runs_no_property_that_a_type_names(layer: InMemoryChannelLayer, victim: Any) -> None:
+    CALLED.clear()
+    async with connected(victim.as_asgi()) as wire:
+        for name in LOOKED:
+            await layer.group_send("room", {"type": name.replace("_", ".")})
+            assert await wire.next_text() == f"ValueError: No handler for message type {name.replace('_', '.')}"
+            await layer.group_send("room", {"type": "note"})
+            assert await wire.next_text() == "still here"
+        assert CALLED == []
+
+
+async def test_what_a_property_has_kept_is_no_handler_either(layer: InMemoryChannelLayer) -> None:
+    class Client(Victim):
+        async def connect(self) -> None:
+            await super().connect()
+            assert self.once is not None
+            CALLED.clear()
+
+    await assert_harmless(layer, Client, ["once"])
+
+
+def passing_the_user(handler: Any) -> Any:
+    @wraps(handler)
+    async def with_user(self: Any, event: Any) -> None:
+        await handler(self, event, "ann")
+
+    return with_user
+
+
+class Shapes(AsyncWebsocketConsumer):
+    """Handlers of every shape."""
+
+    groups = ["room"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.of_instance = self.note
+        self.replaced = self.note
+
+    async def note(self, event: Any) -> None:
+        await self.send(event["type"])
+
+    async def _named(self, name: str, event: Any) -> None:
+        await self.send(name)
+
+    replaced: Any = None
+    part = partialmethod(_named, "part")
+    single = singledispatchmethod(note)
+
+    @passing_the_user
+    async def decorated(self, event: Any, user: str) -> None:
+        await self.send(f"{event['type']} {user}")
+
+    @classmethod
+    async def of_class(cls, event: Any) -> None:
+        SEEN.append(event["type"])
+
+    @staticmethod
+    async def of_nobody(event: Any) -> None:
+        SEEN.append(event["type"])
+
+
+class StrictShapes(Shapes):
+    strict_types = True
+
+
+class CompatShapes(Shapes, CompatConsumer):
+    pass
+
+
+SEEN: list[str] = []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("consumer", [Shapes, StrictShapes, CompatShapes])
+async def test_a_handler_of_any_shape_is_found(layer: InMemoryChannelLayer, consumer: Any) -> None:
+    SEEN.clear()
+    async with connected(consumer.as_asgi()) as wire:
+        for name in ("note", "of_instance", "replaced", "part", "single"):
+            await layer.group_send("room", {"type": name})
+            assert await wire.next_text() == name
+        await layer.group_send("room", {"type": "decorated"})
+        assert await wire.next_text() == "decorated ann"
+        await layer.group_send("room", {"type": "of.class"})
+        await layer.group_send("room", {"type": "of.nobody"})
+        await layer.group_send("room", {"type": "note"})
+        assert await wire.next_text() == "note"
+    assert SEEN == ["of.class", "of.nobody"]
+
+
+async def test_no_type_sends_a_layers_message_to_clients_as_it_is(layer: InMemoryChannelLayer) -> None:
+    """Else: clients read what was meant for the consumer, and one that holds bytes ends them all."""
+
+    class Overriding(Victim):
+        async def send_json(self, content: Any, close: bool | int = False) -> None:
+            await super().send_json(content, close)
+
+    for victim in (Victim, Overriding):
+        await assert_harmless(layer, victim, ["send.json", "send_json", "group.send.json"])
+    CALLED.clear()
+    async with connected(Victim.as_asgi()) as wire:
+        await layer.group_send("room", {"type": "send.json", "bytes": b"\0"})
+        await layer.group_send("room", {"type": "note", "text": "still here"})
+        assert await wire.next_text() == '{"note": "still here"}'
+    assert wire.error is None
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_compat_keeps_the_idiom_that_sends_a_message_as_it_is(layer: InMemoryChannelLayer) -> None:
+    class Feed(CompatJsonConsumer):
+        groups = ["room"]
+
+    async with connected(Feed.as_asgi()) as wire:
+        await layer.group_send("room", {"type": "send.json", "text": "a"})
+        assert await wire.next_text() == '{"type": "send.json", "text": "a"}'
 
 
 async def test_no_type_reaches_anything_but_a_handler(layer: InMemoryChannelLayer) -> None:

@@ -727,6 +727,18 @@ def test_a_native_layer_in_the_settings_is_said_to_be_read_by_compat_only() -> N
     assert port(source)[1] == []
 
 
+@pytest.mark.parametrize("kind", ["send.json", "send_json"])
+def test_a_message_for_send_json_is_left_to_a_person_natively(kind: str) -> None:
+    source = f"""from channels.layers import get_channel_layer
+SENT = "{kind}"
+async def f():
+    await get_channel_layer().group_send("room", {{"type": "{kind}", "text": "a"}})
+"""
+    found = [finding for finding in port(source, native=True)[1] if "send_json()" in finding.text]
+    assert [(finding.line, finding.kind) for finding in found] == [(4, Kind.LEFT)]
+    assert not any("send_json()" in finding.text for finding in port(source)[1])
+
+
 def test_what_is_not_covered_is_named() -> None:
     source = (
         "from channels.testing import X\nimport daphne.server\nfuture.future\ncommunicator.future\na.output_queue\n"

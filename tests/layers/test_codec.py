@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import pickle
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgpack  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgpack import ExtType, Timestamp
 
 from consumers import MessageTooLarge
 from consumers.layers import codec
@@ -22,6 +25,7 @@ from consumers.layers.codec import (
     SerializerDoesNotExist,
     registry,
 )
+from consumers.layers.isolation import choose_copier
 
 KEYS = [["one"], ["new", "one"], [b"\0bytes"]]
 
@@ -187,6 +191,64 @@ def test_an_encrypted_message_expires(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_value_that_the_format_lacks_is_a_type_error(format: str, value: object) -> None:
     with pytest.raises(TypeError, match=f"cannot be sent as {format}.*test"):
         Codec(format).encode({"type": "test", "value": value})
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
+KEYS_OF_NO_FORMAT = [(1, 2), (), Pair(1, 2), ((1,), "b")]
+
+
+@pytest.mark.parametrize("format", sorted(leaves))
+@pytest.mark.parametrize("key", KEYS_OF_NO_FORMAT, ids=repr)
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [1, (value,)], lambda value: {"a": {"b": value}}])
+def test_a_dict_that_no_receiver_could_decode_is_a_type_error(
+    format: str, key: Any, wrap: Callable[[Any], Any]
+) -> None:
+    codec = Codec(format)
+    message = {"type": "test", "value": wrap({"before": 1, key: "secret", "behind": 2})}
+    for encode in (codec.encode, codec.encode_for):
+        with pytest.raises(TypeError, match=f"cannot be sent as {format}: .*key.*; its type is 'test'") as caught:
+            encode(message)
+        assert "secret" not in str(caught.value)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.just(bytearray(b"a"))
+of_msgpack = st.builds(ExtType, st.integers(0, 127), st.binary()) | st.builds(Timestamp, st.integers(0, 2**33))
+keys = st.recursive(scalars.filter(lambda key: key != bytearray(b"a")) | of_msgpack, lambda key: st.tuples(key))
+anything = st.recursive(
+    scalars | of_msgpack | st.dates() | st.decimals() | st.uuids() | st.just(memoryview(b"a")),
+    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(keys, inner) | st.frozensets(keys),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(leaves)), st.dictionaries(keys, anything, max_size=4))
+def test_what_a_sender_may_send_every_receiver_can_decode_and_copy(format: str, message: dict[Any, Any]) -> None:
+    codec = Codec(format)
+    try:
+        sent = codec.encode(message)
+    except TypeError:
+        return
+    received = codec.decode(sent)
+    copier, original = choose_copier(received)
+    copier(original)
+
+
+def test_a_serializer_of_ones_own_may_have_any_key() -> None:
+    class Pickled(BaseMessageSerializer):
+        def as_bytes(self, message: Any) -> bytes:
+            return pickle.dumps(message)
+
+        def from_bytes(self, message: bytes) -> Any:
+            return pickle.loads(message)
+
+    registry.register_serializer("pickled", Pickled)
+    codec = Codec("pickled")
+    message: dict[Any, Any] = {"type": "test", (1, 2): 3}
+    assert codec.decode(codec.encode(message)) == message
 
 
 def test_a_message_that_redis_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,8 @@ class WebsocketDenier(AsyncWebsocketConsumer):
 
 
 def _parse(header: str) -> ParseResult | None:
+    if not header.isprintable() or header != header.strip():  # urlparse() would drop some of it
+        return None
     try:
         return urlparse(header)
     except ValueError:

@@ -33,7 +33,12 @@ class RedisLayer(RunningLayer):
 
     @property
     def dropped(self) -> int:
-        """How many messages this process' receivers have missed, and queues have refused, because they were full."""
+        """How many messages were dropped because a receiver of this process, or a queue in Redis, was full.
+
+        A receiver counts each message that it misses. A full queue counts each group's message from this process once,
+        however many members of the group it is for: it is the queue of a whole process, and only that knows how many
+        there are. A `send()` that raises ChannelFull is not counted.
+        """
         return self._process.local.dropped + self._overfull
 
     @property
@@ -147,7 +152,8 @@ class RedisLayer(RunningLayer):
         """Send a message to one channel.
 
         Raises:
-            TypeError: if the name is invalid, the message is not a dict, or has a value that cannot be serialised.
+            TypeError: if the name is invalid, or if the message is not a dict, or has a value that cannot be serialised
+                or a key that no receiver can decode.
             ValueError: if it is nested too deeply for its receivers.
             ChannelFull: if the channel's queue is full; the pub/sub layer has none.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
@@ -163,7 +169,8 @@ class RedisLayer(RunningLayer):
         """Send a message to every channel in a group. It is dropped for those that are full.
 
         Raises:
-            TypeError: if the name is invalid, the message is not a dict, or has a value that cannot be serialised.
+            TypeError: if the name is invalid, or if the message is not a dict, or has a value that cannot be serialised
+                or a key that no receiver can decode.
             ValueError: if it is nested too deeply for its receivers.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """

@@ -44,11 +44,12 @@ class GroupedLayer(RedisLayer):
         lease: seconds until a process that was killed is in no group any more.
     """
 
+    group_mark = ":group:"
     lease: float
     _warned_of_expiry = False
 
     def _group_key(self, group: str) -> bytes:
-        return f"{self.prefix}:group:{group}".encode()
+        return f"{self.prefix}{self.group_mark}{group}".encode()
 
     async def _join(self, process: Process, group: str) -> None:
         if not process.local.has_group(group):
@@ -174,8 +175,11 @@ class GroupedLayer(RedisLayer):
 
     def _require_channel(self, name: str) -> None:
         super()._require_channel(name)
-        if name.endswith(CONTROL):
-            raise TypeError(f"Channel {name!r} is the layer's own")
+        if name.endswith(CONTROL) or self.group_mark in self.prefix + name:
+            raise TypeError(
+                f"Channel {name!r:.200} is a layer's own: its key in Redis contains {self.group_mark!r}, as a group's, "
+                f"or the name ends with {CONTROL!r}"
+            )
 
 
 def _in_parts(groups: list[str]) -> Iterator[list[str]]:

@@ -21,6 +21,9 @@ from .subscriber import Subscriber
 CHORE_INTERVAL = 5.0
 """Seconds between two looks for what has expired."""
 
+ORDERS = ":close"
+"""How the name ends by which the layers of a prefix tell each other to close a group."""
+
 
 class RedisPubSubChannelLayer(RedisLayer):
     """A channel layer across processes: fast, without queues in Redis.
@@ -32,7 +35,8 @@ class RedisPubSubChannelLayer(RedisLayer):
         hosts: the Redis servers, among which channels and groups are divided: each a URL (redis://, rediss://,
             unix://), a (host, port), or a dict of redis-py's connection arguments, which may have "address" for a URL,
             or "sentinels" and "master_name". Default: redis://localhost:6379.
-        prefix: what the names in Redis begin with; without a "!", by which the names of channels are divided.
+        prefix: what the names of groups, and of channels that the layer makes, begin with in Redis. It has no "!" and
+            no "__group__", by which names are divided. Channels that have no "!" are the same with every prefix.
         on_disconnect: the type of a message that every consumer gets when the connection to Redis is lost, as in
             channels_redis; or a function without arguments, plain or async.
         on_reconnect: the same, for when it is there again.
@@ -51,6 +55,8 @@ class RedisPubSubChannelLayer(RedisLayer):
         ImportError: if the serializer, or encryption, needs a package that is not installed.
     """
 
+    group_mark = "__group__"
+
     def __init__(
         self,
         hosts: Iterable[object] | None = None,
@@ -64,8 +70,8 @@ class RedisPubSubChannelLayer(RedisLayer):
     ) -> None:
         codec = Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys)
         super().__init__(hosts, prefix, codec, on_disconnect=on_disconnect, on_reconnect=on_reconnect, **options)
-        self._group_prefix = f"{prefix}__group__"
-        self._orders = f"{prefix}:close"  # the name of no channel or group, so that no message comes by it
+        self._group_prefix = f"{prefix}{self.group_mark}"
+        self._orders = f"{prefix}{ORDERS}"  # the name of no channel or group, so that no message comes by it
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
@@ -127,8 +133,11 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     def _require_channel(self, name: str) -> None:
         super()._require_channel(name)
-        if name == self._orders:
-            raise TypeError(f"Channel {name!r} is the layer's own")
+        if self.group_mark in name or name.endswith(ORDERS):
+            raise TypeError(
+                f"Channel {name!r:.200} is a layer's own: that of a group, which contains {self.group_mark!r}, or of "
+                f"orders, which ends with {ORDERS!r}"
+            )
 
     # What is sent
 

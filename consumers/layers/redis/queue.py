@@ -41,7 +41,8 @@ class RedisChannelLayer(ReturningLayer):
 
     Args:
         hosts: see `RedisPubSubChannelLayer`.
-        prefix: what the keys in Redis begin with.
+        prefix: what the keys in Redis begin with; without ":group:", by which groups are told from queues. Layers are
+            apart if the prefix of none begins another's.
         expiry: seconds until a message that nobody has received is dropped.
         group_expiry: seconds until a channel that no process vouches for leaves a group. Must be the same in all
             processes, also those with channels_redis.

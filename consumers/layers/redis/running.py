@@ -75,10 +75,12 @@ class RunningLayer(BaseChannelLayer):
     Attributes:
         instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
         full_level: the level at which the log tells that a receiver here is full.
+        group_mark: what stands between the prefix and a group's name in Redis.
     """
 
     instead: ClassVar[Mapping[str, str]] = {}
     full_level: ClassVar[int] = logging.WARNING
+    group_mark: ClassVar[str]
 
     def __init__(
         self,
@@ -125,6 +127,12 @@ class RunningLayer(BaseChannelLayer):
             prefix.encode()
         except UnicodeEncodeError:
             raise ValueError(f"prefix must be text that UTF-8 has bytes for, which {prefix!r} is not") from None
+        # The mark comes first behind the prefix, so that a name in Redis tells which of two prefixes it belongs to.
+        if f"{prefix}{self.group_mark}".find(self.group_mark) != len(prefix):
+            raise ValueError(
+                f"prefix must not contain {self.group_mark!r}, or end with the most of it: "
+                f"the names of {prefix!r} would be those of another layer's groups"
+            )
         return prefix
 
     def _head(self, process_id: str) -> str:

@@ -197,6 +197,25 @@ async def test_foreign_payloads_are_dropped_with_one_line_and_do_not_stop_the_re
     assert len([record for record in caplog.records if "dropped" in record.message]) == 1
 
 
+@pytest.mark.parametrize("format", ["json", "msgpack"])
+async def test_a_dict_that_no_receiver_could_decode_is_a_type_error_at_its_sender(
+    make: Make, kind: str, format: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer, mailbox = make(kind, serializer_format=format), Mailbox()
+    name = layer.attach(mailbox.deliver)
+    await layer.group_add("room", name)
+    message = {"type": "test", "scores": {("a", 1): 2}}
+    for send, to in ((layer.send, name), (layer.group_send, "room")):
+        with pytest.raises(TypeError, match=f"cannot be sent as {format}.*key"):
+            await send(to, message)
+    for send, to in ((layer.send_sync, name), (layer.group_send_sync, "room")):
+        with pytest.raises(TypeError, match=f"cannot be sent as {format}.*key"):
+            await anyio.to_thread.run_sync(send, to, message)
+    await layer.group_send("room", {"type": "test"})
+    assert await mailbox.holds(1) == [{"type": "test"}]
+    assert caplog.messages == []
+
+
 def nested(depth: int) -> Message:
     value: Any = []
     for _ in range(depth - 2):
@@ -271,6 +290,18 @@ async def test_a_full_queue_of_a_process_that_does_not_read(
     assert len([record for record in caplog.records if "is full" in record.message]) == 1
     with pytest.raises(ChannelFull, match=r"'specific.gone!y'.* 3 "):
         await layer.send("specific.gone!y", {"type": "test"})
+
+
+async def test_a_full_queue_counts_a_groups_message_once_for_all_members_of_its_process(make: Make) -> None:
+    layer = make("queue", capacity=1)
+    for channel in ("specific.gone!x", "specific.gone!y", "specific.gone!z", "specific.another!x"):
+        await layer.group_add("room", channel)
+    for _ in range(3):
+        await layer.group_send("room", {"type": "test"})
+    assert layer.dropped == 2 * 2
+    with pytest.raises(ChannelFull):
+        await layer.send("specific.gone!x", {"type": "test"})
+    assert layer.dropped == 2 * 2
 
 
 async def test_a_member_that_another_process_added_too_gets_a_message_once(make: Make) -> None:
