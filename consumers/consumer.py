@@ -18,7 +18,7 @@ from .handlers import is_framework, looks_up
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
-from .types import Message, Receive, Scope, Send
+from .types import Message, Receive, Scope, Send, hook, hook_of_both
 
 logger = logging.getLogger("consumers.connection")
 
@@ -202,6 +202,7 @@ class AsyncConsumer(Limits):
         """
         await bridge.call(self.base_send, message)
 
+    @hook_of_both
     async def on_error(self, exc: Exception, message: Message | None) -> None:
         """Decide what a handler's exception does. The base raises it, which ends the connection with 1011.
 
@@ -265,7 +266,8 @@ class SyncConsumer(AsyncConsumer):
 
     send = bridge.offer(AsyncConsumer.send)
 
-    def on_error(self, exc: Exception, message: Message | None) -> None:  # type: ignore[override]
+    @hook
+    def on_error(self, exc: Exception, message: Message | None) -> None:
         raise exc
 
     def start_background_task(self, function: Callable[..., Any], *args: Any) -> bridge.LoopScope:  # type: ignore[override]
