@@ -170,7 +170,7 @@ class AsyncConsumer(Limits):
         """Serve one, without a coroutine of its own, which each message would pass through."""
         scope["url_route"] = events.url_route(scope)
         self.scope = scope
-        self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = ""
         self._connection = self._connection_class(self, receive, send)
         self.base_send = self._connection.send
