@@ -82,45 +82,63 @@ class ConsumerApplication:
 class AsyncConsumer(Limits):
     """A consumer whose methods are coroutines: a message of type `chat.message` goes to `chat_message(message)`.
 
-    Attributes:
-        scope: the connection's ASGI scope; `scope["url_route"]["kwargs"]` holds the path parameters.
-        channel_layer: the channel layer, None if `channel_layer_alias` is not configured.
-        channel_name: this connection's channel, "" without a layer.
-        base_send: the function every ASGI event is sent with.
-        channel_layer_alias: which channel layer to use.
-        max_tasks: how many handlers run at once. 1: strictly in order of arrival.
-        inbox_limit: how many of the client's messages may wait before reading stops.
-        inbox_bytes: how many bytes of them may wait, or be handled, before that (4 MiB). One larger message is read.
-        disconnect_timeout: seconds that handlers have to finish after the client's disconnect.
-        cleanup_timeout: seconds that the rest of an ending has, `disconnect()` included.
-        stall_timeout: seconds that reading may stop before the connection is closed with 1013.
-        overflow: what happens when more layer messages wait than the layer's capacity: "drop" the message, or
-            "close" the connection with 1013.
-        raw_frames: pass a layer's message of type "websocket.send", with its "text" or "bytes", on to the client
-            without a handler, unless the class defines `websocket_send()`. Whoever can choose a message's type can
-            then choose what the client gets.
-        strict_types: raise ValueError for a layer message without a handler, as Channels does, instead of dropping it.
-        show_content: write the message too, not only its type, beneath the traceback of a handler's exception.
-
     The further limits, which are off, are those of `consumers.limits.Limits`.
     """
 
     channel_layer_alias: ClassVar[str] = "default"
+    """Which channel layer to use."""
+
     max_tasks: int = 1
+    """How many handlers run at once. 1, the default: strictly in order of arrival."""
+
     inbox_limit: int = 100
+    """How many of the client's messages may wait before reading stops (100)."""
+
     inbox_bytes: int = 4 * 1024 * 1024
+    """How many bytes of the client's messages may wait, or be handled, before reading stops (4 MiB).
+
+    One larger message is read.
+    """
+
     disconnect_timeout: float = 10.0
+    """Seconds that handlers have to finish after the client's disconnect (10.0)."""
+
     cleanup_timeout: float = 60.0
+    """Seconds that the rest of an ending has, `disconnect()` included (60.0)."""
+
     stall_timeout: float = 30.0
+    """Seconds that reading may stop before the connection is closed with 1013 (30.0)."""
+
     overflow: Literal["drop", "close"] = "drop"
+    """What happens when more layer messages wait than the layer's capacity.
+
+    "drop", the default, drops the message. "close" closes the connection with 1013.
+    """
+
     strict_types: bool = False
+    """Raise ValueError for a layer message without a handler, as Channels does, instead of dropping it (False)."""
+
     raw_frames: bool = False
+    """Pass layer messages of type "websocket.send" on to the client without a handler (False).
+
+    Their "text" or "bytes" is the frame. A class that defines `websocket_send()` gets them there. Whoever can choose a
+    message's type can then choose what the client gets.
+    """
+
     show_content: bool = False
+    """Write the message too, not only its type, beneath the traceback of a handler's exception (False)."""
 
     scope: Scope
+    """The connection's ASGI scope. `scope["url_route"]["kwargs"]` holds the path parameters."""
+
     channel_layer: BaseChannelLayer
+    """The channel layer; None if `channel_layer_alias` is not configured."""
+
     channel_name: str
+    """The name of this connection's channel; "" without a layer."""
+
     base_send: Callable[[Message], Any]
+    """The function that every ASGI event is sent with."""
 
     _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
@@ -186,7 +204,9 @@ class AsyncConsumer(Limits):
         Raises:
             ValueError: there is no such method.
         """
-        handler = getattr(self, handler_name(message), None) or self._no_handler(message)
+        handler = getattr(self, handler_name(message), None)
+        if not callable(handler):
+            self._no_handler(message)
         result: Awaitable[None] | None = handler(message)
         if result is None:
             raise TypeError(
@@ -240,14 +260,13 @@ class AsyncConsumer(Limits):
 
 
 class SyncConsumer(AsyncConsumer):
-    """A consumer whose methods are plain functions, each run whole in a worker thread. Needs asyncio.
-
-    Attributes:
-        thread_sensitive: run them all in asgiref's one thread for thread-sensitive code, as Channels does, instead
-            of in this library's own 40 threads.
-    """
+    """A consumer whose methods are plain functions, each run whole in a worker thread. Needs asyncio."""
 
     thread_sensitive: bool = False
+    """Run the methods in asgiref's one thread for thread-sensitive code, as Channels does (False).
+
+    Otherwise they run in 40 threads of this library's own.
+    """
 
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         self._threads = bridge.Threads(self.thread_sensitive)
@@ -257,7 +276,9 @@ class SyncConsumer(AsyncConsumer):
         return running
 
     async def dispatch(self, message: Message) -> None:
-        handler = getattr(self, handler_name(message), None) or self._no_handler(message)
+        handler = getattr(self, handler_name(message), None)
+        if not callable(handler):
+            self._no_handler(message)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"

@@ -13,7 +13,7 @@ A shield does not stop a server's native `Task.cancel()`. So that reaches a task
 import logging
 from collections.abc import Awaitable, Callable
 from secrets import token_hex
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -56,35 +56,47 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have
     ended, also when the server cancels the connection (close code 1012).
 
-    Attributes:
-        task_group: the connection's TaskGroup, as anyio's, from `on_connect()` on. What a method starts in it lives at
-            most as long as the connection: it is cancelled with all else, and `on_disconnect()` waits for it. An
-            exception of such a task ends the connection; it has no `task_id`, so no hook is asked. Cancelling the
-            group by hand is an error: `websocket.close()` says what the client is to see.
-        encoding: what `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or
-            None, the default: str or bytes as they come. Anything else is a ValueError when the endpoint is
-            made. Data of the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
-        max_tasks: how many background tasks may run at once (100). While they do, one more message is read
-            and waits; reading stops behind it, and the network slows the client.
-        inbox_bytes: how many bytes of messages those tasks may hold (4 MiB). Reading stops then, too; one larger
-            message is read.
-        stall_timeout: how long that message may wait, and a close frame for a client that does not read, in
-            seconds (30.0). Meanwhile a disconnect cannot be seen, so the connection then ends with 1013.
-        EXIT_MAX_DELAY: how long each of `_unregister_background_task()`,
-            `_handle_background_task_exception()` and `on_disconnect()`, which run shielded from cancellation,
-            may take, in seconds (60.0). What takes longer is cancelled and logged.
-
     The further limits, which are off, are those of `consumers.limits.Limits`; `max_groups` is for consumers only.
     """
 
-    max_tasks: int = 100
-    inbox_bytes: int = 4 * 1024 * 1024
-    stall_timeout: float = 30.0
-    EXIT_MAX_DELAY: float = 60.0
+    encoding: Literal["text", "bytes", "json"] | None = None
+    """What `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or None.
 
-    _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
+    None, the default, is str or bytes as they come. Anything else is a ValueError when the endpoint is made. Data of
+    the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
+    """
+
+    max_tasks: int = 100
+    """How many background tasks may run at once (100).
+
+    While they do, one more message is read and waits. Reading stops behind it, and the network slows the client.
+    """
+
+    inbox_bytes: int = 4 * 1024 * 1024
+    """How many bytes of messages those tasks may hold before reading stops (4 MiB). One larger message is read."""
+
+    stall_timeout: float = 30.0
+    """Seconds that a message may wait for a free task, and a close frame for a client that does not read (30.0).
+
+    Meanwhile a disconnect cannot be seen, so the connection then ends with 1013.
+    """
+
+    EXIT_MAX_DELAY: float = 60.0
+    """Seconds that each hook may take which runs shielded from cancellation (60.0).
+
+    They are `_unregister_background_task()`, `_handle_background_task_exception()` and `on_disconnect()`. What takes
+    longer is cancelled and logged.
+    """
 
     task_group: TaskGroup
+    """The connection's TaskGroup, as anyio's, from `on_connect()` on.
+
+    What a method starts in it lives at most as long as the connection: it is cancelled with all else, and
+    `on_disconnect()` waits for it. An exception of such a task ends the connection; it has no `task_id`, so no hook is
+    asked. Cancelling the group by hand is an error: `websocket.close()` says what the client is to see.
+    """
+
+    _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
 
     _keeping: TaskGroup
 

@@ -19,19 +19,17 @@ from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .handlers import passes_on
 from .layers.base import may_wait
+from .request import RequestAttributes
 from .types import Message, hook
 
 logger = logging.getLogger("consumers.connection")
 
 
-class AsyncWebsocketConsumer(AsyncConsumer):
-    """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`.
-
-    Attributes:
-        groups: the groups every connection joins before `connect()` and leaves before `disconnect()`.
-    """
+class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
+    """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`."""
 
     groups: list[str] | None = None
+    """The groups that every connection joins before `connect()` and leaves before `disconnect()`; None for none."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if self.groups is None:
@@ -207,10 +205,11 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             logger.error("%s could not leave its groups within %s s", type(self).__name__, self.cleanup_timeout / 2)
 
 
-class WebsocketConsumer(SyncConsumer):
+class WebsocketConsumer(RequestAttributes, SyncConsumer):
     """The sync version of `AsyncWebsocketConsumer`: the same methods, as plain functions for worker threads."""
 
     groups: list[str] | None = None
+    """The groups that every connection joins before `connect()` and leaves before `disconnect()`; None for none."""
 
     __init__ = AsyncWebsocketConsumer.__init__
 
