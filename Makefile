@@ -26,6 +26,7 @@ check: .venv/dev.installed
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	.venv/bin/python -m tests.typing.examples
 
 # ONLY=fanout,wire-* runs some of the scenarios, PEERS=consumers,bare some of the peers; see `python -m benchmarks --help`.
 bench: .venv-bench/installed

@@ -18,7 +18,7 @@ from .handlers import find, is_framework, looks_up
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
-from .types import Message, Receive, Scope, Send
+from .types import Message, Receive, Scope, Send, hook, hook_of_both
 
 logger = logging.getLogger("consumers.connection")
 
@@ -82,45 +82,63 @@ class ConsumerApplication:
 class AsyncConsumer(Limits):
     """A consumer whose methods are coroutines: a message of type `chat.message` goes to `chat_message(message)`.
 
-    Attributes:
-        scope: the connection's ASGI scope; `scope["url_route"]["kwargs"]` holds the path parameters.
-        channel_layer: the channel layer, None if `channel_layer_alias` is not configured.
-        channel_name: this connection's channel, "" without a layer.
-        base_send: the function every ASGI event is sent with.
-        channel_layer_alias: which channel layer to use.
-        max_tasks: how many handlers run at once. 1: strictly in order of arrival.
-        inbox_limit: how many of the client's messages may wait before reading stops.
-        inbox_bytes: how many bytes of them may wait, or be handled, before that (4 MiB). One larger message is read.
-        disconnect_timeout: seconds that handlers have to finish after the client's disconnect.
-        cleanup_timeout: seconds that the rest of an ending has, `disconnect()` included.
-        stall_timeout: seconds that reading may stop before the connection is closed with 1013.
-        overflow: what happens when more layer messages wait than the layer's capacity: "drop" the message, or
-            "close" the connection with 1013.
-        raw_frames: pass a layer's message of type "websocket.send", with its "text" or "bytes", on to the client
-            without a handler, unless the class defines `websocket_send()`. Whoever can choose a message's type can
-            then choose what the client gets.
-        strict_types: raise ValueError for a layer message without a handler, as Channels does, instead of dropping it.
-        show_content: write the message too, not only its type, beneath the traceback of a handler's exception.
-
     The further limits, which are off, are those of `consumers.limits.Limits`.
     """
 
     channel_layer_alias: ClassVar[str] = "default"
+    """Which channel layer to use."""
+
     max_tasks: int = 1
+    """How many handlers run at once. 1, the default: strictly in order of arrival."""
+
     inbox_limit: int = 100
+    """How many of the client's messages may wait before reading stops (100)."""
+
     inbox_bytes: int = 4 * 1024 * 1024
+    """How many bytes of the client's messages may wait, or be handled, before reading stops (4 MiB).
+
+    One larger message is read.
+    """
+
     disconnect_timeout: float = 10.0
+    """Seconds that handlers have to finish after the client's disconnect (10.0)."""
+
     cleanup_timeout: float = 60.0
+    """Seconds that the rest of an ending has, `disconnect()` included (60.0)."""
+
     stall_timeout: float = 30.0
+    """Seconds that reading may stop before the connection is closed with 1013 (30.0)."""
+
     overflow: Literal["drop", "close"] = "drop"
+    """What happens when more layer messages wait than the layer's capacity.
+
+    "drop", the default, drops the message. "close" closes the connection with 1013.
+    """
+
     strict_types: bool = False
+    """Raise ValueError for a layer message without a handler, as Channels does, instead of dropping it (False)."""
+
     raw_frames: bool = False
+    """Pass layer messages of type "websocket.send" on to the client without a handler (False).
+
+    Their "text" or "bytes" is the frame. A class that defines `websocket_send()` gets them there. Whoever can choose a
+    message's type can then choose what the client gets.
+    """
+
     show_content: bool = False
+    """Write the message too, not only its type, beneath the traceback of a handler's exception (False)."""
 
     scope: Scope
+    """The connection's ASGI scope. `scope["url_route"]["kwargs"]` holds the path parameters."""
+
     channel_layer: BaseChannelLayer
+    """The channel layer; None if `channel_layer_alias` is not configured."""
+
     channel_name: str
+    """The name of this connection's channel; "" without a layer."""
+
     base_send: Callable[[Message], Any]
+    """The function that every ASGI event is sent with."""
 
     _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
@@ -171,7 +189,7 @@ class AsyncConsumer(Limits):
         """Serve one, without a coroutine of its own, which each message would pass through."""
         scope["url_route"] = events.url_route(scope)
         self.scope = scope
-        self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = ""
         self._connection = self._connection_class(self, receive, send)
         self.base_send = self._connection.send
@@ -203,6 +221,7 @@ class AsyncConsumer(Limits):
         """
         await bridge.call(self.base_send, message)
 
+    @hook_of_both
     async def on_error(self, exc: Exception, message: Message | None) -> None:
         """Decide what a handler's exception does. The base raises it, which ends the connection with 1011.
 
@@ -240,14 +259,13 @@ class AsyncConsumer(Limits):
 
 
 class SyncConsumer(AsyncConsumer):
-    """A consumer whose methods are plain functions, each run whole in a worker thread. Needs asyncio.
-
-    Attributes:
-        thread_sensitive: run them all in asgiref's one thread for thread-sensitive code, as Channels does, instead
-            of in this library's own 40 threads.
-    """
+    """A consumer whose methods are plain functions, each run whole in a worker thread. Needs asyncio."""
 
     thread_sensitive: bool = False
+    """Run the methods in asgiref's one thread for thread-sensitive code, as Channels does (False).
+
+    Otherwise they run in 40 threads of this library's own.
+    """
 
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         self._threads = bridge.Threads(self.thread_sensitive)
@@ -266,7 +284,8 @@ class SyncConsumer(AsyncConsumer):
 
     send = bridge.offer(AsyncConsumer.send)
 
-    def on_error(self, exc: Exception, message: Message | None) -> None:  # type: ignore[override]
+    @hook
+    def on_error(self, exc: Exception, message: Message | None) -> None:
         raise exc
 
     def start_background_task(self, function: Callable[..., Any], *args: Any) -> bridge.LoopScope:  # type: ignore[override]

@@ -13,7 +13,7 @@ A shield does not stop a server's native `Task.cancel()`. So that reaches a task
 import logging
 from collections.abc import Awaitable, Callable
 from secrets import token_hex
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -43,9 +43,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     disconnect, `websocket.close()` and an exception that `_handle_background_task_exception()` does not
     swallow cancel all of them.
 
-    The exception then closes the connection with 1011 (before the accept, nothing is sent and the server
-    answers HTTP 500) and leaves the endpoint as it was raised, never in an ExceptionGroup. Later ones are
-    logged.
+    The exception then closes the connection with 1011 (before the accept, nothing is sent and the server answers
+    HTTP 500) and leaves the endpoint as it was raised, never in an ExceptionGroup. Later ones are logged.
 
     `WebSocketDisconnect`, Starlette's `WebSocketException` and `InvalidFrame`, or an ExceptionGroup of nothing
     else, close with their own code and reason, from any method and task. They leave one line in the log and no
@@ -56,35 +55,40 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have
     ended, also when the server cancels the connection (close code 1012).
 
-    Attributes:
-        task_group: the connection's TaskGroup, as anyio's, from `on_connect()` on. What a method starts in it lives at
-            most as long as the connection: it is cancelled with all else, and `on_disconnect()` waits for it. An
-            exception of such a task ends the connection; it has no `task_id`, so no hook is asked. Cancelling the
-            group by hand is an error: `websocket.close()` says what the client is to see.
-        encoding: what `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or
-            None, the default: str or bytes as they come. Anything else is a ValueError when the endpoint is
-            made. Data of the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
-        max_tasks: how many background tasks may run at once (100). While they do, one more message is read
-            and waits; reading stops behind it, and the network slows the client.
-        inbox_bytes: how many bytes of messages those tasks may hold (4 MiB). Reading stops then, too; one larger
-            message is read.
-        stall_timeout: how long that message may wait, and a close frame for a client that does not read, in
-            seconds (30.0). Meanwhile a disconnect cannot be seen, so the connection then ends with 1013.
-        EXIT_MAX_DELAY: how long each of `_unregister_background_task()`,
-            `_handle_background_task_exception()` and `on_disconnect()`, which run shielded from cancellation,
-            may take, in seconds (60.0). What takes longer is cancelled and logged.
-
     The further limits, which are off, are those of `consumers.limits.Limits`; `max_groups` is for consumers only.
     """
 
-    max_tasks: int = 100
-    inbox_bytes: int = 4 * 1024 * 1024
-    stall_timeout: float = 30.0
-    EXIT_MAX_DELAY: float = 60.0
+    encoding: Literal["text", "bytes", "json"] | None = None
+    """What `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or None.
 
-    _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
+    None, the default, is str or bytes as they come. Anything else is a ValueError when the endpoint is made. Data of
+    the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
+    """
+
+    max_tasks: int = 100
+    """How many background tasks may run at once (100). One more message is read and waits; then reading stops."""
+
+    inbox_bytes: int = 4 * 1024 * 1024
+    """How many bytes of messages those tasks may hold before reading stops (4 MiB). One larger message is read."""
+
+    stall_timeout: float = 30.0
+    """Seconds that a message may wait for a free task, and a close frame for a client that does not read (30.0).
+
+    Then the connection ends with 1013, since meanwhile a disconnect cannot be seen.
+    """
+
+    EXIT_MAX_DELAY: float = 60.0
+    """Seconds for each hook that runs shielded from cancellation: on exceptions, unregistering, on_disconnect (60.0)."""
 
     task_group: TaskGroup
+    """The connection's TaskGroup, as anyio's, from `on_connect()` on.
+
+    What a method starts in it lives at most as long as the connection: it is cancelled with all else, and
+    `on_disconnect()` waits for it. An exception of such a task ends the connection; it has no `task_id`, so no hook is
+    asked. Cancelling the group by hand is an error: `websocket.close()` says what the client is to see.
+    """
+
+    _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
 
     _keeping: TaskGroup
 
@@ -339,14 +343,17 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         """Await `function(*args)`, whatever is cancelled meanwhile. Return False if it was cut off."""
         name = getattr(function, "__name__", function)
         self._expect_the_end()
+        is_over = False
         with anyio.move_on_after(self.EXIT_MAX_DELAY, shield=True) as limit:
             try:
                 await function(*args)
+                is_over = True
             except BaseException as exc:
+                is_over = not limit.cancel_called  # which asyncio's force may have overtaken
+                if not is_over:
+                    logger.error("%s.%s was cut off after %g s", type(self).__name__, name, self.EXIT_MAX_DELAY)
                 self._fail(as_failure(exc, self._server), None if any(arg is exc for arg in args) else f"{name}()")
-        if limit.cancelled_caught:
-            logger.error("%s.%s was cut off after %g s", type(self).__name__, name, self.EXIT_MAX_DELAY)
-        return not limit.cancelled_caught
+        return is_over
 
     def _expect_the_end(self) -> None:
         """While it ends, let what runs have the time that two hooks may take, one after the other, from now on."""

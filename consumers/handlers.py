@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from .checks import takes
 from .events import handler_name
+from .request import OfRequest
 
 logger = logging.getLogger("consumers.connection")
 
@@ -71,12 +72,18 @@ def is_framework(consumer_class: type) -> bool:
 def reserved_names(consumer_class: type) -> frozenset[str]:
     """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's.
 
-    Those in its `_open_to_layers` are left out.
+    Those in its `_open_to_layers` are left out. So are the attributes of the request: they are no methods, and an
+    application may have handlers of these names.
     """
     names = _reserved.get(consumer_class)
     if names is None:
         own = [base for base in consumer_class.__mro__ if is_framework(base)]
-        defined = {name for base in own for name in (*vars(base), *inspect.get_annotations(base))}
+        defined = {
+            name
+            for base in own
+            for name in (*vars(base), *inspect.get_annotations(base))
+            if not isinstance(vars(base).get(name), OfRequest)
+        }
         opened: frozenset[str] = getattr(consumer_class, "_open_to_layers", frozenset())
         names = _reserved[consumer_class] = frozenset((defined | OF_THE_SERVER) - opened)
     return names

@@ -5,14 +5,16 @@ from typing import Any
 from . import events
 from .consumer import AsyncConsumer
 from .exceptions import StopConsumer
+from .request import RequestAttributes
 from .types import Message
 
 
-class AsyncHttpConsumer(AsyncConsumer):
+class AsyncHttpConsumer(RequestAttributes, AsyncConsumer):
     """An HTTP endpoint with a channel layer, for long polling and server-sent events: override `handle()`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.body: list[bytes] = []
+        """The parts of the request's body that have arrived."""
 
     async def send_headers(self, *, status: int = 200, headers: events.Headers | None = None) -> None:
         """Set the response's status and headers; they leave with the first `send_body()`.

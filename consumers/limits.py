@@ -20,26 +20,31 @@ NUMBERS = {
 
 
 class Limits:
-    """The limits that are off, which is None, until somebody sets them: on a class, or by `configure()` for all.
-
-    Attributes:
-        rate_limit: messages per second that the client may send (close code 1008).
-        rate_burst: how many of them may come at once; None: as many as five seconds allow.
-        max_message_size: bytes of a message of the client's, of a text those of its UTF-8 (1009).
-        max_groups: how many groups the connection may be in; one more raises `TooManyGroups` (1008).
-        handshake_timeout: seconds until the handshake must have been answered, `connect()` included (HTTP 503,
-            or 403 from a server without the ASGI extension `websocket.http.response`).
-        idle_timeout: seconds without any message of the client; a server's pings are none (1001).
-        send_timeout: seconds that one send may wait for a client that does not read (1013, if that can leave).
-    """
+    """The limits that are off, which is None, until somebody sets them: on a class, or by `configure()` for all."""
 
     rate_limit: float | None = None
+    """Messages per second that the client may send; beyond it the connection is closed with 1008. None: no limit."""
+
     rate_burst: int | None = None
+    """How many messages may come at once (1008). None: as many as `rate_limit` allows in five seconds."""
+
     max_message_size: int | None = None
+    """Bytes of one message of the client's, of a text those of its UTF-8 (1009). None: no limit."""
+
     max_groups: int | None = None
+    """How many groups the connection may be in. One more raises `TooManyGroups` (1008). None: no limit."""
+
     handshake_timeout: float | None = None
+    """Seconds until the handshake must have been answered, `connect()` included. None: no limit.
+
+    The client gets HTTP 503, or 403 from a server without the ASGI extension `websocket.http.response`.
+    """
+
     idle_timeout: float | None = None
+    """Seconds without any message of the client (1001). A server's pings are none. None: no limit."""
+
     send_timeout: float | None = None
+    """Seconds that one send may wait for a client that does not read (1013, if that can leave). None: no limit."""
 
 
 def configure(**values: float | None) -> None:

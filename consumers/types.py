@@ -1,13 +1,30 @@
 """The aliases every other room uses. ASGI's own are Starlette's, so that both type-check together."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import ASGIApp as ASGIApp
 from starlette.types import Message as Message
 from starlette.types import Receive as Receive
 from starlette.types import Scope as Scope
 from starlette.types import Send as Send
+
+R = TypeVar("R")
+
+
+def hook(method: Callable[..., R]) -> Callable[..., R]:
+    """Mark a method that applications override, and return it as it is.
+
+    To type checkers its arguments are open: an override takes those that it needs, such as `receive(self, text_data)`.
+    What it returns is checked, so that an async consumer's is an `async def`.
+    """
+    return method
+
+
+def hook_of_both(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as `hook` for an async method that is a plain one in sync consumers, which derive from the async ones."""
+    return method
+
 
 Deliver = Callable[[Message], int]
 """Takes a layer's message for a receiver, plain and immediate.

@@ -19,19 +19,17 @@ from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .handlers import passes_on
 from .layers.base import may_wait
-from .types import Message
+from .request import RequestAttributes
+from .types import Message, hook
 
 logger = logging.getLogger("consumers.connection")
 
 
-class AsyncWebsocketConsumer(AsyncConsumer):
-    """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`.
-
-    Attributes:
-        groups: the groups every connection joins before `connect()` and leaves before `disconnect()`.
-    """
+class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
+    """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`."""
 
     groups: list[str] | None = None
+    """The groups that every connection joins before `connect()` and leaves before `disconnect()`; None for none."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if self.groups is None:
@@ -47,6 +45,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         except DenyConnection:
             await call(self.close)
 
+    @hook
     async def connect(self) -> None:
         """Override to decide on the handshake: `accept()`, `close()` or `deny()`. The base accepts."""
         await self.accept()
@@ -108,6 +107,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
         return result_of(self.receive, self.receive(bytes_data=message.get("bytes")))
 
+    @hook
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Override to handle a frame: text in `text_data` or binary in `bytes_data`, the other is None."""
 
@@ -165,6 +165,7 @@ class AsyncWebsocketConsumer(AsyncConsumer):
         await result_of(self.disconnect, self.disconnect(message["code"]))
         raise StopConsumer()
 
+    @hook
     async def disconnect(self, code: int) -> None:
         """Override to clean up; runs exactly once if `connect()` started.
 
@@ -204,10 +205,11 @@ class AsyncWebsocketConsumer(AsyncConsumer):
             logger.error("%s could not leave its groups within %s s", type(self).__name__, self.cleanup_timeout / 2)
 
 
-class WebsocketConsumer(SyncConsumer):
+class WebsocketConsumer(RequestAttributes, SyncConsumer):
     """The sync version of `AsyncWebsocketConsumer`: the same methods, as plain functions for worker threads."""
 
     groups: list[str] | None = None
+    """The groups that every connection joins before `connect()` and leaves before `disconnect()`; None for none."""
 
     __init__ = AsyncWebsocketConsumer.__init__
 
@@ -219,13 +221,16 @@ class WebsocketConsumer(SyncConsumer):
     send = offer(AsyncWebsocketConsumer.send)  # type: ignore[assignment]
     close = offer(AsyncWebsocketConsumer.close)
 
+    @hook
     def connect(self) -> None:
         """Override to decide on the handshake. The base accepts."""
         self.accept()
 
+    @hook
     def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Override to handle a frame."""
 
+    @hook
     def disconnect(self, code: int) -> None:
         """Override to clean up."""
 
@@ -246,6 +251,7 @@ class WebsocketConsumer(SyncConsumer):
 class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
     """A WebSocket consumer that speaks JSON in text frames: override `receive_json()`, send with `send_json()`."""
 
+    @hook
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Decode a frame and pass it to `receive_json()`.
 
@@ -260,6 +266,7 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
             raise InvalidFrame(events.INVALID_PAYLOAD, "the text is not valid JSON") from error
         await call(self.receive_json, content, **kwargs)
 
+    @hook
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         """Override to handle the decoded content of a frame."""
 
@@ -297,10 +304,11 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 class JsonWebsocketConsumer(WebsocketConsumer):
     """The sync version of `AsyncJsonWebsocketConsumer`."""
 
-    receive = offer(AsyncJsonWebsocketConsumer.receive)
+    receive = hook(offer(AsyncJsonWebsocketConsumer.receive))
     send_json = offer(AsyncJsonWebsocketConsumer.send_json)
     group_send_json = offer(AsyncJsonWebsocketConsumer.group_send_json)
 
+    @hook
     def receive_json(self, content: Any, **kwargs: Any) -> None:
         """Override to handle the decoded content of a frame."""
 

@@ -94,7 +94,7 @@ class SoakConsumer(AsyncWebsocketConsumer):
         self.tally.handled += 1
         await super().websocket_receive(message)
 
-    async def receive(self, text_data: str) -> None:  # type: ignore[override]
+    async def receive(self, text_data: str) -> None:
         what, *arguments = text_data.split(" ", 3)
         match what:
             case "say":

@@ -413,10 +413,10 @@ class AsyncMistakes:
 
 class SyncMistakes:
     class OnError(WebsocketConsumer):
-        async def on_error(self, exc: Exception, message: Any) -> None: ...
+        async def on_error(self, exc: Exception, message: Any) -> None: ...  # type: ignore[override]
 
     class Receive(WebsocketConsumer):
-        async def receive(self, text_data: str) -> None: ...
+        async def receive(self, text_data: str) -> None: ...  # type: ignore[override]
 
 
 @pytest.mark.parametrize(
@@ -451,7 +451,7 @@ async def test_names_that_are_the_applications_own_are_not_checked() -> None:
 
 async def test_a_plain_hook_of_an_async_consumer_says_what_to_write() -> None:
     class Plain(AsyncWebsocketConsumer):
-        def connect(self) -> None: ...
+        def connect(self) -> None: ...  # type: ignore[override]
 
     async with connecting(Plain.as_asgi()) as wire:
         await wire.end()

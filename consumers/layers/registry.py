@@ -223,8 +223,10 @@ channel_layers = ChannelLayerManager()
 """The application's layers; none until `channel_layers.configure({...})` or `configure_from(source)`."""
 
 
-def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | None:
+def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | Any:
     """Return the layer with this alias, or None if it is not configured.
+
+    Type checkers see Any in the place of None: else they would want an assertion before every use.
 
     Raises:
         InvalidChannelLayerError: if it is configured wrongly.

@@ -34,7 +34,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     me: Person | None = None
 
     async def connect(self) -> None:
-        room = self.scope["url_route"]["kwargs"]["room"]
+        room = self.path_params["room"]
         await self.accept()  # first: a page sees the code of a close, but not of a rejection
         if not ROOM_NAME.fullmatch(room):
             await self.close(BAD_ROOM_NAME, "A room name is 1 to 40 letters (a-z, A-Z), digits, - or _.")

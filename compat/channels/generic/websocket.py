@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from consumers import events
 from consumers import websocket as native
 from consumers.bridge import call, offer
-from consumers.types import Message
+from consumers.types import Message, hook
 
 from ..consumer import AsyncConsumer as AsyncConsumer
 from ..consumer import SyncConsumer as SyncConsumer
@@ -94,6 +94,7 @@ class WebsocketConsumer(native.WebsocketConsumer, SyncConsumer):
 class AsyncJsonWebsocketConsumer(native.AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer):
     """Channels' asynchronous JSON consumer; see `consumers.AsyncJsonWebsocketConsumer`."""
 
+    @hook
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Decode a frame and pass it to `receive_json()`.
 
@@ -108,4 +109,4 @@ class AsyncJsonWebsocketConsumer(native.AsyncJsonWebsocketConsumer, AsyncWebsock
 class JsonWebsocketConsumer(native.JsonWebsocketConsumer, WebsocketConsumer):
     """Channels' JSON consumer of plain functions; see `consumers.JsonWebsocketConsumer`."""
 
-    receive = offer(AsyncJsonWebsocketConsumer.receive)  # type: ignore[arg-type]
+    receive = hook(offer(AsyncJsonWebsocketConsumer.receive))
