@@ -118,7 +118,7 @@ class AsyncConsumer(Limits):
     show_content: bool = False
 
     scope: Scope
-    channel_layer: BaseChannelLayer
+    channel_layer: BaseChannelLayer | Any  # or None; without Any, type checkers would want an assertion at every use
     channel_name: str
     base_send: Callable[[Message], Any]
 
@@ -169,8 +169,10 @@ class AsyncConsumer(Limits):
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Serve one, without a coroutine of its own, which each message would pass through."""
         scope["url_route"] = events.url_route(scope)
+        if scope.get("subprotocols"):
+            scope["subprotocols"] = [name.strip() for name in scope["subprotocols"]]  # some servers leave blanks
         self.scope = scope
-        self.channel_layer = get_channel_layer(self.channel_layer_alias)  # type: ignore[assignment]
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = ""
         self._connection = self._connection_class(self, receive, send)
         self.base_send = self._connection.send

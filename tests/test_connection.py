@@ -956,7 +956,7 @@ async def test_groups_without_a_layer_say_what_to_configure(no_layer: None) -> N
         await wire.end()
     assert isinstance(wire.error, InvalidChannelLayerError)
     assert "groups = ['everyone']" in str(wire.error)
-    assert "'default' is not configured" in str(wire.error)
+    assert "there is no channel layer 'default'" in str(wire.error)
 
 
 @pytest.mark.parametrize("max_tasks", [1, 4])
