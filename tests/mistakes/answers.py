@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
+import anyio
+
 from consumers.testing import WebsocketCommunicator
 from consumers.types import ASGIApp
 
@@ -49,4 +51,5 @@ async def visit(app: ASGIApp) -> None:
     accepted, _ = await client.connect()
     if accepted:
         await client.send_to(text_data="{}")
+        await anyio.wait_all_tasks_blocked()  # what a handler sends to itself must come before the disconnect
     await client.disconnect()
