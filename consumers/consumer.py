@@ -131,7 +131,7 @@ class AsyncConsumer(Limits):
     scope: Scope
     """The connection's ASGI scope. `scope["url_route"]["kwargs"]` holds the path parameters."""
 
-    channel_layer: BaseChannelLayer
+    channel_layer: BaseChannelLayer | Any  # or None; without Any, type checkers would want an assertion at every use
     """The channel layer; None if `channel_layer_alias` is not configured."""
 
     channel_name: str
@@ -188,6 +188,8 @@ class AsyncConsumer(Limits):
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Serve one, without a coroutine of its own, which each message would pass through."""
         scope["url_route"] = events.url_route(scope)
+        if scope.get("subprotocols"):
+            scope["subprotocols"] = [name.strip() for name in scope["subprotocols"]]  # some servers leave blanks
         self.scope = scope
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = ""

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,7 +14,7 @@ from . import events, overdue
 from .backlog import Taken
 from .bridge import Threads
 from .exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
-from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only
+from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only, without_layer
 from .frames import Frames
 from .inbox import Inbox
 from .journal import Journal
@@ -33,7 +33,8 @@ class Handler(Protocol):
     """What a connection needs of a consumer."""
 
     scope: Scope
-    channel_layer: BaseChannelLayer
+    channel_layer_alias: ClassVar[str]
+    channel_layer: BaseChannelLayer | Any
     channel_name: str
     max_groups: int | None
     max_tasks: int
@@ -219,6 +220,7 @@ class EndingConnection:
         """
         if self._ends_as_asked(failure):
             return
+        failure = without_layer(failure, self._consumer)
         self._annotate(failure, doing)
         try:
             if isinstance(failure, NotAnException):

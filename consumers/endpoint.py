@@ -78,7 +78,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     """
 
     EXIT_MAX_DELAY: float = 60.0
-    """Seconds for each hook that runs shielded from cancellation: on exceptions, unregistering, on_disconnect (60.0)."""
+    """Seconds for each hook that runs shielded: `on_disconnect()`, the exception hook, unregistering (60.0)."""
 
     task_group: TaskGroup
     """The connection's TaskGroup, as anyio's, from `on_connect()` on.
@@ -168,9 +168,6 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
         Returns:
             Message: an ASGI event. "websocket.disconnect", with its code, ends the connection.
-
-        Raises:
-            WebSocketDisconnect: to end the connection in the same way.
         """
         return await websocket.receive()
 
@@ -282,13 +279,12 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
 
     async def _handle_event(self, websocket: ClientWebSocket, message: Message) -> None:
         """Act on what `_receive()` returned, which an application may have made up."""
-        if message["type"] == "websocket.disconnect":
+        kind = message["type"]
+        if kind == "websocket.disconnect":
             self._end(message.get("code") or events.NO_STATUS_RECEIVED, message.get("reason") or "")
-        elif message["type"] != "websocket.receive":
-            raise ValueError(
-                f"{type(self).__name__}._receive() returned an event of type {message['type']!r}: return what "
-                "websocket.receive() returns"
-            )
+        elif kind != "websocket.receive":
+            where = f"{type(self).__name__}._receive()"
+            raise ValueError(f"{where} returned an event of type {kind!r}: return what websocket.receive() returns")
         elif self._ending is None:
             self._arrived = self._budget.size_of(message)
             await self.on_receive(websocket, await self.decode(websocket, message))

@@ -1,13 +1,15 @@
 """What an exception that left the application's code means."""
 
-from typing import TypeVar
+import traceback
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import anyio
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
 from . import events, overdue
-from .exceptions import InvalidFrame, RequestAborted
+from .exceptions import InvalidChannelLayerError, InvalidFrame, RequestAborted
+from .layers.registry import channel_layers
 
 E = TypeVar("E", bound=Exception)
 
@@ -18,6 +20,11 @@ HOW_TO_END = "return to end a task, and close the connection to end all of them"
 
 NOT_OURS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What goes through to the event loop and the interpreter."""
+
+NO_OTHERS = frozenset({"group_add", "group_discard", "group_send", "close_group", "new_channel"})
+"""Methods of a channel layer whose names say so by themselves."""
+
+LAYER_METHODS = NO_OTHERS | {"send", "receive", "flush", "close", "attach", "detach", "groups_of"}
 
 CLOSE_EXCEPTIONS = (InvalidFrame, WebSocketException, WebSocketDisconnect)
 
@@ -115,3 +122,33 @@ def close_of(asked: CloseException, is_open: bool) -> tuple[int, str]:
 def departure(exc: BaseException) -> Exception | None:
     """Return `exc` if it says that the client has gone, or the first one if it is a group of nothing else."""
     return only(exc, WebSocketDisconnect, RequestAborted)
+
+
+class HasLayer(Protocol):
+    """A consumer, which has no channel layer if that is None."""
+
+    channel_layer_alias: ClassVar[str]
+    channel_layer: Any
+
+
+def without_layer(failure: Exception, consumer: HasLayer) -> Exception:
+    """Return what to raise for "'NoneType' object has no attribute 'group_add'" in a consumer without a channel layer.
+
+    Other failures are returned as they are. So are those of names that other objects have too, such as `send`, unless
+    the function that failed speaks of `channel_layer`.
+    """
+    if consumer.channel_layer is not None or not isinstance(failure, AttributeError) or failure.obj is not None:
+        return failure
+    if failure.name not in LAYER_METHODS or not (failure.name in NO_OTHERS or _speaks_of_the_layer(failure)):
+        return failure
+    name = type(consumer).__name__
+    explained = InvalidChannelLayerError(
+        f"{name}.channel_layer is None, so it has no {failure.name}(): "
+        f"{channel_layers.missing(consumer.channel_layer_alias)}"
+    )
+    return explained.with_traceback(failure.__traceback__)
+
+
+def _speaks_of_the_layer(error: Exception) -> bool:
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return "channel_layer" in frame.f_code.co_names

@@ -209,11 +209,13 @@ def _takes_an_event(handler: Callable[..., Any]) -> bool:
 
 
 def log_once(consumer_class: type, why: str) -> None:
-    """Log, once for each class and reason, why a layer's message was dropped."""
+    """Log why a layer's message was dropped: a warning the first time for a class and reason, then at level DEBUG."""
     # What a client has chosen is in `why` as its repr(), which keeps line breaks out of the log.
     logged = _logged.setdefault(consumer_class, set())
-    if why in logged or len(logged) > MAX_LOGGED_TYPES:
-        return
-    logged.add(why)
-    more = " (no more types are logged)" if len(logged) > MAX_LOGGED_TYPES else ""
-    logger.warning("%s dropped a layer message: %s%s", consumer_class.__name__, why, more)
+    is_known = why in logged or len(logged) > MAX_LOGGED_TYPES
+    more = ""
+    if not is_known:
+        logged.add(why)
+        more = " (more types are logged at level DEBUG only)" if len(logged) > MAX_LOGGED_TYPES else ""
+    level = logging.DEBUG if is_known else logging.WARNING
+    logger.log(level, "%s dropped a layer message: %s%s", consumer_class.__name__, why, more)

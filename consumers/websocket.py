@@ -19,6 +19,8 @@ from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .handlers import passes_on
 from .layers.base import may_wait
+from .layers.registry import channel_layers
+from .not_json import explained
 from .request import RequestAttributes
 from .types import Message, hook
 
@@ -178,12 +180,16 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         await self.channel_layer.group_send(group, message)
 
     def _require_groups(self, what: str, groups: list[str] | None = None) -> None:
-        if self.channel_layer is None or not hasattr(self.channel_layer, "group_add"):
-            value = "" if groups is None else f" = {groups!r}"
-            raise InvalidChannelLayerError(
-                f"{type(self).__name__}.{what}{value} needs a channel layer with groups, but the alias "
-                f"{self.channel_layer_alias!r} is not configured: see consumers.channel_layers.configure()"
-            )
+        if hasattr(self.channel_layer, "group_add"):
+            return
+        value = "" if groups is None else f" = {groups!r}"
+        if self.channel_layer is None:
+            but = channel_layers.missing(self.channel_layer_alias)
+        else:
+            but = f"{self.channel_layer_alias!r} is a {type(self.channel_layer).__qualname__}, which has none"
+        raise InvalidChannelLayerError(
+            f"{type(self).__name__}.{what}{value} needs a channel layer with groups, but {but}"
+        )
 
     async def _join_groups(self) -> None:
         if not self.groups:
@@ -297,8 +303,15 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 
     @classmethod
     async def encode_json(cls, content: Any) -> str:
-        """Override to encode otherwise."""
-        return json.dumps(content)
+        """Override to encode otherwise.
+
+        Raises:
+            TypeError: there is something in it that JSON has not; the message says what to write.
+        """
+        try:
+            return json.dumps(content)
+        except TypeError as error:
+            raise explained(error, content, cls.__name__) from None
 
 
 class JsonWebsocketConsumer(WebsocketConsumer):
@@ -319,8 +332,15 @@ class JsonWebsocketConsumer(WebsocketConsumer):
 
     @classmethod
     def encode_json(cls, content: Any) -> str:
-        """Override to encode otherwise."""
-        return json.dumps(content)
+        """Override to encode otherwise.
+
+        Raises:
+            TypeError: there is something in it that JSON has not; the message says what to write.
+        """
+        try:
+            return json.dumps(content)
+        except TypeError as error:
+            raise explained(error, content, cls.__name__) from None
 
 
 async def _discard_groups(consumer: Any) -> None:

@@ -123,7 +123,7 @@ class SoakConsumer(AsyncWebsocketConsumer):
         raise exc
 
     async def disconnect(self, code: int) -> None:
-        self.tally.dropped = self.channel_layer.dropped_for(self.channel_name)  # type: ignore[attr-defined]
+        self.tally.dropped = self.channel_layer.dropped_for(self.channel_name)  # type: ignore[union-attr]
         for room in list(self.rooms):
             await self._leave(room)
 

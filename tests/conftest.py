@@ -22,6 +22,20 @@ def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
     return layer
 
 
+class UncheckedLayer(InMemoryChannelLayer):
+    """Brings what another process may have sent, with a layer that checks no message."""
+
+    def require_valid_message(self, message: object) -> None: ...
+
+
+@pytest.fixture
+def unchecked_layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
+    """Give the test an `UncheckedLayer` of its own as the default one."""
+    layer = UncheckedLayer()
+    monkeypatch.setitem(channel_layers.backends, "default", layer)
+    return layer
+
+
 @pytest.fixture
 def no_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Configure no channel layer at all."""

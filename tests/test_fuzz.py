@@ -31,6 +31,7 @@ from consumers.layers.codec import Codec
 from consumers.origin import Origin, Rule
 from consumers.types import Message, Receive, Scope, Send
 
+from .conftest import UncheckedLayer
 from .wire import Wire, run_app, websocket_scope
 
 FACTOR = int(os.environ.get("FUZZ", "1"))
@@ -143,7 +144,7 @@ CONSUMERS = (Text, Json, Raw, PlainText, PlainJson, Bare, PlainBare)
 
 async def live(app: Any, script: list[tuple[str, Message]], code: Any) -> tuple[Wire, InMemoryChannelLayer]:
     """Live a connection's life: connect, these steps, a disconnect."""
-    layer, wire = InMemoryChannelLayer(), Wire()
+    layer, wire = UncheckedLayer(), Wire()
     before = channel_layers.set("default", layer)
     disconnects.clear()
     try:

@@ -476,11 +476,11 @@ async def test_an_application_that_knows_no_end_is_stopped_when_it_is_idle(layer
     "message", [{}, {"type": None}, {"type": ["note"]}, {"type": "websocket.disconnect"}, {"type": "http.disconnect"}]
 )
 async def test_a_message_that_no_handler_may_get_is_dropped(
-    message: Message, layer: InMemoryChannelLayer, log: Log, caplog: pytest.LogCaptureFixture
+    message: Message, unchecked_layer: InMemoryChannelLayer, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(Worker(recorder(log), ["images"])):
-        await layer.send("images", message)
-        await layer.send("images", note(1))
+        await unchecked_layer.send("images", message)
+        await unchecked_layer.send("images", note(1))
         assert await log.next() == ("images", 1, 1)
     assert f"channel 'images': a message was dropped, its type is {message.get('type')!r}" in caplog.text
 

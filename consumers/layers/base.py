@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from ..events import handler_name
 from ..types import Close, Deliver, Message
 from .overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+EXAMPLE = '{"type": "chat.message", "text": "hello"}'
+GOES_TO = '{"type": "chat.message", ...} goes to chat_message(self, event)'
 
 
 def never_waits(method: Method) -> Method:
@@ -116,13 +120,20 @@ class BaseChannelLayer:
         return True
 
     def require_valid_message(self, message: object) -> None:
-        """Check that a message is a dict.
+        """Check that a message is a dict with a "type" that a handler can have. `send` and `group_send` do so, once.
 
         Raises:
-            TypeError: if it is not.
+            TypeError: if it is no dict.
+            ValueError: if it has no type, or one that names no method; the message says what to write.
         """
         if not isinstance(message, dict):
-            raise TypeError(f"A message must be a dict with a 'type', not {type(message).__name__}")
+            raise TypeError(f"A message must be a dict, such as {EXAMPLE}, not {type(message).__name__}")
+        if "type" not in message:
+            raise ValueError(f'The message has no "type", which names the handler: {GOES_TO}')
+        try:
+            handler_name(message)
+        except ValueError as error:
+            raise ValueError(f"{error}. The type names the handler: {GOES_TO}") from None
 
     def non_local_name(self, name: str) -> str:
         """Return a process-specific channel name up to and including its "!", any other name as it is."""
@@ -196,6 +207,7 @@ class BaseChannelLayer:
 
         Raises:
             TypeError: if the name is invalid or the message is not a dict.
+            ValueError: if the message has no type, or one that no handler can have.
             ChannelFull: if the channel holds as many messages as it may.
         """
         raise NotImplementedError("send() should be implemented in a channel layer")
@@ -239,6 +251,7 @@ class BaseChannelLayer:
 
         Raises:
             TypeError: if the name is invalid or the message is not a dict.
+            ValueError: if the message has no type, or one that no handler can have.
         """
         raise NotImplementedError("group_send() not implemented (groups extension)")
 

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 from ..exceptions import ChannelFull
 from ..types import Close, Message
@@ -19,6 +20,20 @@ WARNING_INTERVAL = 60.0
 
 SLOW = 1.0
 """Seconds that no sender pauses for a receiver that was full: it is slow by itself, and others would wait for it."""
+
+
+EMPTY_GROUP = "nobody is in the group"
+NO_RECEIVER = "nobody receives from the channel"
+HAS_ENDED = "the consumer has ended that had the channel"
+
+
+def note_unheard(message: Message, why: str, name: str) -> None:
+    """Log, at level DEBUG, that a message reached nobody: `why` is one of the three above."""
+    logger.debug("A message of type %.80r reached nobody: %s %.200r", _type_of(message), why, name)
+
+
+def _type_of(message: Any) -> object:  # which ported code may send without one, or with no dict at all
+    return message.get("type") if isinstance(message, dict) else type(message).__name__
 
 
 class LocalChannels(Tables):
@@ -42,12 +57,16 @@ class LocalChannels(Tables):
         """
         receiver = self._receivers.get(channel)
         if receiver is None and self.is_attached_name(channel):
+            note_unheard(message, HAS_ENDED, channel)
             return 0
         copy, original = choose_copier(message)
         if receiver is None or receiver.loop is None:
+            is_awaited = self.is_awaited(channel)
             stored = self._store(channel, copy(original))
             if not stored:
                 raise self._full(channel)
+            if not is_awaited:
+                self._note_waiting(channel, message)
             return stored if stored > self._capacity(channel) // 2 else 0
         if receiver.loop is not running_loop():
             self._post([receiver], original, copy)
@@ -71,6 +90,8 @@ class LocalChannels(Tables):
             self._expire()
             members = self._groups.get(group)
             receivers = [] if members is None else list(members.values())
+        if not receivers:
+            note_unheard(message, EMPTY_GROUP, group)
         return self._fan_out(receivers, message)
 
     def deliver(self, message: Message, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> int:
@@ -78,6 +99,7 @@ class LocalChannels(Tables):
 
         Otherwise as `group_send`: also a channel named here that is full only misses the message.
         """
+        channels = tuple(channels)
         with self._lock:
             self._expire()
             found: dict[str, Receiver] = {}
@@ -86,6 +108,8 @@ class LocalChannels(Tables):
             for channel in channels:
                 if channel not in found and (receiver := self._receiver(channel)) is not None:
                     found[channel] = receiver
+        if not found and channels:
+            note_unheard(message, HAS_ENDED, channels[0])
         return self._fan_out(list(found.values()), message)
 
     def close_members(self, code: int, reason: str, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
@@ -250,6 +274,11 @@ class LocalChannels(Tables):
             count,
             receiver.dropped,
         )
+
+    def _note_waiting(self, channel: str, message: Message) -> None:
+        advice = ". There is a group of that name, which takes group_send()" if self.has_group(channel) else ""
+        text = "A message of type %.80r waits: nobody receives from the channel %.200r now%s"
+        logger.debug(text, _type_of(message), channel, advice)
 
     def _full(self, channel: str) -> ChannelFull:
         return ChannelFull(f"Channel {channel!r} is full: it holds {self._capacity(channel)} messages, its capacity")

@@ -1,11 +1,12 @@
 """The channel layer for one process."""
 
+import logging
 import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -14,9 +15,12 @@ from ..exceptions import ChannelFull
 from ..types import Close, Deliver, Message
 from .base import BaseChannelLayer, never_waits
 from .closing import DEFAULT_CODE, closing
-from .local import LocalChannels
+from .local import EMPTY_GROUP, LocalChannels, note_unheard
 from .loops import let_others_run
 from .overrides import overrides
+from .processes import server_processes
+
+logger = logging.getLogger("consumers.layers")
 
 ATTACHED_PREFIX = "specific.inmemory!attached."
 
@@ -41,6 +45,8 @@ class InMemoryChannelLayer(BaseChannelLayer):
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+
+    _is_in_use = False
 
     def __init__(
         self,
@@ -79,6 +85,8 @@ class InMemoryChannelLayer(BaseChannelLayer):
         return self._local.stored()
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        if not self._is_in_use:
+            self._begin()
         name = ATTACHED_PREFIX + secrets.token_hex(8)
         self._local.attach(name, deliver, close)
         return name
@@ -132,6 +140,8 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self._local.put_back(channel, message)
 
     async def new_channel(self, prefix: str = "specific.") -> str:
+        if not self._is_in_use:
+            self._begin()
         self.require_valid_channel_name(prefix)
         name = f"{prefix.removesuffix('.')}.inmemory!{secrets.token_hex(8)}"
         self.require_valid_channel_name(name)
@@ -166,13 +176,33 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """Forget all messages and groups; the layer can be used again."""
         self._local.flush()
 
+    async def __aenter__(self) -> Self:
+        if not self._is_in_use:
+            self._begin()
+        return self
+
+    def _begin(self) -> None:
+        """Warn, once, that other processes serve clients which the messages of this one do not reach."""
+        self._is_in_use = True
+        count, source = server_processes()
+        if count > 1:
+            logger.warning(
+                "InMemoryChannelLayer in one of %d server processes (%s): its messages do not reach the clients of the "
+                'others. Serve with one process, or use "consumers.layers.redis.RedisPubSubChannelLayer"',
+                count,
+                source,
+            )
+
     async def _send_to_members(self, group: str, message: Message) -> None:
         if not self._has_own_send:
             await let_others_run(self._local.group_send(group, message))
             return
         errors: list[Exception] = []
+        members = self._local.members(group)
+        if not members:
+            note_unheard(message, EMPTY_GROUP, group)
         async with anyio.create_task_group() as tasks:
-            for channel in self._local.members(group):
+            for channel in members:
                 tasks.start_soon(self._send_to_member, channel, message, errors)
         if errors:
             raise errors[0]

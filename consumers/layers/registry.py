@@ -128,6 +128,19 @@ class ChannelLayerManager:
     def __contains__(self, alias: object) -> bool:
         return alias in self.backends or alias in self.configs
 
+    def missing(self, alias: str) -> str:
+        """Return what to say where there is no layer with this alias."""
+        known = ", ".join(map(repr, {**self.configs, **self.backends}))
+        only = f", only {known}" if known else ""
+        if self._configs is None and self._source is not dict:
+            how = "Set it in CHANNEL_LAYERS"
+        else:
+            how = (
+                "Configure it before the application serves: channel_layers.configure"
+                f'({{"{alias}": {{"BACKEND": "{BACKENDS[0]}"}}}})'
+            )
+        return f"there is no channel layer {alias!r}{only}. {how}"
+
     async def open(self) -> None:
         """Make and enter every configured layer, as `async with layer` does.
 
@@ -245,9 +258,7 @@ def layer_with(method: str, alias: str) -> Any:
     """
     layer = get_channel_layer(alias)
     if layer is None:
-        raise InvalidChannelLayerError(
-            f"There is no channel layer {alias!r}: configure it by channel_layers.configure()"
-        )
+        raise InvalidChannelLayerError(channel_layers.missing(alias))
     if not hasattr(layer, method):
         name = f"{type(layer).__module__}.{type(layer).__qualname__}"
         raise InvalidChannelLayerError(

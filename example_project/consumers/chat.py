@@ -24,8 +24,12 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     they are about, and `error` with a `text` to show.
 
     Nobody keeps a list of who is in a room. A newcomer is announced to the room's group, and everyone in it
-    answers for themselves; `disconnect()` tells the group, however the connection ended. So the list that
-    each client builds is right with one server process and with many.
+    answers for themselves. `disconnect()` tells the group who has left. So each client builds its list by itself,
+    with one server process and with many.
+
+    A process that is killed (`kill -9`, no memory, no power) runs no `disconnect()`. Its people stay in the lists of
+    those who were in the room, until these join anew. A chat that must show nobody who has gone needs a list outside
+    of the processes, whose entries expire.
     """
 
     # Who missed a message would see the wrong people in the room. Better to be closed and come back.

@@ -381,17 +381,17 @@ async def test_compat_keeps_the_idiom_that_sends_a_message_as_it_is(layer: InMem
         assert await wire.next_text() == '{"type": "send.json", "text": "a"}'
 
 
-async def test_no_type_reaches_anything_but_a_handler(layer: InMemoryChannelLayer) -> None:
-    await assert_harmless(layer, Victim, [*names_of(Victim, *FRAMEWORK_CLASSES), *ODD])
+async def test_no_type_reaches_anything_but_a_handler(unchecked_layer: InMemoryChannelLayer) -> None:
+    await assert_harmless(unchecked_layer, Victim, [*names_of(Victim, *FRAMEWORK_CLASSES), *ODD])
 
 
-async def test_neither_does_it_in_a_bare_consumer(layer: InMemoryChannelLayer) -> None:
-    await assert_harmless(layer, BareVictim, [*names_of(BareVictim, *FRAMEWORK_CLASSES), *ODD])
+async def test_neither_does_it_in_a_bare_consumer(unchecked_layer: InMemoryChannelLayer) -> None:
+    await assert_harmless(unchecked_layer, BareVictim, [*names_of(BareVictim, *FRAMEWORK_CLASSES), *ODD])
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_neither_does_it_in_a_sync_consumer(layer: InMemoryChannelLayer) -> None:
-    await assert_harmless(layer, PlainVictim, [*names_of(PlainVictim, *FRAMEWORK_CLASSES), *ODD])
+async def test_neither_does_it_in_a_sync_consumer(unchecked_layer: InMemoryChannelLayer) -> None:
+    await assert_harmless(unchecked_layer, PlainVictim, [*names_of(PlainVictim, *FRAMEWORK_CLASSES), *ODD])
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -420,16 +420,16 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
 
 
 async def test_ten_thousand_types_fill_neither_memory_nor_log(
-    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(handlers._logged, Victim, set())
     known = set(handlers.known(Victim()).types)
     spellings = itertools.cycle(["kind{}", "{}kind", "kind.{}.x", "_{}", "\U0001f600{}", "x" * 300 + "{}"])
     async with connected(Victim.as_asgi()) as wire:
         for number in range(10_000):
-            await layer.group_send("room", {"type": next(spellings).format(number)})
+            await unchecked_layer.group_send("room", {"type": next(spellings).format(number)})
             if number % 50 == 0:
-                await layer.group_send("room", {"type": "note", "text": "still here"})
+                await unchecked_layer.group_send("room", {"type": "note", "text": "still here"})
                 assert await wire.next_text() == '{"note": "still here"}'
     assert handlers.known(Victim()).types.keys() - known <= {"note"}
     assert len(handlers._logged[Victim]) <= handlers.MAX_LOGGED_TYPES + 1

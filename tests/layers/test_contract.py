@@ -305,6 +305,48 @@ async def test_a_group_send_to_nobody_is_harmless(layer: BaseChannelLayer) -> No
     await layer.group_send("empty", {"type": "test"})
 
 
+@needs("ours")
+async def test_a_group_send_to_nobody_is_seen_at_level_debug(
+    layer: BaseChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "consumers.layers")
+    mailbox = Mailbox()
+    await layer.group_add("room", await attach(layer, mailbox.deliver))
+    await layer.group_send("room", {"type": "test"})
+    await mailbox.holds(1)
+    await layer.group_send("empty", {"type": "test"})
+    lines = [record.getMessage() for record in caplog.records if "reached nobody" in record.getMessage()]
+    assert lines == ["A message of type 'test' reached nobody: nobody is in the group 'empty'"]
+
+
+@needs("ours")
+async def test_a_send_to_a_consumer_that_has_ended_is_seen_at_level_debug(
+    layer: BaseChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "consumers.layers")
+    mailbox, other = Mailbox(), Mailbox()
+    name, other_name = await attach(layer, mailbox.deliver), await attach(layer, other.deliver)
+    layer.detach(name)
+    await layer.send(name, {"type": "test"})
+    await layer.send(other_name, {"type": "test"})
+    await other.holds(1)  # behind the first, where that comes by way of Redis
+    lines = [record.getMessage() for record in caplog.records if "reached nobody" in record.getMessage()]
+    assert lines == [f"A message of type 'test' reached nobody: the consumer has ended that had the channel {name!r}"]
+
+
+@needs("ours")
+@pytest.mark.parametrize("message", [{}, {"text": "hello"}, {"type": 5}, {"type": "no name"}, {"type": "_hidden"}])
+async def test_a_message_without_a_handlers_type_is_refused(layer: BaseChannelLayer, message: Message) -> None:
+    mailbox = Mailbox()
+    name = await attach(layer, mailbox.deliver)
+    await layer.group_add("room", name)
+    for sending in (layer.send(name, message), layer.group_send("room", message)):
+        with pytest.raises(ValueError, match="names the handler"):
+            await sending
+    await layer.send(name, {"type": "test"})
+    assert await mailbox.holds(1) == [{"type": "test"}]
+
+
 async def test_discarded_members_get_nothing(layer: BaseChannelLayer) -> None:
     mailbox, other = Mailbox(), Mailbox()
     name, other_name = await attach(layer, mailbox.deliver), await attach(layer, other.deliver)
@@ -532,7 +574,7 @@ def test_every_method_rejects_an_invalid_name(make: MakeLayer, kind: Kind, anyio
             await attach(layer, lambda message: True)
             await layer.group_add("room", "worker")
             for call in (
-                lambda: layer.send(name, {}),
+                lambda: layer.send(name, {"type": "x"}),
                 lambda: layer.receive(name),
                 lambda: layer.group_add("room", name),
                 lambda: layer.group_discard("room", name),
@@ -545,7 +587,7 @@ def test_every_method_rejects_an_invalid_name(make: MakeLayer, kind: Kind, anyio
             for call in (
                 lambda: layer.group_add(name, "worker"),
                 lambda: layer.group_discard(name, "worker"),
-                lambda: layer.group_send(name, {}),
+                lambda: layer.group_send(name, {"type": "x"}),
             ):
                 with pytest.raises(TypeError, match=r"Group name must be .*: (it is|.* has )"):
                     await call()

@@ -154,7 +154,7 @@ class RedisLayer(RunningLayer):
         Raises:
             TypeError: if the name is invalid, or if the message is not a dict, or has a value that cannot be serialised
                 or a key that no receiver can decode.
-            ValueError: if it is nested too deeply for its receivers.
+            ValueError: if it has no type that a handler can have, or is nested too deeply for its receivers.
             ChannelFull: if the channel's queue is full; the pub/sub layer has none.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
@@ -171,7 +171,7 @@ class RedisLayer(RunningLayer):
         Raises:
             TypeError: if the name is invalid, or if the message is not a dict, or has a value that cannot be serialised
                 or a key that no receiver can decode.
-            ValueError: if it is nested too deeply for its receivers.
+            ValueError: if it has no type that a handler can have, or is nested too deeply for its receivers.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
         await let_others_run(await self._run(self._group_send(group, message)))

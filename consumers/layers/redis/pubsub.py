@@ -10,6 +10,7 @@ from typing import Unpack
 from ...types import Message
 from ..base import never_waits
 from ..codec import Codec
+from ..local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .commands import Commands
 from .home import HomeEnded
 from .layer import RedisLayer, as_pattern
@@ -152,28 +153,39 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
-        yield from self._publish(channel, message)
+        if not (yield from self._publish(channel, message)):
+            note_unheard(message, NO_RECEIVER, channel)
         return 0
 
     def _group_send(self, group: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_group(group)
-        yield from self._publish(self._group_prefix + group, message)
+        yield from self._publish_to_group(group, message)
         return 0
 
-    def _publish(self, name: str, message: Message) -> Flow[None]:
-        """Publish; where this process does not listen, its own receivers get the message all the same."""
+    def _publish_to_group(self, group: str, message: Message) -> Flow[None]:
+        if not (yield from self._publish(self._group_prefix + group, message)):
+            note_unheard(message, EMPTY_GROUP, group)
+
+    def _publish(self, name: str, message: Message) -> Flow[bool]:
+        """Publish; where this process does not listen, its own receivers get the message all the same.
+
+        Returns:
+            Whether there are receivers.
+        """
         payload, process = self._codec.encode(message), self._process
         is_deaf = not self._has_home()
-        yield [(self._shard(name), [("PUBLISH", name, payload)])]
+        [[listeners]] = yield [(self._shard(name), [("PUBLISH", name, payload)])]
         if is_deaf and not self._has_home() and (process.has_channels or process.named or process.local.has_groups()):
             self._on_message(process, name, payload)
+            return True
+        return bool(listeners)
 
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         self._require_group(group)
-        name, order = self._group_prefix + group, self._codec.encode({**message, "group": group})
-        yield [(self._shard(name), [("PUBLISH", self._orders, order)])]
-        yield from self._publish(name, message)
+        order = self._codec.encode({**message, "group": group})
+        yield [(self._shard(self._group_prefix + group), [("PUBLISH", self._orders, order)])]
+        yield from self._publish_to_group(group, message)
         return 0
 
     # What is received

@@ -15,6 +15,7 @@ from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
+from ..local import EMPTY_GROUP, note_unheard
 from . import scripts
 from .commands import Commands
 from .layer import as_pattern
@@ -188,6 +189,7 @@ class RedisChannelLayer(ReturningLayer):
             entry = (self.prefix + queue, payload_for(channels), self.get_capacity(channels[0]))
             by_shard.setdefault(self._shard(queue), []).append(entry)
         if not by_shard:
+            note_unheard(message, EMPTY_GROUP, group)
             return 0
         now = self._now()
         replies = yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in by_shard.items()]
