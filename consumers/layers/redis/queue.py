@@ -153,6 +153,7 @@ class RedisChannelLayer(ReturningLayer):
         await self._run(self._delete_all())
         self._process.local.flush()
         self._process.joined.clear()
+        self._process.in_redis.clear()
 
     # What is sent
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypedDict, TypeVar, cast
 
 from redis.exceptions import RedisError, TimeoutError
 
+from ...types import Message
 from ..base import BaseChannelLayer, positive
 from ..codec import Codec
 from ..local import LocalChannels
@@ -42,8 +43,8 @@ Event = str | Callable[[], object] | None
 PROBE_PATIENCE = 0.5
 """Seconds after a return in which the connection for commands shows that it lives, or is replaced."""
 
-GAP = {"type": "layer.gap"}
-"""Tells a consumer that has a handler `layer_gap` that it may have missed messages."""
+GAP: Message = {"type": "layer.gap", "group": None}
+"""Tells a consumer that has a handler `layer_gap` that it may have missed messages: of this group, or of any (None)."""
 
 
 class Basics(TypedDict, total=False):
