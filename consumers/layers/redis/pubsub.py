@@ -27,6 +27,7 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     Messages go as they come: what nobody listens to is lost, and capacities are those of the receivers' mailboxes
     alone, so `send()` never raises ChannelFull. Needs asyncio. The bytes and names are those of channels_redis 4.3.
+    A host may be a node of a Redis Cluster: README.md says what works there.
 
     Args:
         hosts: the Redis servers, among which channels and groups are divided: each a URL (redis://, rediss://,
@@ -169,19 +170,20 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _publish(self, name: str, message: Message) -> Flow[None]:
         """Publish; where this process does not listen, its own receivers get the message all the same."""
         payload, process = self._codec.encode(message), self._process
-        is_deaf = not self._has_home()
-        [[heard]] = yield [(self._shard(name), [("PUBLISH", name, payload)])]
+        is_deaf, shard = not self._has_home(), self._shard(name)
+        is_new = self._is_new(process, shard, name)  # now: its subscription may be answered after the message was lost
+        [[heard]] = yield [(shard, [("PUBLISH", name, payload)])]
         has_any = process.has_channels or process.named or process.local.has_groups()
-        if (is_deaf and has_any and not self._has_home()) or (not heard and self._is_new(process, name)):
+        if (is_deaf and has_any and not self._has_home()) or (is_new and not heard):
             self._on_message(process, name, payload)
 
-    def _is_new(self, process: Process, name: str) -> bool:
+    def _is_new(self, process: Process, shard: int, name: str) -> bool:
         """Tell whether a channel is this process' own, and is about to be subscribed to by its name."""
         home = process.home
-        if home is None or not process.is_own(name):
+        listener = None if home is None else home.listeners[shard]
+        if not isinstance(listener, Subscriber) or not listener.is_by_name:
             return False
-        subscriber = self._subscriber(home, name)
-        return subscriber.is_by_name and not subscriber.is_subscribed(name)
+        return process.is_own(name) and not listener.is_subscribed(name)
 
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         self._require_group(group)

@@ -74,10 +74,12 @@ class RunningLayer(BaseChannelLayer):
     """The base of the two layers; see there for the arguments.
 
     Attributes:
+        works_on_cluster: whether a host may be a node of a Redis Cluster.
         instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
         full_level: the level at which the log tells that a receiver here is full.
     """
 
+    works_on_cluster: ClassVar[bool] = True
     instead: ClassVar[Mapping[str, str]] = {}
     full_level: ClassVar[int] = logging.WARNING
 
@@ -104,7 +106,7 @@ class RunningLayer(BaseChannelLayer):
                 raise TypeError(f"{what} must be a type of message or a function, not {event!r}")
         refuse(type(self), self.instead)
         super().__init__(expiry, capacity, channel_capacity)
-        self.hosts = decode_hosts(hosts)
+        self.hosts = decode_hosts(hosts, self.works_on_cluster)
         self.prefix = self._checked_prefix(prefix)
         self.group_expiry = positive("group_expiry", group_expiry)
         self.timeout = positive("timeout", timeout)
