@@ -115,8 +115,9 @@ class SoakConsumer(AsyncWebsocketConsumer):
         await self._tell(f"said {event['of']} {event['number']} {event['text']}")
 
     async def layer_gap(self, event: Message) -> None:
-        self.record(Kind.GOT, self.tally.conn)
-        await self._tell("said 0 0")
+        if event["group"] is None:  # else it is one group's, besides: Redis was killed, and all are told of that
+            self.record(Kind.GOT, self.tally.conn)
+            await self._tell("said 0 0")
 
     async def on_error(self, exc: Exception, message: Message | None) -> None:
         self.record(Kind.ENDING, self.tally.conn)

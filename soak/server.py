@@ -78,7 +78,7 @@ class Station:
 
     def watch(self, message: Message) -> int:
         """Take note of a gap, as a receiver."""
-        if message["type"] == "layer.gap":
+        if message["type"] == "layer.gap" and message["group"] is None:
             self._record(Kind.GAP)
         return 1
 

@@ -138,10 +138,11 @@ class LocalChannels(Tables):
                 for receiver in members:
                     self.detach(receiver.name)
 
-    def tell_attached(self, message: Message) -> None:
-        """Send every attached channel a copy of the message."""
+    def tell_attached(self, message: Message, group: str | None = None) -> None:
+        """Send every attached channel, or every attached member of a group, a copy of the message."""
         with self._lock:
-            receivers = [receiver for receiver in self._receivers.values() if receiver.loop is not None]
+            table = self._receivers if group is None else self._groups.get(group, {})
+            receivers = [receiver for receiver in table.values() if receiver.loop is not None]
         self._fan_out(receivers, message)
 
     def _fan_out(self, receivers: list[Receiver], message: Message) -> int:

@@ -6,9 +6,12 @@ import pytest
 
 from ..redis_server import RedisServer, running_redis
 
+NARROW = "user narrow on nopass resetchannels &[a-z]* -@all +psubscribe +subscribe +unsubscribe +publish +ping"
+"""A user of Redis to whom it refuses the pattern of a process, which is none of the user's own."""
+
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """One server for all tests that leave it as they found it."""
-    with running_redis() as server:
+    with running_redis(NARROW) as server:
         yield server

@@ -46,8 +46,13 @@ KINDS = [
 if importlib.util.find_spec("redis") is not None:
     from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 
+    def make_narrow(hosts: list[str], **arguments: Any) -> RedisPubSubChannelLayer:
+        """Make a layer whose user of Redis may subscribe to names only."""
+        return RedisPubSubChannelLayer([host.replace("//", "//narrow:any@") for host in hosts], **arguments)
+
     KINDS += [
         Kind("pubsub", RedisPubSubChannelLayer, frozenset({"ours", "isolates", "listens", "paced"})),
+        Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"})),
         Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity"})),
     ]
 

@@ -1,6 +1,7 @@
 """Which Redis servers a layer uses, and connections to them."""
 
 import binascii
+import contextlib
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +13,16 @@ import redis.backoff
 import redis.connection
 import redis.retry
 import redis.sentinel
+from redis.exceptions import ConnectionError, ResponseError
 
 CONNECT_TIMEOUT = 1.0
 """Seconds that one attempt to connect may take, unless a host has a `socket_connect_timeout` of its own.
 
 Live consumers receive again within two seconds of Redis returning: an attempt must not outlast that.
 """
+
+WHAT_ARE_YOU = ("HELLO",)
+"""Tells the mode that a server runs in; no user lacks the right to ask."""
 
 RING = 4096
 """Places on the ring of shards; channels_redis divides it evenly among the hosts, by the CRC-32 of a name."""
@@ -28,8 +33,16 @@ SCHEMES = ("redis://", "rediss://", "unix://")
 NOT_PASSED_ON = ("retry", "retry_on_timeout", "retry_on_error", "health_check_interval", "max_connections")
 
 
-def decode_hosts(hosts: object) -> list["Host"]:
+class IsCluster(ConnectionError):
+    """The server is a node of a Redis Cluster, and the layer works on none."""
+
+
+def decode_hosts(hosts: object, works_on_cluster: bool = True) -> list["Host"]:
     """Read a layer's `hosts` argument; see `RedisChannelLayer`.
+
+    Args:
+        hosts: the argument.
+        works_on_cluster: see `Host`.
 
     Raises:
         ValueError: if it is a string, not a list of them, or an entry has another form.
@@ -37,7 +50,7 @@ def decode_hosts(hosts: object) -> list["Host"]:
     if isinstance(hosts, str | bytes | Mapping) or (hosts and not isinstance(hosts, Iterable)):
         raise ValueError(f"hosts must be a list of Redis hosts, even if there is only one, not {_kind(hosts)}")
     entries = list(hosts) if isinstance(hosts, Iterable) else []
-    return [Host(_decode(entry)) for entry in entries or ["redis://localhost:6379"]]
+    return [Host(_decode(entry), works_on_cluster) for entry in entries or ["redis://localhost:6379"]]
 
 
 def _decode(entry: object) -> dict[str, Any]:
@@ -91,13 +104,15 @@ class Host:
 
     Args:
         arguments: redis-py's, kept as they are; "address" for a URL, "master_name" and "sentinels" for Sentinel.
+        works_on_cluster: whether it may be a node of a Redis Cluster; else connecting raises `IsCluster`.
 
     Raises:
         ValueError: if no connection can be made of them.
     """
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
+    def __init__(self, arguments: dict[str, Any], works_on_cluster: bool = True) -> None:
         self.arguments = arguments
+        self._works_on_cluster = works_on_cluster
         self._failures = 0  # to connect, in all
         if "address" in arguments:
             _check_url(arguments["address"])
@@ -149,6 +164,8 @@ class Host:
             connection.layer_pool = pool  # Sentinel's connections refer to it weakly
             try:
                 await connection.connect()
+                if not self._works_on_cluster:
+                    await self._refuse_cluster(connection)
             except BaseException:
                 self._failures += 1
                 await connection.disconnect(nowait=True)
@@ -173,13 +190,26 @@ class Host:
             connection.layer_pool = pool
             try:
                 connection.connect()
+                if not self._works_on_cluster:
+                    self._refuse_cluster_blocking(connection)
             except BaseException:
                 self._failures += 1
+                connection.disconnect()
                 raise
             return connection
         finally:
             for sentinel in _sentinels(pool):
                 sentinel.connection_pool.disconnect()
+
+    async def _refuse_cluster(self, connection: Any) -> None:
+        await connection.send_command(*WHAT_ARE_YOU, check_health=False)
+        with contextlib.suppress(ResponseError):  # from a Redis before version 6
+            _check_mode(await connection.read_response())
+
+    def _refuse_cluster_blocking(self, connection: Any) -> None:
+        connection.send_command(*WHAT_ARE_YOU, check_health=False)
+        with contextlib.suppress(ResponseError):
+            _check_mode(connection.read_response())
 
     def _pool(self, client: Any, sentinels: Any, retry: Any) -> Any:
         """Make a pool, of which only the connection's class and arguments are used."""
@@ -209,6 +239,14 @@ class Host:
         if own.pop("ssl", False):
             own.setdefault("connection_class", client.connection.SSLConnection)
         return client.ConnectionPool(**own)
+
+
+def _check_mode(reply: Any) -> None:
+    if isinstance(reply, list) and b"cluster" in reply:  # the value of "mode"
+        raise IsCluster(
+            "it is a node of a Redis Cluster, which RedisChannelLayer does not support; "
+            "use RedisPubSubChannelLayer, or a Redis server with cluster-enabled no"
+        )
 
 
 def _no_retry() -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-from .hosts import Host
+from .hosts import Host, IsCluster
 
 Command = tuple[Any, ...]
 
@@ -124,10 +124,12 @@ async def connect(host: Host, timeout: float) -> Link:
         timeout: seconds that connecting may take, Sentinel's answer and the log-in included.
 
     Raises:
-        redis.exceptions.ConnectionError: if it cannot be reached.
+        redis.exceptions.ConnectionError: if it cannot be reached; `IsCluster` if it is not to be used.
     """
     try:
         async with asyncio.timeout(timeout):
             return Link(await host.connect())
+    except IsCluster:
+        raise
     except FAILURES as error:
         raise ConnectionError(str(error) or f"no connection within {timeout:g} s") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from redis.exceptions import ConnectionError
 
-from .hosts import CONNECT_TIMEOUT, Host
+from .hosts import CONNECT_TIMEOUT, Host, IsCluster
 from .link import FAILURES, Link, connect
 
 logger = logging.getLogger("consumers.layers")
@@ -36,6 +36,7 @@ class Listener:
         self.has_been_up = False
         self.reason = "it is being connected to"
         self._up = asyncio.Event()
+        self._decided = asyncio.Event()  # it is up, or waiting for that is in vain
         self._link: Link | None = None
 
     async def listen(self, link: Link) -> None:
@@ -58,18 +59,18 @@ class Listener:
         """Listen for ever. Cancelled, it leaves its connection to `finish()` and `hang_up()`."""
         failures = 0
         while True:
-            started, reason = time.monotonic(), ""
+            started, reason, is_vain = time.monotonic(), "", False
             try:
                 # A host whose own `socket_connect_timeout` is longer is waited for as long as that.
                 self._link = await connect(self.host, max(CONNECT_TIMEOUT * 1.5, self.host.connect_timeout))
                 await self.listen(self._link)
             except FAILURES as error:
-                reason = str(error)
+                reason, is_vain = str(error), isinstance(error, IsCluster)
             except Exception as error:
                 logger.exception("Redis at %s: the receiver failed and is started again", self.host)
                 reason = repr(error)
             await self.hang_up()
-            self._note_down(reason)
+            self._note_down(reason, is_vain)
             failures = 0 if time.monotonic() - started > 10 * LONGEST_DELAY else failures + 1
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
             await asyncio.sleep(delay * random.uniform(0.5, 1))
@@ -103,17 +104,18 @@ class Listener:
         """
         if self._up.is_set():
             return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.timeout if deadline is None else deadline - time.monotonic()):
-                await self._up.wait()
-        except TimeoutError:
-            raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}") from None
+                await self._decided.wait()
+        if not self._up.is_set():
+            raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}")
 
     def note_up(self) -> None:
         """Take note that everything arrives now."""
         if self._up.is_set():
             return
         self._up.set()
+        self._decided.set()
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
             again, gap = (" again", "; messages may have been missed") if self.has_been_up else ("", "")
@@ -121,8 +123,9 @@ class Listener:
             self._on_change(True)  # of a first time too: groups may have been joined by another connection, and be lost
         self.has_been_up = True
 
-    def _note_down(self, reason: str) -> None:
+    def _note_down(self, reason: str, is_vain: bool) -> None:
         self._up.clear()
+        self._decided.set() if is_vain else self._decided.clear()
         self.reason = reason
         if self._lost_at is None:
             self._lost_at = time.monotonic()

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...types import Message
@@ -22,7 +22,7 @@ from .home import HomeEnded
 from .layer import RedisLayer
 from .link import FAILURES, Command
 from .process import Process
-from .running import Flow
+from .running import GAP, Flow
 
 logger = logging.getLogger("consumers.layers")
 
@@ -46,7 +46,6 @@ class GroupedLayer(RedisLayer):
 
     group_mark = ":group:"
     lease: float
-    _warned_of_expiry = False
 
     def _group_key(self, group: str) -> bytes:
         return f"{self.prefix}{self.group_mark}{group}".encode()
@@ -69,17 +68,14 @@ class GroupedLayer(RedisLayer):
         with contextlib.suppress(*FAILURES):  # the next renewal does it
             await self._join(process, group)
 
-    async def _write_joins(self, process: Process, shard: int, groups: list[str], is_renewal: bool = False) -> None:
+    async def _write_joins(self, process: Process, shard: int, groups: list[str]) -> list[str]:
+        """Join groups; return those that had this process, as far as it knows, and have lost it."""
         if process.home is None:
             raise HomeEnded("The Redis layer was closed while a group was joined")
+        known = process.in_redis.intersection(groups)  # of others the join may be on its way
         [missing] = await process.home.commands[shard].run([self._joining(process, groups, self.lease)])
-        if missing and is_renewal and not self._warned_of_expiry:
-            self._warned_of_expiry = True
-            logger.warning(
-                "Redis: this process was removed from group %.200r before its lease ended: "
-                "do all processes have the same group_expiry, and the same time?",
-                groups[missing[0]],
-            )
+        process.in_redis.update(filter(process.local.has_group, groups))
+        return [groups[index] for index in missing if groups[index] in known]
 
     def _joining(self, process: Process, groups: list[str], lasts: float) -> Command:
         """Return the command by which the process joins groups for a number of seconds."""
@@ -102,6 +98,7 @@ class GroupedLayer(RedisLayer):
     def _leave(self, process: Process, group: str) -> None:
         if process.home is not None and not process.local.has_group(group):
             process.joined.pop(group, None)
+            process.in_redis.discard(group)
             process.spawn(self._write_leave(process, group))
 
     async def _write_leave(self, process: Process, group: str) -> None:
@@ -118,25 +115,47 @@ class GroupedLayer(RedisLayer):
             await asyncio.sleep(self.lease / 3)
             for shard in range(len(self.hosts)):
                 try:
-                    await self._renew(process, shard, is_renewal=True)
+                    await self._renew(process, shard, self._note_lost)
                 except FAILURES as error:
                     logger.debug("Redis: the leases could not be renewed: %s", error)
 
-    async def _renew(self, process: Process, shard: int, is_renewal: bool) -> None:
+    async def _renew(
+        self, process: Process, shard: int, on_lost: Callable[[Process, int, list[str]], object] | None = None
+    ) -> None:
         groups = [group for group in process.local.groups() if self._shard(group) == shard]
         for part in _in_parts(groups):
-            await self._write_joins(process, shard, part, is_renewal)
+            lost = await self._write_joins(process, shard, part)
+            if lost and on_lost is not None:
+                on_lost(process, shard, lost)
         for group in groups:  # left while it was being renewed
             self._leave(process, group)
 
+    def _note_lost(self, process: Process, shard: int, groups: list[str]) -> None:
+        """Tell the members of groups that Redis had lost this process from; what was sent to them since has not come.
+
+        Where the connection is lost too, its return tells every consumer.
+        """
+        if process.home is None or not process.home.listeners[shard].is_up:
+            return
+        logger.warning(
+            "Redis at %s had lost this process from %d group(s), such as %.200r, and has it there again; messages may "
+            "have been missed. Were keys deleted or evicted? Have all processes the same group_expiry and time?",
+            self.hosts[shard],
+            len(groups),
+            groups[0],
+        )
+        for group in groups:
+            process.local.tell_attached({**GAP, "group": group}, group)
+
     async def _on_reconnect(self, process: Process, shard: int) -> None:
         try:
-            await self._renew(process, shard, is_renewal=False)
+            await self._renew(process, shard)
         except FAILURES as error:
             logger.warning("Redis at %s: the groups could not be joined again: %s", self.hosts[shard], error)
 
     def _farewell(self, process: Process, is_final: bool) -> Flow[None]:
         process.joined.clear()
+        process.in_redis.clear()
         groups = set(process.local.groups())
         kept = set() if is_final else process.local.lasting_groups()
         left, process.left = (groups | process.left) - kept, set()

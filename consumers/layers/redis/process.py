@@ -50,7 +50,8 @@ class Process:
         self.tasks: set[asyncio.Future[Any]] = set()
         # The layers' own: what a fork must not inherit either.
         self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
-        self.joined: dict[str, asyncio.Future[None]] = {}  # queue: groups, and whether Redis knows
+        self.joined: dict[str, asyncio.Future[Any]] = {}  # queue: groups, and whether Redis knows
+        self.in_redis: set[str] = set()  # queue: groups that Redis has had the process in, while they have members here
         self.left: set[str] = set()  # queue: groups that have no members here, and may have the process in Redis yet
         self.returns = Returns(self.threads)  # queue
         self.heads = {self.head}  # queue: what the names of channels that were made here begin with

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Unpack
 
-from ...types import Message
+from ...types import Close, Deliver, Message
 from ..base import never_waits
 from ..codec import Codec
 from ..local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .commands import Commands
-from .home import HomeEnded
+from .home import Home, HomeEnded
 from .layer import RedisLayer, as_pattern
 from .listener import Listener
 from .process import Process
@@ -31,6 +31,7 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     Messages go as they come: what nobody listens to is lost, and capacities are those of the receivers' mailboxes
     alone, so `send()` never raises ChannelFull. Needs asyncio. The bytes and names are those of channels_redis 4.3.
+    A host may be a node of a Redis Cluster: README.md says what works there.
 
     Args:
         hosts: the Redis servers, among which channels and groups are divided: each a URL (redis://, rediss://,
@@ -74,6 +75,15 @@ class RedisPubSubChannelLayer(RedisLayer):
         self._group_prefix = f"{prefix}{self.group_mark}"
         self._orders = f"{prefix}{ORDERS}"  # the name of no channel or group, so that no message comes by it
 
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        name = super().attach(deliver, close)
+        self._update_own(self._process, name)
+        return name
+
+    def detach(self, name: str) -> None:
+        super().detach(name)
+        self._update_own(self._process, name)
+
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
         process = self._process
@@ -91,7 +101,14 @@ class RedisPubSubChannelLayer(RedisLayer):
         while True:
             name = head + secrets.token_hex(8)
             if listeners[self._shard(name)].is_up or not any(listener.is_up for listener in listeners):
-                return name
+                break
+        if self._subscriber(process.home, name).is_by_name:
+            process.named[name] = math.inf
+            try:
+                await self._subscribe(process, name)
+            finally:
+                self._heard_from(process, name)
+        return name
 
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel of this process to a group; once more does nothing but renew the membership.
@@ -122,9 +139,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         process = self._process
         process.local.flush()
         if process.home is not None:
-            for listener in process.home.listeners:
-                assert isinstance(listener, Subscriber)
-                process.home.call_soon(listener.update_all)
+            process.home.call_soon(self._update_all, process, lambda subscriber: True)
 
     def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
         if isinstance(name, str) and name.startswith(self.prefix):  # as those that a layer makes, whatever that is
@@ -174,12 +189,22 @@ class RedisPubSubChannelLayer(RedisLayer):
             Whether there are receivers.
         """
         payload, process = self._codec.encode(message), self._process
-        is_deaf = not self._has_home()
-        [[listeners]] = yield [(self._shard(name), [("PUBLISH", name, payload)])]
-        if is_deaf and not self._has_home() and (process.has_channels or process.named or process.local.has_groups()):
+        is_deaf, shard = not self._has_home(), self._shard(name)
+        is_new = self._is_new(process, shard, name)  # now: its subscription may be answered after the message was lost
+        [[listeners]] = yield [(shard, [("PUBLISH", name, payload)])]
+        has_any = process.has_channels or process.named or process.local.has_groups()
+        if (is_deaf and has_any and not self._has_home()) or (is_new and not listeners):
             self._on_message(process, name, payload)
             return True
         return bool(listeners)
+
+    def _is_new(self, process: Process, shard: int, name: str) -> bool:
+        """Tell whether a channel is this process' own, and is about to be subscribed to by its name."""
+        home = process.home
+        listener = None if home is None else home.listeners[shard]
+        if not isinstance(listener, Subscriber) or not listener.is_by_name:
+            return False
+        return process.is_own(name) and not listener.is_subscribed(name)
 
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         self._require_group(group)
@@ -196,9 +221,18 @@ class RedisPubSubChannelLayer(RedisLayer):
         def wanted() -> list[str]:
             names = [self._group_prefix + group for group in process.local.groups()]
             now = time.monotonic()
-            names += [name for name, until in process.named.items() if until > now]
+            names += [name for name, until in process.named.items() if until > now and not process.is_own(name)]
             names = [name for name in names if self._shard(name) == shard]
             return [self._orders, *names] if process.local.has_groups() else names
+
+        def own() -> list[str]:
+            local = process.local
+            members = (name for names in local.groups(False).values() for name in names)
+            names = {*local.channels(False), *members, *process.named}
+            return [n for n in names if process.is_own(n) and self._is_wanted(process, n) and self._shard(n) == shard]
+
+        def does_without(name: str) -> bool:
+            return not process.is_own(name) and process.named.pop(name, None) is not None
 
         return Subscriber(
             self.hosts[shard],
@@ -206,12 +240,16 @@ class RedisPubSubChannelLayer(RedisLayer):
             on_change,
             f"{as_pattern(self.prefix)}*{process.id}!*",
             wanted,
+            own,
             lambda name: self._is_wanted(process, name),
+            does_without,
             lambda channel, payload: self._on_message(process, channel, payload),
         )
 
     def _is_wanted(self, process: Process, name: str) -> bool:
         if process.named.get(name, 0) > time.monotonic():
+            return True
+        if process.is_own(name) and (process.local.has_receiver(name) or process.local.is_awaited(name)):
             return True
         if name == self._orders:
             return process.local.has_groups()
@@ -234,16 +272,18 @@ class RedisPubSubChannelLayer(RedisLayer):
     async def _subscribe(self, process: Process, name: str) -> None:
         home = process.home
         if home is not None:
-            listener = home.listeners[self._shard(name)]
-            assert isinstance(listener, Subscriber)
-            listener.update(self._orders)  # first, so that it is there when the group is
-            await listener.until_subscribed(name)
+            subscriber = self._subscriber(home, name)
+            subscriber.update(self._orders)  # first, so that it is there when the group is
+            await subscriber.until_subscribed(name)
 
     async def _listen_to(self, process: Process, channel: str) -> None:
-        if process.is_own(channel):  # the pattern covers it
-            if process.home is not None:
-                await process.home.listeners[self._shard(channel)].until_up()
-            return
+        if process.is_own(channel):
+            if process.home is None:
+                return
+            subscriber = self._subscriber(process.home, channel)
+            await subscriber.until_up()
+            if not subscriber.is_by_name:  # the pattern covers it
+                return
         process.named[channel] = math.inf
         await self._subscribe(process, channel)
 
@@ -260,6 +300,7 @@ class RedisPubSubChannelLayer(RedisLayer):
             for name in [name for name, until in process.named.items() if until <= now]:
                 del process.named[name]
                 self._update(process, name)
+            self._update_all(process, lambda subscriber: subscriber.is_by_name)
 
     def _leave(self, process: Process, group: str) -> None:
         self._update(process, self._group_prefix + group)
@@ -268,6 +309,28 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     def _update(self, process: Process, name: str, shard: int | None = None) -> None:
         if process.home is not None:
-            listener = process.home.listeners[self._shard(name) if shard is None else shard]
-            assert isinstance(listener, Subscriber)
-            listener.update(name)
+            self._subscriber(process.home, name, shard).update(name)
+
+    def _update_all(self, process: Process, which: Callable[[Subscriber], bool]) -> None:
+        for listener in process.home.listeners if process.home is not None else ():
+            if isinstance(listener, Subscriber) and which(listener):
+                listener.update_all()
+
+    def _update_own(self, process: Process, name: str) -> None:
+        """Take note, on whichever loop, that one of the process' own channels was attached or detached."""
+        home = process.home
+        if home is None:
+            return
+        subscriber = self._subscriber(home, name)
+        if not subscriber.is_by_name:  # the pattern covers it
+            return
+        if home.is_here:
+            subscriber.update(name)
+        else:
+            home.call_soon(subscriber.update, name)
+
+    def _subscriber(self, home: Home, name: str, shard: int | None = None) -> Subscriber:
+        """Return what hears from a shard; default: the name's."""
+        listener = home.listeners[self._shard(name) if shard is None else shard]
+        assert isinstance(listener, Subscriber)
+        return listener

@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
@@ -38,7 +38,7 @@ class RedisChannelLayer(ReturningLayer):
     """A channel layer across processes, with a queue in Redis for each process and each named channel.
 
     `capacity` counts per queue, that is per process for the channels of consumers, and for each of their mailboxes.
-    Needs asyncio. The bytes and keys are those of channels_redis 4.3.
+    Needs asyncio, and a Redis that is no Cluster. The bytes and keys are those of channels_redis 4.3.
 
     Args:
         hosts: see `RedisPubSubChannelLayer`.
@@ -63,6 +63,8 @@ class RedisChannelLayer(ReturningLayer):
         KeyError: if no such serializer is registered.
         ImportError: if the serializer, or encryption, needs a package that is not installed.
     """
+
+    works_on_cluster: ClassVar[bool] = False  # scripts and pops have keys of several slots
 
     def __init__(
         self,
@@ -155,6 +157,7 @@ class RedisChannelLayer(ReturningLayer):
         await self._run(self._delete_all())
         self._process.local.flush()
         self._process.joined.clear()
+        self._process.in_redis.clear()
 
     # What is sent
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypedDict, TypeVar, cast
 
 from redis.exceptions import RedisError, TimeoutError
 
+from ...types import Message
 from ..base import BaseChannelLayer, positive
 from ..codec import Codec
 from ..local import LocalChannels
@@ -42,8 +43,8 @@ Event = str | Callable[[], object] | None
 PROBE_PATIENCE = 0.5
 """Seconds after a return in which the connection for commands shows that it lives, or is replaced."""
 
-GAP = {"type": "layer.gap"}
-"""Tells a consumer that has a handler `layer_gap` that it may have missed messages."""
+GAP: Message = {"type": "layer.gap", "group": None}
+"""Tells a consumer that has a handler `layer_gap` that it may have missed messages: of this group, or of any (None)."""
 
 
 class Basics(TypedDict, total=False):
@@ -73,11 +74,13 @@ class RunningLayer(BaseChannelLayer):
     """The base of the two layers; see there for the arguments.
 
     Attributes:
+        works_on_cluster: whether a host may be a node of a Redis Cluster.
         instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
         full_level: the level at which the log tells that a receiver here is full.
         group_mark: what stands between the prefix and a group's name in Redis.
     """
 
+    works_on_cluster: ClassVar[bool] = True
     instead: ClassVar[Mapping[str, str]] = {}
     full_level: ClassVar[int] = logging.WARNING
     group_mark: ClassVar[str]
@@ -105,7 +108,7 @@ class RunningLayer(BaseChannelLayer):
                 raise TypeError(f"{what} must be a type of message or a function, not {event!r}")
         refuse(type(self), self.instead)
         super().__init__(expiry, capacity, channel_capacity)
-        self.hosts = decode_hosts(hosts)
+        self.hosts = decode_hosts(hosts, self.works_on_cluster)
         self.prefix = self._checked_prefix(prefix)
         self.group_expiry = positive("group_expiry", group_expiry)
         self.timeout = positive("timeout", timeout)

@@ -1,17 +1,25 @@
-"""The pub/sub layer's ear at one shard: one pattern for all of the process' channels, and a subscription per group."""
+"""The pub/sub layer's ear at one shard: one pattern for all of the process' channels, and a subscription per group.
+
+Redis refuses the pattern to a user whose ACL allows channels by a pattern other than this very one. Then there is a
+subscription for each of the process' channels, as channels_redis has.
+"""
 
 import asyncio
+import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, NoPermissionError
 
 from ..loops import let_others_run
 from .hosts import Host
 from .link import Link
 from .listener import Listener
+
+logger = logging.getLogger("consumers.layers")
 
 QUIET = 5.0
 """Seconds without a message after which Redis is asked for a sign of life."""
@@ -21,6 +29,23 @@ THE_END = b"the end"
 
 AT_ONCE = 500
 """Names in one command, so that no command keeps Redis from its other clients for long."""
+
+
+@dataclass(slots=True)
+class _Order:
+    """A command that Redis has not answered yet.
+
+    Attributes:
+        command: its name.
+        names: its arguments.
+        left: how many answers are due: one for each name, or one error for all.
+        is_first: whether it must be answered before everything arrives.
+    """
+
+    command: str
+    names: list[str]
+    left: int
+    is_first: bool
 
 
 class Subscriber(Listener):
@@ -35,8 +60,13 @@ class Subscriber(Listener):
         on_change: see `Listener`.
         pattern: the pattern of the process' own channels.
         wanted: returns the names to be subscribed to.
+        own: returns those to be subscribed to besides where Redis refuses the pattern.
         is_wanted: whether a name is one of them.
+        does_without: told a name that Redis refuses; returns whether that is no reason to give the connection up.
         on_message: takes a channel and a payload; returns as `LocalChannels.send`.
+
+    Attributes:
+        is_by_name: whether Redis refuses the pattern.
     """
 
     def __init__(
@@ -46,20 +76,31 @@ class Subscriber(Listener):
         on_change: Callable[[bool], object],
         pattern: str,
         wanted: Callable[[], Iterable[str]],
+        own: Callable[[], Iterable[str]],
         is_wanted: Callable[[str], bool],
+        does_without: Callable[[str], bool],
         on_message: Callable[[str, bytes], int],
     ) -> None:
         super().__init__(host, timeout, on_change)
         self._pattern = pattern
         self._wanted = wanted
+        self._own = own
         self._is_wanted = is_wanted
+        self._does_without = does_without
         self._on_message = on_message
         self._asked: set[str] = set()  # names whose latest command was to subscribe
         self._unanswered: Counter[str] = Counter()  # commands per name
+        self._orders: deque[_Order] = deque()  # the commands that are not answered yet, oldest first
+        self._awaited: Counter[str] = Counter()  # calls of `until_subscribed()` per name
+        self._refusals: dict[str, NoPermissionError] = {}  # of names that are awaited
+        self.is_by_name = False
         self._waiters: dict[str, asyncio.Event] = {}
-        self._first_answers = 0
         self._heard = 0.0
         self._pinged_at: float | None = None
+
+    def is_subscribed(self, name: str) -> bool:
+        """Whether messages for a name arrive, without the pattern; from any thread."""
+        return self._up.is_set() and name in self._asked and name not in self._unanswered
 
     def update(self, name: str) -> None:
         """Subscribe to a name, or unsubscribe from it, if that is not done yet."""
@@ -82,26 +123,35 @@ class Subscriber(Listener):
         """Wait until messages for a name that is wanted arrive.
 
         Raises:
+            redis.exceptions.NoPermissionError: if Redis refuses them to the layer's user.
             redis.exceptions.ConnectionError: if they do not within `timeout`.
         """
+        self._awaited[name] += 1
         try:
             async with asyncio.timeout(self.timeout):
                 self.update(name)
                 while not self._up.is_set() or self._unanswered[name]:
                     waiting = self._unanswered[name]
                     await (self._waiters.setdefault(name, asyncio.Event()) if waiting else self._up).wait()
+            if name in self._refusals:
+                raise NoPermissionError(f"Redis at {self.host} refuses channel {name!r:.200}: {self._refusals[name]}")
         except TimeoutError:
             raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}") from None
+        finally:
+            self._awaited[name] -= 1
+            if not self._awaited[name]:
+                del self._awaited[name]
+                self._refusals.pop(name, None)
 
     async def listen(self, link: Link) -> None:
-        self._asked = set(self._wanted())
-        self._first_answers = len(self._asked) + 1
+        self._asked.clear()
         self._unanswered.clear()
+        self._orders.clear()
+        self._refusals.clear()
+        self.is_by_name = False
         self._heard, self._pinged_at = time.monotonic(), None
-        self._unanswered[self._pattern] += 1
-        link.write(("PSUBSCRIBE", self._pattern))
-        for names in _in_parts(sorted(self._asked)):
-            self._write("SUBSCRIBE", names)
+        self._write("PSUBSCRIBE", [self._pattern], is_first=True)
+        self._subscribe_first(self._wanted())
         watch = asyncio.create_task(link.watch(self.timeout, self._sign_of_life))
         try:
             while True:
@@ -123,14 +173,23 @@ class Subscriber(Listener):
                 return
             self._on_reply(reply)
 
-    def _write(self, command: str, names: list[str]) -> None:
+    def _subscribe_first(self, names: Iterable[str]) -> None:
+        """Subscribe to names whose answers are waited for before it listens."""
+        new = sorted(set(names) - self._asked)
+        self._asked.update(new)
+        for part in _in_parts(new):
+            self._write("SUBSCRIBE", part, is_first=True)
+
+    def _write(self, command: str, names: list[str], is_first: bool = False) -> None:
         assert self._link is not None
         self._link.write((command, *names))
+        self._orders.append(_Order(command, names, len(names) or 1, is_first))
         self._unanswered.update(names)
 
     def _on_reply(self, reply: Any) -> int | None:
         if isinstance(reply, Exception):
-            raise reply
+            self._on_error(reply)
+            return None
         kind = reply[0]
         if kind == b"message":
             return self._on_message(_name(reply[1]), reply[2])
@@ -139,22 +198,67 @@ class Subscriber(Listener):
             return self._on_message(name, reply[3]) if (name := _name(reply[2])) not in self._asked else None
         if kind in (b"subscribe", b"psubscribe", b"unsubscribe"):
             self._on_answer(reply[1].decode())
+        elif reply == b"PONG" or kind == b"pong":  # without any subscription, and with one
+            self._orders.popleft()
         return None
 
     def _on_answer(self, name: str) -> None:
-        self._unanswered[name] -= 1
-        if self._unanswered[name] <= 0:
-            del self._unanswered[name]
-            if name in self._waiters:
-                self._waiters.pop(name).set()
-        self._first_answers -= 1
-        if self._first_answers == 0:
+        order = self._orders[0]
+        order.left -= 1
+        if not order.left:
+            self._orders.popleft()
+        self._note_answered([name])
+        if not order.left:
+            self._note_done(order)
+
+    def _note_answered(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._unanswered[name] -= 1
+            if self._unanswered[name] <= 0:
+                del self._unanswered[name]
+                if name in self._waiters:
+                    self._waiters.pop(name).set()
+
+    def _note_done(self, order: _Order) -> None:
+        if order.is_first and not any(other.is_first for other in self._orders):
             self.note_up()
+
+    def _on_error(self, error: Exception) -> None:
+        """Do without what Redis refuses to the layer's user, if that can be.
+
+        Raises:
+            Exception: if it cannot.
+        """
+        if not self._orders or not isinstance(error, NoPermissionError):
+            raise error
+        order = self._orders.popleft()
+        if order.command == "PSUBSCRIBE":
+            self.is_by_name = True
+            self._subscribe_first(self._own())
+        elif order.command == "SUBSCRIBE" and len(order.names) > 1:  # one of them is reason enough to refuse all
+            for name in filter(self._asked.__contains__, order.names):
+                self._write("SUBSCRIBE", [name], order.is_first)
+        elif order.command == "SUBSCRIBE":
+            self._on_refused(order.names[0], error)
+        elif order.command != "PING":  # which is a sign of life all the same
+            raise error
+        self._note_answered(order.names)
+        self._note_done(order)
+
+    def _on_refused(self, name: str, error: NoPermissionError) -> None:
+        self._asked.discard(name)
+        does_without = self._does_without(name)
+        if name in self._awaited:
+            self._refusals[name] = error
+        elif does_without:
+            logger.warning("Redis at %s refuses channel %.200r: %s", self.host, name, error)
+        else:
+            raise error
 
     def _sign_of_life(self) -> float | None:
         """Ask for a sign of life when it has been quiet; return what is due, as `Link.watch()` takes it."""
         if self._pinged_at is None and time.monotonic() - self._heard > QUIET and self._link is not None:
-            self._link.write(("PING",))
+            self._write("PING", [])
             self._pinged_at = time.monotonic()
         return self._pinged_at
 
