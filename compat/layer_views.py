@@ -20,7 +20,16 @@ else:
 
 
 class View(Base):
-    """A dict of the names that there are now."""
+    """A dict of the names that there are now.
+
+    Args:
+        local: the layer's tables.
+    """
+
+    def __init__(self, local: LocalChannels) -> None:
+        # json's encoder in C asks a dict for its items only if the dict below this class is not empty.
+        dict.__setitem__(self, "", None)
+        self._local = local
 
     @abstractmethod
     def _names(self) -> Mapping[str, Any] | frozenset[str]:
@@ -56,15 +65,66 @@ class View(Base):
         return self._value(name)
 
     def pop(self, name: str, default: Any = None) -> Any:
-        value = self.get(name, default)
+        value = _plain(self.get(name, default))
         del self[name]
         return value
 
+    def popitem(self) -> tuple[str, Any]:
+        """Take out the last name that can be taken out.
+
+        Raises:
+            KeyError: there is none; channels that are in use stay.
+        """
+        for name in reversed(self):
+            value = _plain(self[name])
+            del self[name]
+            if name not in self:
+                return name, value
+        raise KeyError("there is nothing that can be taken out")
+
+    def clear(self) -> None:
+        """Take out every name; channels that are in use stay."""
+        for name in self:
+            del self[name]
+
+    def replace(self, other: Mapping[str, Any]) -> None:
+        """Take out every name, and put in those of another dict, which may be this one."""
+        names = _plain(other)
+        self.clear()
+        self.update(names)
+
     def copy(self) -> dict[str, Any]:
-        return {name: self._value(name) for name in self}
+        """Return a plain dict of what there is now."""
+        return {name: _plain(self._value(name)) for name in self}
+
+    # What MutableMapping leaves to dict, which would look past the layer.
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
+    def __ior__(self, other: Any) -> Any:
+        self.update(other)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (self.copy(),)
 
     def __repr__(self) -> str:
         return repr(self.copy())
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy of a view, and anything else as it is."""
+    return value.copy() if isinstance(value, View) else value
 
 
 class Channels(View):
@@ -76,8 +136,12 @@ class Channels(View):
     """
 
     def __init__(self, local: LocalChannels, capacity: Callable[[str], int]) -> None:
-        self._local = local
+        super().__init__(local)
         self._capacity = capacity
+
+    def replace(self, other: Mapping[str, Any]) -> None:
+        if not (isinstance(other, Channels) and other._local is self._local):  # `|=` has changed it already
+            super().replace(other)
 
     def _names(self) -> Mapping[str, int]:
         return self._local.channels(expire=False)
@@ -93,14 +157,7 @@ class Channels(View):
 
 
 class Groups(View):
-    """The groups, with a dict of the members for each.
-
-    Args:
-        local: the layer's tables.
-    """
-
-    def __init__(self, local: LocalChannels) -> None:
-        self._local = local
+    """The groups, with a dict of the members for each."""
 
     def _names(self) -> Mapping[str, frozenset[str]]:
         return self._local.groups(expire=False)
@@ -109,9 +166,7 @@ class Groups(View):
         return Members(self._local, name)
 
     def __setitem__(self, name: str, value: Mapping[str, Any]) -> None:
-        members = Members(self._local, name)
-        members.clear()
-        members.update(value)
+        Members(self._local, name).replace(value)
 
     def __delitem__(self, name: str) -> None:
         Members(self._local, name).clear()
@@ -126,7 +181,7 @@ class Members(View):
     """
 
     def __init__(self, local: LocalChannels, group: str) -> None:
-        self._local = local
+        super().__init__(local)
         self._group = group
 
     def _names(self) -> frozenset[str]:

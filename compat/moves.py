@@ -93,3 +93,12 @@ MODULES = frozenset(
     prefix for name in MOVES for prefix in list(accumulate(name.split("."), lambda *parts: ".".join(parts)))[:-1]
 )
 """The modules that the old names are in, and their packages."""
+
+INSTEAD = {
+    "receive_single": "override receive()",
+    "connection": "give redis-py's arguments in `hosts`",
+    "create_pool": "give redis-py's arguments in `hosts`",
+    "close_pools": "override close()",
+    "wait_received": "override close()",
+}
+"""Methods of channels_redis' layers that a subclass cannot override here, and what to do instead."""

@@ -61,8 +61,8 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     encoding: Literal["text", "bytes", "json"] | None = None
     """What `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or None.
 
-    None, the default, is str or bytes as they come. Anything else is a ValueError when the endpoint is made. Data of
-    the wrong kind closes with 1003, data that does not parse with 1007; one line is logged.
+    None, the default, is str or bytes as they come. Data of the wrong kind closes with 1003, data that does not parse
+    with 1007; one line is logged.
     """
 
     max_tasks: int = 100

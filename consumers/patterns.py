@@ -255,17 +255,18 @@ def as_prefix(pattern: Any) -> Pattern:
     return prefix
 
 
-def require_application(application: object, place: str) -> None:
+def require_application(application: Any, place: str) -> None:
     """Raise TypeError, saying what to write, if `application` is clearly no ASGI application.
 
     Args:
         application: what the user gave.
         place: where, for the message.
     """
-    if isinstance(application, type) and hasattr(application, "as_asgi"):
+    kind = type(application)  # not isinstance(), which may run the application's code
+    if issubclass(kind, type) and hasattr(application, "as_asgi"):
         name = application.__name__
         raise TypeError(f"{place}: {name} is a class, not an ASGI application: write {name}.as_asgi()")
-    if isinstance(application, list | tuple):
+    if issubclass(kind, list | tuple):
         raise TypeError(f"{place}: a list of routes is no ASGI application: write URLRouter([...])")
     if not callable(application):
         raise TypeError(f"{place}: {application!r} is no ASGI application, such as ChatConsumer.as_asgi()")

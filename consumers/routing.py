@@ -5,10 +5,7 @@ Source: Channels' documentation, "Routing".
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from inspect import getattr_static
-from types import FunctionType, MemberDescriptorType, MethodType
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -16,16 +13,13 @@ from starlette.responses import PlainTextResponse
 from . import events
 from .patterns import Match, Pattern, Route, as_prefix, require_application
 from .types import ASGIApp, Receive, Scope, Send
+from .wrappers import leads_to_router
 
 logger = logging.getLogger("consumers.routing")
 
 _ROUTED_AT = "consumers.routed_at"
 """Where in the tree of Starlette's applications and mounts an outer router, which waits for the outcome, has set
 `path_remaining`. Below a further `Mount` it is stale, and the inner router answers by itself."""
-
-
-MAX_WRAPPERS = 1000
-"""How many objects are looked at for a router that an application wraps; more is no wrapper."""
 
 
 class ProtocolTypeRouter:
@@ -90,8 +84,8 @@ class URLRouter:
     `scope["url_route"]` then has the path's `args` and `kwargs`, those of outer routers and of Starlette's routes
     included. Routers nest: the outer one matches the path's beginning, the inner one the rest; if none of the inner
     ones matches, the outer one's next patterns are tried. Below Starlette's `Mount`, or with a `root_path`, the
-    patterns match what is behind it. An inner router may be wrapped, by middleware for instance: the outer one looks
-    for it among the wrapper's attributes, and among what its function has closed over.
+    patterns match what is behind it. An inner router may be wrapped, by middleware for instance. The outer one finds it
+    among the wrapper's attributes, what its function has closed over, and the globals that this calls by name.
 
     A path has one spelling. A slash too many, as in `//chat/` or `/a//b/`, makes another path.
 
@@ -188,50 +182,8 @@ def _pattern_of(route: Any) -> Pattern:
         refuse_include(route, TypeError)
         raise TypeError(f"URLRouter takes what path() and re_path() make, not {route!r}")
     require_application(route.callback, f"URLRouter, pattern {str(pattern)!r}")
-    matcher: Pattern = as_prefix(pattern) if _leads_to_router(route.callback) else pattern
+    matcher: Pattern = as_prefix(pattern) if leads_to_router(route.callback) else pattern
     return matcher
-
-
-def _leads_to_router(application: object) -> bool:
-    """Tell whether an ASGI application is a `URLRouter`, or wraps one, such as middleware."""
-    waiting = [application]
-    seen: set[int] = set()
-    while waiting and len(seen) < MAX_WRAPPERS:
-        candidate = waiting.pop()
-        if id(candidate) in seen or isinstance(candidate, type) or not callable(candidate):
-            continue
-        if getattr_static(candidate, "_path_routing", False) is True:
-            return True
-        seen.add(id(candidate))
-        waiting += _parts(candidate)
-    return False
-
-
-def _parts(wrapper: Any) -> Iterator[object]:
-    """Yield what a wrapper may call: its attributes, and what its function has been given or has closed over.
-
-    None of its own code runs: it may be a proxy for what is not there yet.
-    """
-    with contextlib.suppress(AttributeError):
-        yield from object.__getattribute__(wrapper, "__dict__").values()
-    slots = (slot for base in type(wrapper).__mro__ for slot in vars(base).values())
-    for slot in slots:
-        if isinstance(slot, MemberDescriptorType):
-            with contextlib.suppress(AttributeError):  # it is empty
-                yield slot.__get__(wrapper)
-    if isinstance(wrapper, ProtocolTypeRouter):
-        yield from wrapper.application_mapping.values()
-    elif isinstance(wrapper, partial):
-        yield from (wrapper.func, *wrapper.args, *wrapper.keywords.values())
-    elif isinstance(wrapper, MethodType):
-        yield from (wrapper.__func__, *_parts(wrapper.__self__))
-    function = wrapper if isinstance(wrapper, FunctionType) else getattr_static(type(wrapper), "__call__", None)
-    if isinstance(function, FunctionType):
-        for cell in function.__closure__ or ():
-            with contextlib.suppress(ValueError):  # it is empty
-                yield cell.cell_contents
-        named = (function.__globals__.get(name) for name in function.__code__.co_names)
-        yield from (value for value in named if not isinstance(value, FunctionType))
 
 
 def refuse_include(route: object, exception: Callable[[str], Exception]) -> None:

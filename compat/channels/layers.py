@@ -70,8 +70,7 @@ class InMemoryChannelLayer(memory.InMemoryChannelLayer, BaseChannelLayer):
 
     @channels.setter
     def channels(self, value: Mapping[str, Any]) -> None:
-        self.channels.clear()
-        self.channels.update(value)
+        self.channels.replace(value)
 
     @property
     def groups(self) -> Any:
@@ -79,8 +78,7 @@ class InMemoryChannelLayer(memory.InMemoryChannelLayer, BaseChannelLayer):
 
     @groups.setter
     def groups(self, value: Mapping[str, Any]) -> None:
-        self.groups.clear()
-        self.groups.update(value)
+        self.groups.replace(value)
 
 
 def _deprecated(name: str) -> None:

@@ -12,18 +12,10 @@ from consumers.layers.redis.loop_close import before_close
 
 from ..channels.exceptions import ChannelFull as ChannelFull
 from ..channels.layers import BaseChannelLayer
+from ..moves import INSTEAD
 from .utils import _close_redis, create_pool
 
 logger = logging.getLogger("channels_redis.core")
-
-INSTEAD = {
-    "receive_single": "override receive()",
-    "connection": "give redis-py's arguments in `hosts`",
-    "create_pool": "give redis-py's arguments in `hosts`",
-    "close_pools": "override close()",
-    "wait_received": "override close()",
-}
-"""Methods of channels_redis' layers that a subclass cannot override here, and what to do instead."""
 
 
 class RedisChannelLayer(native.RedisChannelLayer, BaseChannelLayer):

@@ -9,7 +9,7 @@ from consumers.layers.redis.running import Flow
 from consumers.types import Message
 
 from ..channels.layers import BaseChannelLayer
-from .core import INSTEAD
+from ..moves import INSTEAD
 
 
 class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):

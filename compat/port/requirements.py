@@ -16,6 +16,17 @@ ADVICE = {
 """What to do with a requirement, by the normalized name of the distribution."""
 
 NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+LINK = re.compile(r"\s*(?:(?:-e|--editable)[\s=]|\w+\+|\w+:|\.{0,2}/)")
+"""How a line begins that says where a distribution is, and may say its name further on."""
+
+LINKED = (
+    re.compile(r"[#&]egg=([\w.-]+)"),
+    re.compile(r"\w\+\w+://[^/\s#]+/(?:[^@\s#]*/)?([\w.-]+?)(?:\.git)?/?(?:@[^\s#]*)?(?:[\s;#]|$)"),  # a repository
+    re.compile(r"/([\w.-]+)/archive/"),  # a repository's, as GitHub has it
+    re.compile(r"(?:^|[/\s])([A-Za-z][\w.-]*?)-\d[^/\s]*\.(?:whl|zip|tar\.\w+)"),  # a file
+)
+"""What a link's name is found by; the first counts."""
+
 HEADER = re.compile(r"\s*\[+([^\]]+)\]")
 COMMENT = re.compile(r"\s*#")
 TABLES = re.compile(r"requires$|(^|-)dependencies$|^dependency-groups$")
@@ -69,7 +80,10 @@ def _requirements(value: Any, inside: bool) -> Iterator[tuple[str, bool]]:
 
 
 def _advice(requirement: str) -> tuple[str, Kind] | None:
-    match = NAME.match(requirement)
+    if LINK.match(requirement):
+        match = next(filter(None, (pattern.search(requirement) for pattern in LINKED)), None)
+    else:
+        match = NAME.match(requirement)
     return ADVICE.get(re.sub(r"[-_.]+", "-", match[1]).lower()) if match else None
 
 

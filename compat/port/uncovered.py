@@ -2,6 +2,7 @@
 
 import libcst as cst
 
+from ..moves import INSTEAD
 from .names import KNOWN_MODULES, old_name
 from .plan import Kind, Plan
 from .source import dotted_name
@@ -43,6 +44,9 @@ OVERRIDDEN = {
 
 OVERRIDES = {**{name: advice for name, advice in INTERNALS.items() if name.startswith("_")}, **OVERRIDDEN}
 
+REDIS_LAYERS = ("RedisChannelLayer", "RedisPubSubChannelLayer")
+"""The classes whose subclasses cannot override the methods in INSTEAD."""
+
 ONLY_COMPAT = {
     "input_queue": "use send_input()",
     "match_type_and_length": "call require_valid_channel_name() or require_valid_group_name()",
@@ -81,33 +85,50 @@ def note_patched(plan: Plan, node: cst.SimpleString) -> None:
         plan.note(node, f"{plan.source.text(node)}: {advice}", Kind.UNCOVERED)
 
 
-def _bindings(from_imports: list[cst.ImportFrom], plain_imports: list[cst.Import]) -> set[str]:
-    """Return the names that a file's imports bind to something of Channels, ported or not."""
-    found = set()
+def _bindings(from_imports: list[cst.ImportFrom], plain_imports: list[cst.Import]) -> dict[str, str]:
+    """Return the names that a file's imports bind to something of Channels, ported or not, with its names there."""
+    found = {}
     for node in from_imports:
         if not node.relative and _is_known(dotted_name(node.module)) and not isinstance(node.names, cst.ImportStar):
-            found |= {dotted_name(alias.asname.name if alias.asname else alias.name) for alias in node.names}
+            for alias in node.names:
+                found[dotted_name(alias.asname.name if alias.asname else alias.name)] = dotted_name(alias.name)
     for statement in plain_imports:
         for alias in statement.names:
             if _is_known(dotted_name(alias.name)):
-                local = dotted_name(alias.asname.name if alias.asname else alias.name)
-                found.add(local.partition(".")[0])
+                local = dotted_name(alias.asname.name if alias.asname else alias.name).partition(".")[0]
+                found[local] = dotted_name(alias.name)
     return found
 
 
-def _note_overrides(plan: Plan, bound: set[str]) -> None:
-    """Tell a person of the private methods of Channels that the file's classes override."""
+def _note_overrides(plan: Plan, bound: dict[str, str]) -> None:
+    """Tell a person of the methods that the file's subclasses of Channels' classes override, and nothing calls here."""
     for node in plan.source.nodes:
         if not isinstance(node, cst.ClassDef):
             continue
-        if not any(dotted_name(base.value).partition(".")[0] in bound for base in node.bases):
+        bases = [dotted_name(base.value).partition(".") for base in node.bases]
+        # What each derives from: a name's own, behind an alias or a module.
+        kinds = [rest.rpartition(".")[2] or bound[name] for name, _, rest in bases if name in bound]
+        if not kinds:
             continue
-        bound.add(node.name.value)  # classes that derive from this one are Channels' too
+        is_redis = any(kind in REDIS_LAYERS for kind in kinds)
+        bound[node.name.value] = next(filter(REDIS_LAYERS.__contains__, kinds), kinds[0])  # its subclasses' kind too
         for statement in node.body.body:
-            advice = OVERRIDES.get(statement.name.value) if isinstance(statement, cst.FunctionDef) else None
-            if isinstance(statement, cst.FunctionDef) and advice:
-                name = f"{node.name.value}.{statement.name.value}()"
-                plan.note(statement, f"{name} overrides a private method: {advice}", Kind.UNCOVERED)
+            for name in _defined(statement):
+                text = f"{node.name.value}.{name}() overrides a"
+                if name in OVERRIDES and isinstance(statement, cst.FunctionDef):
+                    plan.note(statement, f"{text} private method: {OVERRIDES[name]}", Kind.UNCOVERED)
+                elif name in INSTEAD and is_redis:
+                    plan.note(statement, f"{text} method that nothing calls here: {INSTEAD[name]}")
+
+
+def _defined(statement: cst.CSTNode) -> list[str]:
+    """Return the names that a statement in a class body gives to methods."""
+    match statement:
+        case cst.FunctionDef(name=cst.Name(value=name)):
+            return [name]
+        case cst.SimpleStatementLine(body=[cst.Assign(targets=targets)]):
+            return [target.target.value for target in targets if isinstance(target.target, cst.Name)]
+    return []
 
 
 def _note_internal(plan: Plan, node: cst.CSTNode) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compat.moves import MOVES
+from compat.moves import INSTEAD, MOVES
 from compat.port.edits import plan
 from compat.port.plan import Finding, Kind
 from compat.port.source import Edit, Source, Unreadable
@@ -631,6 +631,33 @@ def test_overrides_of_private_methods_are_told_of(source: str, native: bool) -> 
         (finding,) = [finding for finding in found if "overrides a private method" in finding.text]
         assert finding.kind is Kind.UNCOVERED
         assert finding.line >= 3 and finding.text.startswith(("A._", "B._"))
+
+
+REFUSED = (
+    "from channels_redis.core import RedisChannelLayer as R\n\nclass A(R):\n    async def {name}(self): 0\n",
+    "from channels_redis import pubsub as p\nclass A(p.RedisPubSubChannelLayer):\n    x = 0\n    def {name}(self): 0\n",
+    "import channels_redis.core\nclass A0(Mixed, channels_redis.core.RedisChannelLayer): 0\n"
+    "class A(A0):\n    {name} = another\n",
+)
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+@pytest.mark.parametrize("source", REFUSED)
+@pytest.mark.parametrize("native", [False, True])
+def test_overrides_of_public_methods_that_nothing_calls_are_a_persons(source: str, name: str, native: bool) -> None:
+    ported, findings = port(source.format(name=name), native)
+    for found in (findings, port(ported, native)[1]):
+        (finding,) = [finding for finding in found if "overrides a method that nothing calls here" in finding.text]
+        assert (finding.line, finding.kind) == (4, Kind.LEFT)
+        assert finding.text == f"A.{name}() overrides a method that nothing calls here: {INSTEAD[name]}"
+
+
+def test_public_methods_of_those_names_elsewhere_are_no_finding() -> None:
+    source = (
+        "from compat.channels.layers import InMemoryChannelLayer\nclass A(InMemoryChannelLayer):\n"
+        "    def connection(self): 0\nclass RedisChannelLayer(Other):\n    def close_pools(self): 0\n"
+    )
+    assert port(source) == (source.encode(), [])
 
 
 @pytest.mark.parametrize(
