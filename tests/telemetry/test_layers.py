@@ -25,7 +25,7 @@ from consumers.layers.redis import RedisChannelLayer
 from consumers.telemetry import table
 
 from ..layers.conftest import redis_server as redis_server
-from ..layers.kinds import KINDS
+from ..layers.kinds import KINDS, Kind
 from ..redis_server import RedisServer
 from ..wire import connected
 from .conftest import Measured
@@ -113,15 +113,15 @@ async def test_a_redis_that_cannot_be_reached_is_an_error_of_the_operation(measu
     assert measured.values_of("layer.operation.duration", "error") == {type(caught.value).__name__}
 
 
-def test_the_blocking_calls_are_measured(measured: Measured, redis_server: RedisServer) -> None:
-    for kind in OURS:
-        arguments = {"hosts": [redis_server.url], "prefix": "telemetry"} if kind.needs_redis else {}
-        channel_layers.configure({"default": kind.make(**arguments)})
-        group_send_sync("g", {"type": "x"})
-        send_sync("c", {"type": "x"})
-        name = type(get_channel_layer()).__name__
-        assert measured.value("layer.operation.duration", layer=name, operation="group_send") == 1
-        assert measured.value("layer.operation.duration", layer=name, operation="send") == 1
+@pytest.mark.parametrize("kind", OURS, ids=lambda kind: str(kind.name))
+def test_the_blocking_calls_are_measured(kind: Kind, measured: Measured, redis_server: RedisServer) -> None:
+    arguments = {"hosts": [redis_server.url], "prefix": "telemetry"} if kind.needs_redis else {}
+    channel_layers.configure({"default": kind.make(**arguments)})
+    group_send_sync("g", {"type": "x"})
+    send_sync("c", {"type": "x"})
+    name = type(get_channel_layer()).__name__
+    assert measured.value("layer.operation.duration", layer=name, operation="group_send") == 1
+    assert measured.value("layer.operation.duration", layer=name, operation="send") == 1
 
 
 async def test_a_layer_stays_the_object_that_it_was(measured: Measured) -> None:

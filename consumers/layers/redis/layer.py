@@ -78,7 +78,7 @@ class RedisLayer(RunningLayer):
         Raises:
             TypeError: if the name is invalid.
             ValueError: if the channel is attached, or another process': its messages go elsewhere.
-            redis.exceptions.RedisError: if no shard that may have messages for it can be reached.
+            redis.exceptions.RedisError: if no shard that may have messages for it can be reached, or Redis refuses it.
         """
         self._require_channel(channel)
         process = self._process

@@ -94,15 +94,16 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     async def _find_name(self, process: Process, head: str) -> str:
         """Return the name of a new channel of a shard that messages arrive from."""
-        if process.home is None:
+        home = process.home
+        if home is None:
             raise HomeEnded("The Redis layer was closed while a channel was made")
-        listeners = process.home.listeners
-        await process.home.until_one_is_ready()
+        listeners = home.listeners
+        await home.until_one_is_ready()
         while True:
             name = head + secrets.token_hex(8)
             if listeners[self._shard(name)].is_up or not any(listener.is_up for listener in listeners):
                 break
-        if self._subscriber(process.home, name).is_by_name:
+        if self._subscriber(home, name).is_by_name:
             process.named[name] = math.inf
             try:
                 await self._subscribe(process, name)
