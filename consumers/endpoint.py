@@ -283,8 +283,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if kind == "websocket.disconnect":
             self._end(message.get("code") or events.NO_STATUS_RECEIVED, message.get("reason") or "")
         elif kind != "websocket.receive":
-            where = f"{type(self).__name__}._receive()"
-            raise ValueError(f"{where} returned an event of type {kind!r}: return what websocket.receive() returns")
+            raise ValueError(f"_receive() returned an event of type {kind!r}: return what websocket.receive() returns")
         elif self._ending is None:
             self._arrived = self._budget.size_of(message)
             await self.on_receive(websocket, await self.decode(websocket, message))

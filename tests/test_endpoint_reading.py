@@ -158,7 +158,5 @@ async def test_an_event_that_is_none_is_an_error_that_says_so() -> None:
     async with accepted(Endpoint) as server:
         await server.end()
     assert isinstance(server.error, ValueError)
-    assert str(server.error) == (
-        "Endpoint._receive() returned an event of type 'odd': return what websocket.receive() returns"
-    )
+    assert str(server.error) == ("_receive() returned an event of type 'odd': return what websocket.receive() returns")
     assert Endpoint.seen == [("disconnected", 1011)]
