@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -120,13 +121,15 @@ def start(kind: Kind) -> Iterator[Served]:
     command = [python, "-W", "ignore", "-m", *kind.command.format(port=port).split()]
     with (
         tempfile.TemporaryFile() as output,
-        subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process,
+        # A session of its own, to kill its workers with it.
+        subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True) as process,
     ):
         try:
             eventually(lambda: answers(port) or process.poll() is not None)
             yield Served(kind, port, process)
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             output.seek(0)
             print(output.read().decode())  # shown if a test fails
 
