@@ -5,7 +5,7 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
-from multiprocessing import parent_process
+from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from consumers.__main__ import UsageError, import_application
@@ -15,14 +15,20 @@ from .hook import install
 
 if TYPE_CHECKING:
     from uvicorn import Config as UvicornConfig
+    from uvicorn import Server as UvicornServer
 else:
     try:
         from uvicorn import Config as UvicornConfig
+        from uvicorn import Server as UvicornServer
     except ImportError:  # run() says so
-        UvicornConfig = object
+        UvicornConfig = UvicornServer = object
 
 TARGET = "COMPAT_APPLICATION"
 """The environment variable that tells the server's processes, which it starts anew, what to serve."""
+
+
+STARTUP_FAILURE = 3
+"""The exit status with which uvicorn's processes say that to start them once more will not help."""
 
 
 def run(target: str, options: Sequence[str]) -> None:
@@ -46,20 +52,24 @@ def run(target: str, options: Sequence[str]) -> None:
 
 
 class Config(UvicornConfig):
-    """Imports the application before there is an event loop, as Daphne does.
-
-    Django refuses queries while a loop runs in the thread, and applications make some when they are imported.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        if not (self.should_reload or self.workers > 1):
-            application()
+    """Has each process make a `Server` of ours."""
 
     def configure_logging(self) -> None:
         super().configure_logging()
-        if parent_process() is not None:  # one that serves, of several: this is the first that it does
-            application()
+        for module in ("uvicorn.main", "uvicorn.supervisors.multiprocess"):  # a process that serves does this first
+            setattr(importlib.import_module(module), "Server", Server)  # noqa: B010
+
+
+class Server(UvicornServer):
+    """Imports the application before there is an event loop, as Daphne does.
+
+    Django refuses queries while a loop runs in the thread, and applications make some when they are imported. Of
+    several processes, each answers its parent by then: one that is silent is taken for hung, and started anew.
+    """
+
+    def run(self, sockets: list[socket] | None = None) -> None:
+        application()
+        super().run(sockets)
 
 
 def application() -> Any:
@@ -68,7 +78,8 @@ def application() -> Any:
     try:
         return import_application(os.environ[TARGET])
     except UsageError as error:
-        raise SystemExit(f"python -m compat run: error: {error}") from error
+        print(f"python -m compat run: error: {error}", file=sys.stderr)
+        raise SystemExit(STARTUP_FAILURE) from error
 
 
 def execute(target: str, arguments: Sequence[str], is_module: bool = False) -> None:

@@ -35,12 +35,13 @@ def run_python(
 
 
 @contextlib.contextmanager
-def serve(*words: str, cwd: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
-    """Run `python` with a command line that starts uvicorn, on a free port; yield the port and the process.
+def start(*words: str, cwd: Path, start_new_session: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """Run `python` with a command line that starts uvicorn, on a free port; yield the process.
 
     Args:
         words: the command line.
         cwd: the directory.
+        start_new_session: whether it and its children are a group of processes of their own.
     """
     with subprocess.Popen(
         [sys.executable, "-W", "error", *words, "--port", "0"],
@@ -48,16 +49,24 @@ def serve(*words: str, cwd: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
     ) as process:
         try:
-            assert process.stderr is not None
-            lines = []
-            for line in process.stderr:
-                lines.append(line)
-                if match := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
-                    yield int(match[1]), process
-                    break
-            else:
-                raise AssertionError("".join(lines))
+            yield process
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def serve(*words: str, cwd: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    """As `start()`, but yield the port and the process once it listens."""
+    with start(*words, cwd=cwd) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if match := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
+                yield int(match[1]), process
+                break
+        else:
+            raise AssertionError("".join(lines))

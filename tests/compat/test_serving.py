@@ -1,5 +1,6 @@
 """`python -m compat run` and `exec`, and the pytest plugin: each in a process of its own."""
 
+import os
 import signal
 import textwrap
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from .processes import run_python, serve
+from .processes import run_python, serve, start
 
 RUN = ["-m", "compat", "run", "mysite.asgi:application"]
 
@@ -92,6 +93,30 @@ def test_run_imports_the_application_before_there_is_an_event_loop(
         assert "Traceback" not in process.stderr.read()
 
 
+def test_a_worker_answers_its_parent_while_it_imports_the_application(project: Path) -> None:
+    # One that does not, for five seconds, is taken for hung, killed and started anew.
+    answers = "import threading\nassert 'always_pong' in str(threading.enumerate())\n"
+    (project / "mysite" / "asgi.py").write_text(answers + CHAT)
+    with serve(*RUN, "--workers", "2", cwd=project) as (_, process):
+        assert process.stderr is not None
+        for _ in range(2):
+            line = next(line for line in process.stderr if "startup complete" in line or "Traceback" in line)
+            assert "Traceback" not in line
+        process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("options", "servers"), [([], 1), (["--reload"], 1), (["--workers", "2"], 2)])
+def test_run_is_interrupted_while_the_application_is_imported(project: Path, options: list[str], servers: int) -> None:
+    wait = 'import sys, time\nprint("importing", file=sys.stderr, flush=True)\ntime.sleep(60)\n'
+    (project / "mysite" / "asgi.py").write_text(wait)
+    with start(*RUN, *options, cwd=project, start_new_session=True) as process:
+        assert process.stderr is not None
+        for _ in range(servers):
+            next(line for line in process.stderr if "importing" in line)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert "Traceback" not in process.stderr.read()
+
+
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
@@ -100,9 +125,12 @@ def test_run_imports_the_application_before_there_is_an_event_loop(
         ("mysite.asgi:app", "'mysite.asgi:app': <module 'mysite.asgi' from "),
     ],
 )
-def test_run_says_what_is_wrong_with_the_application(project: Path, target: str, problem: str) -> None:
-    ended = run_python("-m", "compat", "run", target, "--port", "0", cwd=project)
-    assert ended.returncode != 0
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]])
+def test_run_says_what_is_wrong_with_the_application(
+    project: Path, target: str, problem: str, options: list[str]
+) -> None:
+    ended = run_python("-m", "compat", "run", target, "--port", "0", *options, cwd=project)
+    assert ended.returncode != 0 or options  # the parent's status is uvicorn's
     assert f"python -m compat run: error: {problem}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
