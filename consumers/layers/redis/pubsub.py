@@ -11,7 +11,6 @@ from ...types import Message
 from ..base import never_waits
 from ..codec import Codec
 from .commands import Commands
-from .home import HomeEnded
 from .layer import RedisLayer, as_pattern
 from .listener import Listener
 from .process import Process
@@ -77,10 +76,9 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     async def _find_name(self, process: Process, head: str) -> str:
         """Return the name of a new channel of a shard that messages arrive from."""
-        if process.home is None:
-            raise HomeEnded("The Redis layer was closed while a channel was made")
-        listeners = process.home.listeners
-        await process.home.until_one_is_ready()
+        home = process.require_home()
+        listeners = home.listeners
+        await home.until_one_is_ready()
         while True:
             name = head + secrets.token_hex(8)
             if listeners[self._shard(name)].is_up or not any(listener.is_up for listener in listeners):
@@ -114,10 +112,10 @@ class RedisPubSubChannelLayer(RedisLayer):
         """Forget what waits in this process, and its groups; other processes keep theirs."""
         process = self._process
         process.local.flush()
-        if process.home is not None:
-            for listener in process.home.listeners:
-                assert isinstance(listener, Subscriber)
-                process.home.call_soon(listener.update_all)
+        home = process.home
+        for listener in home.listeners if home is not None else ():
+            assert home is not None and isinstance(listener, Subscriber)
+            home.call_soon(listener.update_all)
 
     def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
         if isinstance(name, str) and name.startswith(self.prefix):  # as those that a layer makes, whatever that is
@@ -211,22 +209,19 @@ class RedisPubSubChannelLayer(RedisLayer):
         return self._deliver(process, message, channels, groups)
 
     async def _subscribe(self, process: Process, name: str) -> None:
-        home = process.home
-        if home is not None:
-            listener = home.listeners[self._shard(name)]
-            assert isinstance(listener, Subscriber)
-            listener.update(self._orders)  # first, so that it is there when the group is
-            await listener.until_subscribed(name)
+        listener = process.require_home().listeners[self._shard(name)]
+        assert isinstance(listener, Subscriber)
+        listener.update(self._orders)  # first, so that it is there when the group is
+        await listener.until_subscribed(name)
 
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.is_own(channel):  # the pattern covers it
-            if process.home is not None:
-                await process.home.listeners[self._shard(channel)].until_up()
+            await process.require_home().listeners[self._shard(channel)].until_up()
             return
         process.named[channel] = math.inf
         await self._subscribe(process, channel)
 
-    def _heard_from(self, process: Process, channel: str) -> None:
+    def _after_receive(self, process: Process, channel: str) -> None:
         # What comes before the next receive() is not to be lost; and it is kept for no longer than that.
         if channel in process.named and not process.local.is_awaited(channel):
             process.named[channel] = time.monotonic() + self.expiry
@@ -246,7 +241,8 @@ class RedisPubSubChannelLayer(RedisLayer):
             self._update(process, self._orders, shard)
 
     def _update(self, process: Process, name: str, shard: int | None = None) -> None:
-        if process.home is not None:
-            listener = process.home.listeners[self._shard(name) if shard is None else shard]
+        home = process.home_here
+        if home is not None:
+            listener = home.listeners[self._shard(name) if shard is None else shard]
             assert isinstance(listener, Subscriber)
             listener.update(name)
