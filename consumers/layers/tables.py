@@ -10,7 +10,7 @@ A group's members are of two kinds. *Attached* ones have a `deliver` function of
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -111,11 +111,10 @@ class Tables:
         """Whether somebody waits in line for the channel's next message."""
         return channel in self._waiters
 
-    def hears_own(self) -> bool:
-        """Whether a channel is attached, or somebody waits for one of this process' own."""
+    def has_attached(self) -> bool:
+        """Whether a channel is attached."""
         with self._lock:
-            is_attached = any(receiver.loop is not None for receiver in self._receivers.values())
-            return is_attached or any("!" in channel for channel in self._waiters)
+            return any(receiver.loop is not None for receiver in self._receivers.values())
 
     def awaited(self) -> list[str]:
         """Return the channels that somebody waits in line for."""
@@ -223,6 +222,16 @@ class Tables:
         with self._lock:
             return len(self._live_queue(channel, self._expire()))
 
+    def least_room(self, channels: Iterable[str]) -> int:
+        """Return how many more messages the fullest can store of these channels and of those that have some stored.
+
+        Args:
+            channels: channels, at least one.
+        """
+        with self._lock:
+            self._expire()
+            return min(self._capacity(name) - len(self._queues.get(name, ())) for name in {*channels, *self._queues})
+
     def groups(self, expire: bool = True) -> dict[str, frozenset[str]]:
         """Return each group's members; `expire` as for `channels()`."""
         with self._lock:
@@ -235,6 +244,11 @@ class Tables:
         with self._lock:
             self._expire()
             return {group for group, _ in self._memberships}
+
+    def stored_members(self) -> set[str]:
+        """Return the channels in groups that are not attached."""
+        with self._lock:
+            return {channel for _, channel in self._memberships}
 
     # The caller holds the lock
 

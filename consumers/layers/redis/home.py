@@ -36,6 +36,9 @@ LOOK_INTERVAL = 0.1
 """Seconds between two looks, while another loop waits for the home loop, whether that still runs."""
 
 
+ENDED = "The event loop that the Redis layer lived on has ended"
+
+
 class HomeEnded(ConnectionError):
     """The event loop that the layer lived on has ended."""
 
@@ -109,6 +112,8 @@ class Home:
         Raises:
             redis.exceptions.ConnectionError: if none does in time.
         """
+        if any(listener.is_up for listener in self.listeners):
+            return
         tasks = [asyncio.create_task(listener.until_up()) for listener in self.listeners]
         try:
             for number, first in enumerate(asyncio.as_completed(tasks), 1):
@@ -156,7 +161,7 @@ class Home:
             while not future.done():
                 await asyncio.wait([future], timeout=LOOK_INTERVAL)
                 if not future.done() and not self.loop.is_running():
-                    raise HomeEnded("The event loop that the Redis layer lived on has ended")
+                    raise HomeEnded(ENDED)
                 if not future.done() and time.monotonic() > deadline:
                     raise TimeoutError("The event loop that the Redis layer lives on is too busy to answer")
         finally:
@@ -169,7 +174,11 @@ class Home:
         function: Callable[..., Coroutine[Any, Any, T]],
         args: tuple[Any, ...],
     ) -> None:
-        if outcome.set_running_or_notify_cancel():
+        if not outcome.set_running_or_notify_cancel():
+            return
+        if self._ended:  # nobody would wait for the task any more
+            outcome.set_exception(HomeEnded(ENDED))
+        else:
             task = self.loop.create_task(function(*args))
             self._calls.add(task)
             task.add_done_callback(partial(self._finish, outcome))
@@ -178,7 +187,7 @@ class Home:
         self._calls.discard(task)
         if task.cancelled():  # by its loop, whose end is not to look like a cancellation of the caller
             self._is_being_cancelled = True
-            outcome.set_exception(HomeEnded("The event loop that the Redis layer lived on has ended"))
+            outcome.set_exception(HomeEnded(ENDED))
         elif (error := task.exception()) is not None:
             outcome.set_exception(error)
         else:
@@ -216,6 +225,8 @@ class Home:
         """End it, on its own loop, as the end of that would; or with `is_final` as `close()`, and return likewise."""
         can_say_farewell = not self._ended and not self._task.done()
         self._is_final |= is_final
+        if (task := asyncio.current_task()) is not None:
+            self._calls.discard(task)  # those are cancelled by what is awaited below
         self._closing.set()
         await asyncio.wait([self._task], timeout=2 * FAREWELL_TIMEOUT + 2)
         return can_say_farewell
@@ -224,10 +235,12 @@ class Home:
         """Leave nothing behind on a loop that is about to be closed."""
         await self.end()
         await self._release()  # for a task that was cancelled before it began
-        running = [*self._calls, *(future for future in self._beside if future.get_loop() is self.loop)]
-        for future in running:
-            future.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        while running := self._running_here():  # again, for what some of it starts at its end
+            await _cancel_all(running)
+
+    def _running_here(self) -> "list[asyncio.Future[Any]]":
+        beside = list(self._beside)  # in one step, as other loops' threads add to it
+        return [future for future in beside if future.get_loop() is self.loop and not future.done()]
 
     async def _run(self) -> None:
         running = [asyncio.create_task(listener.run()) for listener in self.listeners]
@@ -247,6 +260,8 @@ class Home:
                             await self._farewell(self._is_final)
             finally:
                 await self._release()
+                if not self._task.cancelling():  # else by its loop, on which more may be started until it is closed
+                    self._stay_open()
 
     async def _release(self) -> None:
         self._ended = True
@@ -254,8 +269,16 @@ class Home:
             await listener.hang_up()
         for commands in self.commands:
             await commands.close()
-        self._stay_open()
         self._on_end(self)
+        await _cancel_all(self._calls)  # their callers ask the next home
+
+
+async def _cancel_all(futures: "Iterable[asyncio.Future[Any]]") -> None:
+    """Cancel what is running, and wait for that."""
+    running = list(futures)
+    for future in running:
+        future.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

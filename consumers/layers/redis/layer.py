@@ -55,9 +55,11 @@ class RedisLayer(RunningLayer):
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         process = self._process
-        self._ensure_home()
+        home = self._ensure_home()
         name = process.attached_prefix + secrets.token_hex(8)
         process.local.attach(name, deliver, close)
+        if not home.is_here:  # it may have ended meanwhile, on its loop, without knowing of this receiver
+            self._ensure_home()
         return name
 
     def detach(self, name: str) -> None:
@@ -101,7 +103,7 @@ class RedisLayer(RunningLayer):
             process.local.withdraw(waiter)
             raise
         finally:
-            self._heard_from(process, channel)
+            self._after_receive(process, channel)
         return cast("tuple[float, dict[str, Any]]", waiter.entry)[1]
 
     def held(self, channel: str) -> int:
@@ -122,7 +124,7 @@ class RedisLayer(RunningLayer):
     async def close(self) -> None:
         """Leave the groups, close the connections; the layer opens again when it is next used."""
         process = self._process
-        with self._lock:
+        with process.lock:
             home, process.home = process.home, None
         has_left = await home.close() if home is not None else not (process.has_channels or process.local.has_groups())
         if not has_left:  # loops have ended, or stand still, that had something in Redis
@@ -243,7 +245,7 @@ class RedisLayer(RunningLayer):
         """Have the messages of a channel come here; on the home loop."""
         raise NotImplementedError
 
-    def _heard_from(self, process: Process, channel: str) -> None:
+    def _after_receive(self, process: Process, channel: str) -> None:
         """Take note that a `receive()` of this channel has ended."""
 
     # Names

@@ -6,6 +6,7 @@ with a loop, and must await for that, hears of both by a wrapped `close()` alone
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -18,7 +19,8 @@ Work = Callable[[], Coroutine[Any, Any, object]]
 def before_close(loop: asyncio.AbstractEventLoop, work: Work) -> Callable[[], object]:
     """Have a loop run a coroutine function to its end before it is closed.
 
-    A loop whose `close` cannot be set does not do so.
+    A loop whose `close` cannot be set does not do so, nor does one in a process that was forked after this call: what
+    the loop has there is its parent's, connections too.
 
     Args:
         loop: the loop.
@@ -35,7 +37,7 @@ def before_close(loop: asyncio.AbstractEventLoop, work: Work) -> Callable[[], ob
         except AttributeError:
             return lambda: None
     key = object()
-    close.works[key] = work
+    close.works[key] = os.getpid(), work
     return lambda: close.works.pop(key, None)
 
 
@@ -45,11 +47,11 @@ class _Close:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._close = loop.close
-        self.works: dict[object, Work] = {}
+        self.works: dict[object, tuple[int, Work]] = {}  # with the process that they belong to
 
     def __call__(self) -> None:
         try:
-            if self.works and not self._loop.is_running() and not self._loop.is_closed():
+            if self._own_works() and not self._loop.is_running() and not self._loop.is_closed():
                 self._work()
         finally:
             self.works.clear()
@@ -66,8 +68,11 @@ class _Close:
         thread.start()
         thread.join()
 
+    def _own_works(self) -> list[Work]:
+        return [work for pid, work in list(self.works.values()) if pid == os.getpid()]
+
     async def _do_all(self) -> None:
-        for work in list(self.works.values()):
+        for work in self._own_works():
             try:
                 await work()
             except Exception:

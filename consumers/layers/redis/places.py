@@ -53,8 +53,9 @@ class GroupedLayer(RedisLayer):
     async def _join(self, process: Process, group: str) -> None:
         if not process.local.has_group(group):
             return  # the channel has ended
+        process.require_home()
         joining = process.joined.get(group)
-        if joining is None or (joining.done() and (joining.cancelled() or joining.exception())):
+        if joining is None or not _is_of_use(joining):
             joining = process.joined[group] = asyncio.ensure_future(
                 self._write_joins(process, self._shard(group), [group])
             )
@@ -70,10 +71,10 @@ class GroupedLayer(RedisLayer):
 
     async def _write_joins(self, process: Process, shard: int, groups: list[str]) -> list[str]:
         """Join groups; return those that had this process, as far as it knows, and have lost it."""
-        if process.home is None:
-            raise HomeEnded("The Redis layer was closed while a group was joined")
+        await process.after_farewell()  # which would undo it
+        commands = process.require_home().commands[shard]
         known = process.in_redis.intersection(groups)  # of others the join may be on its way
-        [missing] = await process.home.commands[shard].run([self._joining(process, groups, self.lease)])
+        [missing] = await commands.run([self._joining(process, groups, self.lease)])
         process.in_redis.update(filter(process.local.has_group, groups))
         return [groups[index] for index in missing if groups[index] in known]
 
@@ -96,16 +97,17 @@ class GroupedLayer(RedisLayer):
         super()._on_empty(process, group)
 
     def _leave(self, process: Process, group: str) -> None:
-        if process.home is not None and not process.local.has_group(group):
+        if process.home_here is not None and not process.local.has_group(group):
             process.joined.pop(group, None)
             process.in_redis.discard(group)
             process.spawn(self._write_leave(process, group))
 
     async def _write_leave(self, process: Process, group: str) -> None:
-        if process.home is None or process.local.has_group(group):
+        home = process.home_here
+        if home is None or process.local.has_group(group):
             return
         try:
-            await process.home.commands[self._shard(group)].run([self._leaving(process, group)])
+            await home.commands[self._shard(group)].run([self._leaving(process, group)])
         except FAILURES as error:  # the lease will end
             logger.debug("Redis: group %.200r could not be left: %s", group, error)
         process.left.discard(group)
@@ -150,6 +152,8 @@ class GroupedLayer(RedisLayer):
     async def _on_reconnect(self, process: Process, shard: int) -> None:
         try:
             await self._renew(process, shard)
+        except HomeEnded:
+            raise
         except FAILURES as error:
             logger.warning("Redis at %s: the groups could not be joined again: %s", self.hosts[shard], error)
 
@@ -159,7 +163,7 @@ class GroupedLayer(RedisLayer):
         groups = set(process.local.groups())
         kept = set() if is_final else process.local.lasting_groups()
         left, process.left = (groups | process.left) - kept, set()
-        heads = process.heads if is_final or not process.has_channels else ()
+        heads = process.queues.all() if is_final or not process.has_channels else ()
         for shard in range(len(self.hosts)):
             commands: list[Command] = [self._leaving(process, group) for group in left if self._shard(group) == shard]
             names = [group for group in kept if self._shard(group) == shard]
@@ -204,6 +208,13 @@ class GroupedLayer(RedisLayer):
 def _in_parts(groups: list[str]) -> Iterator[list[str]]:
     for start in range(0, len(groups), GROUPS_AT_ONCE):
         yield groups[start : start + GROUPS_AT_ONCE]
+
+
+def _is_of_use(joining: "asyncio.Future[Any]") -> bool:
+    """Whether a group is being joined on this event loop, or has been, without an error."""
+    if joining.get_loop() is not asyncio.get_running_loop():
+        return False
+    return not joining.done() or not (joining.cancelled() or joining.exception())
 
 
 def _see(future: "asyncio.Future[Any]") -> None:

@@ -14,12 +14,10 @@ from .commands import Commands
 from .hosts import Host
 from .link import FAILURES, Command, Link
 from .listener import Listener
+from .own_queues import Wanted
 
 BLOCK = 5
 """Seconds that a pop waits in Redis before it is asked again."""
-
-AT_ONCE = 64
-"""Messages taken together from one of the process' own queues."""
 
 NOTHING = "nothing"
 """What the key ends with that is popped from when nothing is to be taken: no queue's does."""
@@ -40,7 +38,7 @@ class Popper(Listener):
         on_change: see `Listener`.
         commands: the shard's.
         own: the key of the queue for attached receivers.
-        heard: returns the keys of the own queues, that one included, or none while nobody is there for what is in them.
+        heard: returns which of the own queues to take from, with keys for heads.
         others: returns the keys of the other queues to take from.
         on_entry: takes an entry; returns as `LocalChannels.send`.
         predecessor: the one of an event loop that runs no more, and may not have ended its connection.
@@ -53,7 +51,7 @@ class Popper(Listener):
         on_change: Callable[[bool], object],
         commands: Commands,
         own: str,
-        heard: Callable[[], Iterable[str]],
+        heard: Callable[[], Wanted],
         others: Callable[[], Iterable[str]],
         on_entry: Callable[[Entry], int],
         predecessor: "Popper | None" = None,
@@ -66,6 +64,7 @@ class Popper(Listener):
         self._on_entry = on_entry
         self._asked: set[str] = set()
         self._turn = 0
+        self._first: str | None = None  # the key of the last reply to a pop that may wait
         self._client_id: int | None = None
         self._last: tuple[Any, ...] = () if predecessor is None else predecessor._last
         self._asked_at = float("inf")
@@ -77,7 +76,7 @@ class Popper(Listener):
     async def update(self) -> None:
         """Have the pop that waits in Redis, if there is one, include all that is to be taken now."""
         turn = self._turn
-        while turn == self._turn and self._up.is_set() and not self._asked.issuperset(self._wanted()):
+        while turn == self._turn and not self.hears_all:
             if self._client_id is None:
                 return
             try:
@@ -88,6 +87,11 @@ class Popper(Listener):
                 return
             await asyncio.sleep(0.005)  # the pop is on its way to Redis
 
+    @property
+    def hears_all(self) -> bool:
+        """Whether the pop that waits in Redis, if there is one, includes all that is to be taken now."""
+        return not self._up.is_set() or self._asked.issuperset(self._wanted())
+
     async def listen(self, link: Link) -> None:
         self._asked_at = float("inf")
         self._due.clear()
@@ -97,7 +101,7 @@ class Popper(Listener):
             await self._probe(link)
             self._hand_over()
             while True:
-                for _ in range(0 if self._heard() else PAUSES):
+                for _ in range(0 if self._heard().heads else PAUSES):
                     await pause()
                 self._ask(link)
                 await self._read_due(link)
@@ -144,18 +148,20 @@ class Popper(Listener):
         self._asked_at = float("inf")
 
     def _wanted(self) -> set[str]:
-        return {*self._others(), *self._heard()}
+        return {*self._others(), *self._heard().heads}
 
     def _ask(self, link: Link) -> None:
-        heard, others = sorted(self._heard()), sorted(self._others())
+        wanted = self._heard()
+        heard, others = sorted(wanted.heads), sorted(self._others())
         self._asked = {*heard, *others}
         self._turn += 1
         start = self._turn % len(others) if others else 0  # Redis takes from the first key that has something
         others = [*others[start:], *others[:start]]
         keys = [*others, *heard] if self._turn % 2 else [*heard, *others]
         self._write(link, ("BZPOPMIN", *(keys or [self._own + NOTHING]), BLOCK), self._on_first)
-        for key in heard:
-            self._write(link, ("ZPOPMIN", key, AT_ONCE), partial(self._on_rest, key.encode()))
+        for key in heard if wanted.at_once else ():
+            if key in wanted.together or key == self._first:  # a command for each queue would cost too much
+                self._write(link, ("ZPOPMIN", key, wanted.at_once), partial(self._on_rest, key.encode()))
         self._is_blocked = True
         self._asked_at = time.monotonic()
         self.note_up()  # what arrives from now on waits in Redis
@@ -180,6 +186,7 @@ class Popper(Listener):
 
     def _on_first(self, reply: Any) -> None:
         if _checked(reply):
+            self._first = reply[0].decode(errors="replace")
             self._taken.append((reply[0], reply[1], float(reply[2])))
 
     def _on_rest(self, key: bytes, reply: Any) -> None:

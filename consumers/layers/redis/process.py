@@ -1,19 +1,20 @@
 """What belongs to one operating system process, and a brake for its warnings."""
 
 import asyncio
+import concurrent.futures
 import logging
 import math
-import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from ..local import WARNING_INTERVAL, LocalChannels
 from .commands import BlockingCommands
-from .home import Home
-from .returns import Returns
+from .home import FAREWELL_TIMEOUT, Home, HomeEnded
+from .own_queues import OwnQueues
+from .put_backs import PutBacks
 
 logger = logging.getLogger("consumers.layers")
 
@@ -31,6 +32,7 @@ class Process:
         head: returns what the names of a process' channels begin with, given its id.
         make_local: makes its table of channels and groups.
         blocking: for each shard, commands that belong to no event loop.
+        expiry: seconds until a message is dropped.
     """
 
     def __init__(
@@ -38,24 +40,63 @@ class Process:
         head: Callable[[str], str],
         make_local: Callable[["Process"], LocalChannels],
         blocking: Sequence[BlockingCommands],
+        expiry: float,
     ) -> None:
-        self.pid = os.getpid()
+        self.lock = threading.RLock()  # for `home`
         self.id = secrets.token_hex(16)
         self.home: Home | None = None
+        self._clock_lock = threading.Lock()
+        self._latest = 0.0
         self.head = head(self.id)
         self.attached_prefix = self.head.removesuffix("!") + ATTACHED
         self.local = make_local(self)
         self.blocking = blocking
-        self.threads = ThreadPoolExecutor(THREADS, "consumers-redis")
+        self.threads = concurrent.futures.ThreadPoolExecutor(THREADS, "consumers-redis")
         self.tasks: set[asyncio.Future[Any]] = set()
+        self.farewell: concurrent.futures.Future[None] | None = None  # of the last home that has ended
         # The layers' own: what a fork must not inherit either.
         self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
         self.joined: dict[str, asyncio.Future[Any]] = {}  # queue: groups, and whether Redis knows
         self.in_redis: set[str] = set()  # queue: groups that Redis has had the process in, while they have members here
         self.left: set[str] = set()  # queue: groups that have no members here, and may have the process in Redis yet
-        self.returns = Returns(self.threads)  # queue
-        self.heads = {self.head}  # queue: what the names of channels that were made here begin with
+        self.put_backs = PutBacks(self.threads)  # queue
+        self.queues = OwnQueues(self.head, self.local, expiry)  # queue
         self.has_channels = False  # made by new_channel(): they belong to no loop, and outlive all
+
+    @property
+    def home_here(self) -> Home | None:
+        """The home if it is the running event loop's: a connection of another loop's must not be used here."""
+        home = self.home
+        return home if home is not None and home.is_here else None
+
+    @property
+    def home_elsewhere(self) -> Home | None:
+        """The home if it is another event loop's than the running one."""
+        home = self.home
+        return home if home is not None and not home.is_here else None
+
+    def require_home(self) -> Home:
+        """Return `home_here`.
+
+        Raises:
+            HomeEnded: if it is None: the layer was closed, or another loop has taken over.
+        """
+        home = self.home_here
+        if home is None:
+            raise HomeEnded("The Redis layer was closed, or lives on another event loop now")
+        return home
+
+    async def after_farewell(self) -> None:
+        """Wait, for a bounded time, until no home on another loop removes what the process has in Redis."""
+        farewell = self.farewell
+        if farewell is not None and not farewell.done():
+            await asyncio.wait([asyncio.wrap_future(farewell)], timeout=FAREWELL_TIMEOUT)
+
+    def now(self) -> float:
+        """Return the time; always a later one, as it is the order of this process' messages in a queue."""
+        with self._clock_lock:
+            self._latest = max(time.time(), self._latest + 1e-6)
+            return self._latest
 
     def is_own(self, channel: str) -> bool:
         """Whether this is the name of one of this process' own channels."""

@@ -12,7 +12,7 @@ from ..base import never_waits
 from ..codec import Codec
 from ..local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .commands import Commands
-from .home import Home, HomeEnded
+from .home import Home
 from .layer import RedisLayer, as_pattern
 from .listener import Listener
 from .process import Process
@@ -94,9 +94,7 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     async def _find_name(self, process: Process, head: str) -> str:
         """Return the name of a new channel of a shard that messages arrive from."""
-        home = process.home
-        if home is None:
-            raise HomeEnded("The Redis layer was closed while a channel was made")
+        home = process.require_home()
         listeners = home.listeners
         await home.until_one_is_ready()
         while True:
@@ -108,7 +106,7 @@ class RedisPubSubChannelLayer(RedisLayer):
             try:
                 await self._subscribe(process, name)
             finally:
-                self._heard_from(process, name)
+                self._after_receive(process, name)
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -271,24 +269,20 @@ class RedisPubSubChannelLayer(RedisLayer):
         return self._deliver(process, message, channels, groups)
 
     async def _subscribe(self, process: Process, name: str) -> None:
-        home = process.home
-        if home is not None:
-            subscriber = self._subscriber(home, name)
-            subscriber.update(self._orders)  # first, so that it is there when the group is
-            await subscriber.until_subscribed(name)
+        subscriber = self._subscriber(process.require_home(), name)
+        subscriber.update(self._orders)  # first, so that it is there when the group is
+        await subscriber.until_subscribed(name)
 
     async def _listen_to(self, process: Process, channel: str) -> None:
         if process.is_own(channel):
-            if process.home is None:
-                return
-            subscriber = self._subscriber(process.home, channel)
+            subscriber = self._subscriber(process.require_home(), channel)
             await subscriber.until_up()
             if not subscriber.is_by_name:  # the pattern covers it
                 return
         process.named[channel] = math.inf
         await self._subscribe(process, channel)
 
-    def _heard_from(self, process: Process, channel: str) -> None:
+    def _after_receive(self, process: Process, channel: str) -> None:
         # What comes before the next receive() is not to be lost; and it is kept for no longer than that.
         if channel in process.named and not process.local.is_awaited(channel):
             process.named[channel] = time.monotonic() + self.expiry
@@ -309,11 +303,13 @@ class RedisPubSubChannelLayer(RedisLayer):
             self._update(process, self._orders, shard)
 
     def _update(self, process: Process, name: str, shard: int | None = None) -> None:
-        if process.home is not None:
-            self._subscriber(process.home, name, shard).update(name)
+        home = process.home_here
+        if home is not None:
+            self._subscriber(home, name, shard).update(name)
 
     def _update_all(self, process: Process, which: Callable[[Subscriber], bool]) -> None:
-        for listener in process.home.listeners if process.home is not None else ():
+        home = process.home_here
+        for listener in home.listeners if home is not None else ():
             if isinstance(listener, Subscriber) and which(listener):
                 listener.update_all()
 

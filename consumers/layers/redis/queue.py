@@ -6,7 +6,6 @@ import itertools
 import math
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Unpack
@@ -18,13 +17,15 @@ from ..codec import CHANNELS_KEY, Codec
 from ..local import EMPTY_GROUP, note_unheard
 from . import scripts
 from .commands import Commands
+from .home import Home
 from .layer import as_pattern
 from .link import FAILURES, Command
 from .listener import Listener
+from .own_queues import Wanted
 from .places import CLOSE, DISCARD, JOIN
 from .popper import Entry, Popper
 from .process import ATTACHED, Process
-from .returning import ReturningLayer
+from .put_back import PutBackLayer
 from .running import Events, Flow, Request
 
 PATIENCE = 3
@@ -34,7 +35,7 @@ NO_LIMIT = 10**9
 """The capacity of a queue for what must not be dropped."""
 
 
-class RedisChannelLayer(ReturningLayer):
+class RedisChannelLayer(PutBackLayer):
     """A channel layer across processes, with a queue in Redis for each process and each named channel.
 
     `capacity` counts per queue, that is per process for the channels of consumers, and for each of their mailboxes.
@@ -99,15 +100,14 @@ class RedisChannelLayer(ReturningLayer):
         )
         self.lease = min(positive("lease", lease), group_expiry)
         self._turns = itertools.count()
-        self._clock_lock = threading.Lock()
-        self._latest = 0.0
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         process = self._process
-        is_first = not process.local.hears_own()
+        is_first = not process.local.has_attached()
         name = super().attach(deliver, close)
-        if is_first and process.home is not None:  # what is in the queue has waited there for somebody
-            process.home.call_soon(lambda: process.spawn(self._update_listeners(process)))
+        home = process.home
+        if is_first and home is not None:  # what is in the queue has waited there for somebody
+            home.call_soon(lambda: process.spawn(self._update_listeners(home)))
         return name
 
     async def new_channel(self, prefix: str = "specific") -> str:
@@ -117,7 +117,7 @@ class RedisChannelLayer(ReturningLayer):
         name = f"{head}n.{secrets.token_hex(8)}"
         self._require_channel(name)
         process.has_channels = True
-        process.heads.add(head)
+        process.queues.note_used(name)
         self._ensure_home()
         return name
 
@@ -134,7 +134,9 @@ class RedisChannelLayer(ReturningLayer):
         if not process.is_own(channel):
             await self._run(self._add_foreign(group, channel))
             return
-        process.has_channels |= not process.local.is_attached_name(channel)
+        if not process.local.is_attached_name(channel):
+            process.has_channels = True
+            process.queues.note_used(channel)
         with process.local.joining(group, channel):
             await self._at_home(self._join, process, group)
 
@@ -176,7 +178,7 @@ class RedisChannelLayer(ReturningLayer):
             message = {**message, CHANNELS_KEY: channel}
         capacity = self.get_capacity(channel)
         payload = self._codec.encode(message)
-        command = scripts.push([(self.prefix + queue, payload, capacity)], self._now(), self.expiry)
+        command = scripts.push([(self.prefix + queue, payload, capacity)], self._process.now(), self.expiry)
         [[(waiting, overfull)]] = yield [(shard, [command])]
         if overfull:
             raise ChannelFull(f"Channel {channel!r} is full: its queue holds {capacity} messages, its capacity")
@@ -194,7 +196,7 @@ class RedisChannelLayer(ReturningLayer):
         if not by_shard:
             note_unheard(message, EMPTY_GROUP, group)
             return 0
-        now = self._now()
+        now = self._process.now()
         replies = yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in by_shard.items()]
         for ((_, overfull),), entries in zip(replies, by_shard.values(), strict=True):
             if overfull:
@@ -222,7 +224,7 @@ class RedisChannelLayer(ReturningLayer):
                 entry = (self.prefix + queue, self._codec.encode(order), NO_LIMIT)
                 orders.setdefault(self._shard(queue), []).append(entry)
         if orders:
-            now = self._now()
+            now = self._process.now()
             yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in orders.items()]
         return (yield from self._group_send(group, message))
 
@@ -260,7 +262,7 @@ class RedisChannelLayer(ReturningLayer):
         other = self._head(self.non_local_name(channel)[:-1].rpartition(".")[2])
         message = {"type": type_, "group": group, "channel": channel, CHANNELS_KEY: self._control(other)}
         entry = (self.prefix + other, self._codec.encode(message), self.get_capacity(channel))
-        return [(self._shard(other), [scripts.push([entry], self._now(), self.expiry)])]
+        return [(self._shard(other), [scripts.push([entry], self._process.now(), self.expiry)])]
 
     def _delete_all(self) -> Flow[None]:
         pattern = as_pattern(self.prefix) + "*"
@@ -272,12 +274,6 @@ class RedisChannelLayer(ReturningLayer):
                     yield [(shard, [("UNLINK", *keys)])]
                 if not int(cursor):
                     break
-
-    def _now(self) -> float:
-        """Return the time; always a later one, as it is the order of this process' messages in a queue."""
-        with self._clock_lock:
-            self._latest = max(time.time(), self._latest + 1e-6)
-            return self._latest
 
     def _note_overfull(self, group: str, entries: list[tuple[str, bytes, int]], members: int) -> None:
         """Take note of the queues that had no room for a message to a group of so many channels."""
@@ -292,8 +288,10 @@ class RedisChannelLayer(ReturningLayer):
     def _make_listener(
         self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
     ) -> Listener:
-        def heard() -> list[str]:
-            return [self.prefix + head for head in process.heads] if process.local.hears_own() else []
+        def heard() -> Wanted:
+            wanted = process.queues.wanted()
+            heads, together = ({self.prefix + head for head in these} for these in (wanted.heads, wanted.together))
+            return Wanted(heads, together, wanted.at_once)
 
         def others() -> list[str]:
             return [self.prefix + name for name in process.local.awaited() if "!" not in name]
@@ -319,7 +317,7 @@ class RedisChannelLayer(ReturningLayer):
             return 0
         queue = key.decode(errors="replace").removeprefix(self.prefix)
         if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            self._return(process, shard, queue, entry)
+            self._put_back_entry(process, shard, queue, entry)
             return 0
         message = self._decode(payload)
         if message is None:
@@ -339,11 +337,11 @@ class RedisChannelLayer(ReturningLayer):
         return self._deliver(process, message, *self._addressed(process, names))
 
     async def _listen_to(self, process: Process, channel: str) -> None:
-        if process.home is not None:
-            await process.home.until_one_is_ready()
-            await self._update_listeners(process)
+        home = process.require_home()
+        await home.until_one_is_ready()
+        await self._update_listeners(home)
 
-    async def _update_listeners(self, process: Process) -> None:
-        if process.home is not None:
-            poppers = [listener for listener in process.home.listeners if isinstance(listener, Popper)]
+    async def _update_listeners(self, home: Home) -> None:
+        poppers = [listener for listener in home.listeners if isinstance(listener, Popper) and not listener.hears_all]
+        if poppers:
             await asyncio.gather(*(popper.update() for popper in poppers))

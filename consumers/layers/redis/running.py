@@ -2,17 +2,18 @@
 
 import asyncio
 import builtins
+import concurrent.futures
+import contextlib
 import inspect
 import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypedDict, TypeVar, cast
 
-from redis.exceptions import RedisError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from ...types import Message
 from ..base import BaseChannelLayer, positive
@@ -117,8 +118,7 @@ class RunningLayer(BaseChannelLayer):
         self.on_reconnect = on_reconnect
         self._serializer = codec.serializer
         self._codec = codec.through(cast(Any, self)) if overrides(type(self), "serialize", "deserialize") else codec
-        self._lock = threading.RLock()
-        self._known: Process | None = None
+        self._processes: dict[int, Process] = {}  # by their ids: this one, and those that it was forked from
         self._payload_alarm, self._full_alarm = Alarm(), Alarm()
 
     # What differs
@@ -167,30 +167,33 @@ class RunningLayer(BaseChannelLayer):
 
     @property
     def _process(self) -> Process:
-        known = self._known
-        if known is None or known.pid != os.getpid():
-            with self._lock:
-                if self._known is None or self._known.pid != os.getpid():
-                    self._known = Process(
-                        self._head,
-                        lambda process: LocalChannels(
-                            self.get_capacity,
-                            self.expiry,
-                            self.group_expiry,
-                            process.attached_prefix,
-                            time.monotonic,
-                            partial(self._on_empty, process),
-                            self.full_level,
-                        ),
-                        [BlockingCommands(host, self.timeout) for host in self.hosts],
-                    )
-                known = self._known
-        return known
+        pid = os.getpid()
+        process = self._processes.get(pid)
+        if process is None:
+            # In one step, and without a lock: a fork copies one that is held, and nobody would release the copy.
+            process = self._processes.setdefault(pid, self._make_process())
+        return process
+
+    def _make_process(self) -> Process:
+        return Process(
+            self._head,
+            lambda process: LocalChannels(
+                self.get_capacity,
+                self.expiry,
+                self.group_expiry,
+                process.attached_prefix,
+                time.monotonic,
+                partial(self._on_empty, process),
+                self.full_level,
+            ),
+            [BlockingCommands(host, self.timeout) for host in self.hosts],
+            self.expiry,
+        )
 
     def _ensure_home(self) -> Home:
         """Return the home, made on the running event loop if there is none that lives."""
         process = self._process
-        with self._lock:
+        with process.lock:
             old = process.home
             if old is not None and old.is_alive:
                 return old
@@ -211,8 +214,8 @@ class RunningLayer(BaseChannelLayer):
             )
             if old is not None:
                 old.replace()
-            if old is not None and process.loops_beside(None):  # what has come since its loop stopped is lost to them
-                process.spawn(self._announce_return(process, range(len(self.hosts)), home))
+            if process.loops_beside(None):  # what has come since the last home ended may be lost to them
+                self._announce_home(process, home)
             return home
 
     def _has_home(self) -> bool:
@@ -221,42 +224,57 @@ class RunningLayer(BaseChannelLayer):
         return home is not None and not home.loop.is_closed()
 
     async def _at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        """Run a coroutine function on the home loop, or on the next one if that ends meanwhile.
+        """Run a coroutine function on the home loop, or on the next ones if that ends meanwhile, for a bounded time.
 
         Raises:
             redis.exceptions.RedisError: what it raises, and as `Home.call()`.
         """
-        try:
-            return await self._ensure_home().call(function, *args)
-        except HomeEnded:
-            return await self._ensure_home().call(function, *args)
+        deadline = time.monotonic() + self.timeout
+        while True:
+            home = self._ensure_home()
+            try:
+                return await home.call(function, *args)
+            except ConnectionError as error:
+                has_ended = isinstance(error, HomeEnded) or not home.is_alive
+                if not has_ended or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0)  # else loops that come and go could keep this one from all else
 
     async def _say_farewell(self, process: Process, commands: list[Commands], is_final: bool) -> None:
-        if is_final or not process.loops_beside(asyncio.get_running_loop()):  # else another loop takes over
+        farewell: concurrent.futures.Future[None] = concurrent.futures.Future()
+        process.farewell = farewell  # first: who is not seen below sees this
+        try:
+            if not is_final and (process.home_elsewhere or process.loops_beside(asyncio.get_running_loop())):
+                return  # another loop takes over, or has
             await _answered(self._farewell(process, is_final), lambda shard, batch: commands[shard].run(batch))
+        finally:
+            farewell.set_result(None)
+        if (home := process.home_elsewhere) is not None:  # what it has written meanwhile may have been removed here
+            home.call_soon(self._announce_home, process, home)
 
     def _on_home_end(self, process: Process, home: Home) -> None:
-        with self._lock:
+        with process.lock:
             if process.home is not home:
                 return  # it was closed, or replaced
             process.home = None
-        for loop in process.loops_beside(home.loop):
-            try:
-                call_soon(loop, partial(self._take_over, process))
-            except RuntimeError:  # that one has been closed meanwhile
-                continue
-            return
+        for loop in process.loops_beside(home.loop):  # all of them: whichever is first may be about to end too
+            with contextlib.suppress(RuntimeError):  # that one has been closed meanwhile
+                call_soon(loop, self._ensure_home)
 
-    def _take_over(self, process: Process) -> None:
-        """Be the home of receivers here, whose home has been another loop until now."""
-        home = self._ensure_home()
-        if home.is_here:
-            process.spawn(self._announce_return(process, range(len(self.hosts)), home))
+    def _announce_home(self, process: Process, home: Home) -> None:
+        """Have the receivers told, once all listeners of a home listen, that they may have missed messages."""
+        process.spawn(self._announce_return(process, range(len(self.hosts)), home))
 
     def _on_empty(self, process: Process, group: str) -> None:
         home = process.home
         if home is not None:
-            home.call_soon(self._leave, process, group)
+            home.call_soon(self._leave_at_home, process, group)
+
+    def _leave_at_home(self, process: Process, group: str) -> None:
+        if process.home_here is not None:
+            self._leave(process, group)
+        elif (home := process.home_elsewhere) is not None:  # it has taken over meanwhile
+            home.call_soon(self._leave_at_home, process, group)
 
     # Round trips, which share one deadline
 
@@ -320,9 +338,11 @@ class RunningLayer(BaseChannelLayer):
         try:
             if home is not None:
                 await home.listeners[shard].until_up()
-            if process.home is not None:  # what has cut one connection may have left the other dead without a sign
-                await process.home.commands[shard].probe(PROBE_PATIENCE)
+            # What has cut one connection may have left the other dead without a sign.
+            await process.require_home().commands[shard].probe(PROBE_PATIENCE)
             await self._on_reconnect(process, shard)
+        except HomeEnded:
+            pass  # the next home sees to it
         except RedisError as error:
             logger.warning("Redis: %s", error)
 

@@ -42,7 +42,7 @@ return {most, overfull}
 """
 )
 
-RETURN = (
+PUT_BACK = (
     _EXTEND
     + """
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
@@ -105,7 +105,7 @@ def put_back(key: str, payload: bytes, sent: float, expiry: float) -> Command:
         sent: when it was sent, in seconds since the epoch, or later: it counts as older than what waits there.
         expiry: seconds until it is dropped.
     """
-    return _call(RETURN, [key], [repr(sent), payload, math.ceil(expiry)])
+    return _call(PUT_BACK, [key], [repr(sent), payload, math.ceil(expiry)])
 
 
 def members(group_key: bytes, expired: float) -> Command:

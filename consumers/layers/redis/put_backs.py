@@ -1,4 +1,4 @@
-"""Messages that go back to Redis, because whoever waited for them in this process was cancelled."""
+"""Messages that are being put back into Redis, because whoever waited for them in this process was cancelled."""
 
 import asyncio
 import concurrent.futures
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 
-class Returns:
-    """What is on its way back from one process, in threads: no end of an event loop cuts it short.
+class PutBacks:
+    """What one process is putting back, in threads: no end of an event loop cuts it short.
 
     Args:
         threads: do it.
@@ -17,16 +17,16 @@ class Returns:
         self._threads = threads
         self._outcomes: set[concurrent.futures.Future[object]] = set()
 
-    def start(self, write: Callable[[], object], keep: Callable[[], object]) -> None:
-        """Write messages into Redis, beside.
+    def start(self, put_back: Callable[[], object], put_back_here: Callable[[], object]) -> None:
+        """Put messages back into Redis, beside.
 
         Args:
-            write: does it; blocks.
-            keep: keeps them in this process, if that fails.
+            put_back: does it; blocks.
+            put_back_here: puts them back into this process, if that fails.
         """
-        outcome = self._threads.submit(write)
+        outcome = self._threads.submit(put_back)
         self._outcomes.add(outcome)
-        outcome.add_done_callback(partial(self._on_end, keep))
+        outcome.add_done_callback(partial(self._on_end, put_back_here))
 
     async def wait(self, timeout: float) -> bool:
         """Wait until all have ended; return whether there were any.
@@ -40,7 +40,7 @@ class Returns:
             await asyncio.gather(*(outcome for outcome in outcomes if outcome.done()), return_exceptions=True)
         return bool(outcomes)
 
-    def _on_end(self, keep: Callable[[], object], outcome: "concurrent.futures.Future[object]") -> None:
+    def _on_end(self, put_back_here: Callable[[], object], outcome: "concurrent.futures.Future[object]") -> None:
         if outcome.cancelled() or outcome.exception() is not None:
-            keep()
+            put_back_here()
         self._outcomes.discard(outcome)
