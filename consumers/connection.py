@@ -26,13 +26,14 @@ from .frames import FRAME, Frames
 from .inbox import Shared
 from .inline import Feeding
 from .layers.base import BaseChannelLayer
-from .layers.loops import pauses
+from .layers.loops import pauses, running_loop
 from .layers.overrides import is_pumped
 from .limits import LimitedLayer
+from .socket import State
 from .turns import Steps
 from .types import Deliver, Message, Receive, Send
 from .wake import Waker, make_waker
-from .watch import LimitHit
+from .watch import UNDECIDED, LimitHit, set_alarm
 
 logger = logging.getLogger("consumers.connection")
 
@@ -258,6 +259,8 @@ class Connection(EndingConnection):
             await self._handle(self._inbox.pop())
             if self._socket.is_rejected and self._ending is None:  # not every server reports a disconnect then
                 self._end(Ending(self._socket.close_code or events.ABNORMAL_CLOSURE))
+            if self._socket.state is State.CONNECTING and self._ending is None:
+                self._undecided = set_alarm(UNDECIDED, self._warn_undecided, self._tasks, running_loop())
             if self._frames is not None and self._ending is None and self._consumer.max_tasks == 1:
                 self._frames.start_early()
         return True

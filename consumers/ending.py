@@ -20,7 +20,7 @@ from .journal import Journal
 from .layers.base import BaseChannelLayer
 from .socket import CLOSE_TIMEOUT, CLOSED, State
 from .types import Message, Receive, Scope, Send
-from .watch import LimitHit, Watch, make_socket, make_watch
+from .watch import UNDECIDED, Alarm, LimitHit, Watch, make_socket, make_watch
 
 logger = logging.getLogger("consumers.connection")
 
@@ -83,6 +83,8 @@ class EndingConnection:
     # The class's until they change, so that making a connection costs less.
     threads: Threads | None = None
     _watch: Watch | None = None  # most have no limit that needs one
+    _undecided: Alarm | None = None  # while connect() has returned without an answer to the handshake
+    _was_warned = False  # of that
     _frames: Frames | None = None
     _background: set[anyio.CancelScope] | None = None
     _connected = False
@@ -149,6 +151,12 @@ class EndingConnection:
             limit = f"{self._inbox.layer_limit} layer messages wait"
             self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
 
+    def _warn_undecided(self) -> None:
+        self._undecided = None
+        if self._socket.state is State.CONNECTING and self._ending is None:
+            self._was_warned = True
+            self._journal.undecided(UNDECIDED)
+
     # The ways to end
 
     def _end(self, ending: Ending, error: Exception | None = None) -> None:
@@ -165,6 +173,8 @@ class EndingConnection:
             self._inbox.is_ending = True
             if self._watch is not None:
                 self._watch.stop()
+            if self._undecided is not None:
+                self._undecided.cancel()
             if self._frames is not None:
                 self._frames.closed()
             if self._tasks.cancel_scope.deadline != math.inf:
@@ -319,7 +329,8 @@ class EndingConnection:
             self._frames.give_up(self._inbox.messages)
         if self._scope.cancelled_caught:
             self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
-        if ending.drains and not self._socket.answered and self._connected and self._protocol == "websocket":
+        is_unanswered = not self._socket.answered and self._connected and self._protocol == "websocket"
+        if ending.drains and is_unanswered and not self._was_warned:
             self._journal.left_unanswered()
         if ending.limit:
             self._journal.limit_hit(ending.code, ending.limit, self._cancelled, len(self._inbox.messages))

@@ -5,27 +5,23 @@ Source: Channels' documentation, "Routing".
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from inspect import getattr_static
-from types import FunctionType, MemberDescriptorType, MethodType
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.responses import PlainTextResponse
 
 from . import events
-from .patterns import Match, Pattern, Route, as_prefix, require_application
+from .applications import require_application
+from .patterns import Match, Pattern, Route, as_prefix
 from .types import ASGIApp, Receive, Scope, Send
+from .wrappers import unwrapped
 
 logger = logging.getLogger("consumers.routing")
 
 _ROUTED_AT = "consumers.routed_at"
 """Where in the tree of Starlette's applications and mounts an outer router, which waits for the outcome, has set
 `path_remaining`. Below a further `Mount` it is stale, and the inner router answers by itself."""
-
-
-MAX_WRAPPERS = 1000
-"""How many objects are looked at for a router that an application wraps; more is no wrapper."""
 
 
 class ProtocolTypeRouter:
@@ -41,9 +37,11 @@ class ProtocolTypeRouter:
         TypeError: it is no dict of ASGI applications.
     """
 
+    _takes_instances: ClassVar[bool] = False
+
     def __init__(self, application_mapping: Mapping[str, ASGIApp]) -> None:
         self.application_mapping = application_mapping
-        _require_applications(application_mapping, "ProtocolTypeRouter")
+        _require_applications(application_mapping, "ProtocolTypeRouter", self._takes_instances)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection; returns what the application does, as in Channels.
@@ -65,9 +63,11 @@ class ChannelNameRouter:
         TypeError: it is no dict of ASGI applications.
     """
 
+    _takes_instances: ClassVar[bool] = False
+
     def __init__(self, application_mapping: Mapping[str, ASGIApp]) -> None:
         self.application_mapping = application_mapping
-        _require_applications(application_mapping, "ChannelNameRouter")
+        _require_applications(application_mapping, "ChannelNameRouter", self._takes_instances)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one channel; returns what the application does, as in Channels.
@@ -107,13 +107,14 @@ class URLRouter:
     """
 
     strict: bool = False
+    _takes_instances: ClassVar[bool] = False
     _path_routing = True  # Channels' mark: path() in front of it matches a beginning
 
     def __init__(self, routes: Iterable[Route]) -> None:
         if not isinstance(routes, Iterable):
             raise TypeError(f"URLRouter takes a list of patterns, not {routes!r}")
         self.routes = list(routes)
-        self._patterns = [_pattern_of(route) for route in self.routes]
+        self._patterns = [_pattern_of(route, self._takes_instances) for route in self.routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection; returns what the application does, as in Channels.
@@ -176,57 +177,20 @@ def _place(scope: Scope) -> tuple[str, object]:
     return scope.get("root_path", ""), scope.get("app")
 
 
-def _pattern_of(route: Any) -> Pattern:
+def _pattern_of(route: Any, takes_instances: bool) -> Pattern:
     """Return what matches the paths of `route`, or raise TypeError if it cannot be routed."""
     pattern: Any = getattr(route, "pattern", None)
     if not hasattr(pattern, "match") or not hasattr(route, "callback") or not hasattr(route, "default_args"):
         refuse_include(route, TypeError)
         raise TypeError(f"URLRouter takes what path() and re_path() make, not {route!r}")
-    require_application(route.callback, f"URLRouter, pattern {str(pattern)!r}")
+    require_application(route.callback, f"URLRouter, pattern {str(pattern)!r}", takes_instances)
     matcher: Pattern = as_prefix(pattern) if _leads_to_router(route.callback) else pattern
     return matcher
 
 
 def _leads_to_router(application: object) -> bool:
     """Tell whether an ASGI application is a `URLRouter`, or wraps one, such as middleware."""
-    waiting = [application]
-    seen: set[int] = set()
-    while waiting and len(seen) < MAX_WRAPPERS:
-        candidate = waiting.pop()
-        if id(candidate) in seen or isinstance(candidate, type) or not callable(candidate):
-            continue
-        if getattr_static(candidate, "_path_routing", False) is True:
-            return True
-        seen.add(id(candidate))
-        waiting += _parts(candidate)
-    return False
-
-
-def _parts(wrapper: Any) -> Iterator[object]:
-    """Yield what a wrapper may call: its attributes, and what its function has been given or has closed over.
-
-    None of its own code runs: it may be a proxy for what is not there yet.
-    """
-    with contextlib.suppress(AttributeError):
-        yield from object.__getattribute__(wrapper, "__dict__").values()
-    slots = (slot for base in type(wrapper).__mro__ for slot in vars(base).values())
-    for slot in slots:
-        if isinstance(slot, MemberDescriptorType):
-            with contextlib.suppress(AttributeError):  # it is empty
-                yield slot.__get__(wrapper)
-    if isinstance(wrapper, ProtocolTypeRouter):
-        yield from wrapper.application_mapping.values()
-    elif isinstance(wrapper, partial):
-        yield from (wrapper.func, *wrapper.args, *wrapper.keywords.values())
-    elif isinstance(wrapper, MethodType):
-        yield from (wrapper.__func__, *_parts(wrapper.__self__))
-    function = wrapper if isinstance(wrapper, FunctionType) else getattr_static(type(wrapper), "__call__", None)
-    if isinstance(function, FunctionType):
-        for cell in function.__closure__ or ():
-            with contextlib.suppress(ValueError):  # it is empty
-                yield cell.cell_contents
-        named = (function.__globals__.get(name) for name in function.__code__.co_names)
-        yield from (value for value in named if not isinstance(value, FunctionType))
+    return any(getattr_static(candidate, "_path_routing", False) is True for candidate in unwrapped(application))
 
 
 def refuse_include(route: object, exception: Callable[[str], Exception]) -> None:
@@ -248,11 +212,11 @@ def _inner_scope(scope: Scope, match: Match, defaults: Mapping[str, Any]) -> Sco
     }
 
 
-def _require_applications(mapping: object, router: str) -> None:
+def _require_applications(mapping: object, router: str, takes_instances: bool) -> None:
     if not isinstance(mapping, Mapping):
         raise TypeError(f"{router} takes a dict of names to ASGI applications, not {mapping!r}")
     for name, application in mapping.items():
-        require_application(application, f"{router}, {name!r}")
+        require_application(application, f"{router}, {name!r}", takes_instances)
 
 
 def _application(mapping: Mapping[str, ASGIApp], name: str, kind: str) -> Any:

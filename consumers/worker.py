@@ -20,10 +20,10 @@ from contextlib import contextmanager, suppress
 import anyio
 
 from . import events
+from .applications import require_application
 from .exceptions import InvalidChannelLayerError
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer
-from .patterns import require_application
 from .types import ASGIApp, Message
 
 logger = logging.getLogger("consumers.worker")

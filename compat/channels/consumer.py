@@ -44,6 +44,7 @@ class AsyncConsumer(native.AsyncConsumer):
 
     strict_types = True
     _sync = False
+    _is_native = False
     _open_to_layers = frozenset({"websocket_connect", "websocket_receive", "websocket_disconnect"})
     _turns_between: ClassVar[int] = TURNS_BETWEEN
     _was_disconnected = False
