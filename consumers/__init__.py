@@ -1,5 +1,6 @@
 """Django Channels' consumer API on Starlette."""
 
+from . import misrouted
 from .consumer import AsyncConsumer as AsyncConsumer
 from .consumer import SyncConsumer as SyncConsumer
 from .endpoint import BaseWSEndpoint as BaseWSEndpoint
@@ -67,3 +68,5 @@ __all__ = [
     "re_path",
     "register_converter",
 ]
+
+misrouted.explain_rejections()

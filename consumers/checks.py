@@ -1,12 +1,50 @@
 """Mistakes in a consumer class, found when `as_asgi()` is called and not when a client arrives."""
 
+import dis
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any
+from types import FunctionType
+from typing import Any, NamedTuple
 
-HOOKS = ("connect", "receive", "receive_json", "disconnect", "handle", "on_error")
-"""The methods that applications override and the framework calls."""
+from .misspelt import closest, misspelt, options
+
+logger = logging.getLogger("consumers.connection")
+
+
+class Hook(NamedTuple):
+    """A method that applications override and the framework calls.
+
+    Args:
+        caller: which of the framework's methods calls it; who overrides that one may call the hook as they like.
+        arguments: how many arguments it gets.
+        advice: how to write it, and where to find what was expected as an argument.
+    """
+
+    caller: str
+    arguments: int
+    advice: str
+
+
+PATH_PARAMETERS = 'and read path parameters from self.scope["url_route"]["kwargs"]'
+
+HOOKS = {
+    "connect": Hook("websocket_connect", 0, f"write connect(self), {PATH_PARAMETERS}"),
+    "receive": Hook("websocket_receive", 0, ""),  # which takes() looks at
+    "receive_json": Hook("receive", 1, "write receive_json(self, content)"),
+    "disconnect": Hook("websocket_disconnect", 1, "write disconnect(self, code)"),
+    "handle": Hook("http_request", 1, f"write handle(self, body), {PATH_PARAMETERS}"),
+    "on_error": Hook("_on_error", 2, "write on_error(self, exc, message)"),
+    "websocket_connect": Hook("dispatch", 1, "write websocket_connect(self, message)"),
+    "websocket_receive": Hook("dispatch", 1, "write websocket_receive(self, message)"),
+    "websocket_disconnect": Hook("dispatch", 1, "write websocket_disconnect(self, message)"),
+    "http_request": Hook("dispatch", 1, "write http_request(self, message)"),
+    "http_disconnect": Hook("dispatch", 1, "write http_disconnect(self, message)"),
+}
+
+HTTP_DISCONNECT = Hook("http_disconnect", 0, "write disconnect(self)")
 
 
 def check_attributes(consumer_class: Any) -> None:
@@ -30,6 +68,66 @@ def check_attributes(consumer_class: Any) -> None:
         )
 
 
+def check_options(consumer_class: Any, framework: type) -> None:
+    """Raise TypeError for a class attribute that is an option's name, misspelt; of `compat`'s classes, log it.
+
+    Args:
+        consumer_class: the application's class.
+        framework: the framework's class that it derives from.
+    """
+    for owner, name, option in misspelt(consumer_class, framework):
+        text = f"{owner.__name__}.{name} is not an option: did you mean {option}?"
+        if consumer_class._is_native:
+            raise TypeError(text)
+        logger.warning("%s", text)
+
+
+def check_initkwargs(consumer_class: Any, framework: type, initkwargs: Mapping[str, Any]) -> None:
+    """Raise TypeError for keyword arguments of `as_asgi()` that no instance can be made with.
+
+    Args:
+        consumer_class: the application's class.
+        framework: the framework's class that it derives from.
+        initkwargs: the keyword arguments.
+    """
+    if _definer(consumer_class, "__new__") not in framework.__mro__:  # the application decides there
+        return
+    name = consumer_class.__name__
+    if _definer(consumer_class, "__init__") in framework.__mro__:  # which drops them
+        for given in sorted(initkwargs):
+            known = options(framework)
+            option = given if given in known else closest(given, known)
+            instead = f"set it in the class, {option} = {initkwargs[given]!r}" if option else "define one"
+            text = f"{name}.as_asgi({given}=...): {name} has no __init__() that takes {given}: {instead}"
+            if consumer_class._is_native:
+                raise TypeError(text)
+            logger.warning("%s", text)
+        return
+    try:
+        signature = inspect.signature(consumer_class.__init__)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, **initkwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}.as_asgi(): {_objection(name, signature, initkwargs) or error}") from None
+
+
+def _objection(name: str, signature: inspect.Signature, initkwargs: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the keyword arguments of an `__init__()`, and what to write."""
+    parameters = list(signature.parameters.values())[1:]
+    by_name = {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        for given in sorted(initkwargs.keys() - by_name.keys()):
+            close = get_close_matches(given, by_name, n=1)
+            instead = f"did you mean {close[0]}?" if close else f"it takes {', '.join(by_name) or 'nothing'}"
+            return f"{name}.__init__() does not take {given}: {instead}"
+    for needed, parameter in by_name.items():
+        if parameter.default is parameter.empty and needed not in initkwargs:
+            return f"{name}.__init__() needs {needed}: write {name}.as_asgi({needed}=...)"
+    return None
+
+
 def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
     """Raise TypeError for an overridden method that the framework cannot call, before a client finds out.
 
@@ -38,24 +136,90 @@ def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
         framework: the framework's class that it derives from; a method that this one lacks is the application's own.
         sync: whether its methods run in threads.
     """
-    for name in HOOKS:
-        if sync and hasattr(framework, name) and inspect.iscoroutinefunction(getattr(consumer_class, name)):
-            raise TypeError(f"{consumer_class.__name__}.{name}() must be a plain `def`: this is a sync consumer")
-    if hasattr(framework, "receive") and not takes(consumer_class.receive):  # type: ignore[attr-defined]
-        raise TypeError(
-            f"{consumer_class.__name__}.receive() must take text_data, bytes_data or both, by these names; "
-            "what may be missing needs a default"
-        )
+    for name, hook in HOOKS.items():
+        function = inspect.getattr_static(consumer_class, name, None)
+        if name == "disconnect" and hasattr(framework, HTTP_DISCONNECT.caller):
+            hook = HTTP_DISCONNECT
+        if (
+            type(function) is not FunctionType
+            or not hasattr(framework, name)
+            or _definer(consumer_class, name) in framework.__mro__
+            or _definer(consumer_class, hook.caller) not in framework.__mro__
+        ):
+            continue
+        called = f"{consumer_class.__name__}.{name}()"
+        _check_kind(called, function, sync)
+        if name == "receive":
+            if not takes(function):
+                raise TypeError(
+                    f"{called} takes neither text_data nor bytes_data by name, alone: "
+                    "write receive(self, text_data=None, bytes_data=None)"
+                )
+        elif not _takes_arguments(function, hook.arguments):
+            raise TypeError(f"{called} does not take what it is called with: {hook.advice}")
+
+
+def _check_kind(called: str, function: FunctionType, sync: bool) -> None:
+    """Raise TypeError for a plain function where an `async def` is needed, and the reverse, and for a generator."""
+    if function.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
+        kind = "a `def`" if sync else "an `async def`"
+        raise TypeError(f"{called} has a `yield`, so calling it runs nothing: write {kind} without one")
+    if sync and inspect.iscoroutinefunction(function):
+        raise TypeError(f"{called} must be a plain `def`: this is a sync consumer")
+    if not sync and not inspect.iscoroutinefunction(function) and _returns_nothing(function):
+        raise TypeError(f"{called} must be `async def`: this is an async consumer")
+
+
+def _returns_nothing(function: FunctionType) -> bool:
+    """Tell whether a function that returns cannot but return None; a plain one may return what can be awaited."""
+    returns = False
+    before: dis.Instruction | None = None
+    for instruction in dis.get_instructions(function):
+        if instruction.opname == "RETURN_CONST":
+            nothing = instruction.argval is None
+        elif instruction.opname == "RETURN_VALUE":
+            is_none = before is not None and before.opname.startswith("LOAD_") and before.argval is None
+            nothing = is_none and not instruction.is_jump_target
+        else:
+            before = instruction
+            continue
+        if not nothing:
+            return False
+        returns, before = True, instruction
+    return returns
+
+
+def _takes_arguments(function: FunctionType, count: int) -> bool:
+    """Tell whether a method can be called with so many arguments; a decorator's own function is what is called."""
+    for follow in (True, False):
+        try:
+            inspect.signature(function, follow_wrapped=follow).bind(*[None] * (count + 1))
+        except TypeError:
+            continue
+        return True
+    return False
+
+
+def _definer(consumer_class: type, name: str) -> type:
+    """Return the class that an attribute comes from."""
+    return next((base for base in consumer_class.__mro__ if name in vars(base)), object)
 
 
 @lru_cache(maxsize=1024)
 def takes(function: Callable[..., Any]) -> frozenset[str]:
     """Return which of the frame arguments, text_data and bytes_data, `function` can be called with by name, alone."""
+    names = frozenset({"text_data", "bytes_data"})
     try:
         signature = inspect.signature(function)
+        called = inspect.signature(function, follow_wrapped=False)
     except ValueError:  # some built in functions have none
-        return frozenset({"text_data", "bytes_data"})
-    return frozenset(name for name in ("text_data", "bytes_data") if _binds(signature, name))
+        return names
+    # What a decorator wraps may take more, which the decorator's own function adds.
+    return _bound(signature, names) or _bound(called, names)
+
+
+def _bound(signature: inspect.Signature, names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name in names if _binds(signature, name))
 
 
 def _binds(signature: inspect.Signature, name: str) -> bool:

@@ -30,8 +30,10 @@ from .layers.base import BaseChannelLayer
 from .layers.loops import pauses
 from .layers.overrides import is_pumped
 from .limits import LimitedLayer
+from .socket import State
 from .turns import Steps
 from .types import Deliver, Message, Receive, Send
+from .undecided import Undecided
 from .wake import Waker, make_waker
 from .watch import LimitHit
 
@@ -261,6 +263,8 @@ class Connection(EndingConnection):
             if self._socket.is_rejected and self._ending is None:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._socket.close_code
                 self._end(Ending(code or events.ABNORMAL_CLOSURE))
+            if self._socket.state is State.CONNECTING and self._ending is None:
+                self._undecided = Undecided(self._socket, self._journal.undecided, self._tasks)
             if self._frames is not None and self._ending is None and self._consumer.max_tasks == 1:
                 self._frames.start_early()
         return True

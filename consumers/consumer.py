@@ -3,13 +3,15 @@
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import anyio
-from starlette.responses import PlainTextResponse
+from asgiref.sync import markcoroutinefunction
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Router
-from starlette.websockets import WebSocketClose
+from starlette.websockets import WebSocket, WebSocketClose
 
 from . import bridge, checks, events, limits
 from .connection import Connection
@@ -22,6 +24,8 @@ from .types import Message, Receive, Scope, Send, hook, hook_of_both
 
 logger = logging.getLogger("consumers.connection")
 
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
 R = TypeVar("R")
 
 OPENING_HANDLERS = {"http": "http_request", "websocket": "websocket_connect"}
@@ -30,32 +34,64 @@ OPENING_HANDLERS = {"http": "http_request", "websocket": "websocket_connect"}
 class ConsumerApplication:
     """The ASGI application that `as_asgi()` returns: one new consumer for every connection.
 
+    It is an endpoint of FastAPI's too: `app.websocket("/ws")(ChatConsumer.as_asgi())`, or `app.get()` for an HTTP
+    consumer. FastAPI reads the signature, and passes the connection as the one argument.
+
     Attributes:
         consumer_class: the consumer's class.
         consumer_initkwargs: the keyword arguments every instance is made with.
     """
 
+    __signature__ = inspect.Signature([inspect.Parameter("scope", _BY_NAME, annotation=HTTPConnection)])
+
     def __init__(self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any]) -> None:
         checks.check_attributes(consumer_class)
         limits.check(consumer_class)
         framework = next(base for base in consumer_class.__mro__ if is_framework(base))
+        checks.check_options(consumer_class, framework)
+        checks.check_initkwargs(consumer_class, framework, initkwargs)
         checks.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
         functools.update_wrapper(self, consumer_class, updated=())
+        del self.__wrapped__  # type: ignore[attr-defined]  # who looks there would take this for a class
+        markcoroutinefunction(self)  # for Django, which calls what is none in a thread
         self.consumer_class = consumer_class
         self.consumer_initkwargs = initkwargs
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; also the server's lifespan, when this is the whole application."""
+    async def __call__(self, scope: Any, receive: Receive | None = None, send: Send | None = None, **more: Any) -> Any:
+        """Serve one connection; also the server's lifespan, when this is the whole application.
+
+        Args:
+            scope: the connection's ASGI scope; or, called as an endpoint of FastAPI's, the connection itself.
+            receive: the server's ASGI `receive`.
+            send: the server's ASGI `send`.
+            more: nothing.
+
+        Returns:
+            As FastAPI's endpoint for HTTP, the response; else None.
+
+        Raises:
+            TypeError: it is called in another way, as Django calls what is in its `urlpatterns`.
+        """
+        if receive is None and isinstance(scope, WebSocket):
+            scope, receive, send = scope.scope, scope.receive, scope.send
+        if receive is None and isinstance(scope, Request):
+            return _Answer(self)
+        if receive is None or send is None or more:
+            raise TypeError(
+                f"{self!r} was called as a view, with {type(scope).__name__}, but is an ASGI application: "
+                "route it in a URLRouter, not in Django's urlpatterns"
+            )
         if scope["type"] == "lifespan":
             await Router(lifespan=lifespan)(scope, receive, send)
         elif not self._speaks(scope["type"]):
             await self._refuse(scope, receive, send)
-        else:
+        else:  # without a coroutine of its own, which each message would pass through
             consumer = self.consumer_class(**self.consumer_initkwargs)
             if self.consumer_class.__call__ is AsyncConsumer.__call__:
                 await consumer._run_connection(scope, receive, send)
             else:
                 await consumer(scope, receive, send)
+        return None
 
     def _speaks(self, protocol: str) -> bool:
         """Tell whether the consumer has a handler for what opens a connection of this protocol."""
@@ -77,6 +113,30 @@ class ConsumerApplication:
 
     def __repr__(self) -> str:
         return f"{self.consumer_class.__qualname__}.as_asgi()"
+
+
+class _Answer(Response):
+    """What FastAPI is given to answer a request with: the consumer itself."""
+
+    def __init__(self, application: ConsumerApplication) -> None:
+        super().__init__()
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
+
+
+def refuse_fastapi(called: Callable[..., Any]) -> None:
+    """Let FastAPI, which takes any callable for an endpoint, pass the connection to one that then says what to write.
+
+    It reads the annotations; without these, it would take the parameters for required ones of the query, and reject
+    every client without a word.
+    """
+    called.__annotations__ = dict.fromkeys([*inspect.signature(called).parameters][1:], HTTPConnection)
+
+
+def _is_endpoint(called_with: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, HTTPConnection) for value in called_with.values())
 
 
 class AsyncConsumer(Limits):
@@ -143,11 +203,12 @@ class AsyncConsumer(Limits):
     _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
+    _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged
     _turns_between: ClassVar[int] = 0  # of the event loop, between two handlers, while more messages wait
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
-        if args and isinstance(args[0], dict) and "type" in args[0]:
+        if _is_endpoint(kwargs) or (args and isinstance(args[0], dict) and "type" in args[0]):
             raise TypeError(f"{cls.__name__} is a class, not an ASGI application: write {cls.__name__}.as_asgi()")
         return super().__new__(cls)
 
@@ -156,10 +217,11 @@ class AsyncConsumer(Limits):
         """Return an ASGI application that makes a new consumer, with `initkwargs`, for every connection.
 
         Raises:
-            TypeError: a method is `async def` or plain where it must be the other, or takes other arguments.
+            TypeError: a hook is `async def` or plain where it must be the other, or takes other arguments; `__init__()`
+                does not take `initkwargs`, or needs more; or a class attribute is a misspelt option.
             ValueError: a class attribute has a value that cannot work.
         """
-        if called_by_a_route:
+        if called_by_a_route or _is_endpoint(initkwargs):
             raise TypeError(
                 f"{cls.__name__}.as_asgi is a method, not an ASGI application: write {cls.__name__}.as_asgi()"
             )
@@ -258,6 +320,10 @@ class AsyncConsumer(Limits):
 
     async def _on_error(self, exc: Exception, message: Message | None) -> None:
         await self.on_error(exc, message)
+
+
+refuse_fastapi(AsyncConsumer.__new__)
+refuse_fastapi(AsyncConsumer.as_asgi.__func__)  # type: ignore[attr-defined]
 
 
 class SyncConsumer(AsyncConsumer):

@@ -21,6 +21,7 @@ from .journal import Journal
 from .layers.base import BaseChannelLayer
 from .socket import CLOSE_TIMEOUT, CLOSED, State
 from .types import Message, Receive, Scope, Send
+from .undecided import Undecided
 from .watch import LimitHit, Watch, make_socket, make_watch
 
 logger = logging.getLogger("consumers.connection")
@@ -86,6 +87,7 @@ class EndingConnection:
     # The class's until they change, so that making a connection costs less.
     threads: Threads | None = None
     _watch: Watch | None = None  # most have no limit that needs one
+    _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
     _frames: Frames | None = None
     _taken: Taken | None = None  # of a worker's channel
     _background: set[anyio.CancelScope] | None = None
@@ -169,6 +171,8 @@ class EndingConnection:
             self._inbox.is_ending = True
             if self._watch is not None:
                 self._watch.stop()
+            if self._undecided is not None:
+                self._undecided.stop()
             if self._frames is not None:
                 self._frames.closed()
             if self._tasks.cancel_scope.deadline != math.inf:
@@ -324,7 +328,9 @@ class EndingConnection:
             self._frames.give_up(self._inbox.messages)
         if self._scope.cancelled_caught:
             self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
-        if ending.drains and not self._socket.answered and self._connected and self._protocol == "websocket":
+        is_unanswered = not self._socket.answered and self._connected and self._protocol == "websocket"
+        was_warned_of = self._undecided is not None and self._undecided.was_warned_of
+        if ending.drains and is_unanswered and not was_warned_of:
             self._journal.left_unanswered()
         waiting = len(self._inbox.messages)
         if self._taken is not None:  # which gives them back

@@ -3,7 +3,7 @@
 from typing import Any
 
 from . import events
-from .consumer import AsyncConsumer
+from .consumer import AsyncConsumer, refuse_fastapi
 from .exceptions import StopConsumer
 from .request import RequestAttributes
 from .types import Message
@@ -71,3 +71,6 @@ class AsyncHttpConsumer(RequestAttributes, AsyncConsumer):
         """
         await self.disconnect()
         raise StopConsumer()
+
+
+refuse_fastapi(AsyncHttpConsumer.__init__)

@@ -111,6 +111,10 @@ class Journal:
             why = "a handler still blocks its thread after cleanup_timeout"
             self._logger.error("%s: disconnect() was skipped: %s (%s s)", self, why, seconds)
 
+    def undecided(self, seconds: float) -> None:
+        text = "%s: connect() returned %g s ago, and the client still waits: call accept(), close() or deny()"
+        self._logger.warning(text, self, seconds)
+
     def left_unanswered(self) -> None:
         self._logger.warning("%s: the client left; connect() had not called accept(), close() or deny()", self)
 

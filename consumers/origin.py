@@ -13,8 +13,8 @@ from ipaddress import IPv6Address
 from typing import Any, ClassVar, NamedTuple, Self
 
 from . import events
+from .applications import require_application
 from .layers.overrides import refuse
-from .patterns import require_application
 from .types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.origin")
@@ -50,9 +50,11 @@ class OriginValidator:
     )
     """Methods of Channels' class that a subclass cannot override here, and what to do instead."""
 
+    _takes_instances: ClassVar[bool] = False
+
     def __init__(self, application: ASGIApp, allowed_origins: Iterable[str], *, allow_missing: bool = False) -> None:
         refuse(type(self), self.instead)
-        require_application(application, type(self).__name__)
+        require_application(application, type(self).__name__, self._takes_instances)
         if isinstance(allowed_origins, str) or not isinstance(allowed_origins, Iterable):
             raise TypeError(f'the allowed origins must be a list, such as ["example.com"], not {allowed_origins!r}')
         self.application = application

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .applications import require_application
 from .types import ASGIApp
 
 Match = tuple[str, tuple[Any, ...], dict[str, Any]]
@@ -253,23 +254,6 @@ def as_prefix(pattern: Any) -> Pattern:
         raise TypeError(f"a URLRouter cannot be nested behind the pattern {pattern!r}: use path() or re_path()")
     prefix: Pattern = type(pattern)(source, pattern.name, is_endpoint=False)
     return prefix
-
-
-def require_application(application: Any, place: str) -> None:
-    """Raise TypeError, saying what to write, if `application` is clearly no ASGI application.
-
-    Args:
-        application: what the user gave.
-        place: where, for the message.
-    """
-    kind = type(application)  # not isinstance(), which may run the application's code
-    if issubclass(kind, type) and hasattr(application, "as_asgi"):
-        name = application.__name__
-        raise TypeError(f"{place}: {name} is a class, not an ASGI application: write {name}.as_asgi()")
-    if issubclass(kind, list | tuple):
-        raise TypeError(f"{place}: a list of routes is no ASGI application: write URLRouter([...])")
-    if not callable(application):
-        raise TypeError(f"{place}: {application!r} is no ASGI application, such as ChatConsumer.as_asgi()")
 
 
 def _url_pattern(

@@ -6,12 +6,13 @@ Source: Channels' documentation, "Routing".
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.responses import PlainTextResponse
 
 from . import events
-from .patterns import Match, Pattern, Route, as_prefix, require_application
+from .applications import require_application
+from .patterns import Match, Pattern, Route, as_prefix
 from .types import ASGIApp, Receive, Scope, Send
 from .wrappers import leads_to_router
 
@@ -35,9 +36,11 @@ class ProtocolTypeRouter:
         TypeError: it is no dict of ASGI applications.
     """
 
+    _takes_instances: ClassVar[bool] = False
+
     def __init__(self, application_mapping: Mapping[str, ASGIApp]) -> None:
         self.application_mapping = application_mapping
-        _require_applications(application_mapping, "ProtocolTypeRouter")
+        _require_applications(application_mapping, "ProtocolTypeRouter", self._takes_instances)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection; returns what the application does, as in Channels.
@@ -59,9 +62,11 @@ class ChannelNameRouter:
         TypeError: it is no dict of ASGI applications.
     """
 
+    _takes_instances: ClassVar[bool] = False
+
     def __init__(self, application_mapping: Mapping[str, ASGIApp]) -> None:
         self.application_mapping = application_mapping
-        _require_applications(application_mapping, "ChannelNameRouter")
+        _require_applications(application_mapping, "ChannelNameRouter", self._takes_instances)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one channel; returns what the application does, as in Channels.
@@ -103,13 +108,14 @@ class URLRouter:
     """
 
     strict: bool = False
+    _takes_instances: ClassVar[bool] = False
     _path_routing = True  # Channels' mark: path() in front of it matches a beginning
 
     def __init__(self, routes: Iterable[Route]) -> None:
         if not isinstance(routes, Iterable):
             raise TypeError(f"URLRouter takes a list of patterns, not {routes!r}")
         self.routes = list(routes)
-        self._patterns = [_pattern_of(route) for route in self.routes]
+        self._patterns = [_pattern_of(route, self._takes_instances) for route in self.routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection; returns what the application does, as in Channels.
@@ -175,13 +181,13 @@ def _place(scope: Scope) -> tuple[str, object]:
     return scope.get("root_path", ""), scope.get("app")
 
 
-def _pattern_of(route: Any) -> Pattern:
+def _pattern_of(route: Any, takes_instances: bool) -> Pattern:
     """Return what matches the paths of `route`, or raise TypeError if it cannot be routed."""
     pattern: Any = getattr(route, "pattern", None)
     if not hasattr(pattern, "match") or not hasattr(route, "callback") or not hasattr(route, "default_args"):
         refuse_include(route, TypeError)
         raise TypeError(f"URLRouter takes what path() and re_path() make, not {route!r}")
-    require_application(route.callback, f"URLRouter, pattern {str(pattern)!r}")
+    require_application(route.callback, f"URLRouter, pattern {str(pattern)!r}", takes_instances)
     matcher: Pattern = as_prefix(pattern) if leads_to_router(route.callback) else pattern
     return matcher
 
@@ -205,11 +211,11 @@ def _inner_scope(scope: Scope, match: Match, defaults: Mapping[str, Any]) -> Sco
     }
 
 
-def _require_applications(mapping: object, router: str) -> None:
+def _require_applications(mapping: object, router: str, takes_instances: bool) -> None:
     if not isinstance(mapping, Mapping):
         raise TypeError(f"{router} takes a dict of names to ASGI applications, not {mapping!r}")
     for name, application in mapping.items():
-        require_application(application, f"{router}, {name!r}")
+        require_application(application, f"{router}, {name!r}", takes_instances)
 
 
 def _application(mapping: Mapping[str, ASGIApp], name: str, kind: str) -> Any:

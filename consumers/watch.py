@@ -201,16 +201,7 @@ class Watch:
 
     def _ring_at(self, due: float, now: float) -> None:
         self._alarm_at = due
-        if isinstance(self._loop, asyncio.AbstractEventLoop):
-            self._alarm = self._loop.call_later(due - now, self._ring)
-        else:
-            self._alarm = scope = anyio.CancelScope()
-            self._tasks.start_soon(self._sleep, scope, due - now)
-
-    async def _sleep(self, scope: anyio.CancelScope, seconds: float) -> None:
-        with scope:
-            await anyio.sleep(seconds)
-            self._ring()
+        self._alarm = set_alarm(due - now, self._ring, self._tasks, self._loop)
 
     def _ring(self) -> None:
         self._alarm = None
@@ -223,6 +214,28 @@ class Watch:
                 self._on_hit(hit)
                 return
         self._set_alarm()
+
+
+def set_alarm(seconds: float, ring: Callable[[], None], tasks: TaskGroup, loop: object) -> Alarm:
+    """Call a function later, unless the alarm that is returned is cancelled before.
+
+    Args:
+        seconds: when.
+        ring: the function.
+        tasks: the connection's, for where the event loop has no alarms.
+        loop: what `running_loop()` returns.
+    """
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return loop.call_later(seconds, ring)
+    scope = anyio.CancelScope()
+
+    async def sleep() -> None:
+        with scope:
+            await anyio.sleep(seconds)
+            ring()
+
+    tasks.start_soon(sleep)
+    return scope
 
 
 def make_watch(limits: Limits, on_hit: Callable[[LimitHit], None], send: Send) -> Watch | None:

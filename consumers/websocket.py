@@ -15,7 +15,7 @@ import anyio
 from . import events
 from .bridge import call, offer, on_home_loop, result_of, returning
 from .checks import takes
-from .consumer import AsyncConsumer, SyncConsumer
+from .consumer import AsyncConsumer, SyncConsumer, refuse_fastapi
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .handlers import passes_on
 from .layers.base import may_wait
@@ -209,6 +209,9 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
             await _discard_groups(self)
         if scope.cancelled_caught:
             logger.error("%s could not leave its groups within %s s", type(self).__name__, self.cleanup_timeout / 2)
+
+
+refuse_fastapi(AsyncWebsocketConsumer.__init__)
 
 
 class WebsocketConsumer(RequestAttributes, SyncConsumer):

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 import anyio
 
 from . import events
+from .applications import require_application
 from .backlog import Backlog
 from .exceptions import InvalidChannelLayerError
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer
-from .patterns import require_application
 from .types import ASGIApp, Message
 
 logger = logging.getLogger("consumers.worker")

@@ -1,4 +1,4 @@
-"""Looks for a router among what an application wraps, such as middleware, without running any code of it.
+"""Looks for what an application wraps, as middleware does, such as a router, without running any code of it.
 
 What is looked at may be a stand-in for something that is not there yet, such as Django's settings. So no object is
 asked for its attributes or its `__class__`: descriptors of Python's own read what it holds.
@@ -13,10 +13,10 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, Meth
 from typing import Any
 
 MAX_DEPTH = 40
-"""How many wrappers may be around a router."""
+"""How many wrappers may be around what is looked for."""
 
 MAX_OBJECTS = 200
-"""How many objects are looked at, the nearest first; a router behind more is not found."""
+"""How many objects are looked at, the nearest first; what is behind more is not found."""
 
 _MARK = "_path_routing"
 """The attribute by which Channels, too, knows a router."""
@@ -28,6 +28,11 @@ _PARTIAL = [vars(partial)[name] for name in ("func", "args", "keywords")]
 
 def leads_to_router(application: object) -> bool:
     """Tell whether an ASGI application is a `URLRouter`, or wraps one."""
+    return any(map(_is_marked, unwrapped(application)))
+
+
+def unwrapped(application: object) -> Iterator[Any]:
+    """Yield an ASGI application, what it may call, and so on, the nearest first."""
     level = [application]
     seen: dict[int, object] = {}
     for _ in range(MAX_DEPTH + 1):
@@ -36,15 +41,13 @@ def leads_to_router(application: object) -> bool:
             if id(candidate) in seen:
                 continue
             if len(seen) == MAX_OBJECTS:
-                return False
+                return
             seen[id(candidate)] = candidate
             if not callable(candidate) or _is_class(candidate):
                 continue
-            if _is_marked(candidate):
-                return True
+            yield candidate
             below += islice(_parts(candidate), MAX_OBJECTS - len(below))
         level = below
-    return False
 
 
 def _is_class(value: object) -> bool:
@@ -54,17 +57,17 @@ def _is_class(value: object) -> bool:
 def _is_marked(application: object) -> bool:
     own = _own_dict(application)
     mark = dict.get(own, _MARK)
-    return (_of_class(application, _MARK) if mark is None else mark) is True
+    return (unbound(type(application), _MARK) if mark is None else mark) is True
 
 
-def _of_class(value: object, name: str) -> Any:
-    """Return what an object's class has under a name, unbound; None if it has nothing."""
-    return next((space[name] for space in map(_namespace, _mro(type(value))) if name in space), None)
+def unbound(kind: type, name: str) -> Any:
+    """Return what a class has under a name, as it is there and not as it is asked for; None if it has nothing."""
+    return next((space[name] for space in map(_namespace, _mro(kind)) if name in space), None)
 
 
 def _own_dict(value: object) -> dict[str, object]:
     """Return an object's `__dict__`, if that is the usual one; else an empty dict."""
-    descriptor = _of_class(value, "__dict__")
+    descriptor = unbound(type(value), "__dict__")
     if type(descriptor) is GetSetDescriptorType and not _is_class(value):
         with suppress(AttributeError, TypeError):  # it is another class'
             found = descriptor.__get__(value)
@@ -83,7 +86,7 @@ def _parts(wrapper: Any) -> Iterator[object]:
     elif kind is MethodType:
         yield wrapper.__func__
         yield from _attributes(wrapper.__self__)
-    function = wrapper if kind is FunctionType else _of_class(wrapper, "__call__")
+    function = wrapper if kind is FunctionType else unbound(kind, "__call__")
     if type(function) is FunctionType:
         for cell in function.__closure__ or ():
             with suppress(ValueError):  # it is empty

@@ -118,15 +118,15 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def python(command: str, directory: Path) -> str:
-    """Run a command, which must succeed, and return what it printed."""
+def python(command: str, directory: Path, status: int = 0) -> str:
+    """Run a command, which must end with a status, and return what it printed."""
     words = [sys.executable, *shlex.split(command)[1:]]
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     ended = subprocess.run(
         words, cwd=directory, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    assert ended.returncode == status, ended.stdout + ended.stderr
+    return ended.stdout if status == 0 else ended.stderr
 
 
 def knock(port: int) -> None:
@@ -180,3 +180,14 @@ def test_a_native_application_with_django_needs_neither_hook_nor_command(project
             assert client.recv(timeout=10) == "AnonymousUser, one of 0"
         with pytest.raises(InvalidStatus):
             connect(f"ws://127.0.0.1:{port}/ws/", origin=Origin("https://evil.example"))
+
+
+def test_a_consumer_in_djangos_urlpatterns_is_an_error_of_its_system_check(project: Path) -> None:
+    check = "python -m compat exec manage.py check"
+    assert "no issues" in python(check, project)
+    with (project / "mysite" / "urls.py").open("a") as urls:
+        urls.write("from chat.routing import websocket_urlpatterns\nfrom django.urls import include\n")
+        urls.write("urlpatterns.append(path('chat/', include(websocket_urlpatterns)))\n")
+    errors = python(check, project, status=1)
+    assert "(channels.E001) WhoAmI.as_asgi() is in urlpatterns, at 'ws/', but is no view." in errors
+    assert "HINT: Route it in a URLRouter, under ProtocolTypeRouter's 'websocket' or 'http'." in errors

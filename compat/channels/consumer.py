@@ -44,6 +44,7 @@ class AsyncConsumer(native.AsyncConsumer):
 
     strict_types = True
     _sync = False
+    _is_native = False
     # {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
     _open_to_layers = frozenset({"websocket_connect", "websocket_receive", "websocket_disconnect", "send_json"})
     _turns_between: ClassVar[int] = TURNS_BETWEEN

@@ -8,7 +8,6 @@ from starlette.routing import Router
 
 from consumers import lifespan, routing
 from consumers.patterns import Route
-from consumers.routing import ChannelNameRouter as ChannelNameRouter
 from consumers.routing import refuse_include
 from consumers.types import Receive, Scope, Send
 
@@ -21,6 +20,8 @@ class ProtocolTypeRouter(routing.ProtocolTypeRouter):
     The server's lifespan opens and closes the channel layers, unless "lifespan" has an application of its own.
     """
 
+    _takes_instances = True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         if scope["type"] == "lifespan" and "lifespan" not in self.application_mapping:
             await Router(lifespan=lifespan)(scope, receive, send)
@@ -28,10 +29,17 @@ class ProtocolTypeRouter(routing.ProtocolTypeRouter):
         return await super().__call__(scope, receive, send)
 
 
+class ChannelNameRouter(routing.ChannelNameRouter):
+    """Leads a worker's named channel to an application; see `consumers.ChannelNameRouter`."""
+
+    _takes_instances = True
+
+
 class URLRouter(routing.URLRouter):
     """Leads a connection to an application by its path; see `consumers.URLRouter`."""
 
     strict = True
+    _takes_instances = True
 
     def __init__(self, routes: Iterable[Route]) -> None:
         """Raise ImproperlyConfigured for an `include()`, as Channels does."""

@@ -4,13 +4,19 @@ import ast
 import inspect
 import logging
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from consumers.testing import WebsocketCommunicator
 from consumers.types import ASGIApp
+
+from .records import Mistake
 
 
 def last_line(error: BaseException) -> str:
@@ -53,3 +59,27 @@ async def visit(app: ASGIApp) -> None:
         await client.send_to(text_data="{}")
         await anyio.wait_all_tasks_blocked()  # what a handler sends to itself must come before the disconnect
     await client.disconnect()
+
+
+def answer(mistake: Mistake, caplog: pytest.LogCaptureFixture) -> str:
+    """Make a mistake and, if it says so, let a client open a WebSocket.
+
+    Returns:
+        str: what was raised or logged, in the form of `Mistake.answer`.
+    """
+    caplog.set_level(logging.WARNING)
+    try:
+        made = mistake.make()
+        if mistake.opens:
+            with suppress(WebSocketDisconnect), TestClient(made["app"]).websocket_connect(mistake.opens):
+                pass
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "\n".join(logged(caplog))
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[str]:
+    """Yield what this package has logged."""
+    for record in caplog.records:
+        if record.name.startswith(("consumers", "compat")):
+            yield f"{record.levelname}: {record.getMessage()}"

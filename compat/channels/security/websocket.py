@@ -29,6 +29,7 @@ class OriginValidator(origin.OriginValidator):
     """
 
     instead: ClassVar[Mapping[str, str]] = {}
+    _takes_instances: ClassVar[bool] = True
 
     def __init__(self, application: ASGIApp, allowed_origins: Iterable[str]) -> None:
         patterns = list(allowed_origins)
