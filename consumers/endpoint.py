@@ -282,9 +282,9 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         kind = message["type"]
         if kind == "websocket.disconnect":
             self._end(message.get("code") or events.NO_STATUS_RECEIVED, message.get("reason") or "")
-        elif kind != "websocket.receive":
+        elif kind not in ("websocket.receive", "websocket.connect"):
             raise ValueError(f"_receive() returned an event of type {kind!r}: return what websocket.receive() returns")
-        elif self._ending is None:
+        elif kind == "websocket.receive" and self._ending is None:
             self._arrived = self._budget.size_of(message)
             await self.on_receive(websocket, await self.decode(websocket, message))
             self._arrived = 0

@@ -129,13 +129,13 @@ async def test_a_sync_consumers_error_says_it_too(layer: InMemoryChannelLayer) -
     assert notes(error) == [f"Sync.websocket_receive() {PLACE}, message type 'websocket.receive'"]
 
 
-async def test_a_type_that_a_client_chose_adds_no_lines(layer: InMemoryChannelLayer) -> None:
+async def test_a_type_that_a_client_chose_adds_no_lines(unchecked_layer: InMemoryChannelLayer) -> None:
     class Strict(Failing):
         strict_types = True
 
     for kind in ("a\nb", "x" * 10_000):
         async with connected(Strict.as_asgi()) as wire:
-            await layer.group_send("everyone", {"type": kind})
+            await unchecked_layer.group_send("everyone", {"type": kind})
             await wire.end()
         assert isinstance(wire.error, ValueError)
         (note,) = notes(wire.error)
@@ -290,7 +290,7 @@ async def test_bad_messages_of_an_endpoint_that_are_found_at_once_are_one_line(
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_servers_log_has_the_error_once_with_its_place_and_no_log_the_messages_content(
-    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+    unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Slow(AsyncWebsocketConsumer):
         disconnect_timeout = 0.01
@@ -308,9 +308,9 @@ async def test_a_servers_log_has_the_error_once_with_its_place_and_no_log_the_me
             await client.send(f"no JSON: {SECRET}")
             assert (await close_of(client))[0] == 1007
         async with connect(server.url("/chat")):
-            await layer.group_send("everyone", {"type": "unknown", "text": SECRET})
-            await layer.group_send("everyone", {"type": 5, "text": SECRET})
-            await layer.group_send("everyone", {"text": SECRET})
+            await unchecked_layer.group_send("everyone", {"type": "unknown", "text": SECRET})
+            await unchecked_layer.group_send("everyone", {"type": 5, "text": SECRET})
+            await unchecked_layer.group_send("everyone", {"text": SECRET})
     async with serving(Slow.as_asgi()) as server, connect(server.url("/chat")) as client:
         await client.send(SECRET)
         await client.send(SECRET)

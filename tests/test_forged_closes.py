@@ -28,7 +28,7 @@ FORGERIES: list[Any] = [
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: str(forgery["type"]))
 @pytest.mark.parametrize("raw_frames", [False, True])
 async def test_a_client_whose_messages_are_passed_on_closes_nobody(
-    raw_frames: bool, forgery: Message, layer: InMemoryChannelLayer
+    raw_frames: bool, forgery: Message, unchecked_layer: InMemoryChannelLayer
 ) -> None:
     async def pass_on(self: Any, text_data: str) -> None:
         await self.channel_layer.group_send("user.7", json.loads(text_data))

@@ -275,14 +275,14 @@ async def test_a_strict_consumer_runs_no_property_that_a_type_names(layer: InMem
         assert CALLED == []
 
 
-async def test_what_a_property_has_kept_is_no_handler_either(layer: InMemoryChannelLayer) -> None:
+async def test_what_a_property_has_kept_is_no_handler_either(unchecked_layer: InMemoryChannelLayer) -> None:
     class Client(Victim):
         async def connect(self) -> None:
             await super().connect()
             assert self.once is not None
             CALLED.clear()
 
-    await assert_harmless(layer, Client, ["once"])
+    await assert_harmless(unchecked_layer, Client, ["once"])
 
 
 def passing_the_user(handler: Any) -> Any:
@@ -354,7 +354,7 @@ async def test_a_handler_of_any_shape_is_found(layer: InMemoryChannelLayer, cons
     assert SEEN == ["of.class", "of.nobody"]
 
 
-async def test_no_type_sends_a_layers_message_to_clients_as_it_is(layer: InMemoryChannelLayer) -> None:
+async def test_no_type_sends_a_layers_message_to_clients_as_it_is(unchecked_layer: InMemoryChannelLayer) -> None:
     """Else: clients read what was meant for the consumer, and one that holds bytes ends them all."""
 
     class Overriding(Victim):
@@ -362,11 +362,11 @@ async def test_no_type_sends_a_layers_message_to_clients_as_it_is(layer: InMemor
             await super().send_json(content, close)
 
     for victim in (Victim, Overriding):
-        await assert_harmless(layer, victim, ["send.json", "send_json", "group.send.json"])
+        await assert_harmless(unchecked_layer, victim, ["send.json", "send_json", "group.send.json"])
     CALLED.clear()
     async with connected(Victim.as_asgi()) as wire:
-        await layer.group_send("room", {"type": "send.json", "bytes": b"\0"})
-        await layer.group_send("room", {"type": "note", "text": "still here"})
+        await unchecked_layer.group_send("room", {"type": "send.json", "bytes": b"\0"})
+        await unchecked_layer.group_send("room", {"type": "note", "text": "still here"})
         assert await wire.next_text() == '{"note": "still here"}'
     assert wire.error is None
 

@@ -313,7 +313,7 @@ async def test_a_member_that_another_process_added_too_gets_a_message_once(make:
     await other.group_send("room", {"type": "two"})
     assert await mailbox.holds(2) == [{"type": "one"}, {"type": "two"}]
     await layer.group_discard("room", name)
-    await other.group_send("room", {"type": "not for it"})
+    await other.group_send("room", {"type": "not.for.it"})
     await other.send(name, {"type": "three"})
     assert await mailbox.holds(3) == [{"type": "one"}, {"type": "two"}, {"type": "three"}]
 
@@ -324,13 +324,13 @@ async def test_a_consumer_that_another_process_added_outlives_the_lease_and_leav
     layer, other, mailbox = make("queue", lease=0.6), make("queue", lease=0.6), Mailbox()
     name = layer.attach(mailbox.deliver)
     await other.group_add("room", name)
-    await other.group_send("room", {"type": "at once"})
+    await other.group_send("room", {"type": "at.once"})
     with redis_server.client() as client:
         await until(
             lambda: name not in client.zrange("asgi:group:room", "(" + str(time.time() - 86400), "+inf", byscore=True)
         )
         await other.group_send("room", {"type": "later"})
-        assert await mailbox.holds(2) == [{"type": "at once"}, {"type": "later"}]
+        assert await mailbox.holds(2) == [{"type": "at.once"}, {"type": "later"}]
         layer.detach(name)
         await until(lambda: not client.exists("asgi:group:room"))
 
@@ -340,7 +340,7 @@ async def test_another_process_can_take_a_consumer_out_of_a_group(make: Make, re
     name = layer.attach(mailbox.deliver)
     await layer.group_add("room", name)
     await other.group_discard("room", name)
-    await other.group_send("room", {"type": "not for it"})
+    await other.group_send("room", {"type": "not.for.it"})
     await other.send(name, {"type": "direct"})
     assert await mailbox.holds(1) == [{"type": "direct"}]
     with redis_server.client() as client:
