@@ -12,7 +12,7 @@ from .checkers import UNANNOTATED, Fault, mypy, pyright
 
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 
-WITHOUT_TYPES = ("chat", "django", "example_project", "mysite")
+WITHOUT_TYPES = ("app", "chat", "django", "example_project", "mysite")
 """Packages that are not there, the reader's own and Django, and what is code for Channels."""
 
 ANYTHING = "from typing import Any\n\ndef __getattr__(name: str) -> Any: ...\n"
