@@ -78,7 +78,7 @@ def application() -> Any:
     try:
         return import_application(os.environ[TARGET])
     except UsageError as error:
-        print(f"python -m compat run: error: {error}", file=sys.stderr)
+        sys.stderr.write(f"python -m compat run: error: {error}\n")
         raise SystemExit(STARTUP_FAILURE) from error
 
 
