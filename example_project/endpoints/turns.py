@@ -30,7 +30,7 @@ class TurnsEndpoint(BaseWSEndpoint):
 
     async def on_connect(self, websocket: WebSocket) -> None:
         self.lock = anyio.Lock()
-        self.changed = anyio.Condition(self.lock)  # to wait for what other tasks change
+        self.changed = anyio.Condition(self.lock)  # holds the lock, too, and can wait for what other tasks change
         self.tasks: dict[str, Literal["asks", "answers"]] = {}
         self.question: str | None = None  # what the client may answer now
         self.answers: dict[str, str] = {}
@@ -66,7 +66,7 @@ class TurnsEndpoint(BaseWSEndpoint):
     async def ask(self, websocket: WebSocket) -> None:
         """Ask everything, then say what was answered."""
         for question in QUESTIONS:
-            async with self.lock:
+            async with self.changed:
                 self.question = question
                 await websocket.send_json({"question": question})
                 while self.question is not None:
@@ -76,7 +76,7 @@ class TurnsEndpoint(BaseWSEndpoint):
 
     async def take(self, answer: str) -> None:
         """Note the answer, if there is a question."""
-        async with self.lock:
+        async with self.changed:
             if self.question is None:
                 raise OutOfTurn("It is not your turn.")
             self.answers[self.question] = answer
