@@ -6,7 +6,7 @@ harmless: a message that somebody waits for has left its channel already. To loo
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from consumers.layers.local import LocalChannels
@@ -32,7 +32,7 @@ class View(Base):
         self._local = local
 
     @abstractmethod
-    def _names(self) -> Mapping[str, Any] | frozenset[str]:
+    def _names(self) -> Collection[str]:
         """Return the names."""
 
     @abstractmethod
@@ -184,8 +184,8 @@ class Members(View):
         super().__init__(local)
         self._group = group
 
-    def _names(self) -> frozenset[str]:
-        return self._local.groups(expire=False).get(self._group, frozenset())
+    def _names(self) -> Collection[str]:
+        return self._local.member_names(self._group)
 
     def _value(self, name: str) -> None:
         return None

@@ -126,6 +126,11 @@ class Tables:
         with self._lock:
             return frozenset(self._groups.get(group, ()))
 
+    def member_names(self, group: str) -> list[str]:
+        """Return a group's members, attached and stored, in the order in which they joined."""
+        with self._lock:
+            return list(self._groups.get(group, ()))
+
     def groups_of(self, channel: str) -> frozenset[str]:
         """Return the groups that a channel is in, or is about to be."""
         with self._lock:

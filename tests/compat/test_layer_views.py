@@ -86,7 +86,8 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
 async def test_a_view_looks_as_a_dict_does(layer: Any, look: Callable[[Any], Any]) -> None:
     held = InMemoryChannelLayer().groups
     assert look(layer.groups) == look(ROOMS)
-    if look is not LOOKS["json of members"]:
+    # From Python 3.13 on, json puts a line break into what it takes for a dict that is not empty.
+    if look is not LOOKS["json of members"] and look is not LOOKS["indented json"]:
         assert look(held) == look({})
 
 
