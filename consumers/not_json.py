@@ -12,6 +12,22 @@ from typing import Any, NoReturn
 TEXTUAL = (decimal.Decimal, uuid.UUID, PurePath)
 
 
+def dumps(content: object, owner: str) -> str:
+    """Return a value as JSON.
+
+    Args:
+        content: the value.
+        owner: the consumer's class, for the error.
+
+    Raises:
+        TypeError: there is something in it that JSON has not; the message says what to write.
+    """
+    try:
+        return json.dumps(content)
+    except TypeError as error:
+        raise explained(error, content, owner) from None
+
+
 def explained(error: TypeError, content: object, consumer: str) -> TypeError:
     """Return the error of `json.dumps(content)` with advice for the value that it is about; as it is, if about none.
 

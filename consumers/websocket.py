@@ -20,7 +20,7 @@ from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerErr
 from .handlers import passes_on
 from .layers.base import may_wait
 from .layers.registry import channel_layers
-from .not_json import explained
+from .not_json import dumps
 from .request import RequestAttributes
 from .types import Message, hook
 
@@ -311,10 +311,7 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         Raises:
             TypeError: there is something in it that JSON has not; the message says what to write.
         """
-        try:
-            return json.dumps(content)
-        except TypeError as error:
-            raise explained(error, content, cls.__name__) from None
+        return dumps(content, cls.__name__)
 
 
 class JsonWebsocketConsumer(WebsocketConsumer):
@@ -340,10 +337,7 @@ class JsonWebsocketConsumer(WebsocketConsumer):
         Raises:
             TypeError: there is something in it that JSON has not; the message says what to write.
         """
-        try:
-            return json.dumps(content)
-        except TypeError as error:
-            raise explained(error, content, cls.__name__) from None
+        return dumps(content, cls.__name__)
 
 
 async def _discard_groups(consumer: Any) -> None:
