@@ -22,6 +22,13 @@ def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
     return layer
 
 
+@pytest.fixture(autouse=True)
+def same_layers_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the next test the layers that this one found, whatever this one configures."""
+    monkeypatch.setattr(channel_layers, "_configs", channel_layers._configs)
+    monkeypatch.setattr(channel_layers, "backends", dict(channel_layers.backends))
+
+
 class UncheckedLayer(InMemoryChannelLayer):
     """Brings what another process may have sent, with a layer that checks no message."""
 
