@@ -23,7 +23,7 @@ CLOSED = "the layer was closed"
 class Commands:
     """One connection for all commands of an event loop; those of different tasks share its round trips.
 
-    It is opened by the first command, and again by the first one after it was lost. Commands written in an order
+    It is opened by the first command, and again by the first one after it was lost. Commands that are run in an order
     are executed in that order.
 
     Args:
@@ -36,12 +36,12 @@ class Commands:
         self._timeout = timeout
         self._link: Link | None = None
         self._pending: deque[_Batch] = deque()
+        self._opening: deque[_Batch] | None = None  # what is written first of all, while the connection is being opened
         self._session: asyncio.Task[None] | None = None
-        self._opened: asyncio.Future[None] | None = None
         self._is_closed = False
 
     async def run(self, commands: Sequence[Command], deadline: float | None = None) -> list[Any]:
-        """Execute commands and return their replies. Nothing is awaited before they are written to an open connection.
+        """Execute commands and return their replies. Nothing is awaited before they have their place in the order.
 
         Args:
             commands: the commands.
@@ -54,11 +54,11 @@ class Commands:
         """
         try:
             async with asyncio.timeout(self._timeout if deadline is None else deadline - time.monotonic()):
-                while self._link is None or not self._link.is_open:
-                    await asyncio.shield(self._open())
-                self._link.write(*commands)  # first: it raises if an argument has no bytes
-                batch = _Batch(len(commands))
-                self._pending.append(batch)
+                batch = _Batch(commands)
+                if self._link is not None and self._link.is_open:
+                    _write(self._link, self._pending, batch)
+                else:
+                    self._open().append(batch)
                 replies = await batch.future
         except TimeoutError:
             raise exceptions.TimeoutError(_no_answer(self._host, self._timeout)) from None
@@ -88,24 +88,26 @@ class Commands:
                 self._session.cancel()
             await asyncio.wait([self._session], timeout=2)
 
-    def _open(self) -> "asyncio.Future[None]":
+    def _open(self) -> "deque[_Batch]":
+        """Begin to open the connection, unless that has begun, and return what is written first of all."""
         if self._is_closed:
             raise exceptions.ConnectionError(f"No connection to Redis at {self._host}: {CLOSED}")
         is_ending = self._session is not None and self._session.cancelling()  # by its loop
-        if self._opened is None or self._opened.done() or is_ending:
-            self._opened = asyncio.get_running_loop().create_future()
-            self._session = asyncio.create_task(self._live(self._opened))
-        return self._opened
+        if self._opening is None or is_ending:
+            self._opening = deque()
+            self._session = asyncio.create_task(self._live(self._opening))
+        return self._opening
 
-    async def _live(self, opened: "asyncio.Future[None]") -> None:
+    async def _live(self, first: "deque[_Batch]") -> None:
         """Be the connection's owner for as long as it is open."""
         reason = CLOSED
         link: Link | None = None
         pending: deque[_Batch] = deque()
         try:
             link = await connect(self._host, self._timeout)
-            self._link, self._pending = link, pending
-            opened.set_result(None)
+            self._link, self._pending, self._opening = link, pending, None
+            while first:
+                _write(link, pending, first.popleft())
             watch = asyncio.create_task(link.watch(self._timeout, lambda: pending[0] if pending else None))
             try:
                 while True:
@@ -121,24 +123,40 @@ class Commands:
         finally:
             if self._link is link:  # else the next one is there already
                 self._link = None
-            waiting: list[asyncio.Future[Any]] = [opened, *(batch.future for batch in pending)]
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(
-                        exceptions.ConnectionError(f"No connection to Redis at {self._host}: {reason}")
-                    )
-                    future.exception()  # not all of them are waited for
+            if self._opening is first:
+                self._opening = None
+            for batch in (*first, *pending):
+                batch.fail(exceptions.ConnectionError(f"No connection to Redis at {self._host}: {reason}"))
 
 
 class _Batch:
     """Commands that are on their way."""
 
-    __slots__ = ("future", "replies", "size")
+    __slots__ = ("commands", "future", "replies", "size")
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.commands = commands
+        self.size = len(commands)
         self.replies: list[Any] = []
         self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: exceptions.RedisError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # who waited may have been cancelled at the same time
+
+
+def _write(link: Link, pending: deque[_Batch], batch: _Batch) -> None:
+    """Write a batch to an open connection, unless nobody waits for it any more."""
+    if batch.future.done():
+        return
+    try:
+        link.write(*batch.commands)
+    except exceptions.DataError as error:  # an argument has no bytes
+        batch.fail(error)
+    else:
+        pending.append(batch)
+    batch.commands = ()
 
 
 def _on_reply(pending: deque[_Batch], reply: Any) -> None:

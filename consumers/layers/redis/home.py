@@ -253,10 +253,12 @@ class Home:
             was_replaced, self._ended = self._ended, True
             try:
                 await _cancel(running)
-                if not was_replaced:
-                    with contextlib.suppress(*FAILURES):
-                        async with asyncio.timeout(FAREWELL_TIMEOUT):
-                            await asyncio.gather(*(listener.finish() for listener in self.listeners))
+                with contextlib.suppress(*FAILURES):
+                    async with asyncio.timeout(FAREWELL_TIMEOUT):
+                        # What a pop has taken reaches nobody else; what is published reaches the next home too.
+                        last = [each for each in self.listeners if each.takes_alone or not was_replaced]
+                        await asyncio.gather(*(listener.finish() for listener in last))
+                        if not was_replaced:
                             await self._farewell(self._is_final)
             finally:
                 await self._release()

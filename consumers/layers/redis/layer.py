@@ -126,7 +126,8 @@ class RedisLayer(RunningLayer):
         process = self._process
         with process.lock:
             home, process.home = process.home, None
-        has_left = await home.close() if home is not None else not (process.has_channels or process.local.has_groups())
+        may_be_there = process.has_channels or process.local.has_groups() or process.left
+        has_left = not may_be_there if home is None else await home.close()
         if not has_left:  # loops have ended, or stand still, that had something in Redis
             with contextlib.suppress(*FAILURES):
                 await self._run(self._farewell(process, True), FAREWELL_TIMEOUT)

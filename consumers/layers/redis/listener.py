@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from redis.exceptions import ConnectionError
 
@@ -22,11 +23,16 @@ LONGEST_DELAY = 0.8
 class Listener:
     """Keeps a connection open, in the task that calls `run()`. What it is for is a subclass' `listen()`.
 
+    Attributes:
+        takes_alone: whether what it receives is gone from Redis, so that no other listener can receive it.
+
     Args:
         host: the shard.
         timeout: seconds without an answer after which the connection is given up.
         on_change: told when the connection is lost, or cannot be made (False), and when it is there after that (True).
     """
+
+    takes_alone: ClassVar[bool] = False
 
     def __init__(self, host: Host, timeout: float, on_change: Callable[[bool], object]) -> None:
         self.host = host

@@ -71,7 +71,7 @@ class GroupedLayer(RedisLayer):
 
     async def _write_joins(self, process: Process, shard: int, groups: list[str]) -> list[str]:
         """Join groups; return those that had this process, as far as it knows, and have lost it."""
-        await process.after_farewell()  # which would undo it
+        await process.after_other_homes()  # what they have yet to write would undo it
         commands = process.require_home().commands[shard]
         known = process.in_redis.intersection(groups)  # of others the join may be on its way
         [missing] = await commands.run([self._joining(process, groups, self.lease)])
@@ -103,14 +103,17 @@ class GroupedLayer(RedisLayer):
             process.spawn(self._write_leave(process, group))
 
     async def _write_leave(self, process: Process, group: str) -> None:
+        await process.after_other_homes()
         home = process.home_here
         if home is None or process.local.has_group(group):
             return
         try:
             await home.commands[self._shard(group)].run([self._leaving(process, group)])
-        except FAILURES as error:  # the lease will end
+        except FAILURES as error:
             logger.debug("Redis: group %.200r could not be left: %s", group, error)
-        process.left.discard(group)
+            if process.home is not home:
+                return  # a later home's farewell leaves it
+        process.left.discard(group)  # after a failure too: the lease will end
 
     async def _do_chores(self, process: Process) -> None:
         while True:

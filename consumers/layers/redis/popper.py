@@ -5,9 +5,9 @@ import contextlib
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from ..loops import let_others_run, pause
 from .commands import Commands
@@ -42,7 +42,10 @@ class Popper(Listener):
         others: returns the keys of the other queues to take from.
         on_entry: takes an entry; returns as `LocalChannels.send`.
         predecessor: the one of an event loop that runs no more, and may not have ended its connection.
+        after_others: waits until those on other event loops have ended, for a bounded time.
     """
+
+    takes_alone: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -54,7 +57,8 @@ class Popper(Listener):
         heard: Callable[[], Wanted],
         others: Callable[[], Iterable[str]],
         on_entry: Callable[[Entry], int],
-        predecessor: "Popper | None" = None,
+        predecessor: "Popper | None",
+        after_others: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(host, timeout, on_change)
         self._commands = commands
@@ -62,6 +66,7 @@ class Popper(Listener):
         self._heard = heard
         self._others = others
         self._on_entry = on_entry
+        self._after_others = after_others
         self._asked: set[str] = set()
         self._turn = 0
         self._first: str | None = None  # the key of the last reply to a pop that may wait
@@ -98,6 +103,7 @@ class Popper(Listener):
         self._is_blocked = False
         watch = asyncio.create_task(link.watch(self.timeout, self._overdue))
         try:
+            await self._after_others()  # Redis forgets what it has yet to write to a connection that is killed
             await self._probe(link)
             self._hand_over()
             while True:

@@ -21,6 +21,9 @@ logger = logging.getLogger("consumers.layers")
 ATTACHED = "!c."
 """What the names of consumers' channels have after their process."""
 
+STOPPED_TIMEOUT = 0.2
+"""Seconds that a home is waited for whose event loop does not run."""
+
 THREADS = 16
 """How many commands of event loops other than the layer's home run at once."""
 
@@ -53,7 +56,7 @@ class Process:
         self.blocking = blocking
         self.threads = concurrent.futures.ThreadPoolExecutor(THREADS, "consumers-redis")
         self.tasks: set[asyncio.Future[Any]] = set()
-        self.farewell: concurrent.futures.Future[None] | None = None  # of the last home that has ended
+        self.replaced: set[Home] = set()  # homes that may not have closed their connections yet
         # The layers' own: what a fork must not inherit either.
         self.named: dict[str, float] = {}  # pub/sub: channels that are listened to, and until when
         self.joined: dict[str, asyncio.Future[Any]] = {}  # queue: groups, and whether Redis knows
@@ -86,11 +89,19 @@ class Process:
             raise HomeEnded("The Redis layer was closed, or lives on another event loop now")
         return home
 
-    async def after_farewell(self) -> None:
-        """Wait, for a bounded time, until no home on another loop removes what the process has in Redis."""
-        farewell = self.farewell
-        if farewell is not None and not farewell.done():
-            await asyncio.wait([asyncio.wrap_future(farewell)], timeout=FAREWELL_TIMEOUT)
+    async def after_other_homes(self) -> None:
+        """Wait, for a bounded time, until no home that was replaced takes messages or writes to Redis any more.
+
+        One whose loop does not run may go on within milliseconds, as in `asyncio.run()`, or never.
+        """
+        started = time.monotonic()
+        while others := list(self.replaced):
+            waited = time.monotonic() - started
+            some_run = any(home.loop.is_running() for home in others)
+            if waited > (FAREWELL_TIMEOUT if some_run else STOPPED_TIMEOUT):
+                self.replaced.difference_update(others)
+                return
+            await asyncio.sleep(0.005)
 
     def now(self) -> float:
         """Return the time; always a later one, as it is the order of this process' messages in a queue."""

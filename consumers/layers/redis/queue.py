@@ -308,6 +308,7 @@ class RedisChannelLayer(PutBackLayer):
             others,
             lambda entry: self._on_entry(process, shard, entry),
             predecessor,
+            process.after_other_homes,
         )
 
     def _on_entry(self, process: Process, shard: int, entry: Entry) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import builtins
-import concurrent.futures
 import contextlib
 import inspect
 import logging
@@ -214,6 +213,8 @@ class RunningLayer(BaseChannelLayer):
             )
             if old is not None:
                 old.replace()
+                if not old.loop.is_closed():
+                    process.replaced.add(old)
             if process.loops_beside(None):  # what has come since the last home ended may be lost to them
                 self._announce_home(process, home)
             return home
@@ -241,19 +242,15 @@ class RunningLayer(BaseChannelLayer):
             await asyncio.sleep(0)  # else loops that come and go could keep this one from all else
 
     async def _say_farewell(self, process: Process, commands: list[Commands], is_final: bool) -> None:
-        farewell: concurrent.futures.Future[None] = concurrent.futures.Future()
-        process.farewell = farewell  # first: who is not seen below sees this
-        try:
-            if not is_final and (process.home_elsewhere or process.loops_beside(asyncio.get_running_loop())):
-                return  # another loop takes over, or has
-            await _answered(self._farewell(process, is_final), lambda shard, batch: commands[shard].run(batch))
-        finally:
-            farewell.set_result(None)
+        if not is_final and (process.home_elsewhere or process.loops_beside(asyncio.get_running_loop())):
+            return  # another loop takes over, or has
+        await _answered(self._farewell(process, is_final), lambda shard, batch: commands[shard].run(batch))
         if (home := process.home_elsewhere) is not None:  # what it has written meanwhile may have been removed here
             home.call_soon(self._announce_home, process, home)
 
     def _on_home_end(self, process: Process, home: Home) -> None:
         with process.lock:
+            process.replaced.discard(home)
             if process.home is not home:
                 return  # it was closed, or replaced
             process.home = None

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from consumers.layers.redis.commands import Commands
 from consumers.layers.redis.home import Home, HomeEnded
 from consumers.layers.redis.layer import RedisLayer
 
@@ -321,7 +323,54 @@ async def test_a_group_that_is_joined_while_a_loop_leaves_it_stays_joined(
     await other.close()
 
 
-async def test_loops_that_come_and_go_lose_nothing_without_a_word(
+async def test_a_new_home_waits_for_what_the_one_before_has_yet_to_write(server: RedisServer) -> None:
+    layer, member = LAYERS["queue"]([server.url]), Member()
+    is_busy, go_on = threading.Event(), threading.Event()
+
+    def begin_to_end(home: Home) -> None:
+        home._task.cancel()
+        is_busy.set()
+        go_on.wait(PATIENCE)
+
+    with another_loop() as first, server.client() as client:
+        home = await first.do(be_home(layer))
+        first.loop.call_soon_threadsafe(begin_to_end, home)
+        await anyio.to_thread.run_sync(is_busy.wait)
+        joining = asyncio.create_task(member.join(layer))
+        await asyncio.wait([joining], timeout=0.1)
+        assert layer._ensure_home().is_here
+        assert not joining.done()
+        assert not client.exists("asgi:group:room")
+        go_on.set()
+        await joining
+        assert client.zcard("asgi:group:room") == 1
+        await layer.close()
+
+
+async def test_commands_are_executed_in_their_order_while_the_connection_is_opened(server: RedisServer) -> None:
+    commands = Commands(LAYERS["queue"]([server.url]).hosts[0], timeout=5)
+    first = asyncio.create_task(commands.run([("RPUSH", "order", "first")]))
+    while commands._link is None:
+        await anyio.lowlevel.checkpoint()
+    await commands.run([("RPUSH", "order", "second")])
+    await first
+    await commands.close()
+    with server.client() as client:
+        assert client.lrange("order", 0, -1) == ["first", "second"]
+
+
+async def test_commands_that_nobody_waits_for_when_the_connection_opens_are_not_executed(server: RedisServer) -> None:
+    commands = Commands(LAYERS["queue"]([server.url]).hosts[0], timeout=5)
+    given_up, kept = (asyncio.create_task(commands.run([("INCR", key)])) for key in ("given up", "kept"))
+    await anyio.lowlevel.checkpoint()
+    given_up.cancel()
+    assert await kept == [1]
+    await commands.close()
+    with server.client() as client:
+        assert client.keys() == ["kept"]
+
+
+async def test_loops_that_come_and_go_lose_nothing_in_queues_and_nothing_else_without_a_word(
     kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer = LAYERS[kind]([server.url])
@@ -334,6 +383,9 @@ async def test_loops_that_come_and_go_lose_nothing_without_a_word(
             await layer.group_add(group, name)
             sent = len(got)
             await layer.group_send(group, {"type": "test"})
+            if kind == "queue":
+                await until(lambda: {"type": "test"} in got)
+                return True
             await until(lambda: got[sent:])  # the message, or that it may have been missed
             return {"type": "test"} in got or any(message["type"] == "layer.gap" for message in got[sent:])
         finally:

@@ -386,6 +386,25 @@ def test_a_stopped_loop_takes_no_messages_from_the_next(redis_server: RedisServe
         asyncio.run(receive())
 
 
+def test_what_a_stopped_loop_had_taken_arrives_when_it_ends(redis_server: RedisServer) -> None:
+    layer, other, member = RedisChannelLayer([redis_server.url]), RedisChannelLayer([redis_server.url]), Member()
+
+    async def begin() -> None:
+        await member.join(layer)
+        await until(lambda: count_pops(redis_server))
+
+    async def take_over() -> None:
+        await Member().join(layer)
+        await layer._ensure_home().until_ready()
+
+    with stopped_loop(begin):
+        other.group_send_sync("room", {"type": "test", "number": 1})
+        asyncio.run(take_over())
+    assert member.numbers == [1]
+    for each in (layer, other):
+        asyncio.run(each.close())
+
+
 def test_a_redis_that_ends_no_connections_works_after_a_loop_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(popper, "BLOCK", 1)
 
