@@ -1,1 +1,1 @@
-"""What is done in asyncio's own way because anyio's is not enough, or takes longer."""
+"""A connection's mailbox, and what asyncio does in a way of its own because anyio's is slower or not enough."""
