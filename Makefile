@@ -25,6 +25,7 @@ test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv
 check: .venv/dev.installed
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	.venv/bin/lint-imports
 	.venv/bin/mypy
 	.venv/bin/python -m tests.typing.examples
 

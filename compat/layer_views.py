@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from consumers.layers.local import LocalChannels
+from consumers.layers._local import LocalChannels
 
 if TYPE_CHECKING:
     Base = dict[str, Any]

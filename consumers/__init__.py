@@ -1,6 +1,7 @@
 """Django Channels' consumer API on Starlette."""
 
-from . import misrouted
+from . import consumer
+from ._checks import misrouted
 from .consumer import AsyncConsumer as AsyncConsumer
 from .consumer import SyncConsumer as SyncConsumer
 from .endpoint import BaseWSEndpoint as BaseWSEndpoint
@@ -15,8 +16,8 @@ from .exceptions import RequestTimeout as RequestTimeout
 from .exceptions import StopConsumer as StopConsumer
 from .exceptions import TooManyGroups as TooManyGroups
 from .http import AsyncHttpConsumer as AsyncHttpConsumer
+from .layers._closing import close_group as close_group
 from .layers.base import BaseChannelLayer as BaseChannelLayer
-from .layers.closing import close_group as close_group
 from .layers.memory import InMemoryChannelLayer as InMemoryChannelLayer
 from .layers.registry import channel_layers as channel_layers
 from .layers.registry import get_channel_layer as get_channel_layer
@@ -69,4 +70,4 @@ __all__ = [
     "register_converter",
 ]
 
-misrouted.explain_rejections()
+misrouted.explain_rejections(consumer.ConsumerApplication)

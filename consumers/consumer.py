@@ -13,14 +13,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Router
 from starlette.websockets import WebSocket, WebSocketClose
 
-from . import bridge, checks, events, limits
-from .connection import Connection
-from .events import handler_name
-from .handlers import find, is_framework, looks_up
+from . import _sync, limits
+from ._checks import classes
+from ._connection import events
+from ._connection.connection import Connection
+from ._connection.dispatch import find, is_framework, looks_up
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
-from .types import Message, Receive, Scope, Send, hook, hook_of_both
+from .types import Message, Receive, Scope, Send, handler_name, hook, hook_of_both
 
 logger = logging.getLogger("consumers.connection")
 
@@ -45,12 +46,12 @@ class ConsumerApplication:
     __signature__ = inspect.Signature([inspect.Parameter("scope", _BY_NAME, annotation=HTTPConnection)])
 
     def __init__(self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any]) -> None:
-        checks.check_attributes(consumer_class)
+        classes.check_attributes(consumer_class)
         limits.check(consumer_class)
         framework = next(base for base in consumer_class.__mro__ if is_framework(base))
-        checks.check_options(consumer_class, framework)
-        checks.check_initkwargs(consumer_class, framework, initkwargs)
-        checks.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
+        classes.check_options(consumer_class, framework)
+        classes.check_initkwargs(consumer_class, framework, initkwargs)
+        classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
         functools.update_wrapper(self, consumer_class, updated=())
         del self.__wrapped__  # type: ignore[attr-defined]  # who looks there would take this for a class
         markcoroutinefunction(self)  # for Django, which calls what is none in a thread
@@ -283,7 +284,7 @@ class AsyncConsumer(Limits):
         Raises:
             starlette.websockets.WebSocketDisconnect: the client has gone.
         """
-        await bridge.call(self.base_send, message)
+        await _sync.call(self.base_send, message)
 
     @hook_of_both
     async def on_error(self, exc: Exception, message: Message | None) -> None:
@@ -312,7 +313,7 @@ class AsyncConsumer(Limits):
         Raises:
             TypeError: `function` is no function, but for instance what calling it returned.
         """
-        checks.check_background_function(function)
+        classes.check_background_function(function)
         return self._connection.start_background_task(function, *args)
 
     def _no_handler(self, message: Message) -> NoReturn:
@@ -336,10 +337,10 @@ class SyncConsumer(AsyncConsumer):
     """
 
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        self._threads = bridge.Threads(self.thread_sensitive)
+        self._threads = _sync.Threads(self.thread_sensitive)
         running = super()._run_connection(scope, receive, send)
         self._connection.threads = self._threads
-        self.base_send = bridge.on_home_loop(self.base_send)
+        self.base_send = _sync.on_home_loop(self.base_send)
         return running
 
     async def dispatch(self, message: Message) -> None:
@@ -350,19 +351,19 @@ class SyncConsumer(AsyncConsumer):
             )
         await self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
 
-    send = bridge.offer(AsyncConsumer.send)
+    send = _sync.offer(AsyncConsumer.send)
 
     @hook
     def on_error(self, exc: Exception, message: Message | None) -> None:
         raise exc
 
-    def start_background_task(self, function: Callable[..., Any], *args: Any) -> bridge.LoopScope:  # type: ignore[override]
+    def start_background_task(self, function: Callable[..., Any], *args: Any) -> _sync.LoopScope:  # type: ignore[override]
         """Run a function beside the handlers, as in `AsyncConsumer`.
 
         An async function runs on the connection's event loop, and awaits `self.send()` there. A plain one runs in a
         thread, which nothing can stop: it has to return by itself.
         """
-        checks.check_background_function(function)
+        classes.check_background_function(function)
 
         async def run_in_thread(*args: Any) -> None:
             if hasattr(await self._run_in_thread(function, *args), "__await__"):
@@ -370,7 +371,7 @@ class SyncConsumer(AsyncConsumer):
 
         on_loop = function if inspect.iscoroutinefunction(function) else run_in_thread
         scope = self._threads.start_on_loop(lambda: self._connection.start_background_task(on_loop, *args))
-        return bridge.LoopScope(scope, self._threads.loop)
+        return _sync.LoopScope(scope, self._threads.loop)
 
     async def _on_error(self, exc: Exception, message: Message | None) -> None:
         await self._run_in_thread(self.on_error, exc, message, ending=self._connection.is_ending)

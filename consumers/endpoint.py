@@ -20,23 +20,23 @@ from anyio.abc import TaskGroup
 from starlette.endpoints import WebSocketEndpoint
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from . import events, limits, overdue
-from .budget import ByteBudget
-from .client import ClientWebSocket
-from .failures import HOW_TO_END, NotAnException, as_failure, asks_to_close, close_of
-from .journal import Journal
-from .limits import Limits
-from .socket import State
-from .task_group import EndpointTaskGroup
-from .types import Message, Receive, Scope, Send
-from .watch import LimitHit, make_watch
+from . import limits
+from ._aio import cancel
+from ._aio.budget import ByteBudget
+from ._connection import events
+from ._connection.client import ClientWebSocket
+from ._connection.enforce import LimitHit, make_watch
+from ._connection.failures import HOW_TO_END, NotAnException, as_failure, asks_to_close, close_of
+from ._connection.log import Journal
+from ._connection.sender import State
+from ._connection.task_group import EndpointTaskGroup
+from .types import CloseCode, Message, Receive, Scope, Send, is_sendable
 
 logger = logging.getLogger("consumers.endpoint")
+SERVER_LEAVES = (CloseCode.SERVICE_RESTART, "The server is going away")
 
-SERVER_LEAVES = (events.SERVICE_RESTART, "The server is going away")
 
-
-class BaseWSEndpoint(Limits, WebSocketEndpoint):
+class BaseWSEndpoint(limits.Limits, WebSocketEndpoint):
     """Runs `_background_handler()` in a task of its own for every message of the client, finite or infinite.
 
     All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's
@@ -108,7 +108,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._task_ended = anyio.Event()
         self._ending: tuple[int, str] | None = None
         self._error: Exception | None = None
-        self._server: overdue.Task | None  # on asyncio
+        self._server: cancel.Task | None  # on asyncio
         self._is_watched = False
 
     # To override.
@@ -183,7 +183,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         Raises:
             Exception: what ended the connection, if an exception did.
         """
-        self._server = overdue.current_task()
+        self._server = cancel.current_task()
         try:
             async with anyio.create_task_group() as self._keeping:
                 self._keeping.start_soon(self._keep)
@@ -198,7 +198,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
                 raise
         finally:
             if self._server is not None:
-                overdue.of_loop(self._server.get_loop()).forget(self)
+                cancel.of_loop(self._server.get_loop()).forget(self)
         if self._error is not None:
             raise self._error
 
@@ -231,7 +231,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         if patience.cancelled_caught:
             why = "their messages have inbox_bytes" if self._budget.is_spent else f"max_tasks is {self.max_tasks}"
             limit = f"a message waited {self.stall_timeout:g} s, with {self._running} tasks running: {why}"
-            self._limit_hit(LimitHit(events.TRY_AGAIN_LATER, limit, "Too many messages"))
+            self._limit_hit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "Too many messages"))
 
     async def decode(self, websocket: WebSocket, message: Message) -> Any:
         """Return the data of a `websocket.receive` event as `encoding` says.
@@ -281,7 +281,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         """Act on what `_receive()` returned, which an application may have made up."""
         kind = message["type"]
         if kind == "websocket.disconnect":
-            self._end(message.get("code") or events.NO_STATUS_RECEIVED, message.get("reason") or "")
+            self._end(message.get("code") or CloseCode.NO_STATUS_RECEIVED, message.get("reason") or "")
         elif kind not in ("websocket.receive", "websocket.connect"):
             raise ValueError(f"_receive() returned an event of type {kind!r}: return what websocket.receive() returns")
         elif kind == "websocket.receive" and self._ending is None:
@@ -294,10 +294,10 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         code, reason = self._ending or SERVER_LEAVES
         # An exception before the accept makes the server answer HTTP 500, unless something else has ended the
         # connection first: a close would make that 403.
-        is_failure = self._error is not None and code == events.INTERNAL_ERROR
+        is_failure = self._error is not None and code == CloseCode.INTERNAL_ERROR
         if self._state is State.OPEN:
-            if not events.is_sendable(code):  # it was chosen before the accept
-                self._ending = code, reason = events.INTERNAL_ERROR, reason
+            if not is_sendable(code):  # it was chosen before the accept
+                self._ending = code, reason = CloseCode.INTERNAL_ERROR, reason
             await self._shielded(websocket.end, code, reason)
         elif self._state is State.CONNECTING and self._ending and not is_failure:
             await self._shielded(websocket.end, code, reason)
@@ -353,7 +353,7 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
     def _expect_the_end(self) -> None:
         """While it ends, let what runs have the time that two hooks may take, one after the other, from now on."""
         if self._is_watched and self._server is not None:
-            overdue.of_loop(self._server.get_loop()).expect(self, self._server, 2 * self.EXIT_MAX_DELAY)
+            cancel.of_loop(self._server.get_loop()).expect(self, self._server, 2 * self.EXIT_MAX_DELAY)
 
     def _on_force(self, places: list[str]) -> None:
         self._journal.force_is_used(places)
@@ -371,17 +371,17 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         elif self._error is None:
             self._error = exc
             self._journal.annotate(exc, doing)
-            self._end(events.INTERNAL_ERROR, "Internal error")
+            self._end(CloseCode.INTERNAL_ERROR, "Internal error")
         elif self._error is not exc:
             self._journal.annotate(exc, doing)
             logger.error("%s: another exception while it was ending", self._journal, exc_info=exc)
 
-    def _end(self, code: int, reason: str = "", cancel: bool = True) -> None:
+    def _end(self, code: int, reason: str = "", cancels: bool = True) -> None:
         """End the connection. The first `code` and `reason` count."""
         self._ending = self._ending or (code, reason)
         if self._watch is not None:
             self._watch.stop()
-        if cancel:
+        if cancels:
             self._keeping.cancel_scope.cancel()
 
     def _limit_hit(self, hit: LimitHit) -> None:
@@ -395,6 +395,6 @@ class BaseWSEndpoint(Limits, WebSocketEndpoint):
         self._state = State.OPEN if code is None else State.CLOSED
         if code is not None:
             # An on_connect() that rejects the client may finish what it is doing.
-            self._end(code, cancel=was_open or self._connected)
+            self._end(code, cancels=was_open or self._connected)
         elif self._watch is not None:
             self._watch.opened()

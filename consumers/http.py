@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from . import events
+from ._connection import events
+from ._connection.request import RequestAttributes
 from .consumer import AsyncConsumer, refuse_fastapi
 from .exceptions import StopConsumer
-from .request import RequestAttributes
 from .types import Message
 
 

@@ -1,6 +1,6 @@
 """How much one connection may ask for: the limits' names, values and checks.
 
-What a client gets that goes beyond one of them is decided in `watch`; here is only what they are.
+What a client gets that goes beyond one of them is decided in `_connection.enforce`; here is only what they are.
 """
 
 import math

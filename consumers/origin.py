@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, ClassVar, NamedTuple, Self
 
-from . import events
-from .applications import require_application
-from .layers.overrides import refuse
+from ._checks.applications import require_application
+from ._connection import events
+from .layers._overrides import refuse
 from .types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.origin")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .applications import require_application
+from ._checks.applications import require_application
 from .types import ASGIApp
 
 Match = tuple[str, tuple[Any, ...], dict[str, Any]]

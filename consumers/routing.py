@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from starlette.responses import PlainTextResponse
 
-from . import events
-from .applications import require_application
+from ._checks.applications import require_application
+from ._checks.wrappers import leads_to_router
+from ._connection import events
 from .patterns import Match, Pattern, Route, as_prefix
 from .types import ASGIApp, Receive, Scope, Send
-from .wrappers import leads_to_router
 
 logger = logging.getLogger("consumers.routing")
 

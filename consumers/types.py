@@ -1,6 +1,10 @@
-"""The aliases every other room uses. ASGI's own are Starlette's, so that both type-check together."""
+"""What every other package uses: the aliases, and the rules for close codes and for the type of a message.
 
-from collections.abc import Callable
+ASGI's own aliases are Starlette's, so that both type-check together.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from starlette.types import ASGIApp as ASGIApp
@@ -54,3 +58,75 @@ class Batching:
 
 Close = Callable[[int, str], object]
 """Closes a receiver with a code and a reason, plain and immediate: nothing that waits or runs there holds it up."""
+
+
+class CloseCode:
+    """The close codes of RFC 6455, section 7.4.1, and of its registry, that are used here; each is an int."""
+
+    NORMAL_CLOSURE = 1000
+    GOING_AWAY = 1001
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS_RECEIVED = 1005
+    ABNORMAL_CLOSURE = 1006
+    INVALID_PAYLOAD = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+
+
+MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, the code takes two
+
+MAX_TYPE_LENGTH = 200  # characters; a client may have chosen the type
+
+
+def handler_name(message: Mapping[str, Any]) -> str:
+    """Return the name of the method that handles `message`: its type, with `_` for every `.`.
+
+    Raises:
+        ValueError: the message has no type, or one that is no text, begins with an underscore, or names no method.
+    """
+    try:
+        return _method_name(message["type"])
+    except KeyError:
+        raise ValueError("Incoming message has no 'type' attribute") from None
+    except TypeError:  # it cannot be hashed
+        raise ValueError(f"Malformed type in message: {message['type']!r:.80} is not a str") from None
+
+
+@lru_cache(maxsize=1024)
+def _method_name(kind: object) -> str:
+    if not isinstance(kind, str):
+        raise ValueError(f"Malformed type in message: {kind!r:.80} is not a str")
+    if len(kind) > MAX_TYPE_LENGTH:
+        raise ValueError(f"Malformed type in message: {len(kind)} characters, {kind[:20]!r}…")
+    name = kind.replace(".", "_")
+    if name.startswith("_"):
+        raise ValueError(f"Malformed type in message (leading underscore): {kind!r}")
+    if not name.isidentifier():
+        raise ValueError(f"Malformed type in message (no method's name): {kind!r}")
+    return name
+
+
+def is_sendable(code: int) -> bool:
+    """Tell whether an endpoint may put close code `code` into a frame (RFC 6455, 7.4)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+def private_code(code: int) -> int:
+    """Return the code of RFC 6455's private use that stands for a standard one: 4008 for 1008, and so on."""
+    return 3000 + code
+
+
+def cut_reason(reason: str | None) -> str:
+    """Return the reason of a close, cut to 123 bytes of UTF-8 at a character's border."""
+    return (reason or "").encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
+
+
+def check_close_code(code: object) -> None:
+    """Raise ValueError if `code` may not be sent in a close frame, naming the codes that may."""
+    if not isinstance(code, int) or not is_sendable(code):
+        raise ValueError(
+            f"close code {code!r} cannot be sent: use 1000-1003, 1007-1014, or 3000-4999 for codes of your own"
+        )

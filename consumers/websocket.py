@@ -1,6 +1,6 @@
 """The WebSocket consumers.
 
-The logic is written once, in the async classes, which reach their own methods through `bridge`; the sync
+The logic is written once, in the async classes, which reach their own methods through `_sync`; the sync
 classes offer the same methods to worker threads.
 """
 
@@ -12,17 +12,17 @@ from typing import Any
 
 import anyio
 
-from . import events
-from .bridge import call, offer, on_home_loop, result_of, returning
-from .checks import takes
+from ._checks.classes import takes
+from ._connection import events
+from ._connection.dispatch import passes_on
+from ._connection.not_json import dumps
+from ._connection.request import RequestAttributes
+from ._sync import call, offer, on_home_loop, result_of, returning
 from .consumer import AsyncConsumer, SyncConsumer, refuse_fastapi
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
-from .handlers import passes_on
 from .layers.base import may_wait
 from .layers.registry import channel_layers
-from .not_json import dumps
-from .request import RequestAttributes
-from .types import Message, hook
+from .types import CloseCode, Message, hook
 
 logger = logging.getLogger("consumers.connection")
 
@@ -102,11 +102,11 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         text = message.get("text")
         if text is not None:
             if "text_data" not in kinds:
-                raise InvalidFrame(events.UNSUPPORTED_DATA, "text frames are not accepted")
+                raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, "text frames are not accepted")
             result = self.receive(text_data=text)
             return result if type(result) is CoroutineType else result_of(self.receive, result)
         if "bytes_data" not in kinds:
-            raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
+            raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, "binary frames are not accepted")
         return result_of(self.receive, self.receive(bytes_data=message.get("bytes")))
 
     @hook
@@ -268,11 +268,11 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
             InvalidFrame: a binary frame (close code 1003), or a text that is not JSON (1007).
         """
         if text_data is None:
-            raise InvalidFrame(events.UNSUPPORTED_DATA, "binary frames are not accepted")
+            raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, "binary frames are not accepted")
         try:
             content = await call(self.decode_json, text_data)
         except (ValueError, RecursionError) as error:
-            raise InvalidFrame(events.INVALID_PAYLOAD, "the text is not valid JSON") from error
+            raise InvalidFrame(CloseCode.INVALID_PAYLOAD, "the text is not valid JSON") from error
         await call(self.receive_json, content, **kwargs)
 
     @hook

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 
 import anyio
 
-from . import events
-from .applications import require_application
-from .backlog import Backlog
+from ._checks.applications import require_application
+from ._connection import events
+from ._connection.backlog import Backlog
 from .exceptions import InvalidChannelLayerError
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer

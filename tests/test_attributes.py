@@ -9,8 +9,8 @@ import pytest
 
 import consumers
 from consumers import BaseWSEndpoint, WebsocketConsumer
+from consumers._connection.request import RequestAttributes
 from consumers.limits import Limits
-from consumers.request import RequestAttributes
 
 from .pages import ROOT
 

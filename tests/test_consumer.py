@@ -22,7 +22,7 @@ from consumers import (
     InMemoryChannelLayer,
     JsonWebsocketConsumer,
     WebsocketConsumer,
-    bridge,
+    _sync,
 )
 from consumers.testing import WebsocketCommunicator
 
@@ -388,8 +388,8 @@ async def test_a_handler_that_is_cancelled_before_its_thread_begins_never_runs(
             begin.append(lambda: future.set_result(function(*args, **kwargs)))
             return future
 
-    monkeypatch.setattr(bridge, "_threads", Hesitant())
-    threads = bridge.Threads(thread_sensitive=False)
+    monkeypatch.setattr(_sync, "_threads", Hesitant())
+    threads = _sync.Threads(thread_sensitive=False)
     task = asyncio.ensure_future(threads.run(log.append, "handled"))
     await eventually(lambda: begin)
     task.cancel()

@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers
-from consumers.inbox import Inbox
-from consumers.layers.receivers import Receiver
+from consumers._aio.mailbox import Inbox
+from consumers.layers._receivers import Receiver
 from consumers.types import Message
 
 from .wire import connected

@@ -23,8 +23,8 @@ from consumers import (
     TooManyGroups,
     WebsocketConsumer,
     limits,
-    watch,
 )
+from consumers._connection import enforce
 
 from .test_server import PATIENCE, close_of, serving
 from .wire import Wire, connected, connecting, eventually
@@ -93,7 +93,7 @@ class Lines:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Let the time of limits be what a test says."""
     now = [1_000_000.1]
-    monkeypatch.setattr(watch, "monotonic", lambda: now[0])
+    monkeypatch.setattr(enforce, "monotonic", lambda: now[0])
     return iter([now])
 
 

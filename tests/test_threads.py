@@ -5,7 +5,7 @@ from concurrent.futures import Future, wait
 
 import pytest
 
-from consumers.threads import DaemonThreads
+from consumers._sync import DaemonThreads
 
 PATIENCE = 5.0
 

@@ -14,8 +14,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from consumers.turns import TurnWaker
-from consumers.wake import CrowdWaker, Waker, make_crowd_waker
+from consumers._aio.turns import TurnWaker
+from consumers._aio.wake import CrowdWaker, Waker, make_crowd_waker
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from consumers.turns import TurnWaker
-from consumers.wake import EventWaker, FutureWaker, Waker, make_crowd_waker, make_waker
+from consumers._aio.turns import TurnWaker
+from consumers._aio.wake import EventWaker, FutureWaker, Waker, make_crowd_waker, make_waker
 
 pytestmark = pytest.mark.anyio
 

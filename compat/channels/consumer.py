@@ -10,9 +10,8 @@ from copy import copy
 from typing import Any, ClassVar, Self, TypeVar
 
 from consumers import consumer as native
-from consumers import events
-from consumers.events import handler_name as get_handler_name
-from consumers.types import Message
+from consumers.types import CloseCode, Message
+from consumers.types import handler_name as get_handler_name
 
 from . import DEFAULT_CHANNEL_LAYER as DEFAULT_CHANNEL_LAYER
 from .db import aclose_old_connections, close_old_connections, database_sync_to_async, may_be_open
@@ -85,7 +84,11 @@ class AsyncConsumer(native.AsyncConsumer):
         self._was_disconnected = True
         if "code" in message and "reason" in message:
             return message
-        return {**message, "code": message.get("code", events.NO_STATUS_RECEIVED), "reason": message.get("reason", "")}
+        return {
+            **message,
+            "code": message.get("code", CloseCode.NO_STATUS_RECEIVED),
+            "reason": message.get("reason", ""),
+        }
 
 
 class SyncConsumer(native.SyncConsumer, AsyncConsumer):

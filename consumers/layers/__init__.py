@@ -1,13 +1,13 @@
 """Channel layers: how one part of an application sends messages to another, or to many at once."""
 
+from ._closing import close_group as close_group
 from .base import BaseChannelLayer as BaseChannelLayer
-from .closing import close_group as close_group
 from .memory import InMemoryChannelLayer as InMemoryChannelLayer
 from .registry import channel_layers as channel_layers
 from .registry import get_channel_layer as get_channel_layer
-from .sync import close_group_sync as close_group_sync
-from .sync import group_send_sync as group_send_sync
-from .sync import send_sync as send_sync
+from .send import close_group_sync as close_group_sync
+from .send import group_send_sync as group_send_sync
+from .send import send_sync as send_sync
 
 __all__ = [
     "BaseChannelLayer",

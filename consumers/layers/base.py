@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from ..events import handler_name
-from ..types import Close, Deliver, Message
-from .overrides import RULES_FOR_NAMES, overrides
+from ..types import Close, Deliver, Message, handler_name
+from ._overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from ..exceptions import MessageTooLarge
 from ..types import Message
-from .overrides import overrides
+from ._overrides import overrides
 
 CHANNELS_KEY = "__asgi_channel__"
 """The key under which a message carries the names of the process-specific channels it is for."""

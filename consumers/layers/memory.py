@@ -11,14 +11,14 @@ from typing import Any, ClassVar, Self, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .._aio.loops import let_others_run
 from ..exceptions import ChannelFull
 from ..types import Close, Deliver, Message
+from ._closing import DEFAULT_CODE, closing
+from ._local import EMPTY_GROUP, LocalChannels, note_unheard
+from ._overrides import overrides
+from ._processes import server_processes
 from .base import BaseChannelLayer, never_waits
-from .closing import DEFAULT_CODE, closing
-from .local import EMPTY_GROUP, LocalChannels, note_unheard
-from .loops import let_others_run
-from .overrides import overrides
-from .processes import server_processes
 
 logger = logging.getLogger("consumers.layers")
 

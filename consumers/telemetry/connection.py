@@ -5,15 +5,15 @@ from functools import partial
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
-from ..connection import Connection
-from ..ending import Handler
-from ..events import ABNORMAL_CLOSURE, DISCONNECTS, handler_name
-from ..frames import _REST, Frames
-from ..handlers import OPTIONAL
-from ..inbox import Inbox
-from ..inline import Rest
-from ..socket import Socket
-from ..types import Deliver, Message, Receive, Send
+from .._aio.inline import Rest
+from .._aio.mailbox import Inbox
+from .._connection.connection import Connection
+from .._connection.dispatch import OPTIONAL
+from .._connection.events import DISCONNECTS
+from .._connection.frames import _REST, Frames
+from .._connection.sender import Socket
+from .._connection.shutdown import Handler
+from ..types import CloseCode, Deliver, Message, Receive, Send, handler_name
 from . import table
 from .durations import Attributes, Durations
 from .tallies import Tallies, Tally
@@ -55,7 +55,9 @@ class ObservedConnection(Connection):
             tally.drop(table.HANDLER_CANCELLED, self._cancelled)
             code: object = ""
             if self._protocol == "websocket":
-                code = close_code(self._socket, self._is_accepted, ABNORMAL_CLOSURE if ending is None else ending.code)
+                code = close_code(
+                    self._socket, self._is_accepted, CloseCode.ABNORMAL_CLOSURE if ending is None else ending.code
+                )
             tallies.closed(tally, code, self)
 
     @property

@@ -7,8 +7,8 @@ from time import perf_counter
 from types import MethodType
 from typing import Any, Protocol
 
+from .._connection.failures import departure, without_cancellations
 from ..exceptions import AcceptConnection, DenyConnection, StopConsumer
-from ..failures import departure, without_cancellations
 from . import table
 
 logger = logging.getLogger("consumers.telemetry")

@@ -4,12 +4,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
-from ..client import ClientWebSocket
-from ..events import MESSAGE_TOO_BIG, POLICY_VIOLATION
+from .._connection.client import ClientWebSocket
+from .._connection.enforce import Watch
+from .._connection.sender import Owner
 from ..limits import Limits
-from ..socket import Owner
-from ..types import Message, Receive, Scope, Send
-from ..watch import Watch
+from ..types import CloseCode, Message, Receive, Scope, Send
 from . import table
 from .connection import close_code, counting_send, is_data
 from .durations import Durations
@@ -17,7 +16,7 @@ from .tallies import Tallies, Tally
 
 TIMED = ("on_connect", "_background_handler", "on_disconnect")
 
-MESSAGE_LIMITS = frozenset({POLICY_VIOLATION, MESSAGE_TOO_BIG})
+MESSAGE_LIMITS = frozenset({CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG})
 """The close codes of limits that one message goes beyond."""
 
 

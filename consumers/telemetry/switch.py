@@ -5,8 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
 
-from ..client import ClientWebSocket
-from ..connection import Connection
+from .._connection.client import ClientWebSocket
+from .._connection.connection import Connection
 from ..consumer import AsyncConsumer
 from ..endpoint import BaseWSEndpoint
 from ..layers.registry import channel_layers

@@ -13,7 +13,7 @@ from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import connect
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer
-from consumers.connection import Connection
+from consumers._connection.connection import Connection
 from soak.limits import raise_limit_on_files
 
 from ..servers import uvicorn_server

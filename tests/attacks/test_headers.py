@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 from consumers import AsyncHttpConsumer, AsyncWebsocketConsumer
-from consumers.events import pairs
+from consumers._connection.events import pairs
 
 from ..servers import Server, uvicorn_server
 

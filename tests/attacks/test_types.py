@@ -23,10 +23,10 @@ from consumers import (
     JsonWebsocketConsumer,
     SyncConsumer,
     WebsocketConsumer,
-    handlers,
 )
-from consumers.events import handler_name
+from consumers._connection import dispatch
 from consumers.layers.redis import RedisChannelLayer
+from consumers.types import handler_name
 
 from ..redis_server import running_redis
 from ..wire import connected, eventually
@@ -399,7 +399,7 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
     """Else: a client joins groups that the application keeps it out of, or takes others out of theirs."""
     with running_redis() as server:
         async with RedisChannelLayer([server.url]) as layer:
-            monkeypatch.setitem(handlers._logged, Victim, set())
+            monkeypatch.setitem(dispatch._logged, Victim, set())
             victim: list[Any] = []
             outsider: list[Any] = []
 
@@ -422,8 +422,8 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
 async def test_ten_thousand_types_fill_neither_memory_nor_log(
     unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(handlers._logged, Victim, set())
-    known = set(handlers.known(Victim()).types)
+    monkeypatch.setitem(dispatch._logged, Victim, set())
+    known = set(dispatch.known(Victim()).types)
     spellings = itertools.cycle(["kind{}", "{}kind", "kind.{}.x", "_{}", "\U0001f600{}", "x" * 300 + "{}"])
     async with connected(Victim.as_asgi()) as wire:
         for number in range(10_000):
@@ -431,10 +431,10 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
             if number % 50 == 0:
                 await unchecked_layer.group_send("room", {"type": "note", "text": "still here"})
                 assert await wire.next_text() == '{"note": "still here"}'
-    assert handlers.known(Victim()).types.keys() - known <= {"note"}
-    assert len(handlers._logged[Victim]) <= handlers.MAX_LOGGED_TYPES + 1
-    assert sum(map(len, handlers._logged[Victim])) < 100_000
-    assert len(caplog.records) <= handlers.MAX_LOGGED_TYPES + 1
+    assert dispatch.known(Victim()).types.keys() - known <= {"note"}
+    assert len(dispatch._logged[Victim]) <= dispatch.MAX_LOGGED_TYPES + 1
+    assert sum(map(len, dispatch._logged[Victim])) < 100_000
+    assert len(caplog.records) <= dispatch.MAX_LOGGED_TYPES + 1
     assert all(record.levelno == logging.WARNING and record.exc_info is None for record in caplog.records)
     assert all(len(message) < 500 and message.isprintable() for message in caplog.messages)
 
@@ -442,7 +442,7 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
 async def test_the_spellings_of_one_handlers_type_are_known_up_to_a_bound_and_all_work(
     layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "MAX_KNOWN_TYPES", 20)
+    monkeypatch.setattr(dispatch, "MAX_KNOWN_TYPES", 20)
 
     class Wordy(Victim):
         async def a_b_c_d_e_f_g(self, event: Any) -> None:
@@ -453,12 +453,12 @@ async def test_the_spellings_of_one_handlers_type_are_known_up_to_a_bound_and_al
             kind = "".join(itertools.chain(*zip("abcdef", marks, strict=True), "g"))
             await layer.group_send("room", {"type": kind})
             assert await wire.next_text() == f'"{kind}"'
-    assert len(handlers.known(Wordy()).types) == 20
+    assert len(dispatch.known(Wordy()).types) == 20
 
 
 def test_the_cache_of_types_is_bounded() -> None:
     for number in range(10_000):
         handler_name({"type": f"kind.{number}"})
-    from consumers.events import _method_name
+    from consumers.types import _method_name
 
     assert _method_name.cache_info().currsize <= 1024

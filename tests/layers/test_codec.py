@@ -17,6 +17,7 @@ from msgpack import ExtType, Timestamp
 
 from consumers import MessageTooLarge
 from consumers.layers import codec
+from consumers.layers._copy import choose_copier
 from consumers.layers.codec import (
     CHANNELS_KEY,
     MAX_DEPTH,
@@ -25,7 +26,6 @@ from consumers.layers.codec import (
     SerializerDoesNotExist,
     registry,
 )
-from consumers.layers.isolation import choose_copier
 
 KEYS = [["one"], ["new", "one"], [b"\0bytes"]]
 

@@ -16,7 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from consumers import ChannelFull, InMemoryChannelLayer
-from consumers.layers.loops import EXTRA_CHECKPOINTS, call_soon
+from consumers._aio.loops import EXTRA_CHECKPOINTS, call_soon
 from consumers.types import Batching, Message
 
 pytestmark = pytest.mark.anyio
@@ -318,7 +318,7 @@ def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     async def checkpoint() -> None:
         passed.append(None)
 
-    monkeypatch.setattr("consumers.layers.loops.pause", checkpoint)
+    monkeypatch.setattr("consumers._aio.loops.pause", checkpoint)
     return passed
 
 
@@ -421,7 +421,7 @@ async def test_a_group_send_makes_one_call_to_each_other_loop(
         calls.append(loop)
         call_soon(loop, callback)
 
-    monkeypatch.setattr("consumers.layers.local.call_soon", count)
+    monkeypatch.setattr("consumers.layers._local.call_soon", count)
     for _ in range(50):
         await layer.group_add("room", layer.attach(mailbox.deliver))
     await anyio.to_thread.run_sync(lambda: asyncio.run(layer.group_send("room", {"type": "test"})))
@@ -563,7 +563,7 @@ async def test_a_sender_is_not_held_up_for_ever_by_a_channel_with_a_large_capaci
 
     layer = InMemoryChannelLayer(capacity=100_000 if waiting > 100 else 50)
     await layer.group_add("room", layer.attach(lambda message: waiting or 1))
-    monkeypatch.setattr("consumers.layers.loops.pause", pause)
+    monkeypatch.setattr("consumers._aio.loops.pause", pause)
     await layer.group_send("room", {"type": "test"})
     assert len(pauses) == most
 

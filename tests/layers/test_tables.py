@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from consumers.layers.local import LocalChannels
+from consumers.layers._local import LocalChannels
 
 MEMBER = frozenset({"channel"})
 NOBODY: frozenset[str] = frozenset()

@@ -6,7 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from consumers import AsyncHttpConsumer, AsyncWebsocketConsumer, DenyConnection, WebsocketConsumer, undecided, watch
+from consumers import AsyncHttpConsumer, AsyncWebsocketConsumer, DenyConnection, WebsocketConsumer
+from consumers._aio.loops import set_alarm
+from consumers._connection import undecided
 
 from ..wire import Wire, connected, connecting, eventually, run_app
 from .answers import logged
@@ -22,7 +24,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def soon(seconds: float, *args: Any) -> Any:
         assert seconds == 5
-        alarms.append(watch.set_alarm(0.05, *args))
+        alarms.append(set_alarm(0.05, *args))
         return alarms[-1]
 
     monkeypatch.setattr(undecided, "set_alarm", soon)

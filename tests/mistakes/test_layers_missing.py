@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from compat.channels.generic.websocket import AsyncWebsocketConsumer as PortedConsumer
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, WebsocketConsumer, channel_layers, lifespan
-from consumers.layers import processes
+from consumers.layers import _processes
 from consumers.testing import WebsocketCommunicator
 from consumers.types import Message
 
@@ -218,14 +218,14 @@ class Arbiter:
 
 def test_gunicorns_workers_are_counted_by_their_arbiter() -> None:
     spawn = "def spawn_worker(self):\n    return count()\n"
-    names: dict[str, Any] = {"__name__": "gunicorn.arbiter", "count": processes.server_processes}
+    names: dict[str, Any] = {"__name__": "gunicorn.arbiter", "count": _processes.server_processes}
     exec(spawn, names)
     assert names["spawn_worker"](Arbiter()) == (3, "gunicorn")
 
 
 def test_a_server_of_another_make_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
-    names: dict[str, Any] = {"__name__": "uvicorn.server", "count": processes.server_processes}
+    names: dict[str, Any] = {"__name__": "uvicorn.server", "count": _processes.server_processes}
     exec("def run(config):\n    return count()\n", names)
     assert names["run"](None) == (1, "WEB_CONCURRENCY")
 

@@ -8,7 +8,7 @@ import pytest
 
 from compat.channels.generic import websocket as channels
 from consumers import AsyncConsumer, AsyncHttpConsumer, AsyncWebsocketConsumer, SyncConsumer, WebsocketConsumer
-from consumers.misspelt import closest, options
+from consumers._checks.misspelt import closest, options
 
 from .answers import answer, logged
 from .records import HOOKS, OPTIONS, Mistake

@@ -22,9 +22,9 @@ from consumers import (
     OriginValidator,
     ProtocolTypeRouter,
     URLRouter,
-    misrouted,
     path,
 )
+from consumers._checks import misrouted
 from consumers.types import Receive, Scope, Send
 
 from .answers import answer, logged

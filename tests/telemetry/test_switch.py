@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from consumers import AsyncWebsocketConsumer, BaseWSEndpoint, channel_layers, lifespan, telemetry
-from consumers.client import ClientWebSocket
-from consumers.connection import Connection
+from consumers._connection.client import ClientWebSocket
+from consumers._connection.connection import Connection
 from consumers.consumer import AsyncConsumer
 
 from ..test_server import serving

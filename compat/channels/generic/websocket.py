@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.websockets import WebSocketDisconnect
 
-from consumers import events
 from consumers import websocket as native
-from consumers.bridge import call, offer
-from consumers.types import Message, hook
+from consumers._connection import events
+from consumers._sync import call, offer
+from consumers.types import Message, hook, is_sendable
 
 from ..consumer import AsyncConsumer as AsyncConsumer
 from ..consumer import SyncConsumer as SyncConsumer
@@ -46,7 +46,7 @@ class AsyncWebsocketConsumer(native.AsyncWebsocketConsumer, AsyncConsumer):
         try:
             await native.AsyncWebsocketConsumer.close(self, code, reason)
         except ValueError:
-            if code is None or events.is_sendable(int(code)):
+            if code is None or is_sendable(int(code)):
                 raise
             logger.warning("%s: close code %r cannot be sent, 1008 is sent instead", type(self).__name__, code)
             await native.AsyncWebsocketConsumer.close(self, POLICY_VIOLATION, reason)

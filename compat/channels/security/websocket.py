@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import ParseResult, urlparse
 
 from consumers import origin
-from consumers.layers.overrides import overrides
+from consumers.layers._overrides import overrides
 from consumers.origin import DEFAULT_PORTS
 from consumers.types import ASGIApp, Receive, Scope, Send
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self, cast
 import anyio
 from asgiref.sync import async_to_sync
 
+from ..._aio.loops import let_others_run
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
-from ..closing import DEFAULT_CODE, closing
-from ..loops import let_others_run
-from ..overrides import overrides
+from .._closing import DEFAULT_CODE, closing
+from .._overrides import overrides
 from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
 from .link import FAILURES

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from ..local import LocalChannels
+from .._local import LocalChannels
 
 AT_ONCE = 64
 """Messages taken together from one of the process' own queues."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
 
-from ..loops import let_others_run, pause
+from ..._aio.loops import let_others_run, pause
 from .commands import Commands
 from .hosts import Host
 from .link import FAILURES, Command, Link

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
-from ..local import WARNING_INTERVAL, LocalChannels
+from .._local import WARNING_INTERVAL, LocalChannels
 from .commands import BlockingCommands
 from .home import FAREWELL_TIMEOUT, Home, HomeEnded
 from .own_queues import OwnQueues

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Unpack
 
 from ...types import Close, Deliver, Message
+from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from ..base import never_waits
 from ..codec import Codec
-from ..local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .commands import Commands
 from .home import Home
 from .layer import RedisLayer, as_pattern

@@ -14,8 +14,8 @@ import math
 import time
 from collections.abc import Iterable
 
+from ..._aio.loops import running_loop
 from ...types import Message
-from ..loops import running_loop
 from . import scripts
 from .commands import Commands
 from .places import GroupedLayer

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Unpack
 
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
+from .._local import EMPTY_GROUP, note_unheard
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
-from ..local import EMPTY_GROUP, note_unheard
 from . import scripts
 from .commands import Commands
 from .home import Home

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, TypedDict, TypeVar, cast
 
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
+from ..._aio.loops import call_soon
 from ...types import Message
+from .._local import LocalChannels
+from .._overrides import overrides, refuse
 from ..base import BaseChannelLayer, positive
 from ..codec import Codec
-from ..local import LocalChannels
-from ..loops import call_soon
-from ..overrides import overrides, refuse
 from .commands import BlockingCommands, Commands
 from .home import Home, HomeEnded
 from .hosts import decode_hosts

@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, NoPermissionError
 
-from ..loops import let_others_run
+from ..._aio.loops import let_others_run
 from .hosts import Host
 from .link import Link
 from .listener import Listener

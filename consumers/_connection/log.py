@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from starlette.websockets import WebSocketDisconnect
 
+from ..types import Message, Scope
 from .failures import CloseException
-from .types import Message, Scope
 
 logger = logging.getLogger("consumers.connection")
 

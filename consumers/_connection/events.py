@@ -1,17 +1,15 @@
-"""The shape of messages and ASGI events, as pure functions.
+"""The shape of ASGI events, as pure functions.
 
-Sources: the ASGI specification, "WebSocket" (https://asgi.readthedocs.io/en/latest/specs/www.html), and
-RFC 6455, section 7.4, for close codes.
+Source: the ASGI specification, "WebSocket" (https://asgi.readthedocs.io/en/latest/specs/www.html).
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from json import loads
 from typing import Any
 
-from .exceptions import InvalidFrame
-from .types import Message, Scope
+from ..exceptions import InvalidFrame
+from ..types import CloseCode, Message, Scope, cut_reason
 
 DISCONNECTS = frozenset({"websocket.disconnect", "http.disconnect"})
 DISCONNECT_HANDLERS = {"websocket": "websocket_disconnect", "http": "http_disconnect"}
@@ -23,22 +21,6 @@ WORKER = "consumers.worker"
 "handed": is called when a handler gets the oldest message that none has got, by those who call "want".
 """
 
-NORMAL_CLOSURE = 1000
-GOING_AWAY = 1001
-NO_STATUS_RECEIVED = 1005
-ABNORMAL_CLOSURE = 1006
-UNSUPPORTED_DATA = 1003
-INVALID_PAYLOAD = 1007
-POLICY_VIOLATION = 1008
-MESSAGE_TOO_BIG = 1009
-INTERNAL_ERROR = 1011
-SERVICE_RESTART = 1012
-TRY_AGAIN_LATER = 1013
-
-MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, the code takes two
-
-MAX_TYPE_LENGTH = 200  # characters; a client may have chosen the type
-
 ENCODINGS = ("text", "bytes", "json", None)
 """What a Starlette endpoint may set as `encoding`."""
 
@@ -46,44 +28,6 @@ _NOT_IN_NAMES = re.compile(rb"[\s:\0]|^$")
 _NOT_IN_VALUES = re.compile(rb"[\r\n\0]")
 
 Headers = Iterable[tuple[bytes, bytes]] | Mapping[bytes, bytes]
-
-
-def handler_name(message: Mapping[str, Any]) -> str:
-    """Return the name of the method that handles `message`: its type, with `_` for every `.`.
-
-    Raises:
-        ValueError: the message has no type, or one that is no text, begins with an underscore, or names no method.
-    """
-    try:
-        return _method_name(message["type"])
-    except KeyError:
-        raise ValueError("Incoming message has no 'type' attribute") from None
-    except TypeError:  # it cannot be hashed
-        raise ValueError(f"Malformed type in message: {message['type']!r:.80} is not a str") from None
-
-
-@lru_cache(maxsize=1024)
-def _method_name(kind: object) -> str:
-    if not isinstance(kind, str):
-        raise ValueError(f"Malformed type in message: {kind!r:.80} is not a str")
-    if len(kind) > MAX_TYPE_LENGTH:
-        raise ValueError(f"Malformed type in message: {len(kind)} characters, {kind[:20]!r}…")
-    name = kind.replace(".", "_")
-    if name.startswith("_"):
-        raise ValueError(f"Malformed type in message (leading underscore): {kind!r}")
-    if not name.isidentifier():
-        raise ValueError(f"Malformed type in message (no method's name): {kind!r}")
-    return name
-
-
-def is_sendable(code: int) -> bool:
-    """Tell whether an endpoint may put close code `code` into a frame (RFC 6455, 7.4)."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
-
-
-def private_code(code: int) -> int:
-    """Return the code of RFC 6455's private use that stands for a standard one: 4008 for 1008, and so on."""
-    return 3000 + code
 
 
 def accept(subprotocol: str | None = None, headers: Headers | None = None) -> Message:
@@ -137,10 +81,10 @@ def data_of(message: Message, encoding: str | None) -> Any:
         try:
             return loads(either or "")
         except (ValueError, RecursionError) as exc:
-            raise InvalidFrame(INVALID_PAYLOAD, "Invalid JSON") from exc
+            raise InvalidFrame(CloseCode.INVALID_PAYLOAD, "Invalid JSON") from exc
     wanted = text if encoding == "text" else data
     if wanted is None:
-        raise InvalidFrame(UNSUPPORTED_DATA, f"Expected a message of {encoding}")
+        raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, f"Expected a message of {encoding}")
     return wanted
 
 
@@ -154,19 +98,10 @@ def close(code: int | bool | None = None, reason: str | None = None) -> Message:
     Raises:
         ValueError: the code is no number.
     """
-    number = NORMAL_CLOSURE if code is None or code is True else code
+    number = CloseCode.NORMAL_CLOSURE if code is None or code is True else code
     if not isinstance(number, int):
         raise ValueError(f"close code {code!r} is not an int")
-    text = (reason or "").encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
-    return {"type": "websocket.close", "code": number, "reason": text}
-
-
-def check_close_code(code: object) -> None:
-    """Raise ValueError if `code` may not be sent in a close frame, naming the codes that may."""
-    if not isinstance(code, int) or not is_sendable(code):
-        raise ValueError(
-            f"close code {code!r} cannot be sent: use 1000-1003, 1007-1014, or 3000-4999 for codes of your own"
-        )
+    return {"type": "websocket.close", "code": number, "reason": cut_reason(reason)}
 
 
 def denial(status: int, body: bytes, headers: Headers | None = None) -> tuple[Message, Message]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import anyio
 
-from .layers.loops import PerLoop
+from .loops import PerLoop
 
 PATIENCE = 0.5
 """Seconds, at most, that a task has to end after its cancellation, before force is used, and used again."""
@@ -21,7 +21,11 @@ PATIENCE = 0.5
 INTERVAL = 0.05
 """Seconds, at least, between two looks at all endings."""
 
-OUR_FOLDERS = (os.path.dirname(__file__), os.path.dirname(anyio.__file__), os.path.dirname(asyncio.__file__))
+OUR_FOLDERS = (
+    os.path.dirname(os.path.dirname(__file__)),
+    os.path.dirname(anyio.__file__),
+    os.path.dirname(asyncio.__file__),
+)
 
 Task = asyncio.Task[Any]
 

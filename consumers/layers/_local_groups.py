@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from .._aio.loops import running_loop
 from ..types import Batch, Close, Deliver, Message
-from .loops import running_loop
-from .receivers import Entry, Joining, Receiver, Waiter, ignore_message
+from ._receivers import Entry, Joining, Receiver, Waiter, ignore_message
 
 
 class Tables:

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from ..types import Batching, Message
 from .budget import ByteBudget
-from .types import Batching, Message
 from .wake import Waker, make_crowd_waker, make_waker
 
 

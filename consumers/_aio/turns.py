@@ -14,7 +14,7 @@ from typing import Any
 from weakref import ref
 
 from .inline import swap_current_task
-from .layers.loops import PerLoop
+from .loops import PerLoop
 
 Callback = Callable[[Any], object]
 Steps = Generator[Any, Any, Any]

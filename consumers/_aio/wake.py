@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from .layers.loops import running_loop
+from .loops import running_loop
 from .turns import Steps, TurnWaker
 
 

@@ -2,7 +2,7 @@
 
 from sys import getsizeof
 
-from .types import Message
+from ..types import Message
 
 
 class ByteBudget:

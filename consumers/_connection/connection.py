@@ -20,22 +20,23 @@ from typing import Any, cast
 
 import anyio
 
-from . import events, handlers, overdue
+from .._aio import cancel
+from .._aio.inline import Feeding
+from .._aio.loops import pauses
+from .._aio.mailbox import Shared
+from .._aio.turns import Steps
+from .._aio.wake import Waker, make_waker
+from ..layers._overrides import is_pumped
+from ..layers.base import BaseChannelLayer
+from ..limits import LimitedLayer
+from ..types import CloseCode, Deliver, Message, Receive, Send
+from . import dispatch, events
 from .backlog import Taken
-from .ending import INTERNAL_ERROR, Ending, EndingConnection, Handler
+from .enforce import LimitHit
 from .frames import FRAME, Frames
-from .inbox import Shared
-from .inline import Feeding
-from .layers.base import BaseChannelLayer
-from .layers.loops import pauses
-from .layers.overrides import is_pumped
-from .limits import LimitedLayer
-from .socket import State
-from .turns import Steps
-from .types import Deliver, Message, Receive, Send
+from .sender import State
+from .shutdown import INTERNAL_ERROR_REASON, Ending, EndingConnection, Handler
 from .undecided import Undecided
-from .wake import Waker, make_waker
-from .watch import LimitHit
 
 logger = logging.getLogger("consumers.connection")
 
@@ -61,7 +62,7 @@ class Connection(EndingConnection):
         Raises:
             Exception: whatever a handler raised, as it was raised.
         """
-        self._reader = overdue.current_task()
+        self._reader = cancel.current_task()
         try:
             async with anyio.create_task_group() as self._tasks:
                 self._scope = self._make_scope()
@@ -137,9 +138,9 @@ class Connection(EndingConnection):
                 self._finished = make_waker()
                 await self._finished  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
-            self._end(Ending(events.ABNORMAL_CLOSURE), error)
+            self._end(Ending(CloseCode.ABNORMAL_CLOSURE), error)
         except BaseException:
-            self._end(Ending(self._socket.close_code or events.SERVICE_RESTART))
+            self._end(Ending(self._socket.close_code or CloseCode.SERVICE_RESTART))
             raise
 
     async def _read_channel(self) -> Message:
@@ -162,8 +163,8 @@ class Connection(EndingConnection):
 
     def _on_disconnect(self, message: Message) -> None:
         code = message.get("code")
-        code = events.NO_STATUS_RECEIVED if code is None else code
-        drains = code != events.SERVICE_RESTART  # uvicorn's shutdown
+        code = CloseCode.NO_STATUS_RECEIVED if code is None else code
+        drains = code != CloseCode.SERVICE_RESTART  # uvicorn's shutdown
         own = self._socket.lost(code)
         code = code if self._consumer._codes_as_reported else own
         self._end(Ending(code, message.get("reason") or "", drains=drains))
@@ -183,7 +184,7 @@ class Connection(EndingConnection):
                 self._watch.resume()
             return True
         limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox.messages)} wait"
-        self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
+        self._end_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
         return False
 
     # The worker
@@ -207,11 +208,11 @@ class Connection(EndingConnection):
                 if not self._scope.cancel_called:  # as after most disconnects: one scope will do
                     await self._clean_up()
         except Exception as error:
-            self._end(Ending(events.INTERNAL_ERROR), error)
+            self._end(Ending(CloseCode.INTERNAL_ERROR), error)
         except BaseException:
             if self._ending is None:
                 logger.info("%s ends: its worker was cancelled by something else than the server", self._journal)
-            self._end(Ending(events.SERVICE_RESTART))
+            self._end(Ending(CloseCode.SERVICE_RESTART))
             raise
         finally:
             try:
@@ -249,7 +250,7 @@ class Connection(EndingConnection):
                 await self._inbox.wait_for_layer_room()
                 deliver(await layer.receive(self._consumer.channel_name))
         except Exception as error:
-            self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), error)
+            self._end(Ending(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), error)
 
     async def _serve_first(self) -> bool:
         """Handle the event that opens a WebSocket, alone; return False if the connection ends before anything came."""
@@ -262,7 +263,7 @@ class Connection(EndingConnection):
             await self._handle(self._inbox.pop())
             if self._socket.is_rejected and self._ending is None:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._socket.close_code
-                self._end(Ending(code or events.ABNORMAL_CLOSURE))
+                self._end(Ending(code or CloseCode.ABNORMAL_CLOSURE))
             if self._socket.state is State.CONNECTING and self._ending is None:
                 self._undecided = Undecided(self._socket, self._journal.undecided, self._tasks)
             if self._frames is not None and self._ending is None and self._consumer.max_tasks == 1:
@@ -277,7 +278,7 @@ class Connection(EndingConnection):
         turns = consumer._turns_between
         if turns and (messages or inbox.is_ending):
             yield from pauses(turns)
-        known = handlers.known(consumer)
+        known = dispatch.known(consumer)
         types, takes_frames = known.types, known.takes_frames
         takes_text: bool | None = None  # not known before the first frame
         entry: Any
@@ -292,7 +293,7 @@ class Connection(EndingConnection):
                         message = entry[0]
                         if takes_frames and message["type"] == "websocket.receive":
                             if takes_text is None:
-                                takes_text = handlers.takes_text(consumer)
+                                takes_text = dispatch.takes_text(consumer)
                             if takes_text and (text := message.get("text")) is not None:
                                 handling = consumer.receive(text_data=text)
                             else:
@@ -386,11 +387,11 @@ class Connection(EndingConnection):
     def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
         """Return what handles a layer's message; None if nothing does."""
         kind = message.get("type")
-        if type(kind) is str and kind in handlers.known(self._consumer).types:
+        if type(kind) is str and kind in dispatch.known(self._consumer).types:
             return self._consumer.dispatch
         if kind == FRAME and self._frames is not None:
             return self._frames.send
-        if handlers.accepts(self._consumer, message, self._consumer.strict_types):
+        if dispatch.accepts(self._consumer, message, self._consumer.strict_types):
             return self._consumer.dispatch
         return None
 

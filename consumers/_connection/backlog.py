@@ -8,10 +8,10 @@ from typing import Protocol
 
 import anyio
 
+from ..layers._overrides import overrides
+from ..layers.base import BaseChannelLayer
+from ..types import Message
 from . import events
-from .layers.base import BaseChannelLayer
-from .layers.overrides import overrides
-from .types import Message
 
 logger = logging.getLogger("consumers.worker")
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from .._aio.loops import call_soon, running_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Message
-from .isolation import Copier, choose_copier
-from .loops import call_soon, running_loop
-from .receivers import Entry, Receiver, Waiter
-from .tables import Tables
+from ._copy import Copier, choose_copier
+from ._local_groups import Tables
+from ._receivers import Entry, Receiver, Waiter
 
 logger = logging.getLogger("consumers.layers")
 

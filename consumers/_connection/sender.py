@@ -7,9 +7,9 @@ from typing import Protocol
 import anyio
 from starlette.websockets import WebSocketDisconnect
 
+from ..exceptions import RequestAborted
+from ..types import CloseCode, Message, Send, check_close_code, private_code
 from . import events
-from .exceptions import RequestAborted
-from .types import Message, Send
 
 # How servers and test clients say that the peer has gone: ASGI asks for an OSError (2.4, "send"), the memory
 # streams of Starlette's and httpx-ws' test clients raise anyio's own.
@@ -107,7 +107,7 @@ class Socket:
                 await self._close(events.close())
                 return
             self.answered = self.is_rejected = True
-            self._closed(events.ABNORMAL_CLOSURE)
+            self._closed(CloseCode.ABNORMAL_CLOSURE)
         elif kind == "websocket.http.response.body":
             if not self._can_deny:
                 return
@@ -138,7 +138,7 @@ class Socket:
 
     async def end(self, code: int, reason: str) -> None:
         """Close the socket, or, while the handshake is pending, reject it: for 1013 by HTTP 503, if the server can."""
-        if code == events.TRY_AGAIN_LATER and self.state is State.CONNECTING and self._can_deny:
+        if code == CloseCode.TRY_AGAIN_LATER and self.state is State.CONNECTING and self._can_deny:
             for event in events.denial(503, b""):
                 await self.send(event)
         else:
@@ -154,7 +154,7 @@ class Socket:
             The close code: the application's own, if it has closed the socket. Servers differ in what they report then.
         """
         self.state = CLOSED
-        if self.close_code is None or self.close_code == events.ABNORMAL_CLOSURE:  # no close frame has left
+        if self.close_code is None or self.close_code == CloseCode.ABNORMAL_CLOSURE:  # no close frame has left
             self.close_code = code
         return self.close_code
 
@@ -167,7 +167,7 @@ class Socket:
             return
         complete = events.close(event.get("code"), event.get("reason"))
         if self.state is State.OPEN:
-            events.check_close_code(complete["code"])
+            check_close_code(complete["code"])
         else:
             self.is_rejected = True
         self.answered = True
@@ -186,14 +186,14 @@ class Socket:
         except Exception as error:
             if not str(error).startswith(REFUSED_BY_DAPHNE):
                 raise
-            await self._send({**event, "code": events.private_code(event["code"])})
+            await self._send({**event, "code": private_code(event["code"])})
 
     def _on_failure(self, error: Exception) -> None:
         """Raise WebSocketDisconnect if a send failed because the client has gone."""
         if isinstance(error, GONE) or CLOSED_BY_SERVER in str(error):
             if self.state is not CLOSED:
-                self._closed(events.ABNORMAL_CLOSURE)
-            raise WebSocketDisconnect(events.ABNORMAL_CLOSURE) from error
+                self._closed(CloseCode.ABNORMAL_CLOSURE)
+            raise WebSocketDisconnect(CloseCode.ABNORMAL_CLOSURE) from error
 
     def _closed(self, code: int) -> None:
         self.state = CLOSED
@@ -202,7 +202,7 @@ class Socket:
 
     def _refuse(self, what: str) -> None:
         if self.state is CLOSED:
-            raise WebSocketDisconnect(self.close_code or events.ABNORMAL_CLOSURE)
+            raise WebSocketDisconnect(self.close_code or CloseCode.ABNORMAL_CLOSURE)
         if self.state is State.CONNECTING:
             raise RuntimeError(f"{what}() before accept(): the handshake is pending, call accept() first")
         raise RuntimeError("accept() or deny() after accept(): a handshake is answered once")

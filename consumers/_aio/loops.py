@@ -6,6 +6,8 @@ from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
+import anyio
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint, current_token
 
 EXTRA_CHECKPOINTS = 8
@@ -105,3 +107,31 @@ async def let_others_run(waiting: int) -> None:
     await pause()
     if waiting:
         await pauses(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS))
+
+
+class Alarm(Protocol):
+    """What rings later unless it is cancelled."""
+
+    def cancel(self) -> object: ...
+
+
+def set_alarm(seconds: float, ring: Callable[[], None], tasks: TaskGroup, loop: object) -> Alarm:
+    """Call a function later, unless the alarm that is returned is cancelled before.
+
+    Args:
+        seconds: when.
+        ring: the function.
+        tasks: the connection's, for where the event loop has no alarms.
+        loop: what `running_loop()` returns.
+    """
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return loop.call_later(seconds, ring)
+    scope = anyio.CancelScope()
+
+    async def sleep() -> None:
+        with scope:
+            await anyio.sleep(seconds)
+            ring()
+
+    tasks.start_soon(sleep)
+    return scope

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from anyio.abc import TaskGroup
 
-from .layers.loops import running_loop
-from .socket import Socket, State
-from .watch import Alarm, set_alarm
+from .._aio.loops import Alarm, running_loop, set_alarm
+from .sender import Socket, State
 
 UNDECIDED = 5.0
 """Seconds after which a handshake that `connect()` has left unanswered is worth a warning."""

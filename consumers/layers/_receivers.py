@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from .._aio.loops import call_soon, running_loop
 from ..types import Batch, Batching, Close, Deliver, Message
-from .loops import call_soon, running_loop
 
 Entry = tuple[float, Message]
 """A waiting message: when it expires, and itself."""

@@ -1,12 +1,12 @@
-"""Starlette's WebSocket as a `BaseWSEndpoint` has it: with the sending rules of `socket`, and watched."""
+"""Starlette's WebSocket as a `BaseWSEndpoint` has it: with the sending rules of `sender`, and watched."""
 
 from starlette.websockets import WebSocket, WebSocketState
 
+from ..limits import Limits
+from ..types import CloseCode, Message, Receive, Scope, Send
 from . import events
-from .limits import Limits
-from .socket import Owner, State
-from .types import Message, Receive, Scope, Send
-from .watch import Watch, make_socket
+from .enforce import Watch, make_socket
+from .sender import Owner, State
 
 APPLICATION_STATES = {
     State.CONNECTING: WebSocketState.CONNECTING,
@@ -53,7 +53,7 @@ class ClientWebSocket(WebSocket):
             self._watch.hold()
             self._watch.refuses(message)
         if message["type"] == "websocket.disconnect":
-            code = int(message.get("code") or events.NORMAL_CLOSURE)
+            code = int(message.get("code") or CloseCode.NORMAL_CLOSURE)
             self._socket.lost(code)
             self._owner._on_socket_change(code)
         return message

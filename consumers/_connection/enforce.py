@@ -4,21 +4,18 @@ No message and no send touches a timer. They note when they were; an alarm that 
 set again for the time that is left.
 """
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import anyio
 from anyio.abc import TaskGroup
 
-from . import events
-from .inline import Rest
-from .layers.loops import running_loop
-from .limits import Limits
-from .socket import Owner, Socket
-from .types import Message, Send
+from .._aio.inline import Rest
+from .._aio.loops import Alarm, running_loop, set_alarm
+from ..limits import Limits
+from ..types import CloseCode, Message, Send
+from .sender import Owner, Socket
 
 BURST_SECONDS = 5
 """Seconds' worth of messages that may come at once unless `rate_burst` says how many."""
@@ -41,12 +38,6 @@ class LimitHit(NamedTuple):
     code: int
     limit: str
     reason: str
-
-
-class Alarm(Protocol):
-    """What rings later unless it is cancelled."""
-
-    def cancel(self) -> object: ...
 
 
 class Watch:
@@ -142,11 +133,11 @@ class Watch:
             self._full_at = max(self._full_at, now)
             if self._full_at - now > self._slack:
                 limit = f"more than rate_limit ({self._limits.rate_limit:g} messages/s)"
-                hit = LimitHit(events.POLICY_VIOLATION, limit, "too many messages")
+                hit = LimitHit(CloseCode.POLICY_VIOLATION, limit, "too many messages")
             self._full_at += self._interval
         if _size(message, self._max_size) > self._max_size:
             limit = f"a message is larger than max_message_size ({self._max_size} bytes)"
-            hit = LimitHit(events.MESSAGE_TOO_BIG, limit, f"messages have {self._max_size} bytes at most")
+            hit = LimitHit(CloseCode.MESSAGE_TOO_BIG, limit, f"messages have {self._max_size} bytes at most")
         if hit is None or self._is_stopped:
             return False
         self._on_hit(hit)
@@ -176,15 +167,15 @@ class Watch:
         limits = self._limits
         if limits.handshake_timeout is not None and self._began is not None:
             limit = f"the handshake was not answered within handshake_timeout ({limits.handshake_timeout:g} s)"
-            hit = LimitHit(events.TRY_AGAIN_LATER, limit, "the handshake took too long")
+            hit = LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "the handshake took too long")
             yield self._began + limits.handshake_timeout, hit
         if limits.idle_timeout is not None and self._heard is not None:
             limit = f"no message came within idle_timeout ({limits.idle_timeout:g} s)"
-            hit = LimitHit(events.GOING_AWAY, limit, f"no message within {limits.idle_timeout:g} s")
+            hit = LimitHit(CloseCode.GOING_AWAY, limit, f"no message within {limits.idle_timeout:g} s")
             yield (now if self._is_held else self._heard) + limits.idle_timeout, hit
         if limits.send_timeout is not None and self._blocked:
             limit = f"the client did not read for send_timeout ({limits.send_timeout:g} s)"
-            hit = LimitHit(events.TRY_AGAIN_LATER, limit, "you read too slowly")
+            hit = LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "you read too slowly")
             yield next(iter(self._blocked.values())) + limits.send_timeout, hit
 
     def _set_alarm(self) -> None:
@@ -214,28 +205,6 @@ class Watch:
                 self._on_hit(hit)
                 return
         self._set_alarm()
-
-
-def set_alarm(seconds: float, ring: Callable[[], None], tasks: TaskGroup, loop: object) -> Alarm:
-    """Call a function later, unless the alarm that is returned is cancelled before.
-
-    Args:
-        seconds: when.
-        ring: the function.
-        tasks: the connection's, for where the event loop has no alarms.
-        loop: what `running_loop()` returns.
-    """
-    if isinstance(loop, asyncio.AbstractEventLoop):
-        return loop.call_later(seconds, ring)
-    scope = anyio.CancelScope()
-
-    async def sleep() -> None:
-        with scope:
-            await anyio.sleep(seconds)
-            ring()
-
-    tasks.start_soon(sleep)
-    return scope
 
 
 def make_watch(limits: Limits, on_hit: Callable[[LimitHit], None], send: Send) -> Watch | None:

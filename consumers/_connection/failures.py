@@ -7,9 +7,10 @@ import anyio
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
-from . import events, overdue
-from .exceptions import InvalidChannelLayerError, InvalidFrame, RequestAborted
-from .layers.registry import channel_layers
+from .._aio import cancel
+from ..exceptions import InvalidChannelLayerError, InvalidFrame, RequestAborted
+from ..layers.registry import channel_layers
+from ..types import CloseCode, is_sendable
 
 E = TypeVar("E", bound=Exception)
 
@@ -36,7 +37,7 @@ class NotAnException(RuntimeError):
         super().__init__(f"the application raised {type(error).__name__}, which is no Exception")
 
 
-def as_failure(error: BaseException, server: overdue.Task | None) -> Exception:
+def as_failure(error: BaseException, server: cancel.Task | None) -> Exception:
     """Return what the application's code raised as the exception that it counts as.
 
     An Exception is itself. A cancellation that nobody asked for is a RuntimeError, since a task group would take it for
@@ -54,7 +55,7 @@ def as_failure(error: BaseException, server: overdue.Task | None) -> Exception:
     if isinstance(error, Exception):
         return error
     if isinstance(error, anyio.get_cancelled_exc_class()):
-        if not overdue.is_stray(error, server):
+        if not cancel.is_stray(error, server):
             raise error
         failure = RuntimeError(f"{type(error).__name__} was raised although nothing had been cancelled: {HOW_TO_END}")
     elif isinstance(error, NOT_OURS):
@@ -114,8 +115,8 @@ def close_of(asked: CloseException, is_open: bool) -> tuple[int, str]:
             1006 of a connection that was lost, is 1011 instead. Before that any code rejects the client.
     """
     code, reason = asked.code, asked.reason
-    if not isinstance(code, int) or (is_open and not events.is_sendable(code)):
-        code = events.INTERNAL_ERROR
+    if not isinstance(code, int) or (is_open and not is_sendable(code)):
+        code = CloseCode.INTERNAL_ERROR
     return code, "" if reason is None else str(reason)
 
 

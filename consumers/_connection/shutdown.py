@@ -10,24 +10,25 @@ from anyio.abc import TaskGroup
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
-from . import events, overdue
+from .._aio import cancel
+from .._aio.mailbox import Inbox
+from .._sync import Threads
+from ..exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
+from ..layers.base import BaseChannelLayer
+from ..types import CloseCode, Message, Receive, Scope, Send, is_sendable
+from . import events
 from .backlog import Taken
-from .bridge import Threads
-from .exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
+from .enforce import LimitHit, Watch, make_socket, make_watch
 from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only, without_layer
 from .frames import Frames
-from .inbox import Inbox
-from .journal import Journal
-from .layers.base import BaseChannelLayer
-from .socket import CLOSE_TIMEOUT, CLOSED, State
-from .types import Message, Receive, Scope, Send
+from .log import Journal
+from .sender import CLOSE_TIMEOUT, CLOSED, State
 from .undecided import Undecided
-from .watch import LimitHit, Watch, make_socket, make_watch
 
 logger = logging.getLogger("consumers.connection")
 
 DEFAULT_CAPACITY = 100
-INTERNAL_ERROR = "internal error"  # the reason that a client sees
+INTERNAL_ERROR_REASON = "internal error"  # the reason that a client sees
 
 
 class Handler(Protocol):
@@ -95,12 +96,12 @@ class EndingConnection:
     _ending: Ending | None = None
     _error: Exception | None = None
     _cancelled = 0
-    _overdue: overdue.Overdue | None = None  # knows of this, while it ends
+    _overdue: cancel.Overdue | None = None  # knows of this, while it ends
     _is_finishing = False
     _reader_limits_clean_up = False  # if one step of the worker does not end it; the clean-up itself need not
     _is_disconnecting = False
 
-    _reader: overdue.Task | None  # the server's, on asyncio
+    _reader: cancel.Task | None  # the server's, on asyncio
     _tasks: TaskGroup
     _scope: anyio.CancelScope  # the worker's, shielded: the handlers'; for the clean-up another, if that is cancelled
 
@@ -153,7 +154,7 @@ class EndingConnection:
     def _on_overflow(self) -> None:
         if self._consumer.overflow == "close":
             limit = f"{self._inbox.layer_limit} layer messages wait"
-            self._end_by_limit(LimitHit(events.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
+            self._end_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
 
     # The ways to end
 
@@ -203,7 +204,7 @@ class EndingConnection:
             await function(*args)
         except StopConsumer:
             if not self._is_finishing:  # when websocket_disconnect() ends with it
-                self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+                self._end(Ending(CloseCode.NORMAL_CLOSURE, rejects=True))
         except BaseException as error:
             await self._decide(as_failure(error, self._reader), message or getattr(function, "__qualname__", None))
 
@@ -234,11 +235,11 @@ class EndingConnection:
             try:
                 second = as_failure(error, self._reader)
             except BaseException:  # nobody has decided about the failure: it must not be lost
-                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), failure)
+                self._end(Ending(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), failure)
                 raise
             if not self._ends_as_asked(second):
                 self._annotate(second, doing)
-                self._end(Ending(events.INTERNAL_ERROR, INTERNAL_ERROR), second)
+                self._end(Ending(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), second)
 
     def _annotate(self, failure: Exception, doing: Message | str | None) -> None:
         what = f"background task {doing}()" if isinstance(doing, str) else doing
@@ -248,10 +249,10 @@ class EndingConnection:
         """End, if the exception is a way to ask for it or tells that the client has gone; else return False."""
         match only(failure, StopConsumer, TooManyGroups, *CLOSE_EXCEPTIONS, RequestAborted):
             case StopConsumer():
-                self._end(Ending(events.NORMAL_CLOSURE, rejects=True))
+                self._end(Ending(CloseCode.NORMAL_CLOSURE, rejects=True))
             case TooManyGroups() as too_many:
                 limit = f"more than max_groups ({too_many.max_groups})"
-                self._end_by_limit(LimitHit(events.POLICY_VIOLATION, limit, "too many groups"))
+                self._end_by_limit(LimitHit(CloseCode.POLICY_VIOLATION, limit, "too many groups"))
             case (WebSocketDisconnect() | RequestAborted()) as gone if self._protocol != "websocket":
                 self._client_has_gone(gone)
             case (InvalidFrame() | WebSocketException() | WebSocketDisconnect()) as asked if (
@@ -279,7 +280,7 @@ class EndingConnection:
     def _expect_end(self, seconds: float, scope: anyio.CancelScope | None = None) -> None:
         """On asyncio, have force used if the ending takes longer; see `Overdue.expect()`."""
         if self._reader is not None:
-            self._overdue = overdue.of_loop(self._reader.get_loop())
+            self._overdue = cancel.of_loop(self._reader.get_loop())
             self._overdue.expect(self, self._reader, seconds, scope)
 
     def _limit_clean_up(self) -> None:
@@ -344,8 +345,8 @@ class EndingConnection:
         """Tell the client, unless somebody has: without a close frame it would see 1006."""
         if self._protocol != "websocket" or (self._socket.state is State.CONNECTING and not ending.rejects):
             return
-        is_unsendable = self._socket.is_open and not events.is_sendable(ending.code)
-        code = events.INTERNAL_ERROR if is_unsendable else ending.code
+        is_unsendable = self._socket.is_open and not is_sendable(ending.code)
+        code = CloseCode.INTERNAL_ERROR if is_unsendable else ending.code
         try:
             await self._socket.end(code, ending.reason)
         except WebSocketDisconnect:

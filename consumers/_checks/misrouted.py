@@ -11,8 +11,7 @@ from typing import Any
 
 from starlette.routing import Match, Mount, Route, Router
 
-from .consumer import ConsumerApplication
-from .types import Receive, Scope, Send
+from ..types import Receive, Scope, Send
 from .wrappers import unwrapped
 
 logger = logging.getLogger("consumers.routing")
@@ -23,17 +22,21 @@ MAX_LOGGED = 100
 _logged: set[str] = set()
 
 
-def explain_rejections() -> None:
-    """Have every Starlette router that is made from now on say why it rejects a WebSocket, if a consumer is near."""
+def explain_rejections(made_by_as_asgi: type) -> None:
+    """Have every Starlette router that is made from now on say why it rejects a WebSocket, if a consumer is near.
+
+    Args:
+        made_by_as_asgi: the class of what a consumer's `as_asgi()` returns.
+    """
     if getattr(Router.not_found, "__module__", "") != __name__:
-        Router.not_found = _explaining(Router.not_found)  # type: ignore[method-assign]
+        Router.not_found = _explaining(Router.not_found, made_by_as_asgi)  # type: ignore[method-assign]
 
 
-def _explaining(not_found: Any) -> Any:
+def _explaining(not_found: Any, made_by_as_asgi: type) -> Any:
     @functools.wraps(not_found, assigned=("__name__", "__qualname__", "__doc__"))
     async def explaining(self: Router, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            for reason in _reasons(self, scope):
+            for reason in _reasons(self, scope, made_by_as_asgi):
                 if reason not in _logged and len(_logged) < MAX_LOGGED:
                     _logged.add(reason)
                     logger.warning("%s", reason)
@@ -42,16 +45,16 @@ def _explaining(not_found: Any) -> Any:
     return explaining
 
 
-def _reasons(router: Router, scope: Scope) -> Iterator[str]:
+def _reasons(router: Router, scope: Scope, made_by_as_asgi: type) -> Iterator[str]:
     """Yield why no route of the router's serves a WebSocket, for those that lead to a consumer."""
     below = {**scope, "path": f"{scope['path']}/"}
     by_http = {**scope, "type": "http", "method": "GET"}
     for route in router.routes:
         if isinstance(route, Mount):
-            found = _consumer(route.app) if route.matches(below)[0] is Match.FULL else None
+            found = _consumer(route.app, made_by_as_asgi) if route.matches(below)[0] is Match.FULL else None
             why = f"Mount serves {route.path + '/'!r} and what is below it"
         elif isinstance(route, Route):
-            found = _consumer(route.endpoint) if route.matches(by_http)[0] is not Match.NONE else None
+            found = _consumer(route.endpoint, made_by_as_asgi) if route.matches(by_http)[0] is not Match.NONE else None
             why = f"{type(route).__name__} is for HTTP"
         else:
             continue
@@ -59,5 +62,5 @@ def _reasons(router: Router, scope: Scope) -> Iterator[str]:
             yield f"no WebSocket reaches {route.path!r}: {why}. Write WebSocketRoute({route.path!r}, {found!r})"
 
 
-def _consumer(application: object) -> ConsumerApplication | None:
-    return next((found for found in unwrapped(application) if type(found) is ConsumerApplication), None)
+def _consumer(application: object, made_by_as_asgi: type) -> object | None:
+    return next((found for found in unwrapped(application) if type(found) is made_by_as_asgi), None)

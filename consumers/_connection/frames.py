@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from . import events, handlers
-from .inbox import Inbox
-from .inline import Rest, swap_current_task
-from .layers.loops import running_loop
-from .socket import Socket
-from .turns import TurnWaker
-from .types import Batching, Message, Send
+from .._aio.inline import Rest, swap_current_task
+from .._aio.loops import running_loop
+from .._aio.mailbox import Inbox
+from .._aio.turns import TurnWaker
+from ..types import Batching, Message, Send
+from . import dispatch, events
+from .sender import Socket
 
 FRAME = "websocket.send"
 
@@ -147,7 +147,7 @@ class Frames(Batching):
     def _is_frame(self, message: Message) -> bool:
         if _is_frame(message):
             return True
-        handlers.log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
+        dispatch.log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
         return False
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-from .limits import COUNTS, NUMBERS
+from ..limits import COUNTS, NUMBERS
 
 LONG_NAME = 14
 """Characters from which on a name may be two slips away from an option's."""

@@ -4,9 +4,9 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 
+from .._aio.loops import running_loop
 from ..types import Message
-from .closing import DEFAULT_CODE
-from .loops import running_loop
+from ._closing import DEFAULT_CODE
 from .registry import DEFAULT_ALIAS, layer_with
 
 

@@ -12,8 +12,8 @@ from functools import partialmethod, singledispatchmethod
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from .checks import takes
-from .events import handler_name
+from .._checks.classes import takes
+from ..types import handler_name
 from .request import OfRequest
 
 logger = logging.getLogger("consumers.connection")

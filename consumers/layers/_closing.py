@@ -5,14 +5,13 @@ layer has another way to its receivers for that: the `close` that they are attac
 apart by where it is sent to, not by what it says.
 """
 
-from .. import events
-from ..types import Message
+from ..types import CloseCode, Message, check_close_code, cut_reason
 from .registry import DEFAULT_ALIAS, layer_with
 
 CLOSE = "consumers.close"
 """The type of the message that members get which have no `close`: those in processes with channels_redis, say."""
 
-DEFAULT_CODE = events.POLICY_VIOLATION
+DEFAULT_CODE = CloseCode.POLICY_VIOLATION
 
 
 async def close_group(group: str, code: int = DEFAULT_CODE, reason: str = "", alias: str = DEFAULT_ALIAS) -> None:
@@ -44,7 +43,7 @@ def closing(code: int, reason: str) -> Message:
         TypeError: if the reason is not a str.
         ValueError: if the code is none that may be sent.
     """
-    events.check_close_code(code)
+    check_close_code(code)
     if not isinstance(reason, str):
         raise TypeError(f"the reason of a close must be a str, not {type(reason).__name__}: {reason!r:.80}")
-    return {"type": CLOSE, "code": int(code), "reason": events.close(code, reason)["reason"]}
+    return {"type": CLOSE, "code": int(code), "reason": cut_reason(reason)}

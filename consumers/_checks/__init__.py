@@ -1,0 +1,1 @@
+"""Mistakes in an application's code, found before a client meets them."""
