@@ -229,7 +229,7 @@ def test_any_path_has_a_route_or_is_answered(given_path: str, root: str) -> None
 
     started = time.thread_time()
     routes = anyio.run(route)
-    assert time.thread_time() - started < 0.5
+    assert time.thread_time() - started < 5
     target(float(sum(len(route["kwargs"]) + len(route["args"]) for route in routes)), label="parameters")
 
 
@@ -259,4 +259,4 @@ def test_any_bytes_are_a_message_or_a_value_error(format: str, given_data: bytes
         why = ""
         target(float(len(message)), label="size of the message")
     assert type(message) is dict and len(why) < 500
-    assert time.thread_time() - started < 0.5
+    assert time.thread_time() - started < 5
