@@ -51,7 +51,7 @@ class Connection(EndingConnection):
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
-            self._frames = Frames(self._socket, send, self._inbox, type(consumer))
+            self._frames = Frames(self._socket, type(consumer))
         if self._protocol == "channel":
             source = (consumer.scope.get("extensions") or {}).get(events.WORKER)
             self._taken = Taken(source, consumer.max_tasks) if source is not None else None
@@ -103,7 +103,7 @@ class Connection(EndingConnection):
     @property
     def _deliver(self) -> Deliver:
         """What takes the channel layer's messages."""
-        return self._inbox if self._frames is None else self._frames
+        return self._inbox
 
     def close_by_group(self, code: int, reason: str) -> None:
         """End at once, because a group that this connection is in was closed."""
@@ -266,8 +266,6 @@ class Connection(EndingConnection):
                 self._end(Ending(code or CloseCode.ABNORMAL_CLOSURE))
             if self._socket.state is State.CONNECTING and self._ending is None:
                 self._undecided = Undecided(self._socket, self._journal.undecided, self._tasks)
-            if self._frames is not None and self._ending is None and self._consumer.max_tasks == 1:
-                self._frames.start_early()
         return True
 
     @coroutine

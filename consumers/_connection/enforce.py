@@ -236,9 +236,6 @@ class TimedSocket(Socket):
         super().__init__(watch.send, owner, close_timeout, can_deny)
         self._watch = watch
 
-    async def finish_frame(self, sending: Awaitable[None]) -> None:
-        await super().finish_frame(self._watch.waiting(sending))
-
 
 def make_socket(
     send: Send,

@@ -1,7 +1,6 @@
 """The sending side of a connection: what may be sent in which state, and what a client that has gone looks like."""
 
 import enum
-from collections.abc import Awaitable
 from typing import Protocol
 
 import anyio
@@ -120,18 +119,6 @@ class Socket:
             if kind != "websocket.send" or sendable == event:  # or a middleware's own encoding lacks the character
                 raise
             await self.send(sendable)
-        except FAILURES as error:
-            self._on_failure(error)
-            raise
-
-    async def finish_frame(self, sending: Awaitable[None]) -> None:
-        """Await what is left of a frame whose sending has begun.
-
-        Raises:
-            WebSocketDisconnect: the client has gone.
-        """
-        try:
-            await sending
         except FAILURES as error:
             self._on_failure(error)
             raise

@@ -138,11 +138,6 @@ class EndingConnection:
 
     def _on_socket_change(self, close_code: int | None) -> None:
         """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
-        if self._frames is not None:
-            if close_code is None and self._ending is None:
-                self._frames.opened()
-            else:
-                self._frames.closed()
         if close_code is None:
             if self._watch is not None:
                 self._watch.opened()
@@ -174,8 +169,6 @@ class EndingConnection:
                 self._watch.stop()
             if self._undecided is not None:
                 self._undecided.stop()
-            if self._frames is not None:
-                self._frames.closed()
             if self._tasks.cancel_scope.deadline != math.inf:
                 self._tasks.cancel_scope.deadline = math.inf
             if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
@@ -325,8 +318,6 @@ class EndingConnection:
         ending = self._ending
         assert ending is not None
         self._detach()
-        if self._frames is not None:
-            self._frames.give_up(self._inbox.messages)
         if self._scope.cancelled_caught:
             self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
         is_unanswered = not self._socket.answered and self._connected and self._protocol == "websocket"
@@ -386,5 +377,5 @@ class EndingConnection:
     def _let_go(self) -> None:
         """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
         self._socket.release()
-        self._watch = self._frames = self._inbox.owner = None
+        self._watch = self._inbox.owner = None
         del self._consumer

@@ -5,12 +5,10 @@ from functools import partial
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
-from .._aio.inline import Rest
-from .._aio.mailbox import Inbox
 from .._connection.connection import Connection
 from .._connection.dispatch import OPTIONAL
 from .._connection.events import DISCONNECTS
-from .._connection.frames import _REST, Frames
+from .._connection.frames import Frames
 from .._connection.sender import Socket
 from .._connection.shutdown import Handler
 from ..types import CloseCode, Deliver, Message, Receive, Send, handler_name
@@ -39,7 +37,7 @@ class ObservedConnection(Connection):
         send = counting_send(send, tally)
         super().__init__(consumer, counting_receive(receive, tally), send)
         if self._frames is not None:
-            self._frames = ObservedFrames(self._socket, send, self._inbox, type(consumer), self._count_delivery, tally)
+            self._frames = ObservedFrames(self._socket, type(consumer), tally)
         # Every message passes it. Not a class attribute, so that those who override it need to know nothing.
         vars(consumer)["dispatch"] = self.durations.timed(consumer, "dispatch", attributes_of(type(consumer)))
 
@@ -67,7 +65,7 @@ class ObservedConnection(Connection):
 
     @property
     def _deliver(self) -> Deliver:
-        return partial(self._count_delivery, self._inbox) if self._frames is None else self._frames
+        return partial(self._count_delivery, self._inbox)
 
     def _refuses(self, message: Message) -> bool:
         was_ending = self.is_ending
@@ -98,40 +96,24 @@ class ObservedConnection(Connection):
 
 
 class ObservedFrames(Frames):
-    """Counts raw frames.
+    """Counts the raw frames that are dropped.
 
     Args:
-        socket, send, inbox, consumer_class: as of `Frames`.
-        count: calls a function that takes a message, and counts that.
+        socket, consumer_class: as of `Frames`.
         tally: what is counted in.
     """
 
-    __slots__ = ("_count", "_tally")
+    __slots__ = ("_tally",)
 
-    def __init__(
-        self,
-        socket: Socket,
-        send: Send,
-        inbox: Inbox,
-        consumer_class: type,
-        count: Callable[[Deliver, Message], int],
-        tally: Tally,
-    ) -> None:
-        def start(message: Message) -> Awaitable[None]:  # by `batch()`, which calls nothing else of this object then
-            tally.received[table.FROM_LAYER] += 1
-            return send(message)
-
-        super().__init__(socket, start, inbox, consumer_class)
-        self._count = count
+    def __init__(self, socket: Socket, consumer_class: type, tally: Tally) -> None:
+        super().__init__(socket, consumer_class)
         self._tally = tally
 
-    def __call__(self, message: Message) -> int:
-        return self._count(super().__call__, message)
-
-    async def send(self, message: Message) -> None:
-        if not isinstance(message.get(_REST), Rest) and not (self._socket.is_open and self._is_frame(message)):
-            self._tally.drop(table.NO_HANDLER)
-        await super().send(message)
+    def takes(self, message: Message) -> bool:
+        if super().takes(message):
+            return True
+        self._tally.drop(table.NO_HANDLER)
+        return False
 
 
 def counting_receive(receive: Receive, tally: Tally) -> Receive:
