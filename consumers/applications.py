@@ -19,7 +19,7 @@ def require_application(application: Any, place: str, takes_instances: bool = Tr
     if issubclass(kind, type) and unbound(application, "as_asgi"):
         name = application.__name__
         raise TypeError(f"{place}: {name} is a class, not an ASGI application: write {name}.as_asgi()")
-    if kind is MethodType and _is_as_asgi(application):
+    if kind is MethodType and is_as_asgi(application):
         name = application.__self__.__name__
         raise TypeError(f"{place}: {name}.as_asgi is a method, not an ASGI application: write {name}.as_asgi()")
     if not takes_instances and unbound(kind, "as_asgi"):
@@ -32,7 +32,8 @@ def require_application(application: Any, place: str, takes_instances: bool = Tr
     _require_signature(application, place)
 
 
-def _is_as_asgi(method: MethodType) -> bool:
+def is_as_asgi(method: MethodType) -> bool:
+    """Tell whether a method is a consumer class' `as_asgi`, which was not called."""
     return issubclass(type(method.__self__), type) and getattr(method.__func__, "__name__", "") == "as_asgi"
 
 

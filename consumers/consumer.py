@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import anyio
@@ -20,6 +20,7 @@ from .handlers import find, is_framework, looks_up
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
+from .misused import is_fastapis, refuse_fastapi
 from .types import Message, Receive, Scope, Send, hook, hook_of_both
 
 logger = logging.getLogger("consumers.connection")
@@ -49,6 +50,7 @@ class ConsumerApplication:
         limits.check(consumer_class)
         framework = next(base for base in consumer_class.__mro__ if is_framework(base))
         checks.check_options(consumer_class, framework)
+        checks.check_uncalled(consumer_class, framework)
         checks.check_initkwargs(consumer_class, framework, initkwargs)
         checks.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
         functools.update_wrapper(self, consumer_class, updated=())
@@ -126,19 +128,6 @@ class _Answer(Response):
         await self._application(scope, receive, send)
 
 
-def refuse_fastapi(called: Callable[..., Any]) -> None:
-    """Let FastAPI, which takes any callable for an endpoint, pass the connection to one that then says what to write.
-
-    It reads the annotations; without these, it would take the parameters for required ones of the query, and reject
-    every client without a word.
-    """
-    called.__annotations__ = dict.fromkeys([*inspect.signature(called).parameters][1:], HTTPConnection)
-
-
-def _is_endpoint(called_with: Mapping[str, Any]) -> bool:
-    return any(isinstance(value, HTTPConnection) for value in called_with.values())
-
-
 class AsyncConsumer(Limits):
     """A consumer whose methods are coroutines: a message of type `chat.message` goes to `chat_message(message)`.
 
@@ -208,7 +197,7 @@ class AsyncConsumer(Limits):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
-        if _is_endpoint(kwargs) or (args and isinstance(args[0], dict) and "type" in args[0]):
+        if is_fastapis(kwargs) or (args and isinstance(args[0], dict) and "type" in args[0]):
             raise TypeError(f"{cls.__name__} is a class, not an ASGI application: write {cls.__name__}.as_asgi()")
         return super().__new__(cls)
 
@@ -221,7 +210,7 @@ class AsyncConsumer(Limits):
                 does not take `initkwargs`, or needs more; or a class attribute is a misspelt option.
             ValueError: a class attribute has a value that cannot work.
         """
-        if called_by_a_route or _is_endpoint(initkwargs):
+        if called_by_a_route or is_fastapis(initkwargs):
             raise TypeError(
                 f"{cls.__name__}.as_asgi is a method, not an ASGI application: write {cls.__name__}.as_asgi()"
             )
@@ -232,7 +221,11 @@ class AsyncConsumer(Limits):
 
         Raises:
             RuntimeError: this instance has served one before.
+            TypeError: it is called as an endpoint of FastAPI's.
         """
+        if is_fastapis({"scope": scope, "receive": receive, "send": send}):
+            name = type(self).__name__
+            raise TypeError(f"{name}() would serve a single connection: write {name}.as_asgi()")
         await self._for_connection()._run_connection(scope, receive, send)
 
     def _for_connection(self) -> Self:
@@ -242,9 +235,8 @@ class AsyncConsumer(Limits):
             RuntimeError: this one has served one before.
         """
         if hasattr(self, "_connection"):
-            raise RuntimeError(
-                f"this {type(self).__name__} has a connection already: use {type(self).__name__}.as_asgi()"
-            )
+            name = type(self).__name__
+            raise RuntimeError(f"{name}() serves a single connection, and has had it: write {name}.as_asgi()")
         return self
 
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
@@ -312,7 +304,7 @@ class AsyncConsumer(Limits):
         Raises:
             TypeError: `function` is no function, but for instance what calling it returned.
         """
-        checks.check_background_function(function)
+        checks.check_background_function(function, is_async=True)
         return self._connection.start_background_task(function, *args)
 
     def _no_handler(self, message: Message) -> NoReturn:
@@ -323,6 +315,8 @@ class AsyncConsumer(Limits):
 
 
 refuse_fastapi(AsyncConsumer.__new__)
+refuse_fastapi(AsyncConsumer.__call__)
+AsyncConsumer.__call__.__defaults__ = (None, None, None)  # FastAPI passes one argument; type checkers see three
 refuse_fastapi(AsyncConsumer.as_asgi.__func__)  # type: ignore[attr-defined]
 
 

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal
 
 import anyio
 from anyio.abc import TaskGroup
-from starlette.endpoints import WebSocketEndpoint
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from . import events, limits, overdue
@@ -26,6 +25,7 @@ from .client import ClientWebSocket
 from .failures import HOW_TO_END, NotAnException, as_failure, asks_to_close, close_of
 from .journal import Journal
 from .limits import Limits
+from .misused import StarletteEndpoint
 from .socket import State
 from .task_group import EndpointTaskGroup
 from .types import Message, Receive, Scope, Send
@@ -36,7 +36,7 @@ logger = logging.getLogger("consumers.endpoint")
 SERVER_LEAVES = (events.SERVICE_RESTART, "The server is going away")
 
 
-class BaseWSEndpoint(Limits, WebSocketEndpoint):
+class BaseWSEndpoint(Limits, StarletteEndpoint):
     """Runs `_background_handler()` in a task of its own for every message of the client, finite or infinite.
 
     All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's

@@ -3,8 +3,9 @@
 from typing import Any
 
 from . import events
-from .consumer import AsyncConsumer, refuse_fastapi
+from .consumer import AsyncConsumer
 from .exceptions import StopConsumer
+from .misused import refuse_fastapi
 from .request import RequestAttributes
 from .types import Message
 

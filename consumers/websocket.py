@@ -15,11 +15,12 @@ import anyio
 from . import events
 from .bridge import call, offer, on_home_loop, result_of, returning
 from .checks import takes
-from .consumer import AsyncConsumer, SyncConsumer, refuse_fastapi
+from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .handlers import passes_on
 from .layers.base import may_wait
 from .layers.registry import channel_layers
+from .misused import refuse_fastapi
 from .not_json import dumps
 from .request import RequestAttributes
 from .types import Message, hook
