@@ -186,7 +186,7 @@ def _check_defaults(method: str, function: FunctionType) -> None:
         if type(parameter.default).__module__ == "fastapi.params":
             kind = type(parameter.default).__name__
             raise TypeError(
-                f"{method}(): nothing fills {name}, as {kind} is for functions: call what you need yourself"
+                f"{method}(): FastAPI does not call it, so no {kind} fills {name}: call what you need in it"
             )
 
 

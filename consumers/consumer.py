@@ -207,7 +207,7 @@ class AsyncConsumer(Limits):
 
         Raises:
             TypeError: a hook is `async def` or plain where it must be the other, or takes other arguments; `__init__()`
-                does not take `initkwargs`, or needs more; or a class attribute is a misspelt option.
+                does not take `initkwargs`, or needs more; or a class attribute is a misspelt option or hook.
             ValueError: a class attribute has a value that cannot work.
         """
         if called_by_a_route or is_fastapis(initkwargs):

@@ -26,19 +26,19 @@ def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> I
     """
     own = [base for base in consumer_class.__mro__ if base not in framework.__mro__]
     defined = {name: base for base in reversed(own) for name in vars(base)}
-    missing = [hook for hook in hooks if hasattr(framework, hook) and hook not in defined]
+    missing = {hook for hook in hooks if hasattr(framework, hook) and hook not in defined}
     for name, owner in defined.items():
         function = vars(owner)[name]
         if name.startswith("_") or type(function) is not FunctionType or hasattr(framework, name):
             continue
         called = f"{owner.__name__}.{name}()"
         text = None
-        hook = next((hook for hook in missing if is_typo(name, hook)), None)
+        hook = next((hook for hook in hooks if hook in missing and is_typo(name, hook)), None)
         if hook is not None:
             text = f"{called} is never called: did you mean {hook}()?"
         elif name in OF_ENDPOINTS and _needed(function) > 2:
             text = f"{called} is never called, as this is no endpoint of Starlette's: write {OF_ENDPOINTS[name]}"
-        elif name == "receive_json" and "receive" in missing:
+        elif name == "receive_json" and {"receive", "websocket_receive"} <= missing:
             text = (
                 f"{called} is never called: derive {owner.__name__} from {framework.__name__.replace('Web', 'JsonWeb')}"
             )

@@ -323,7 +323,7 @@ HOOKS = [
 
         Room.as_asgi()
         """,
-        "TypeError: Room.connect(): nothing fills user, as Depends is for functions: call what you need yourself",
+        "TypeError: Room.connect(): FastAPI does not call it, so no Depends fills user: call what you need in it",
     ),
     Mistake(
         "A misspelt method",
@@ -366,6 +366,21 @@ HOOKS = [
         Room.as_asgi()
         """,
         "TypeError: Room.as_asgi(): Room.__init__() needs scope, which comes later: read self.scope in connect()",
+    ),
+    Mistake(
+        "A plain `def` in the background",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def connect(self):
+                await self.accept()
+                self.start_background_task(self.push)
+
+            def push(self): ...
+
+        app = Room.as_asgi()
+        """,
+        "TypeError: start_background_task() takes an async function: Room.push() must be `async def`",
+        opens="/ws",
     ),
 ]
 

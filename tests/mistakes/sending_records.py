@@ -59,6 +59,35 @@ SENDING = [
         opens="/ws",
     ),
     Mistake(
+        "A handler without the message",
+        """
+        class Chat(AsyncWebsocketConsumer):
+            async def receive(self, text_data):
+                await self.channel_layer.send(self.channel_name, {"type": "chat.message", "text": text_data})
+
+            async def chat_message(self):
+                await self.send("hello")
+
+        app = Chat.as_asgi()
+        """,
+        "WARNING consumers.connection: Chat dropped a layer message: type 'chat_message' names what cannot be called "
+        "with one event, as `chat_message(self, event)` can",
+        opens="/ws",
+    ),
+    Mistake(
+        "A message for a method of the framework",
+        """
+        class Chat(AsyncWebsocketConsumer):
+            async def receive(self, text_data):
+                await self.channel_layer.send(self.channel_name, {"type": "send", "text": text_data})
+
+        app = Chat.as_asgi()
+        """,
+        "WARNING consumers.connection: Chat dropped a layer message: "
+        "type 'send' names a method of the framework, which no message reaches: choose another",
+        opens="/ws",
+    ),
+    Mistake(
         "A message to a group that nobody is in",
         """
         await layer.group_send("chat.l", {"type": "chat.message", "text": "hello"})
@@ -66,7 +95,7 @@ SENDING = [
         "DEBUG consumers.layers: A message of type 'chat.message' reached nobody: nobody is in the group 'chat.l'",
     ),
     Mistake(
-        "A group's name given to send()",
+        "A group's name given to `send()`",
         """
         await layer.group_add("chat.1", "ann")
         await layer.send("chat.1", {"type": "chat.message", "text": "hello"})
@@ -90,7 +119,7 @@ SENDING = [
         "the consumer has ended that had the channel 'specific.inmemory!attached.c0ffee'",
     ),
     Mistake(
-        "A datetime in send_json()",
+        "A datetime in `send_json()`",
         """
         from datetime import UTC, datetime
 
@@ -105,7 +134,7 @@ SENDING = [
         opens="/ws",
     ),
     Mistake(
-        "A pydantic model in send_json()",
+        "A pydantic model in `send_json()`",
         """
         from pydantic import BaseModel
 
@@ -123,7 +152,7 @@ SENDING = [
         opens="/ws",
     ),
     Mistake(
-        "A dataclass in group_send_json()",
+        "A dataclass in `group_send_json()`",
         """
         from dataclasses import dataclass
 
@@ -142,7 +171,7 @@ SENDING = [
         opens="/ws",
     ),
     Mistake(
-        "A set in send_json()",
+        "A set in `send_json()`",
         """
         class Chat(AsyncJsonWebsocketConsumer):
             async def receive_json(self, content):
@@ -155,7 +184,7 @@ SENDING = [
         opens="/ws",
     ),
     Mistake(
-        "A dict in send()",
+        "A dict in `send()`",
         """
         class Chat(AsyncJsonWebsocketConsumer):
             async def receive_json(self, content):
@@ -228,7 +257,23 @@ NO_LAYER = [
         opens="/ws",
     ),
     Mistake(
-        "close_group() without a channel layer",
+        "A channel layer without its alias",
+        """
+        channel_layers.configure({"BACKEND": "consumers.layers.InMemoryChannelLayer"})
+        """,
+        "consumers.exceptions.InvalidChannelLayerError: "
+        'channel_layers.configure() takes layers by their aliases: write {"default": ...}',
+    ),
+    Mistake(
+        "The class of a channel layer",
+        """
+        channel_layers.configure({"default": InMemoryChannelLayer})
+        """,
+        "consumers.exceptions.InvalidChannelLayerError: "
+        "Channel layer 'default' must be a layer, not the class InMemoryChannelLayer: write InMemoryChannelLayer()",
+    ),
+    Mistake(
+        "`close_group()` without a channel layer",
         """
         await close_group("user.ann", 4001, "logged out")
         """,
