@@ -26,7 +26,7 @@ def require_application(application: Any, place: str, takes_instances: bool = Tr
         name = kind.__name__
         raise TypeError(f"{place}: {name}() would serve a single connection: write {name}.as_asgi()")
     if issubclass(kind, list | tuple):
-        raise TypeError(f"{place}: a list of routes is no ASGI application: write URLRouter([...])")
+        raise TypeError(f"{place}: a list is no ASGI application: write URLRouter([...]) around a list of routes")
     if not callable(application):
         raise TypeError(f"{place}: {application!r} is no ASGI application, such as ChatConsumer.as_asgi()")
     _require_signature(application, place)

@@ -183,11 +183,10 @@ def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
 def _check_defaults(method: str, function: FunctionType) -> None:
     """Raise TypeError for a parameter that FastAPI is to fill, as it does for functions."""
     for name, parameter in inspect.signature(function).parameters.items():
-        if type(parameter.default).__module__ == "fastapi.params":
-            kind = type(parameter.default).__name__
-            raise TypeError(
-                f"{method}(): FastAPI does not call it, so no {kind} fills {name}: call what you need in it"
-            )
+        for given in (parameter.default, *getattr(parameter.annotation, "__metadata__", ())):
+            if type(given).__module__ == "fastapi.params":
+                why = f"FastAPI does not call it, so no {type(given).__name__} fills {name}"
+                raise TypeError(f"{method}(): {why}: call what you need in it")
 
 
 def _without_types(function: FunctionType) -> inspect.Signature:

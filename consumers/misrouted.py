@@ -9,11 +9,13 @@ each router keeps the method that it finds then.
 
 import functools
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from types import MethodType
 from typing import Any
 
+from starlette.convertors import CONVERTOR_TYPES
 from starlette.routing import Match, Mount, Route, Router, WebSocketRoute
 
 from .applications import is_as_asgi
@@ -26,6 +28,9 @@ logger = logging.getLogger("consumers.routing")
 
 MAX_LOGGED = 100
 """Reasons that are logged; each is a route of the application's, and logged once."""
+
+DJANGOS = re.compile(r"<(?:(\w+):)?(\w+)>")
+"""A path's parameter as Django has it."""
 
 _logged: set[str] = set()
 
@@ -63,15 +68,29 @@ def _reasons(router: Router, scope: Scope) -> Iterator[str]:
             wanted, why = path, f"Mount serves {path + '/'!r} and what is below it. Write"
         elif isinstance(route, Route):
             wanted, why = path, f"{type(route).__name__} is for HTTP. Write"
+        elif isinstance(route, WebSocketRoute) and "<" in path:
+            wanted = DJANGOS.sub(_parameter, path)
+            why = f"{type(route).__name__} takes {path!r} as it is. Write"
         elif isinstance(route, WebSocketRoute):
             wanted = path.removesuffix("/") if path.endswith("/") else f"{path}/"
             why = f"{type(route).__name__} serves {path!r}. Let clients open that, or write"
         else:
             continue
-        if wanted and WebSocketRoute(wanted, _explain).matches(scope)[0] is Match.FULL:
+        if wanted and _route_at(wanted).matches(scope)[0] is Match.FULL:
             found = _consumer(application)
             if found is not None:
                 yield f"no WebSocket reaches {wanted!r}: {why} {_right(router, wanted, found)}"
+
+
+def _parameter(found: re.Match[str]) -> str:
+    """Return a path's parameter as Starlette has it, for one as Django has it."""
+    converter, name = found.groups()
+    return f"{{{name}:{converter}}}" if converter in CONVERTOR_TYPES else f"{{{name}}}"
+
+
+@functools.lru_cache(maxsize=1024)  # anybody may ask for any path, and each time all routes are gone through
+def _route_at(path: str) -> WebSocketRoute:
+    return WebSocketRoute(path, _explain)
 
 
 def _right(router: Router, path: str, found: str) -> str:

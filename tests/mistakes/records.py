@@ -50,6 +50,24 @@ WIRINGS = [
         opens="/ws",
     ),
     Mistake(
+        "Django's parameters in a route of Starlette's",
+        """
+        app = Starlette(routes=[WebSocketRoute("/ws/<int:room>", ChatConsumer.as_asgi())])
+        """,
+        "WARNING consumers.routing: no WebSocket reaches '/ws/{room:int}': WebSocketRoute takes '/ws/<int:room>' "
+        "as it is. Write WebSocketRoute('/ws/{room:int}', ChatConsumer.as_asgi())",
+        opens="/ws/1",
+    ),
+    Mistake(
+        "`path()` among Starlette's routes",
+        """
+        app = Starlette(routes=[path("ws/", ChatConsumer.as_asgi())])
+        """,
+        "TypeError: path() and re_path() make patterns for a URLRouter: write URLRouter([...]), "
+        "or WebSocketRoute(path, ChatConsumer.as_asgi()) among Starlette's routes",
+        opens="/ws/",
+    ),
+    Mistake(
         "The class given to FastAPI",
         """
         app = FastAPI()

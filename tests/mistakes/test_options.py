@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from fastapi import Depends
 
 from compat.channels.generic import websocket as channels
 from consumers import (
@@ -299,6 +300,14 @@ def test_a_method_that_the_application_calls_is_its_own() -> None:
         async def on_receive(self, websocket: Any, data: str) -> None: ...
 
     Room.as_asgi()
+
+
+def test_a_dependency_of_fastapis_in_an_annotation_is_found_too() -> None:
+    class Room(AsyncWebsocketConsumer):
+        async def connect(self, user: Annotated[str, Depends(str)]) -> None: ...
+
+    with pytest.raises(TypeError, match=r"^Room\.connect\(\): FastAPI does not call it, so no Depends fills user:"):
+        Room.as_asgi()
 
 
 def test_in_compat_a_misspelt_method_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
