@@ -1,7 +1,6 @@
 """Django Channels' consumer API on Starlette."""
 
-from . import consumer
-from ._checks import misrouted
+from . import _misrouted
 from .consumer import AsyncConsumer as AsyncConsumer
 from .consumer import SyncConsumer as SyncConsumer
 from .endpoint import BaseWSEndpoint as BaseWSEndpoint
@@ -70,4 +69,4 @@ __all__ = [
     "register_converter",
 ]
 
-misrouted.explain_rejections(consumer.ConsumerApplication)
+_misrouted.explain_rejections()

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import anyio
@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketClose
 
 from . import _sync, limits
 from ._checks import classes
+from ._checks.misused import is_fastapis, refuse_fastapi
 from ._connection import events
 from ._connection.connection import Connection
 from ._connection.dispatch import find, is_framework, looks_up
@@ -50,6 +51,7 @@ class ConsumerApplication:
         limits.check(consumer_class)
         framework = next(base for base in consumer_class.__mro__ if is_framework(base))
         classes.check_options(consumer_class, framework)
+        classes.check_uncalled(consumer_class, framework)
         classes.check_initkwargs(consumer_class, framework, initkwargs)
         classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
         functools.update_wrapper(self, consumer_class, updated=())
@@ -127,19 +129,6 @@ class _Answer(Response):
         await self._application(scope, receive, send)
 
 
-def refuse_fastapi(called: Callable[..., Any]) -> None:
-    """Let FastAPI, which takes any callable for an endpoint, pass the connection to one that then says what to write.
-
-    It reads the annotations; without these, it would take the parameters for required ones of the query, and reject
-    every client without a word.
-    """
-    called.__annotations__ = dict.fromkeys([*inspect.signature(called).parameters][1:], HTTPConnection)
-
-
-def _is_endpoint(called_with: Mapping[str, Any]) -> bool:
-    return any(isinstance(value, HTTPConnection) for value in called_with.values())
-
-
 class AsyncConsumer(Limits):
     """A consumer whose methods are coroutines: a message of type `chat.message` goes to `chat_message(message)`.
 
@@ -209,7 +198,7 @@ class AsyncConsumer(Limits):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""
-        if _is_endpoint(kwargs) or (args and isinstance(args[0], dict) and "type" in args[0]):
+        if is_fastapis(kwargs) or (args and isinstance(args[0], dict) and "type" in args[0]):
             raise TypeError(f"{cls.__name__} is a class, not an ASGI application: write {cls.__name__}.as_asgi()")
         return super().__new__(cls)
 
@@ -219,10 +208,10 @@ class AsyncConsumer(Limits):
 
         Raises:
             TypeError: a hook is `async def` or plain where it must be the other, or takes other arguments; `__init__()`
-                does not take `initkwargs`, or needs more; or a class attribute is a misspelt option.
+                does not take `initkwargs`, or needs more; or a class attribute is a misspelt option or hook.
             ValueError: a class attribute has a value that cannot work.
         """
-        if called_by_a_route or _is_endpoint(initkwargs):
+        if called_by_a_route or is_fastapis(initkwargs):
             raise TypeError(
                 f"{cls.__name__}.as_asgi is a method, not an ASGI application: write {cls.__name__}.as_asgi()"
             )
@@ -233,7 +222,11 @@ class AsyncConsumer(Limits):
 
         Raises:
             RuntimeError: this instance has served one before.
+            TypeError: it is called as an endpoint of FastAPI's.
         """
+        if is_fastapis({"scope": scope, "receive": receive, "send": send}):
+            name = type(self).__name__
+            raise TypeError(f"{name}() would serve a single connection: write {name}.as_asgi()")
         await self._for_connection()._run_connection(scope, receive, send)
 
     def _for_connection(self) -> Self:
@@ -243,9 +236,8 @@ class AsyncConsumer(Limits):
             RuntimeError: this one has served one before.
         """
         if hasattr(self, "_connection"):
-            raise RuntimeError(
-                f"this {type(self).__name__} has a connection already: use {type(self).__name__}.as_asgi()"
-            )
+            name = type(self).__name__
+            raise RuntimeError(f"{name}() serves a single connection, and has had it: write {name}.as_asgi()")
         return self
 
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
@@ -313,7 +305,7 @@ class AsyncConsumer(Limits):
         Raises:
             TypeError: `function` is no function, but for instance what calling it returned.
         """
-        classes.check_background_function(function)
+        classes.check_background_function(function, is_async=True)
         return self._connection.start_background_task(function, *args)
 
     def _no_handler(self, message: Message) -> NoReturn:
@@ -324,6 +316,8 @@ class AsyncConsumer(Limits):
 
 
 refuse_fastapi(AsyncConsumer.__new__)
+refuse_fastapi(AsyncConsumer.__call__)
+AsyncConsumer.__call__.__defaults__ = (None, None, None)  # FastAPI passes one argument; type checkers see three
 refuse_fastapi(AsyncConsumer.as_asgi.__func__)  # type: ignore[attr-defined]
 
 

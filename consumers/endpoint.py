@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Literal
 
 import anyio
 from anyio.abc import TaskGroup
-from starlette.endpoints import WebSocketEndpoint
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from . import limits
 from ._aio import cancel
 from ._aio.budget import ByteBudget
+from ._checks.misused import StarletteEndpoint
 from ._connection import events
 from ._connection.client import ClientWebSocket
 from ._connection.enforce import LimitHit, make_watch
@@ -30,13 +30,14 @@ from ._connection.failures import HOW_TO_END, NotAnException, as_failure, asks_t
 from ._connection.log import Journal
 from ._connection.sender import State
 from ._connection.task_group import EndpointTaskGroup
+from .limits import Limits
 from .types import CloseCode, Message, Receive, Scope, Send, is_sendable
 
 logger = logging.getLogger("consumers.endpoint")
 SERVER_LEAVES = (CloseCode.SERVICE_RESTART, "The server is going away")
 
 
-class BaseWSEndpoint(limits.Limits, WebSocketEndpoint):
+class BaseWSEndpoint(Limits, StarletteEndpoint):
     """Runs `_background_handler()` in a task of its own for every message of the client, finite or infinite.
 
     All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from ._checks.misused import refuse_fastapi
 from ._connection import events
 from ._connection.request import RequestAttributes
-from .consumer import AsyncConsumer, refuse_fastapi
+from .consumer import AsyncConsumer
 from .exceptions import StopConsumer
 from .types import Message
 

@@ -62,7 +62,7 @@ def configure(**values: float | None) -> None:
     unknown = sorted(values.keys() - {*COUNTS, *NUMBERS})
     if unknown:
         raise TypeError(f"there is no limit {unknown[0]!r}: there are {', '.join([*NUMBERS, *COUNTS])}")
-    _check_values("limits.configure()", values)
+    _check_values("limits.configure(): ", values)
     for name, value in values.items():
         setattr(Limits, name, value)
 
@@ -70,7 +70,7 @@ def configure(**values: float | None) -> None:
 def check(limited_class: type[Limits]) -> None:
     """Raise ValueError for a limit that cannot work, before a client finds out."""
     name = limited_class.__name__
-    _check_values(name, {limit: getattr(limited_class, limit) for limit in (*COUNTS, *NUMBERS)})
+    _check_values(f"{name}.", {limit: getattr(limited_class, limit) for limit in (*COUNTS, *NUMBERS)})
     groups = getattr(limited_class, "groups", None) or ()
     if limited_class.max_groups is not None and len(set(groups)) > limited_class.max_groups:
         raise ValueError(
@@ -84,10 +84,10 @@ def _check_values(owner: str, values: Mapping[str, Any]) -> None:
             continue
         if name in COUNTS:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{owner}: {name} must be an int of 1 or more, or None for no limit, not {value!r}")
+                raise ValueError(f"{owner}{name} must be an int of 1 or more, or None for no limit, not {value!r}")
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(
-                f"{owner}: {name} must be a number of {NUMBERS[name]} above 0, or None for no limit, not {value!r}"
+                f"{owner}{name} must be a number of {NUMBERS[name]} above 0, or None for no limit, not {value!r}"
             )
 
 

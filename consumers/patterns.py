@@ -10,10 +10,10 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from ._checks.applications import require_application
-from .types import ASGIApp
+from .types import ASGIApp, Scope
 
 Match = tuple[str, tuple[Any, ...], dict[str, Any]]
 """The path that remains behind the match, the positional and the keyword arguments."""
@@ -109,6 +109,13 @@ class URLPattern:
     callback: ASGIApp
     default_args: dict[str, Any] = field(default_factory=dict)
     name: str | None = None
+
+    def matches(self, scope: Scope) -> NoReturn:
+        """Refuse to be a route of Starlette's, which is asked so."""
+        raise TypeError(
+            f"path() and re_path() make patterns for a URLRouter: write URLRouter([...]), or WebSocketRoute(path, "
+            f"{self.callback!r}) among Starlette's routes"
+        )
 
 
 def path(route: str, view: ASGIApp, kwargs: Mapping[str, Any] | None = None, name: str | None = None) -> URLPattern:
@@ -283,5 +290,9 @@ def _doubts(route: str) -> Iterator[str]:
         yield f"never matches: paths come without their leading slash; write {route.lstrip('/')!r}"
     if "(?P<" in route or route.startswith("^") or route.endswith("$"):
         yield "looks like a regular expression: use re_path()"
+    elif braces := re.search(r"{(\w+)(?::(\w+))?}", route):
+        name, converter = braces.groups()
+        better = f"<{converter}:{name}>" if converter else f"<{name}>"
+        yield f"matches braces as they are: write {better!r} for {braces[0]!r}"
     elif re.search(r"[<>]", re.sub(r"<[^<>]+>", "", route)):
         yield "has an unmatched angle bracket: write <converter:parameter>"

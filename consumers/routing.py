@@ -163,7 +163,7 @@ class URLRouter:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, path: str | None) -> None:
         if self.strict or scope["type"] not in ("http", "websocket"):
             raise ValueError(f"No route found for path {scope['path'] if path is None else path!r}.")
-        logger.warning("no route for the %s path %.200r", scope["type"], scope.get("path"))
+        logger.warning("no route for the %s path %.200r%s", scope["type"], scope.get("path"), self._hint(path))
         if scope["type"] == "websocket" and (await receive())["type"] in events.DISCONNECTS:
             return
         with contextlib.suppress(OSError):  # the client has gone
@@ -171,6 +171,15 @@ class URLRouter:
                 await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
             else:
                 await send(events.close())
+
+    def _hint(self, path: str | None) -> str:
+        """Return what to add where a slash at the end would make the difference."""
+        if not path:
+            return ""
+        other, instead = (path[:-1], "without the") if path.endswith("/") else (f"{path}/", "with a")
+        # What is in front of another router, and so matches a beginning, is not asked.
+        own = (pattern for pattern, route in zip(self._patterns, self.routes, strict=True) if pattern is route.pattern)
+        return f": there is one {instead} slash at its end" if any(pattern.match(other) for pattern in own) else ""
 
 
 class _NoRoute(Exception):

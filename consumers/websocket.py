@@ -13,12 +13,13 @@ from typing import Any
 import anyio
 
 from ._checks.classes import takes
+from ._checks.misused import refuse_fastapi
 from ._connection import events
 from ._connection.dispatch import passes_on
 from ._connection.not_json import dumps
 from ._connection.request import RequestAttributes
 from ._sync import call, offer, on_home_loop, result_of, returning
-from .consumer import AsyncConsumer, SyncConsumer, refuse_fastapi
+from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .layers.base import may_wait
 from .layers.registry import channel_layers

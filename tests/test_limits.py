@@ -697,9 +697,9 @@ async def test_configured_limits_hold_for_applications_made_before(no_limits: No
 )
 def test_a_limit_that_cannot_work_is_an_error_before_a_client_comes(name: str, value: Any) -> None:
     message = f"{name} must be .*, or None for no limit, not {value!r}"
-    with pytest.raises(ValueError, match=f"^Limited: {message}"):
+    with pytest.raises(ValueError, match=rf"^Limited\.{message}"):
         limited(Counter, **{name: value})
-    with pytest.raises(ValueError, match=f"^Limited: {message}"):
+    with pytest.raises(ValueError, match=rf"^Limited\.{message}"):
         limited(Endpoint, **{name: value})[0]({"type": "websocket"}, None, None)
     with pytest.raises(ValueError, match=rf"^limits.configure\(\): {message}"):
         limits.configure(**{name: value})

@@ -238,6 +238,8 @@ def test_a_mistake_in_a_route_is_named(make: Any, args: Any, error: type[Excepti
         (path, "chat/$", "regular expression"),
         (path, "(?P<room>x)", "regular expression"),
         (path, "<int:n/", "unmatched angle bracket"),
+        (path, "ws/{room:int}/", r"matches braces as they are: write '<int:room>' for '\{room:int\}'"),
+        (path, "ws/{room}/", "write '<room>' for"),
         (re_path, "^/chat/$", r"re_path\('\^/chat/\$', ...\) never matches.*write '\^chat/\$'"),
     ],
 )

@@ -19,20 +19,21 @@ def require_application(application: Any, place: str, takes_instances: bool = Tr
     if issubclass(kind, type) and unbound(application, "as_asgi"):
         name = application.__name__
         raise TypeError(f"{place}: {name} is a class, not an ASGI application: write {name}.as_asgi()")
-    if kind is MethodType and _is_as_asgi(application):
+    if kind is MethodType and is_as_asgi(application):
         name = application.__self__.__name__
         raise TypeError(f"{place}: {name}.as_asgi is a method, not an ASGI application: write {name}.as_asgi()")
     if not takes_instances and unbound(kind, "as_asgi"):
         name = kind.__name__
         raise TypeError(f"{place}: {name}() would serve a single connection: write {name}.as_asgi()")
     if issubclass(kind, list | tuple):
-        raise TypeError(f"{place}: a list of routes is no ASGI application: write URLRouter([...])")
+        raise TypeError(f"{place}: a list is no ASGI application: write URLRouter([...]) around a list of routes")
     if not callable(application):
         raise TypeError(f"{place}: {application!r} is no ASGI application, such as ChatConsumer.as_asgi()")
     _require_signature(application, place)
 
 
-def _is_as_asgi(method: MethodType) -> bool:
+def is_as_asgi(method: MethodType) -> bool:
+    """Tell whether a method is a consumer class' `as_asgi`, which was not called."""
     return issubclass(type(method.__self__), type) and getattr(method.__func__, "__name__", "") == "as_asgi"
 
 

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from .misspelt import closest, misspelt, options
+from .uncalled import uncalled
 
 logger = logging.getLogger("consumers.connection")
 
@@ -28,11 +29,11 @@ class Hook(NamedTuple):
     advice: str
 
 
-PATH_PARAMETERS = 'and read path parameters from self.scope["url_route"]["kwargs"]'
+PATH_PARAMETERS = "and read path parameters from self.path_params"
 
 HOOKS = {
     "connect": Hook("websocket_connect", 0, f"write connect(self), {PATH_PARAMETERS}"),
-    "receive": Hook("websocket_receive", 0, ""),  # which takes() looks at
+    "receive": Hook("websocket_receive", 0, "write receive(self, text_data=None, bytes_data=None)"),
     "receive_json": Hook("receive", 1, "write receive_json(self, content)"),
     "disconnect": Hook("websocket_disconnect", 1, "write disconnect(self, code)"),
     "handle": Hook("http_request", 1, f"write handle(self, body), {PATH_PARAMETERS}"),
@@ -43,6 +44,8 @@ HOOKS = {
     "http_request": Hook("dispatch", 1, "write http_request(self, message)"),
     "http_disconnect": Hook("dispatch", 1, "write http_disconnect(self, message)"),
 }
+
+COUNTED = ("no arguments", "one argument", "two arguments")
 
 HTTP_DISCONNECT = Hook("http_disconnect", 0, "write disconnect(self)")
 
@@ -61,6 +64,12 @@ def check_attributes(consumer_class: Any) -> None:
         raise ValueError(
             f'{consumer_class.__name__}.overflow must be "drop" or "close", not {consumer_class.overflow!r}'
         )
+    layer = inspect.getattr_static(consumer_class, "channel_layer", None)
+    if isinstance(layer, str):
+        raise ValueError(
+            f"{consumer_class.__name__}.channel_layer is set for each connection, so {layer!r} would be lost: "
+            f"write channel_layer_alias = {layer!r}"
+        )
     groups = getattr(consumer_class, "groups", None)
     if isinstance(groups, str):
         raise ValueError(
@@ -77,6 +86,19 @@ def check_options(consumer_class: Any, framework: type) -> None:
     """
     for owner, name, option in misspelt(consumer_class, framework):
         text = f"{owner.__name__}.{name} is not an option: did you mean {option}?"
+        if consumer_class._is_native:
+            raise TypeError(text)
+        logger.warning("%s", text)
+
+
+def check_uncalled(consumer_class: Any, framework: type) -> None:
+    """Raise TypeError for a method that nothing calls, though it looks like a hook; of `compat`'s classes, log it.
+
+    Args:
+        consumer_class: the application's class.
+        framework: the framework's class that it derives from.
+    """
+    for text in uncalled(consumer_class, framework, HOOKS):
         if consumer_class._is_native:
             raise TypeError(text)
         logger.warning("%s", text)
@@ -124,6 +146,8 @@ def _objection(name: str, signature: inspect.Signature, initkwargs: Mapping[str,
             return f"{name}.__init__() does not take {given}: {instead}"
     for needed, parameter in by_name.items():
         if parameter.default is parameter.empty and needed not in initkwargs:
+            if needed == "scope":
+                return f"{name}.__init__() needs scope, which comes later: read self.scope in connect()"
             return f"{name}.__init__() needs {needed}: write {name}.as_asgi({needed}=...)"
     return None
 
@@ -147,16 +171,28 @@ def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
             or _definer(consumer_class, hook.caller) not in framework.__mro__
         ):
             continue
-        called = f"{consumer_class.__name__}.{name}()"
-        _check_kind(called, function, sync)
-        if name == "receive":
-            if not takes(function):
-                raise TypeError(
-                    f"{called} takes neither text_data nor bytes_data by name, alone: "
-                    "write receive(self, text_data=None, bytes_data=None)"
-                )
-        elif not _takes_arguments(function, hook.arguments):
-            raise TypeError(f"{called} does not take what it is called with: {hook.advice}")
+        method = f"{consumer_class.__name__}.{name}"
+        _check_defaults(method, function)
+        _check_kind(f"{method}()", function, sync)
+        if takes(function) if name == "receive" else _takes_arguments(function, hook.arguments):
+            continue
+        given = "text_data=... or bytes_data=..." if name == "receive" else COUNTED[hook.arguments]
+        raise TypeError(f"{method}{_without_types(function)} is called with {given}: {hook.advice}")
+
+
+def _check_defaults(method: str, function: FunctionType) -> None:
+    """Raise TypeError for a parameter that FastAPI is to fill, as it does for functions."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        for given in (parameter.default, *getattr(parameter.annotation, "__metadata__", ())):
+            if type(given).__module__ == "fastapi.params":
+                why = f"FastAPI does not call it, so no {type(given).__name__} fills {name}"
+                raise TypeError(f"{method}(): {why}: call what you need in it")
+
+
+def _without_types(function: FunctionType) -> inspect.Signature:
+    signature = inspect.signature(function)
+    parameters = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
 def _check_kind(called: str, function: FunctionType, sync: bool) -> None:
@@ -230,7 +266,8 @@ def _binds(signature: inspect.Signature, name: str) -> bool:
     return True
 
 
-def check_background_function(function: object) -> None:
+def check_background_function(function: object, is_async: bool = False) -> None:
+    """Raise TypeError for what cannot run in the background; with `is_async`, a plain function that returns nothing."""
     if inspect.iscoroutine(function):
         function.close()  # it would warn that it was never awaited
     if not callable(function):
@@ -238,3 +275,7 @@ def check_background_function(function: object) -> None:
             "start_background_task() takes an async function and its arguments, as in "
             f"start_background_task(self.push, 'news'), not {function!r}"
         )
+    plain = getattr(function, "__func__", function)
+    if is_async and type(plain) is FunctionType and not inspect.iscoroutinefunction(plain) and _returns_nothing(plain):
+        name = plain.__qualname__.rpartition("<locals>.")[2]
+        raise TypeError(f"start_background_task() takes an async function: {name}() must be `async def`")

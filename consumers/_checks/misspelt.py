@@ -48,7 +48,7 @@ def misspelt(consumer_class: type, framework: type) -> Iterator[tuple[type, str,
             if name.startswith("_") or name.isupper() or hasattr(framework, name):
                 continue
             option = closest(name, known)
-            if option is not None and _fits(value, option, known[option]) and not _is_read(name, consumer_class):
+            if option is not None and _fits(value, option, known[option]) and not is_read(name, consumer_class):
                 yield base, name, option
 
 
@@ -66,6 +66,12 @@ def _is_slip(name: str, option: str) -> bool:
     if [word[:1] for word in words] != [word[:1] for word in meant]:  # nobody mistypes those: end_timeout, date_limit
         return False
     return _distance(name.lower(), option) <= (2 if len(option) >= LONG_NAME else 1)
+
+
+def is_typo(name: str, word: str) -> bool:
+    """Tell whether a name is a word with one letter wrong, and not a form of it: `recieve`, but not `received`."""
+    same_ends = (name[0], name[-1]) == (word[0], word[-1])
+    return name != word and same_ends and _distance(name, word) == 1
 
 
 def _distance(one: str, other: str) -> int:
@@ -95,7 +101,7 @@ def _fits(value: object, option: str, default: object) -> bool:
     return is_number and isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_read(name: str, consumer_class: type) -> bool:
+def is_read(name: str, consumer_class: type) -> bool:
     """Tell whether the class's code, or its modules', reads an attribute of this name: then it is the application's."""
     own = {cls.__module__ for cls in consumer_class.__mro__} - {"builtins"}
     modules = [sys.modules[path] for path in own if path.partition(".")[0] != "consumers" and path in sys.modules]

@@ -178,7 +178,9 @@ def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
             log_once(type(consumer), str(error)[:200])
         return strict
     if name in reserved_names(type(consumer)):
-        log_once(type(consumer), f"type {name!r} names a method of the framework")
+        log_once(
+            type(consumer), f"type {name!r} names a method of the framework, which no message reaches: choose another"
+        )
         return False
     handler = find(consumer, name)
     if handler is not None and (strict or _takes_an_event(handler)):
@@ -186,7 +188,9 @@ def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
             _remember(consumer, message["type"], name)
         return True
     if handler is not None:
-        log_once(type(consumer), f"type {name!r} names what is no handler: it cannot be called with one event")
+        log_once(
+            type(consumer), f"type {name!r} names what cannot be called with one event, as `{name}(self, event)` can"
+        )
         return False
     if name in OPTIONAL:
         return False

@@ -147,6 +147,7 @@ def without_layer(failure: Exception, consumer: HasLayer) -> Exception:
         f"{name}.channel_layer is None, so it has no {failure.name}(): "
         f"{channel_layers.missing(consumer.channel_layer_alias)}"
     )
+    explained.__suppress_context__ = True  # the same traceback would stand there twice
     return explained.with_traceback(failure.__traceback__)
 
 

@@ -59,6 +59,10 @@ class ChannelLayerManager:
             InvalidChannelLayerError: if it has another shape. A BACKEND given by name is imported, and CONFIG
                 used, only when the layer is first asked for.
         """
+        if not isinstance(configs, Mapping) or "BACKEND" in configs:
+            raise InvalidChannelLayerError(
+                f'channel_layers.configure() takes layers by their aliases: write {{"{DEFAULT_ALIAS}": ...}}'
+            )
         for alias, config in configs.items():
             _check_config(alias, config)
         with self._lock:
@@ -196,7 +200,10 @@ class ChannelLayerManager:
 
 def _check_config(alias: str, config: object) -> None:
     where = f"Channel layer {alias!r}"
-    if isinstance(config, type) or not (isinstance(config, Mapping) or hasattr(config, "send")):
+    if isinstance(config, type):
+        name = config.__name__
+        raise InvalidChannelLayerError(f"{where} must be a layer, not the class {name}: write {name}()")
+    if not (isinstance(config, Mapping) or hasattr(config, "send")):
         raise InvalidChannelLayerError(f"{where} must be a layer or a dict with a BACKEND, not {config!r}")
     if not isinstance(config, Mapping):
         return

@@ -194,7 +194,7 @@ def test_a_wrong_argument_is_named_without_telling_secrets() -> None:
         ),
         ({"BACKEND": 5}, "BACKEND must be a class or its dotted name, not 5"),
         (IN_MEMORY, "must be a layer or a dict with a BACKEND, not 'consumers"),
-        (InMemoryChannelLayer, "must be a layer or a dict with a BACKEND, not <class"),
+        (InMemoryChannelLayer, r"must be a layer, not the class InMemoryChannelLayer: write InMemoryChannelLayer\(\)"),
     ],
 )
 def test_a_configuration_of_another_shape_is_rejected_at_once(config: object, reason: str) -> None:
@@ -203,6 +203,12 @@ def test_a_configuration_of_another_shape_is_rejected_at_once(config: object, re
     with pytest.raises(InvalidChannelLayerError, match=reason):
         channel_layers.configure({"fine": {"BACKEND": IN_MEMORY}, "default": config})
     assert get_channel_layer() is layer
+
+
+@pytest.mark.parametrize("configs", [InMemoryChannelLayer(), {"BACKEND": IN_MEMORY}, [], None])
+def test_a_layer_without_its_alias_is_rejected(configs: Any) -> None:
+    with pytest.raises(InvalidChannelLayerError, match=r'layers by their aliases: write \{"default": \.\.\.\}$'):
+        channel_layers.configure(configs)
 
 
 @pytest.mark.anyio

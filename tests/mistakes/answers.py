@@ -4,19 +4,32 @@ import ast
 import inspect
 import logging
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from typing import Any
 
 import anyio
 import pytest
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
+from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 
+import consumers
 from consumers.testing import WebsocketCommunicator
 from consumers.types import ASGIApp
 
-from .records import Mistake
+from .mistake import Mistake
+
+
+class ChatConsumer(consumers.AsyncWebsocketConsumer):
+    """What is right in most examples."""
+
+
+def names() -> dict[str, Any]:
+    """Return what the code of a mistake has without importing it: the public names, and a consumer that is right."""
+    public = {name: getattr(consumers, name) for name in consumers.__all__}
+    routes = {cls.__name__: cls for cls in (FastAPI, Starlette, Mount, Route, Router, WebSocketRoute)}
+    depends = {"Depends": Depends, "current_user": dict}
+    return {**public, **routes, **depends, "ChatConsumer": ChatConsumer, "__name__": "mistake"}
 
 
 def last_line(error: BaseException) -> str:
@@ -29,57 +42,59 @@ def log_lines(records: Iterable[logging.LogRecord]) -> list[str]:
     return [f"{record.levelname} {record.name}: {record.getMessage()}" for record in records]
 
 
-async def make(code: str, **given: Any) -> str | None:
-    """Execute a program, and let a client connect to its `app` if it has one.
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what this package has logged, as `log_lines()` does."""
+    return log_lines(record for record in caplog.records if record.name.startswith(("consumers", "compat")))
+
+
+async def execute(mistake: Mistake, **given: Any) -> dict[str, Any]:
+    """Execute the code of a mistake.
 
     Args:
-        code: the program, which may await.
-        given: names that it has.
+        mistake: the mistake.
+        given: more names that it has.
+
+    Returns:
+        What it has defined.
+    """
+    namespace = {**names(), **given}
+    running = eval(compile(mistake.source, "mistake.py", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
+    if inspect.isawaitable(running):
+        await running
+    return namespace
+
+
+async def make(mistake: Mistake, **given: Any) -> str | None:
+    """Execute the code of a mistake and, if it says so, let a client connect.
+
+    Args:
+        mistake: the mistake.
+        given: more names that it has.
 
     Returns:
         The last line of the traceback, or None if nothing was raised.
     """
-    names: dict[str, Any] = {"__name__": "mistake", **given}
     try:
-        running = eval(compile(code, "mistake.py", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
-        if inspect.isawaitable(running):
-            await running
-        if "app" in names:
-            await visit(names["app"])
+        made = await execute(mistake, **given)
+        if mistake.opens:
+            await visit(made["app"], mistake.opens)
     except Exception as error:
         return last_line(error)
     return None
 
 
-async def visit(app: ASGIApp) -> None:
+async def answers(mistake: Mistake, caplog: pytest.LogCaptureFixture, **given: Any) -> list[str]:
+    """Make a mistake, and return all that is raised and logged, from level DEBUG on."""
+    caplog.set_level(logging.DEBUG, "consumers")
+    raised = await make(mistake, **given)
+    return ([] if raised is None else [raised]) + logged(caplog)
+
+
+async def visit(app: ASGIApp, path: str = "/ws") -> None:
     """Connect, send an empty JSON object, and leave."""
-    client = WebsocketCommunicator(app, "/ws", subprotocols=["chat.v1"])
+    client = WebsocketCommunicator(app, path, subprotocols=["chat.v1"])
     accepted, _ = await client.connect()
     if accepted:
         await client.send_to(text_data="{}")
         await anyio.wait_all_tasks_blocked()  # what a handler sends to itself must come before the disconnect
     await client.disconnect()
-
-
-def answer(mistake: Mistake, caplog: pytest.LogCaptureFixture) -> str:
-    """Make a mistake and, if it says so, let a client open a WebSocket.
-
-    Returns:
-        str: what was raised or logged, in the form of `Mistake.answer`.
-    """
-    caplog.set_level(logging.WARNING)
-    try:
-        made = mistake.make()
-        if mistake.opens:
-            with suppress(WebSocketDisconnect), TestClient(made["app"]).websocket_connect(mistake.opens):
-                pass
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return "\n".join(logged(caplog))
-
-
-def logged(caplog: pytest.LogCaptureFixture) -> Iterator[str]:
-    """Yield what this package has logged."""
-    for record in caplog.records:
-        if record.name.startswith(("consumers", "compat")):
-            yield f"{record.levelname}: {record.getMessage()}"

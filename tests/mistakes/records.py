@@ -1,86 +1,74 @@
-"""Mistakes and their answers, as data: the tests make each mistake, and compare the answer word for word."""
+"""Mistakes in wiring and in consumer classes: the tests make each, and compare the answer word for word."""
 
-import textwrap
-from dataclasses import dataclass
-from typing import Any
-
-from fastapi import FastAPI
-from starlette.routing import Mount, Route, Router, WebSocketRoute
-
-import consumers
-from consumers import AsyncWebsocketConsumer
-
-
-class ChatConsumer(AsyncWebsocketConsumer):
-    """What is right in most examples."""
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One mistake.
-
-    Args:
-        title: what it is, in a few words.
-        code: a short piece of code that makes it.
-        answer: what is raised, as "TypeError: …", or what is logged, as "WARNING: …".
-        opens: the path at which a client then opens a WebSocket to `app`; "" if the code alone is answered.
-    """
-
-    title: str
-    code: str
-    answer: str
-    opens: str = ""
-
-    def make(self) -> dict[str, Any]:
-        """Execute the code.
-
-        Returns:
-            dict: what it has defined.
-        """
-        namespace = self.names()
-        exec(compile(textwrap.dedent(self.code), f"<{self.title}>", "exec"), namespace)
-        return namespace
-
-    @staticmethod
-    def names() -> dict[str, Any]:
-        """Return what the code may use without importing it: the public names, and a consumer that is right."""
-        public = {name: getattr(consumers, name) for name in consumers.__all__}
-        routes = {cls.__name__: cls for cls in (FastAPI, Mount, Route, Router, WebSocketRoute)}
-        return {**public, **routes, "ChatConsumer": ChatConsumer, "__name__": "mistakes"}
-
+from .mistake import Mistake
 
 WIRINGS = [
     Mistake(
-        "A mount without a slash",
+        "A `Mount` that clients open without a slash",
         """
         app = FastAPI()
         app.mount("/ws/1", ChatConsumer.as_asgi())
         """,
-        "WARNING: no WebSocket reaches '/ws/1': Mount serves '/ws/1/' and what is below it. "
-        "Write WebSocketRoute('/ws/1', ChatConsumer.as_asgi())",
+        "WARNING consumers.routing: no WebSocket reaches '/ws/1': Mount serves '/ws/1/' and what is below it. "
+        "Write app.websocket('/ws/1')(ChatConsumer.as_asgi())",
         opens="/ws/1",
     ),
     Mistake(
-        "Route for WebSocketRoute",
+        "`Route` in place of `WebSocketRoute`",
         """
         app = Router(routes=[Route("/ws/{room}", ChatConsumer.as_asgi())])
         """,
-        "WARNING: no WebSocket reaches '/ws/{room}': Route is for HTTP. "
+        "WARNING consumers.routing: no WebSocket reaches '/ws/{room}': Route is for HTTP. "
         "Write WebSocketRoute('/ws/{room}', ChatConsumer.as_asgi())",
         opens="/ws/1",
     ),
     Mistake(
-        "A WebSocket consumer under app.get()",
+        "A WebSocket consumer under `app.get()`",
         """
         app = FastAPI()
         app.get("/ws")(ChatConsumer.as_asgi())
         """,
-        "WARNING: no WebSocket reaches '/ws': APIRoute is for HTTP. "
-        "Write WebSocketRoute('/ws', ChatConsumer.as_asgi())",
+        "WARNING consumers.routing: no WebSocket reaches '/ws': APIRoute is for HTTP. "
+        "Write app.websocket('/ws')(ChatConsumer.as_asgi())",
         opens="/ws",
     ),
     Mistake(
-        "A class as FastAPI's endpoint",
+        "A slash that only the client has",
+        """
+        app = Starlette(routes=[WebSocketRoute("/ws", ChatConsumer.as_asgi())])
+        """,
+        "WARNING consumers.routing: no WebSocket reaches '/ws/': WebSocketRoute serves '/ws'. "
+        "Let clients open that, or write WebSocketRoute('/ws/', ChatConsumer.as_asgi())",
+        opens="/ws/",
+    ),
+    Mistake(
+        "A slash that only the route has",
+        """
+        app = URLRouter([path("ws/", ChatConsumer.as_asgi())])
+        """,
+        "WARNING consumers.routing: no route for the websocket path '/ws': there is one with a slash at its end",
+        opens="/ws",
+    ),
+    Mistake(
+        "Django's parameters in a route of Starlette's",
+        """
+        app = Starlette(routes=[WebSocketRoute("/ws/<int:room>", ChatConsumer.as_asgi())])
+        """,
+        "WARNING consumers.routing: no WebSocket reaches '/ws/{room:int}': WebSocketRoute takes '/ws/<int:room>' "
+        "as it is. Write WebSocketRoute('/ws/{room:int}', ChatConsumer.as_asgi())",
+        opens="/ws/1",
+    ),
+    Mistake(
+        "`path()` among Starlette's routes",
+        """
+        app = Starlette(routes=[path("ws/", ChatConsumer.as_asgi())])
+        """,
+        "TypeError: path() and re_path() make patterns for a URLRouter: write URLRouter([...]), "
+        "or WebSocketRoute(path, ChatConsumer.as_asgi()) among Starlette's routes",
+        opens="/ws/",
+    ),
+    Mistake(
+        "The class given to FastAPI",
         """
         app = FastAPI()
         app.websocket("/ws")(ChatConsumer)
@@ -89,7 +77,7 @@ WIRINGS = [
         opens="/ws",
     ),
     Mistake(
-        "as_asgi without parentheses, in FastAPI",
+        "`as_asgi` without its parentheses, given to FastAPI",
         """
         app = FastAPI()
         app.websocket("/ws")(ChatConsumer.as_asgi)
@@ -98,7 +86,29 @@ WIRINGS = [
         opens="/ws",
     ),
     Mistake(
-        "as_asgi without parentheses, in a router",
+        "An instance given to FastAPI",
+        """
+        app = FastAPI()
+        app.websocket("/ws")(ChatConsumer())
+        """,
+        "TypeError: ChatConsumer() would serve a single connection: write ChatConsumer.as_asgi()",
+        opens="/ws",
+    ),
+    Mistake(
+        "A `BaseWSEndpoint` given to FastAPI",
+        """
+        class Countdown(BaseWSEndpoint):
+            encoding = "json"
+
+        app = FastAPI()
+        app.websocket("/ws")(Countdown)
+        """,
+        "TypeError: Countdown is an endpoint of Starlette's, not of FastAPI's: "
+        "write app.router.routes.append(WebSocketRoute(path, Countdown))",
+        opens="/ws",
+    ),
+    Mistake(
+        "`as_asgi` without its parentheses, given to a router",
         """
         path("ws/", ChatConsumer.as_asgi)
         """,
@@ -106,7 +116,7 @@ WIRINGS = [
         "write ChatConsumer.as_asgi()",
     ),
     Mistake(
-        "An instance in a router",
+        "An instance given to a router",
         """
         URLRouter([path("ws/", ChatConsumer())])
         """,
@@ -114,7 +124,7 @@ WIRINGS = [
         "write ChatConsumer.as_asgi()",
     ),
     Mistake(
-        "A function of Starlette's in a router",
+        "A function for Starlette's routes, given to `path()`",
         """
         async def chat(websocket): ...
 
@@ -123,7 +133,7 @@ WIRINGS = [
         "TypeError: path('ws/', ...): chat(websocket) is no ASGI application, which takes (scope, receive, send)",
     ),
     Mistake(
-        "Middleware that was not made",
+        "The class of a middleware, given to a router",
         """
         class Auth:
             def __init__(self, app):
@@ -137,7 +147,7 @@ WIRINGS = [
         "TypeError: ProtocolTypeRouter, 'websocket': Auth is a class, not an ASGI application: write Auth(app)",
     ),
     Mistake(
-        "Middleware of the wrong signature",
+        "Middleware that takes a request",
         """
         class Auth:
             async def __call__(self, request): ...
@@ -169,6 +179,37 @@ OPTIONS = [
         Room.as_asgi()
         """,
         "TypeError: Room.ratelimit is not an option: did you mean rate_limit?",
+    ),
+    Mistake(
+        "A value that an option does not take",
+        """
+        class Room(AsyncWebsocketConsumer):
+            max_message_size = "64 KB"
+
+        Room.as_asgi()
+        """,
+        "ValueError: Room.max_message_size must be an int of 1 or more, or None for no limit, not '64 KB'",
+    ),
+    Mistake(
+        "A name in place of a list of groups",
+        """
+        class Room(AsyncWebsocketConsumer):
+            groups = "news"
+
+        Room.as_asgi()
+        """,
+        "ValueError: Room.groups must be a list of names, not the str 'news': ['news']?",
+    ),
+    Mistake(
+        "An alias in place of a channel layer",
+        """
+        class Room(AsyncWebsocketConsumer):
+            channel_layer = "redis"
+
+        Room.as_asgi()
+        """,
+        "ValueError: Room.channel_layer is set for each connection, so 'redis' would be lost: "
+        "write channel_layer_alias = 'redis'",
     ),
     Mistake(
         "A misspelt keyword",
@@ -217,7 +258,7 @@ OPTIONS = [
 
 HOOKS = [
     Mistake(
-        "A plain method in an async consumer",
+        "A plain `def` in an async consumer",
         """
         class Room(AsyncWebsocketConsumer):
             def receive(self, text_data):
@@ -228,7 +269,7 @@ HOOKS = [
         "TypeError: Room.receive() must be `async def`: this is an async consumer",
     ),
     Mistake(
-        "An async method in a sync consumer",
+        "An `async def` in a sync consumer",
         """
         class Room(WebsocketConsumer):
             async def connect(self):
@@ -251,52 +292,119 @@ HOOKS = [
         "TypeError: Room.connect() has a `yield`, so calling it runs nothing: write an `async def` without one",
     ),
     Mistake(
-        "disconnect() without the code",
+        "`disconnect()` without the code",
         """
         class Room(AsyncWebsocketConsumer):
             async def disconnect(self): ...
 
         Room.as_asgi()
         """,
-        "TypeError: Room.disconnect() does not take what it is called with: write disconnect(self, code)",
+        "TypeError: Room.disconnect(self) is called with one argument: write disconnect(self, code)",
     ),
     Mistake(
-        "receive_json() without the content",
+        "`receive_json()` without the content",
         """
         class Room(AsyncJsonWebsocketConsumer):
             async def receive_json(self): ...
 
         Room.as_asgi()
         """,
-        "TypeError: Room.receive_json() does not take what it is called with: write receive_json(self, content)",
+        "TypeError: Room.receive_json(self) is called with one argument: write receive_json(self, content)",
     ),
     Mistake(
-        "receive() with another parameter",
+        "`receive()` with another parameter",
         """
         class Room(AsyncWebsocketConsumer):
             async def receive(self, message): ...
 
         Room.as_asgi()
         """,
-        "TypeError: Room.receive() takes neither text_data nor bytes_data by name, alone: "
+        "TypeError: Room.receive(self, message) is called with text_data=... or bytes_data=...: "
         "write receive(self, text_data=None, bytes_data=None)",
     ),
     Mistake(
-        "connect() with a path parameter",
+        "`connect()` with a path parameter",
         """
         class Room(AsyncWebsocketConsumer):
             async def connect(self, room): ...
 
         Room.as_asgi()
         """,
-        "TypeError: Room.connect() does not take what it is called with: write connect(self), "
-        'and read path parameters from self.scope["url_route"]["kwargs"]',
+        "TypeError: Room.connect(self, room) is called with no arguments: write connect(self), "
+        "and read path parameters from self.path_params",
+    ),
+    Mistake(
+        "`connect()` with FastAPI's `Depends`",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def connect(self, user=Depends(current_user)): ...
+
+        Room.as_asgi()
+        """,
+        "TypeError: Room.connect(): FastAPI does not call it, so no Depends fills user: call what you need in it",
+    ),
+    Mistake(
+        "A misspelt method",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def recieve(self, text_data): ...
+
+        Room.as_asgi()
+        """,
+        "TypeError: Room.recieve() is never called: did you mean receive()?",
+    ),
+    Mistake(
+        "`receive_json()` in a consumer for text",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def receive_json(self, content): ...
+
+        Room.as_asgi()
+        """,
+        "TypeError: Room.receive_json() is never called: derive Room from AsyncJsonWebsocketConsumer",
+    ),
+    Mistake(
+        "A method of Starlette's endpoints",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def on_receive(self, websocket, data): ...
+
+        Room.as_asgi()
+        """,
+        "TypeError: Room.on_receive() is never called, as this is no endpoint of Starlette's: "
+        "write receive(self, text_data=None, bytes_data=None)",
+    ),
+    Mistake(
+        "`__init__()` with the scope",
+        """
+        class Room(AsyncWebsocketConsumer):
+            def __init__(self, scope):
+                super().__init__()
+
+        Room.as_asgi()
+        """,
+        "TypeError: Room.as_asgi(): Room.__init__() needs scope, which comes later: read self.scope in connect()",
+    ),
+    Mistake(
+        "A plain `def` in the background",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def connect(self):
+                await self.accept()
+                self.start_background_task(self.push)
+
+            def push(self): ...
+
+        app = Room.as_asgi()
+        """,
+        "TypeError: start_background_task() takes an async function: Room.push() must be `async def`",
+        opens="/ws",
     ),
 ]
 
 CONNECTING = [
     Mistake(
-        "connect() that decides nothing",
+        "`connect()` that decides nothing",
         """
         class Room(AsyncWebsocketConsumer):
             async def connect(self):
@@ -304,7 +412,7 @@ CONNECTING = [
 
         app = Room.as_asgi()
         """,
-        "WARNING: Room at '/ws': connect() returned 5 s ago, and the client still waits: "
+        "WARNING consumers.connection: Room at '/ws': connect() returned 5 s ago, and the client still waits: "
         "call accept(), close() or deny()",
         opens="/ws",
     ),

@@ -11,8 +11,9 @@ from consumers._aio.loops import set_alarm
 from consumers._connection import undecided
 
 from ..wire import Wire, connected, connecting, eventually, run_app
-from .answers import logged
-from .records import CONNECTING, Mistake
+from .answers import execute, logged
+from .mistake import Mistake
+from .records import CONNECTING
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +36,11 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 async def test_connect_that_decides_nothing_is_warned_of_once(
     mistake: Mistake, alarms: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with connecting(mistake.make()["app"], path=mistake.opens) as wire:
-        await eventually(lambda: bool(list(logged(caplog))))
+    async with connecting((await execute(mistake))["app"], path=mistake.opens) as wire:
+        await eventually(lambda: bool(logged(caplog)))
         wire.disconnect()
         await wire.end()
-    assert list(logged(caplog)) == [mistake.answer]
+    assert logged(caplog) == [mistake.answer]
     assert wire.sent == []
 
 
@@ -50,8 +51,8 @@ async def test_a_sync_consumers_connect_is_warned_of_too(alarms: list[Any], capl
             pass
 
     async with connecting(Silent.as_asgi()):
-        await eventually(lambda: bool(list(logged(caplog))))
-    assert len(list(logged(caplog))) == 1
+        await eventually(lambda: bool(logged(caplog)))
+    assert len(logged(caplog)) == 1
 
 
 async def accepts(self: Any) -> None:
@@ -73,7 +74,7 @@ async def test_who_decides_in_connect_has_no_alarm(
     async with connecting(type("Room", (AsyncWebsocketConsumer,), {"connect": connect}).as_asgi()) as wire:  # type: ignore[attr-defined]
         await wire.next()
     assert alarms == []
-    assert list(logged(caplog)) == []
+    assert logged(caplog) == []
 
 
 async def test_who_decides_a_little_later_is_not_warned(alarms: list[Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -89,7 +90,7 @@ async def test_who_decides_a_little_later_is_not_warned(alarms: list[Any], caplo
         await wire.accepted()
         await anyio.sleep(0.1)  # the alarm rings
     assert len(alarms) == 1
-    assert list(logged(caplog)) == []
+    assert logged(caplog) == []
 
 
 async def test_a_client_that_has_left_has_no_alarm_any_more(

@@ -1,10 +1,10 @@
 """A layer that is not there, or that does not reach everybody, is noticed at once."""
 
-import logging
 import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +20,9 @@ from consumers.layers import _processes
 from consumers.testing import WebsocketCommunicator
 from consumers.types import Message
 
-from .answers import last_line, log_lines, make, visit
-from .sending_records import NO_LAYER, SEVERAL_PROCESSES, Mistake
+from .answers import answers, last_line, log_lines, visit
+from .mistake import Mistake
+from .sending_records import NO_LAYER, SEVERAL_PROCESSES
 
 pytestmark = pytest.mark.anyio
 
@@ -32,9 +33,7 @@ WARNING = SEVERAL_PROCESSES.answer
 async def test_the_answer_says_what_is_missing(
     mistake: Mistake, no_layer: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "consumers")
-    assert await make(mistake.code) == mistake.answer
-    assert caplog.records == []
+    assert await answers(mistake, caplog) == [mistake.answer]
 
 
 async def test_the_error_points_at_the_line_that_needs_a_layer(no_layer: None) -> None:
@@ -45,7 +44,7 @@ async def test_the_error_points_at_the_line_that_needs_a_layer(no_layer: None) -
     with pytest.raises(ValueError, match=r"^Chat\.channel_layer is None") as caught:
         await visit(Chat.as_asgi())
     assert caught.traceback[-1].name == "connect"
-    assert caught.value.__cause__ is None
+    assert "During handling" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_without_a_layer_the_attribute_is_none_as_in_channels(no_layer: None) -> None:

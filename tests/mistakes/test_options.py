@@ -2,21 +2,31 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from fastapi import Depends
 
 from compat.channels.generic import websocket as channels
-from consumers import AsyncConsumer, AsyncHttpConsumer, AsyncWebsocketConsumer, SyncConsumer, WebsocketConsumer
+from consumers import (
+    AsyncConsumer,
+    AsyncHttpConsumer,
+    AsyncJsonWebsocketConsumer,
+    AsyncWebsocketConsumer,
+    SyncConsumer,
+    WebsocketConsumer,
+)
 from consumers._checks.misspelt import closest, options
 
-from .answers import answer, logged
-from .records import HOOKS, OPTIONS, Mistake
+from .answers import answers, logged, visit
+from .mistake import Mistake
+from .records import HOOKS, OPTIONS
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("mistake", [*OPTIONS, *HOOKS], ids=lambda mistake: mistake.title)
-def test_a_mistake_in_a_class_is_an_error_of_as_asgi(mistake: Mistake, caplog: pytest.LogCaptureFixture) -> None:
-    assert answer(mistake, caplog) == mistake.answer
+async def test_a_mistake_in_a_class_is_an_error_of_as_asgi(mistake: Mistake, caplog: pytest.LogCaptureFixture) -> None:
+    assert await answers(mistake, caplog) == [mistake.answer]
 
 
 @pytest.mark.parametrize(
@@ -136,9 +146,9 @@ def test_in_compat_a_misspelt_option_and_a_lost_keyword_are_warnings(caplog: pyt
         max_task = 4
 
     Room.as_asgi(db=1)
-    assert list(logged(caplog)) == [
-        "WARNING: Room.max_task is not an option: did you mean max_tasks?",
-        "WARNING: Room.as_asgi(db=...): Room has no __init__() that takes db: define one",
+    assert logged(caplog) == [
+        "WARNING consumers.connection: Room.max_task is not an option: did you mean max_tasks?",
+        "WARNING consumers.connection: Room.as_asgi(db=...): Room has no __init__() that takes db: define one",
     ]
 
 
@@ -227,6 +237,99 @@ def test_hooks_that_work_are_no_mistake() -> None:
 
     for consumer in (Decorated, Raising, Calling, Static, Answering):
         consumer.as_asgi()
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "meant"),
+    [
+        (AsyncWebsocketConsumer, "recieve", "receive"),
+        (AsyncWebsocketConsumer, "recive", "receive"),
+        (AsyncWebsocketConsumer, "conect", "connect"),
+        (AsyncWebsocketConsumer, "disconect", "disconnect"),
+        (AsyncWebsocketConsumer, "disconnnect", "disconnect"),
+        (AsyncWebsocketConsumer, "websocket_recieve", "websocket_receive"),
+        (AsyncJsonWebsocketConsumer, "recieve_json", "receive_json"),
+        (WebsocketConsumer, "recieve", "receive"),
+        (AsyncHttpConsumer, "hanlde", "handle"),
+    ],
+)
+def test_a_misspelt_method_is_found(base: Any, name: str, meant: str) -> None:
+    def method(self: Any, *args: Any) -> None: ...
+
+    with pytest.raises(TypeError, match=rf"^Room\.{name}\(\) is never called: did you mean {meant}\(\)\?$"):
+        type("Room", (base,), {name: method}).as_asgi()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("base", "names"),
+    [
+        (
+            AsyncWebsocketConsumer,
+            ["received", "receiver", "connected", "connects", "connector", "disconnected", "reconnect"],
+        ),
+        (AsyncWebsocketConsumer, ["recieve", "receive"]),  # it has both
+        (
+            AsyncWebsocketConsumer,
+            ["_recieve", "handle", "hanlde", "accepted", "on_receive", "on_connect", "on_disconnect"],
+        ),
+        (AsyncWebsocketConsumer, ["receive", "receive_json"]),
+        (AsyncJsonWebsocketConsumer, ["receive_json", "receive_text"]),
+        (AsyncHttpConsumer, ["handle", "handler", "handles", "handled", "receive", "recieve"]),
+    ],
+)
+def test_a_method_of_the_applications_is_not_taken_for_a_hook(base: Any, names: list[str]) -> None:
+    async def method(self: Any, event: Any) -> None: ...
+
+    async def receive(self: Any, text_data: str) -> None: ...
+
+    methods = {name: receive if name == "receive" else method for name in names}
+    type("Room", (base,), methods).as_asgi()  # type: ignore[attr-defined]
+
+
+def test_a_method_that_the_application_calls_is_its_own() -> None:
+    class Room(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.conenct()
+            await self.receive_json({})
+            await self.on_receive(self, "")
+
+        async def conenct(self) -> None: ...
+
+        async def receive_json(self, content: Any) -> None: ...
+
+        async def on_receive(self, websocket: Any, data: str) -> None: ...
+
+    Room.as_asgi()
+
+
+def test_a_dependency_of_fastapis_in_an_annotation_is_found_too() -> None:
+    class Room(AsyncWebsocketConsumer):
+        async def connect(self, user: Annotated[str, Depends(str)]) -> None: ...
+
+    with pytest.raises(TypeError, match=r"^Room\.connect\(\): FastAPI does not call it, so no Depends fills user:"):
+        Room.as_asgi()
+
+
+def test_in_compat_a_misspelt_method_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    class Room(channels.AsyncWebsocketConsumer):
+        async def recieve(self, text_data: str) -> None: ...
+
+    Room.as_asgi()
+    assert logged(caplog) == ["WARNING consumers.connection: Room.recieve() is never called: did you mean receive()?"]
+
+
+@pytest.mark.anyio
+async def test_a_plain_function_in_the_background_is_refused_where_it_is_started() -> None:
+    class Room(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.accept()
+            self.start_background_task(self.push)  # type: ignore[arg-type]
+
+        def push(self) -> None: ...
+
+    with pytest.raises(TypeError, match=r"takes an async function: Room\.push\(\) must be `async def`") as caught:
+        await visit(Room.as_asgi())
+    assert [entry.name for entry in caught.traceback].count("connect") == 1
 
 
 @pytest.mark.parametrize("kind", [AsyncWebsocketConsumer, channels.AsyncWebsocketConsumer])

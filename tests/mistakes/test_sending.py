@@ -13,8 +13,9 @@ from consumers.layers import group_send_sync, send_sync
 from consumers.testing import WebsocketCommunicator
 from consumers.types import Message
 
-from .answers import last_line, log_lines, make
-from .sending_records import SENDING, Mistake
+from .answers import answers, last_line, log_lines
+from .mistake import Mistake
+from .sending_records import SENDING
 
 pytestmark = pytest.mark.anyio
 
@@ -23,9 +24,7 @@ pytestmark = pytest.mark.anyio
 async def test_the_answer_is_given_once(
     mistake: Mistake, layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "consumers")
-    raised = await make(mistake.code, layer=layer)
-    assert [raised] * (raised is not None) + log_lines(caplog.records) == [mistake.answer]
+    assert await answers(mistake, caplog, layer=layer) == [mistake.answer]
 
 
 @pytest.mark.parametrize("message", [{}, {"type": None}, {"type": "a b"}, {"type": "_a"}, {"type": "x" * 201}])

@@ -1,13 +1,14 @@
 """Consumers that are wired up in a way that others are: it works, or what to write is said."""
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from fastapi import APIRouter, Depends, FastAPI, WebSocketException
-from starlette.routing import Mount, Route, Router, WebSocketRoute
+from starlette.routing import Match, Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -19,16 +20,18 @@ from compat.channels.security.websocket import OriginValidator as ChannelsOrigin
 from consumers import (
     AsyncHttpConsumer,
     AsyncJsonWebsocketConsumer,
+    BaseWSEndpoint,
     OriginValidator,
     ProtocolTypeRouter,
     URLRouter,
     path,
 )
-from consumers._checks import misrouted
+from consumers import _misrouted as misrouted
 from consumers.types import Receive, Scope, Send
 
-from .answers import answer, logged
-from .records import WIRINGS, Mistake
+from .answers import answers, logged
+from .mistake import Mistake
+from .records import WIRINGS
 
 backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -56,9 +59,12 @@ def nothing_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(misrouted, "_logged", set())
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("mistake", WIRINGS, ids=lambda mistake: mistake.title)
-def test_a_wrong_wiring_is_answered_with_what_to_write(mistake: Mistake, caplog: pytest.LogCaptureFixture) -> None:
-    assert answer(mistake, caplog) == mistake.answer
+async def test_a_wrong_wiring_is_answered_with_what_to_write(
+    mistake: Mistake, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await answers(mistake, caplog) == [mistake.answer]
 
 
 def included(app: FastAPI, room: Any) -> None:
@@ -120,6 +126,10 @@ def wrapped(application: Any) -> Any:
     return middleware
 
 
+class Countdown(BaseWSEndpoint):
+    encoding = "json"
+
+
 class InAnother:
     """Middleware that is a class."""
 
@@ -147,6 +157,110 @@ def test_what_is_said_of_a_mount_is_said_however_deep_it_is(app: Any, caplog: py
     assert line.endswith(", Room.as_asgi())") and "ws/{room}'" in line
 
 
+ROUTED: dict[str, Callable[[APIRouter], Any]] = {
+    "APIRoute is for HTTP": lambda router: router.get("/ws")(Room.as_asgi()),
+    "Route is for HTTP": lambda router: router.routes.append(Route("/ws", Room)),
+    "Mount serves": lambda router: router.mount("/ws", Room.as_asgi()),
+    "WebSocketRoute serves": lambda router: router.add_websocket_route("/ws/", Room.as_asgi()),
+    "APIWebSocketRoute serves": lambda router: router.add_api_websocket_route("/ws/", Room.as_asgi()),
+}
+
+
+@pytest.mark.parametrize("why", ROUTED)
+def test_what_is_said_of_a_route_is_said_in_fastapis_included_routers(
+    why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, router, inner = FastAPI(), APIRouter(), APIRouter()
+    ROUTED[why](inner)
+    router.include_router(inner, prefix="/b")
+    app.include_router(router, prefix="/a")
+    with pytest.raises(WebSocketDisconnect), TestClient(app).websocket_connect("/a/b/ws"):
+        pass
+    (line,) = logged(caplog)
+    assert f" '/a/b/ws': {why}" in line
+    assert line.endswith("app.websocket('/a/b/ws')(Room.as_asgi())")
+
+
+@pytest.mark.parametrize("endpoint", [Room, Room.as_asgi, Room.as_asgi(), functools.partial(Room.as_asgi())])
+def test_a_consumer_is_recognised_however_it_was_given(endpoint: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(WebSocketDisconnect), TestClient(Router([Route("/ws", endpoint)])).websocket_connect("/ws"):
+        pass
+    (line,) = logged(caplog)
+    assert line.endswith("Write WebSocketRoute('/ws', Room.as_asgi())")
+
+
+def test_an_endpoint_is_recognised_too(caplog: pytest.LogCaptureFixture) -> None:
+    for app in (Router([Mount("/ws", Countdown)]), FastAPI(routes=[Route("/ws", Countdown)])):
+        with pytest.raises(WebSocketDisconnect), TestClient(app).websocket_connect("/ws"):
+            pass
+    mounted, routed = logged(caplog)
+    assert mounted.endswith("Write WebSocketRoute('/ws', Countdown)")
+    assert routed.endswith("Write app.router.routes.append(WebSocketRoute('/ws', Countdown))")
+
+
+def test_what_is_advised_for_an_endpoint_works() -> None:
+    app = FastAPI()
+    app.router.routes.append(WebSocketRoute("/ws", Countdown))
+    with TestClient(app).websocket_connect("/ws"):
+        pass
+
+
+def test_a_route_that_cannot_be_asked_changes_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Mount):
+        path: Any = property(lambda self: 1 / 0, lambda self, value: None)
+
+        def matches(self, scope: Scope) -> Any:
+            return Match.NONE, {}
+
+    caplog.set_level(logging.DEBUG, "consumers")
+    broken = Broken.__new__(Broken)
+    with pytest.raises(WebSocketDisconnect) as caught, TestClient(Router([broken])).websocket_connect("/ws"):
+        pass
+    assert caught.value.code == 1000
+    assert logged(caplog) == ["DEBUG consumers.routing: cannot tell why no WebSocket reaches '/ws'"]
+
+
+def test_a_router_with_a_default_of_its_own_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def default(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.close", "code": 4000})
+
+    app = Router([Route("/ws", Room.as_asgi())], default=default)
+    with pytest.raises(WebSocketDisconnect) as caught, TestClient(app).websocket_connect("/ws"):
+        pass
+    assert caught.value.code == 4000
+    assert logged(caplog) == []
+
+
+def test_a_websocket_to_an_http_consumer_is_no_wrong_wiring(caplog: pytest.LogCaptureFixture) -> None:
+    app = FastAPI(routes=[Route("/page", Page.as_asgi()), Mount("/mounted", Page.as_asgi()), Route("/class", Page)])
+    app.get("/api")(Page.as_asgi())
+    for address in ("/page", "/mounted", "/class", "/api"):
+        with pytest.raises(WebSocketDisconnect), TestClient(app).websocket_connect(address):
+            pass
+    assert logged(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("route", "address", "hint"),
+    [
+        ("ws/<int:room>/", "/ws/1", ": there is one with a slash at its end"),
+        ("ws/<int:room>", "/ws/1/", ": there is one without the slash at its end"),
+        ("ws/<int:room>", "/ws/one", ""),
+        ("ws/", "/", ""),
+    ],
+)
+def test_a_urlrouter_tells_of_a_slash_too_many_or_too_few(
+    route: str, address: str, hint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    inner = URLRouter([path("inner", Room.as_asgi())])
+    app = URLRouter([path("outer/", inner), path(route, Room.as_asgi())])
+    for each, said in ((address, hint), ("/outer/other", ""), ("/outer", "")):
+        caplog.clear()
+        with pytest.raises(WebSocketDisconnect), TestClient(app).websocket_connect(each):
+            pass
+        assert logged(caplog) == [f"WARNING consumers.routing: no route for the websocket path '{each}'{said}"]
+
+
 def test_nothing_is_said_of_paths_that_lead_to_no_consumer(caplog: pytest.LogCaptureFixture) -> None:
     async def page(request: Any) -> Any: ...
 
@@ -161,7 +275,7 @@ def test_nothing_is_said_of_paths_that_lead_to_no_consumer(caplog: pytest.LogCap
     with client.websocket_connect("/ws/") as websocket:
         assert websocket.receive_json() == {}
     assert client.get("/nowhere").status_code == 404
-    assert list(logged(caplog)) == []
+    assert logged(caplog) == []
 
 
 def test_an_instance_serves_in_compats_routers(caplog: pytest.LogCaptureFixture) -> None:
