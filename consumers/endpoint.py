@@ -30,14 +30,13 @@ from ._connection.failures import HOW_TO_END, NotAnException, as_failure, asks_t
 from ._connection.log import Journal
 from ._connection.sender import State
 from ._connection.task_group import EndpointTaskGroup
-from .limits import Limits
 from .types import CloseCode, Message, Receive, Scope, Send, is_sendable
 
 logger = logging.getLogger("consumers.endpoint")
 SERVER_LEAVES = (CloseCode.SERVICE_RESTART, "The server is going away")
 
 
-class BaseWSEndpoint(Limits, StarletteEndpoint):
+class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
     """Runs `_background_handler()` in a task of its own for every message of the client, finite or infinite.
 
     All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's

@@ -38,18 +38,18 @@ PREFETCH = "a channel holds what its capacity says; Channels takes one message o
 REFUSED = "a server refuses this event; it is refused where the mistake is"
 RESERVED = "a message's type may be a client's choice: it never reaches a method of the framework"
 
-ROW_CAPACITY = "the layer's capacity"
+ROW_CAPACITY = "capacity, in memory"
 ROW_CLOSED = "`close()` twice, or after the end"
-ROW_CODE = "`close()` with 999, 1005, 1006, 5000 and the like"
+ROW_CODE = "`close()` with 999, 1005, 1006, 5000 and the like, or with more than 123 bytes of reason"
 ROW_DISCONNECT = "`disconnect()`"
 ROW_ERROR = "a handler's error"
 ROW_GONE = "`send()` to a client that has gone, or behind one's own `close()`"
 ROW_GROUPS = "groups"
 ROW_IN_DISCONNECT = "`send()` and `close()` in `disconnect()`"
-ROW_KIND = "a hook of the wrong kind, such as a plain `receive()` in an async consumer"
-ROW_NAME = "a channel name with a line break at its end, or other letters than ASCII's behind the `!`, in memory"
+ROW_KIND = "[mistakes](mistakes.md), such as a consumer class in a router"
+ROW_NAME = "a name with a line break at its end, or one that is a group's key in Redis"
 ROW_REFUSED = "`accept()` twice, `send()` before it"
-ROW_RESERVED = "a layer message whose type is `close`, `send` or another method of the framework"
+ROW_RESERVED = "a layer message whose type names what is no handler, such as `close`"
 ROW_STOP = "`StopConsumer`"
 
 WANTED = (
@@ -184,7 +184,7 @@ WANTED = (
     ),
     Wanted(
         "a close frame has room for a reason of 123 bytes",
-        "a close reason longer than 123 bytes",
+        "`close()` with 999, 1005, 1006, 5000 and the like, or with more than 123 bytes of reason",
         tuple(f"{mark} sends websocket.close code=1000 reason={'x' * n!r}" for mark, n in (("-", 124), ("+", 123))),
         ("ClosesWithALongReason",),
     ),
@@ -264,21 +264,21 @@ WANTED = (
                 "AttributeError",
                 "7",
                 "Channels' layer in memory cannot read its own argument",
-                "`channel_capacity` of the in-memory layer",
+                "capacity, in memory",
             ),
             (
                 "ExpiredMessageOfAGroupMember",
                 "removed",
                 "member",
                 "a message expires; its receiver stays in its groups",
-                "a message that expires, in memory",
+                "messages that wait for a connected consumer, or expire in memory",
             ),
             (
                 "UnknownKeyInTheConfiguration",
                 "InMemoryChannelLayer",
                 "InvalidChannelLayerError",
                 "a key that nobody reads is a mistake",
-                "an unknown key beside `BACKEND` and `CONFIG`",
+                "[mistakes](mistakes.md), such as a consumer class in a router",
             ),
             (
                 "SetToNone",
@@ -294,34 +294,40 @@ WANTED = (
                 "browsers send empty frames",
                 """a communicator's `send_to(text_data="")`""",
             ),
-            ("TwoOriginHeaders", "True", "False", "no browser sends two", "two `Origin` headers"),
+            (
+                "TwoOriginHeaders",
+                "True",
+                "False",
+                "no browser sends two",
+                "an `Origin` header that is malformed, has a path, or comes twice",
+            ),
             (
                 "OriginWithAnImpossiblePort",
                 "ValueError",
                 "False",
                 "what a client sends is no error of the server's",
-                "a malformed `Origin` header",
+                "an `Origin` header that is malformed, has a path, or comes twice",
             ),
             (
                 "OriginWithAPath",
                 "True",
                 "False",
                 "no browser sends a path: RFC 6454, 6.2",
-                "an `Origin` header with a path",
+                "an `Origin` header that is malformed, has a path, or comes twice",
             ),
             (
                 "RootPathThatEndsInsideAName",
                 "served",
                 "ValueError",
                 "/rootother is not below /root",
-                "a path that continues the name of the `root_path`: `/rootother/` and `/root`",
+                "a path with a slash too many, or one that only begins like the `root_path`",
             ),
             (
                 "RouteToAClass",
                 "accepted",
                 "TypeError",
                 "it fails when it is written, not with the first client",
-                "a consumer class in a router, without `as_asgi()`",
+                "[mistakes](mistakes.md), such as a consumer class in a router",
             ),
             (
                 "ApplicationIsAFunction",
@@ -342,7 +348,7 @@ WANTED = (
                 "accepted",
                 "ValueError",
                 "every letter would be a group",
-                """`groups = "room"` instead of a list""",
+                "[mistakes](mistakes.md), such as a consumer class in a router",
             ),
         )
     ),
