@@ -37,22 +37,22 @@ Returns how many of the layer's messages wait in the receiver's mailbox now, thi
 as 1), or 0 if it was full and did not take it.
 """
 
-Batch = Callable[[list[Any], Message], list[Any]]
+DeliverMany = Callable[[list[Any], Message], list[Any]]
 """Lets those of some receivers that are of one kind, and have room, take a message in one go; returns the others.
 
 It is called on their event loop, with a message of plain values of which each is to get a copy. A receiver has its
-`deliver`, and that one's `batch`. The `deliver` of those that are returned is called next. Must not raise.
+`deliver`, and that one's `deliver_many`. The `deliver` of those that are returned is called next. Must not raise.
 """
 
 
-class Batching:
+class DeliversMany:
     """Base of a `Deliver` that has a faster way for many of its kind."""
 
     __slots__ = ()
 
     @staticmethod
-    def batch(receivers: list[Any], message: Message) -> list[Any]:
-        """Do what `Batch` says; the base takes none."""
+    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
+        """Do what `DeliverMany` says; the base takes none."""
         return receivers
 
 

@@ -1,46 +1,56 @@
-"""The messages that wait for one connection's worker."""
+"""The messages that wait for one connection's worker: the one place where reader, layer and worker meet.
 
-from collections.abc import Awaitable
+    reader ─ put() ────────┐             ┌─ serve(): the worker handles one message after the other
+                           ├─ messages ──┤
+    layer ── deliver, … ───┘             └─ take(), wait(): the worker has handlers run at once
+
+What waits, and how much may, is the same everywhere, and is here. How the worker hears of it is not: `portable` is the
+reference, for every event loop; `stepping` does the same for asyncio, at a fraction of the cost.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
-from ..types import Batching, Message
+import anyio
+
+from ..types import DeliversMany, Message
 from .budget import ByteBudget
-from .wake import Waker, make_crowd_waker, make_waker
+from .loops import pauses
+
+FROM_LAYER = -1
+"""What `take()` returns in place of the bytes of a client's message."""
+
+Handle = Callable[[Message, bool], Awaitable[None]]
+"""Handles a message, given whether it is the client's; raises nothing but what ends the worker."""
 
 
-class Shared:
-    """One of the layer's messages in the inboxes of many, each of whom takes a copy when it is to be handled.
+class SharedMessage:
+    """One of the layer's messages in the mailboxes of many, each of whom takes a copy when it is to be handled.
 
     A thousand copies at once would be more than the processor's cache holds, and the garbage collector would look at
     each. One that is handled before the next is made is made of memory that is still in use.
 
     Args:
         message: the message, with values that nobody can change; the sender may go on to change the message itself.
-
-    Attributes:
-        kind: its type, if that is a str, else None.
-        message: the copy of it that is copied for each.
     """
 
-    __slots__ = ("kind", "message")
+    __slots__ = ("message",)
 
     def __init__(self, message: Message) -> None:
         self.message: dict[str, Any] = dict(message)
-        kind = message.get("type")
-        self.kind = kind if type(kind) is str else None
 
 
-Entry = Message | Shared | tuple[Message, int]
+Entry = Message | SharedMessage | tuple[Message, int]
 """A layer's message, or a client's, with its size in the byte budget."""
 
 
 class Owner(Protocol):
-    """Hears from its inbox; a bound method would be one more object for each idle connection."""
+    """Hears from its mailbox; a bound method would be one more object for each idle connection."""
 
     def _on_overflow(self) -> None: ...
 
 
-class Inbox(Batching):
+class Mailbox(DeliversMany):
     """A queue with one reader, the connection's worker, and two sources with a limit each.
 
     Called, it takes a message from the channel layer, as a `Deliver`.
@@ -52,49 +62,63 @@ class Inbox(Batching):
         owner: told when the layer calls with a message that there is no room for.
 
     Attributes:
-        messages: what waits, oldest first; `pop()` takes them out.
-        budget: the bytes of the client's messages that wait or are handled.
+        messages: what waits, oldest first; `take()` takes them out.
         layer_count: how many of them are the layer's.
-        client_room, layer_room: who waits for room for more of a source's.
-        is_ending: whether the layer's messages are taken no more.
+        is_closed: whether the layer's messages are taken no more.
         is_stopped: whether no more messages are to be handled.
-        running: how many handlers run beside the worker, or are about to.
-        worker: what the worker awaits: see `wait()`.
     """
 
     __slots__ = (
-        "budget",
-        "client_limit",
-        "client_room",
-        "is_ending",
+        "_budget",
+        "_client_limit",
+        "_client_room",
+        "_layer_room",
+        "is_closed",
         "is_stopped",
         "layer_count",
         "layer_limit",
-        "layer_room",
         "messages",
         "owner",
-        "running",
-        "worker",
     )
 
     def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
         self.owner = owner
-        self.client_limit = client_limit
-        self.budget = ByteBudget(byte_limit, client_limit)
+        self._client_limit = client_limit
+        self._budget = ByteBudget(byte_limit, client_limit)
         self.layer_limit = layer_limit
         # Small: there are ten thousand of them, most are empty, and an empty deque takes as much as half a connection.
         # One list: the garbage collector would look at a pair for every message of a fan-out.
         self.messages: list[Entry] = []
         self.layer_count = 0
-        self.worker = make_crowd_waker()
-        self.is_ending = False
+        self.is_closed = False
         self.is_stopped = False
-        self.running = 0
-        self.client_room: Waker | None = None
-        self.layer_room: Waker | None = None
+        self._client_room: anyio.Event | None = None
+        self._layer_room: anyio.Event | None = None
+
+    # The client's messages
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client's messages have reached a limit."""
+        return len(self.messages) - self.layer_count >= self._client_limit or self._budget.is_spent
+
+    def put(self, message: Message) -> None:
+        """Add a message of the client's; its reader, within `feed()`, minds `is_full`."""
+        size = self._budget.size_of(message)
+        self._budget.take(size)
+        self.messages.append((message, size))
+
+    async def wait_for_room(self) -> None:
+        """Wait, as the reader, until a message of the client's has been taken."""
+        while self.is_full:
+            self._client_room = anyio.Event()
+            await self._client_room.wait()
+        self._client_room = None
+
+    # The layer's
 
     def __call__(self, message: Message) -> int:
-        if self.is_ending:
+        if self.is_closed:
             return 1
         waiting = self.put_layer(message)
         if not waiting and self.owner is not None:
@@ -102,36 +126,19 @@ class Inbox(Batching):
         return waiting
 
     @staticmethod
-    def batch(receivers: list[Any], message: Message) -> list[Any]:
-        """Put a message into all inboxes that it makes no more than half full, and wake their workers: a `Batch`."""
-        others, own, shared = [], Inbox.batch, Shared(message)
+    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
+        """Put a message into all mailboxes that it makes no more than half full; see `consumers.types.DeliverMany`."""
+        others, own, shared = [], Mailbox.deliver_many, SharedMessage(message)
         for receiver in receivers:
-            inbox: Any = receiver.deliver
-            if receiver.batch is not own or inbox.is_ending or 2 * inbox.layer_count + 2 > inbox.layer_limit:
+            mailbox: Any = receiver.deliver
+            is_ours = receiver.deliver_many is own
+            if not is_ours or mailbox.is_closed or 2 * mailbox.layer_count + 2 > mailbox.layer_limit:
                 others.append(receiver)
                 continue
-            inbox.layer_count += 1
-            inbox.messages.append(shared)
-            inbox.worker.wake()
+            mailbox.layer_count += 1
+            mailbox.messages.append(shared)
+            mailbox.notify()
         return others
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the client's messages have reached a limit."""
-        return len(self.messages) - self.layer_count >= self.client_limit or self.budget.is_spent
-
-    def put_client(self, message: Message) -> None:
-        """Add a message of the client's; its reader tells the worker, and minds `is_full`."""
-        size = self.budget.size_of(message)
-        self.budget.take(size)
-        self.messages.append((message, size))
-
-    def give_back(self, entry: Entry) -> None:
-        """Note that an entry which `pop()` returned has been handled."""
-        if type(entry) is tuple and entry[1]:
-            self.budget.give_back(entry[1])
-            if self.client_room is not None:
-                self.client_room.wake()
 
     def put_layer(self, message: Message) -> int:
         """Add a message of the layer's and return how many wait now, or 0 if it was not added: too many wait."""
@@ -141,43 +148,74 @@ class Inbox(Batching):
         """Add a message of the layer's, whatever its limit, and return how many wait now."""
         self.layer_count += 1
         self.messages.append(message)
-        self.worker.wake()
+        self.notify()
         return self.layer_count
-
-    def pop(self) -> Message | tuple[Message, int]:
-        """Take the oldest message; `give_back()` it when it is handled."""
-        entry = self.messages.pop(0)
-        if isinstance(entry, tuple):
-            room = self.client_room
-        else:
-            room = self.layer_room
-            self.layer_count -= 1
-        if room is not None:
-            room.wake()
-        return entry.message.copy() if isinstance(entry, Shared) else entry
-
-    def notify(self) -> None:
-        """Wake the worker."""
-        self.worker.wake()
-
-    def wait(self) -> Awaitable[Any]:
-        """Return what the worker is to await, for the next message or `notify()`."""
-        return self.worker
-
-    async def wait_for_room(self) -> None:
-        """Wait, as the reader, until a message of the client's has been taken."""
-        self.client_room = make_waker()
-        try:
-            while self.is_full:
-                await self.client_room
-        finally:
-            self.client_room = None
 
     async def wait_for_layer_room(self) -> None:
         """Wait, as the pump of a foreign layer, until one more of its messages can be added."""
-        self.layer_room = make_waker()
-        try:
-            while self.layer_count >= self.layer_limit:
-                await self.layer_room
-        finally:
-            self.layer_room = None
+        while self.layer_count >= self.layer_limit:
+            self._layer_room = anyio.Event()
+            await self._layer_room.wait()
+        self._layer_room = None
+
+    # The worker
+
+    def take(self) -> tuple[Message, int]:
+        """Take the oldest message; return it with its size, for `release()` when it is handled, or `FROM_LAYER`."""
+        entry = self.messages.pop(0)
+        if isinstance(entry, tuple):
+            if self._client_room is not None:
+                self._client_room.set()
+            return entry
+        self.layer_count -= 1
+        if self._layer_room is not None:
+            self._layer_room.set()
+        return (entry.message.copy() if isinstance(entry, SharedMessage) else entry), FROM_LAYER
+
+    def release(self, size: int) -> None:
+        """Note that a message which `take()` returned has been handled."""
+        if size > 0:
+            self._budget.give_back(size)
+            if self._client_room is not None:
+                self._client_room.set()
+
+    async def serve_in_turn(self, handle: Handle, pauses_between: int) -> None:
+        """Handle one message after the other, until the mailbox is closed and empty.
+
+        Args:
+            handle: handles a message.
+            pauses_between: how often to yield to the loop between two messages.
+        """
+        while not (self.is_closed and not self.messages):
+            if not self.messages or self.is_stopped:
+                await self.wait()
+                continue
+            message, size = self.take()
+            await handle(message, size != FROM_LAYER)
+            self.release(size)
+            del message  # an idle connection is not to keep it
+            if pauses_between and (self.messages or self.is_closed) and not self.is_stopped:
+                await pauses(pauses_between)
+
+    # How it hears, which differs
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the worker waits, and nothing has told it to go on."""
+        raise NotImplementedError
+
+    def notify(self) -> None:
+        """Wake the worker, if it waits; to be called on its event loop."""
+        raise NotImplementedError
+
+    def wait(self) -> Awaitable[Any]:
+        """Wait, as the worker, for the next message or `notify()`; a wake-up that nobody waits for is not kept."""
+        raise NotImplementedError
+
+    def serve(self, handle: Handle, pauses_between: int = 0) -> Awaitable[None]:
+        """Do as `serve_in_turn()`, as the worker."""
+        raise NotImplementedError
+
+    def feed(self, reading: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        """Run the reader, and have the worker hear of what it has put before it waits for more."""
+        raise NotImplementedError

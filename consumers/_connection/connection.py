@@ -15,17 +15,13 @@ every ending, of which there are many, takes the one way through `_clean_up` and
 
 import logging
 from collections.abc import Awaitable, Callable
-from types import CoroutineType, coroutine
 from typing import Any, cast
 
 import anyio
 
 from .._aio import cancel
-from .._aio.inline import Feeding
 from .._aio.loops import pauses
-from .._aio.mailbox import Shared
-from .._aio.turns import Steps
-from .._aio.wake import Waker, make_waker
+from .._aio.mailbox import FROM_LAYER
 from ..layers._overrides import is_pumped
 from ..layers.base import BaseChannelLayer
 from ..limits import LimitedLayer
@@ -45,8 +41,6 @@ class Connection(EndingConnection):
     """Runs one consumer for one connection; its arguments are those of `EndingConnection`."""
 
     _starting = 0  # handler tasks that have not taken their message yet
-    _is_over = False  # the worker
-    _finished: Waker | None = None  # while the reader waits for the worker
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
@@ -64,17 +58,18 @@ class Connection(EndingConnection):
         """
         self._reader = cancel.current_task()
         try:
+            self._worker_ended = anyio.Event()
             async with anyio.create_task_group() as self._tasks:
                 self._scope = self._make_scope()
                 self._tasks.start_soon(self._work, name=type(self._consumer).__qualname__)
                 if self._watch is not None:
                     self._watch.start(self._tasks, self._protocol == "websocket")
-                await Feeding(self._read(), self._inbox.messages, self._inbox.worker)
+                await self._mailbox.feed(self._read())
         finally:
             if self._overdue is not None:
                 self._overdue.forget(self)
             if self._taken is not None:
-                self._taken.source.give_back(self._taken.among(self._inbox.messages))
+                self._taken.source.give_back(self._taken.among(self._mailbox.messages))
             error, self._error = self._error, None
             self._let_go()
             try:
@@ -103,7 +98,7 @@ class Connection(EndingConnection):
     @property
     def _deliver(self) -> Deliver:
         """What takes the channel layer's messages."""
-        return self._inbox
+        return self._mailbox
 
     def close_by_group(self, code: int, reason: str) -> None:
         """End at once, because a group that this connection is in was closed."""
@@ -115,7 +110,7 @@ class Connection(EndingConnection):
 
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
-        receive, disconnects, inbox = self._receive, events.DISCONNECTS, self._inbox
+        receive, disconnects, mailbox = self._receive, events.DISCONNECTS, self._mailbox
         is_watched = self._watch is not None
         try:
             if self._protocol == "channel":
@@ -124,19 +119,13 @@ class Connection(EndingConnection):
                 while (message := await receive()).get("type") not in disconnects:
                     if is_watched and self._refuses(message):
                         return
-                    inbox.put_client(message)  # the worker is told before this waits again
+                    mailbox.put(message)
                     del message  # an idle connection is not to keep it
-                    if inbox.is_full and not await self._wait_for_room():
+                    if mailbox.is_full and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
-            self._reader_limits_clean_up = not self._is_finishing
-            self._inbox.worker.go_on(as_task=True)  # most connections end within, and need no alarm
-            if not self._is_over:
-                if self._reader_limits_clean_up and self._is_finishing:
-                    self._limit_clean_up()
-                self._reader_limits_clean_up = False
-                self._finished = make_waker()
-                await self._finished  # here, so that a cancellation is seen while the worker drains
+            self._mailbox.notify()
+            await self._worker_ended.wait()  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
             self._end(Ending(CloseCode.ABNORMAL_CLOSURE), error)
         except BaseException:
@@ -150,16 +139,15 @@ class Connection(EndingConnection):
         while (message := await self._receive()).get("type") not in events.DISCONNECTS:
             if self._taken is not None:
                 self._taken.add(message)
-                self._inbox.put_anyhow(message)  # a handler was free
+                self._mailbox.put_anyhow(message)  # a handler was free
                 continue
-            while not self._inbox.put_layer(message):
-                await self._inbox.wait_for_layer_room()
-            await self._inbox.wait_for_layer_room()  # what there is no room for stays in the layer
+            while not self._mailbox.put_layer(message):
+                await self._mailbox.wait_for_layer_room()
+            await self._mailbox.wait_for_layer_room()  # what there is no room for stays in the layer
         return message
 
     def _free_handlers(self) -> int:
-        inbox = self._inbox
-        return self._consumer.max_tasks - inbox.running - len(inbox.messages) + self._starting
+        return self._consumer.max_tasks - self._running - len(self._mailbox.messages) + self._starting
 
     def _on_disconnect(self, message: Message) -> None:
         code = message.get("code")
@@ -179,11 +167,11 @@ class Connection(EndingConnection):
         if self._watch is not None:
             self._watch.hold()
         with anyio.move_on_after(self._consumer.stall_timeout):
-            await self._inbox.wait_for_room()
+            await self._mailbox.wait_for_room()
             if self._watch is not None:
                 self._watch.resume()
             return True
-        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._inbox.messages)} wait"
+        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._mailbox.messages)} wait"
         self._end_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
         return False
 
@@ -202,7 +190,7 @@ class Connection(EndingConnection):
                     if self._taken is not None and self._consumer.max_tasks == 1:
                         await self._serve_channel()
                     elif self._consumer.max_tasks == 1:
-                        await self._inbox.worker.drive(self._serve_in_turn())
+                        await self._serve_in_turn()
                     else:
                         await self._serve_at_once(self._consumer.max_tasks)
                 if not self._scope.cancel_called:  # as after most disconnects: one scope will do
@@ -221,9 +209,7 @@ class Connection(EndingConnection):
                         await self._clean_up()
             finally:
                 self._finish()
-                self._is_over = True
-                if self._finished is not None:
-                    self._finished.wake()
+                self._worker_ended.set()
 
     def _attach(self, layer: BaseChannelLayer, channel_name: str | None) -> None:
         """Let the layer hand its messages over; if it is one to be pumped, those of a new channel of its."""
@@ -241,26 +227,28 @@ class Connection(EndingConnection):
                 BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)
             )
         if hasattr(layer, "get_capacity"):  # foreign layers may have none
-            self._inbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
+            self._mailbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
     async def _pump(self, layer: BaseChannelLayer, deliver: Deliver) -> None:
         """Call a layer's `receive()` where that stands in for `attach()`; what there is no room for waits in it."""
         try:
             while True:
-                await self._inbox.wait_for_layer_room()
+                await self._mailbox.wait_for_layer_room()
                 deliver(await layer.receive(self._consumer.channel_name))
         except Exception as error:
             self._end(Ending(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), error)
 
     async def _serve_first(self) -> bool:
         """Handle the event that opens a WebSocket, alone; return False if the connection ends before anything came."""
-        while not self._inbox.messages:
+        while not self._mailbox.messages:
             if self._ending is not None:
                 return False
-            await self._inbox.wait()
+            await self._mailbox.wait()
         self._connected = True
         if self._protocol == "websocket":
-            await self._handle(self._inbox.pop())
+            message, size = self._mailbox.take()
+            await self._handle(message, size != FROM_LAYER)
+            self._mailbox.release(size)
             if self._socket.is_rejected and self._ending is None:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._socket.close_code
                 self._end(Ending(code or CloseCode.ABNORMAL_CLOSURE))
@@ -268,95 +256,42 @@ class Connection(EndingConnection):
                 self._undecided = Undecided(self._socket, self._journal.undecided, self._tasks)
         return True
 
-    @coroutine
-    def _serve_in_turn(self) -> Steps:
-        """Handle one message after the other; a generator that yields the inbox's waker where it waits."""
-        inbox, messages = self._inbox, self._inbox.messages
-        consumer: Any = self._consumer
-        turns = consumer._turns_between
-        if turns and (messages or inbox.is_ending):
-            yield from pauses(turns)
-        known = dispatch.known(consumer)
-        types, takes_frames = known.types, known.takes_frames
-        takes_text: bool | None = None  # not known before the first frame
-        entry: Any
-        handling: Any
-        while True:
-            while messages and not inbox.is_stopped:
-                entry = messages.pop(0)  # as inbox.pop() and _handle(), without the cost of their calls
-                try:
-                    if type(entry) is tuple:
-                        if inbox.client_room is not None:
-                            inbox.client_room.wake()
-                        message = entry[0]
-                        if takes_frames and message["type"] == "websocket.receive":
-                            if takes_text is None:
-                                takes_text = dispatch.takes_text(consumer)
-                            if takes_text and (text := message.get("text")) is not None:
-                                handling = consumer.receive(text_data=text)
-                            else:
-                                handling = consumer.websocket_receive(message)
-                        else:
-                            handling = consumer.dispatch(message)
-                    else:
-                        inbox.layer_count -= 1
-                        if inbox.layer_room is not None:
-                            inbox.layer_room.wake()
-                        if type(entry) is Shared:
-                            kind, message = entry.kind, entry.message.copy()
-                        else:
-                            message = entry
-                            kind = message.get("type")
-                        if type(kind) is str and kind in types:
-                            handling = getattr(consumer, types[kind])(message)
-                        elif (handler := self._handler_of(message)) is not None:
-                            handling = handler(message)
-                        else:
-                            continue
-                    if type(handling) is not CoroutineType or handling.cr_suspended:
-                        handling = _await(handling)  # which refuses what somebody else awaits
-                    yield from handling
-                except BaseException as error:
-                    yield from self._fail(error, message)
-                if type(entry) is tuple and entry[1]:
-                    inbox.give_back(entry)
-                if turns and (messages or inbox.is_ending) and not inbox.is_stopped:
-                    yield from pauses(turns)
-            if inbox.is_ending and not messages:
-                return
-            entry = message = text = handling = None  # an idle connection is not to keep them
-            yield inbox.worker
+    async def _serve_in_turn(self) -> None:
+        turns: int = self._consumer._turns_between
+        if turns and (self._mailbox.messages or self._mailbox.is_closed):
+            await pauses(turns)
+        await self._mailbox.serve(self._handle, turns)
 
     async def _serve_channel(self) -> None:
         """Handle one message of a worker's channel after the other; it gives the next one when that is done."""
-        while await self._serve_first() and not self._inbox.is_stopped:
-            self._inbox.running += 1
+        while await self._serve_first() and not self._mailbox.is_stopped:
+            self._running += 1
             await self._handle_next()
 
     async def _handle_next(self) -> None:
         """Handle the oldest message, as one of the handlers that run."""
         try:
-            if self._inbox.messages and not self._inbox.is_stopped:
-                entry = self._inbox.pop()
+            if self._mailbox.messages and not self._mailbox.is_stopped:
+                message, size = self._mailbox.take()
                 try:
-                    await self._handle(entry)
+                    await self._handle(message, size != FROM_LAYER)
                 finally:
-                    self._inbox.give_back(entry)
+                    self._mailbox.release(size)
         finally:
-            self._inbox.running -= 1
-            self._inbox.notify()
+            self._running -= 1
+            self._mailbox.notify()
             if self._taken is not None:
                 self._taken.source.changed()
 
     async def _serve_at_once(self, max_tasks: int) -> None:
         while True:
-            while self._inbox.running < max_tasks and self._starting < len(self._inbox.messages):
-                self._inbox.running += 1
+            while self._running < max_tasks and self._starting < len(self._mailbox.messages):
+                self._running += 1
                 self._starting += 1
                 self._tasks.start_soon(self._run_handler)
-            if self._ending is not None and not self._inbox.messages and not self._inbox.running:
+            if self._ending is not None and not self._mailbox.messages and not self._running:
                 return
-            await self._inbox.wait()
+            await self._mailbox.wait()
 
     async def _run_handler(self) -> None:
         self._starting -= 1
@@ -371,12 +306,11 @@ class Connection(EndingConnection):
         finally:
             if self._background is not None:
                 self._background.discard(scope)
-            self._inbox.notify()
+            self._mailbox.notify()
 
-    async def _handle(self, entry: Message | tuple[Message, int]) -> None:
-        message = entry[0] if isinstance(entry, tuple) else entry
+    async def _handle(self, message: Message, is_clients: bool) -> None:
         try:
-            handler = self._consumer.dispatch if isinstance(entry, tuple) else self._handler_of(message)
+            handler = self._consumer.dispatch if is_clients else self._handler_of(message)
             if handler is not None:
                 await handler(message)
         except BaseException as error:
@@ -392,7 +326,3 @@ class Connection(EndingConnection):
         if dispatch.accepts(self._consumer, message, self._consumer.strict_types):
             return self._consumer.dispatch
         return None
-
-
-async def _await(handling: Awaitable[None]) -> None:
-    await handling

@@ -5,13 +5,12 @@ set again for the time that is left.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, NamedTuple
 
 from anyio.abc import TaskGroup
 
-from .._aio.inline import Rest
 from .._aio.loops import Alarm, running_loop, set_alarm
 from ..limits import Limits
 from ..types import CloseCode, Message, Send
@@ -22,8 +21,6 @@ BURST_SECONDS = 5
 
 TOO_LATE = 0.5
 """Seconds. An alarm later than this judges nobody: the event loop was blocked, and has not seen yet what came."""
-
-_DONE = object()
 
 
 class LimitHit(NamedTuple):
@@ -143,20 +140,14 @@ class Watch:
         self._on_hit(hit)
         return True
 
-    def send(self, event: Message) -> Awaitable[None]:
-        """Send an ASGI event, and note if that has to wait; to be awaited at once."""
-        steps = self._send(event).__await__()
-        waits_for = next(steps, _DONE)
-        return _SENT if waits_for is _DONE else self.waiting(Rest(steps, waits_for))
-
-    async def waiting(self, sending: Awaitable[None]) -> None:
-        """Await what is left of a send that has to wait."""
+    async def send(self, event: Message) -> None:
+        """Send an ASGI event, and note since when it waits."""
         key = object()
         began = self._blocked[key] = monotonic()
         try:
             if self._alarm is None or self._alarm_at > began + (self._limits.send_timeout or 0):
                 self._set_alarm()
-            await sending
+            await self._send(event)
         finally:
             del self._blocked[key]
 
@@ -249,18 +240,6 @@ def make_socket(
     if watch is None or limits.send_timeout is None:
         return Socket(send, owner, close_timeout, can_deny)
     return TimedSocket(watch, owner, close_timeout, can_deny)
-
-
-class _Sent:
-    """Awaited, ends at once."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Iterator[Any]:
-        return iter(())
-
-
-_SENT: Any = _Sent()
 
 
 def _size(message: Message, most: float) -> int:

@@ -11,7 +11,7 @@ from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
 from .._aio import cancel
-from .._aio.mailbox import Inbox
+from .._aio.choice import make_mailbox
 from .._sync import Threads
 from ..exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
 from ..layers.base import BaseChannelLayer
@@ -50,6 +50,7 @@ class Handler(Protocol):
     raw_frames: bool
     show_content: bool
     _codes_as_reported: bool
+    _turns_between: ClassVar[int]
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
@@ -98,7 +99,7 @@ class EndingConnection:
     _cancelled = 0
     _overdue: cancel.Overdue | None = None  # knows of this, while it ends
     _is_finishing = False
-    _reader_limits_clean_up = False  # if one step of the worker does not end it; the clean-up itself need not
+    _running = 0  # handlers that run beside the worker, or are about to
     _is_disconnecting = False
 
     _reader: cancel.Task | None  # the server's, on asyncio
@@ -116,7 +117,7 @@ class EndingConnection:
         can_deny = events.can_deny(consumer.scope)
         self._socket = make_socket(send, watch, limits, self, close_timeout, can_deny)
         self._protocol: str = consumer.scope["type"]
-        self._inbox = Inbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
+        self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
 
     @property
     def send(self) -> Send:
@@ -148,7 +149,7 @@ class EndingConnection:
 
     def _on_overflow(self) -> None:
         if self._consumer.overflow == "close":
-            limit = f"{self._inbox.layer_limit} layer messages wait"
+            limit = f"{self._mailbox.layer_limit} layer messages wait"
             self._end_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
 
     # The ways to end
@@ -164,7 +165,7 @@ class EndingConnection:
             return
         if self._ending is None:
             self._ending = ending
-            self._inbox.is_ending = True
+            self._mailbox.is_closed = True
             if self._watch is not None:
                 self._watch.stop()
             if self._undecided is not None:
@@ -175,11 +176,11 @@ class EndingConnection:
                 for scope in self._background or ():
                     scope.cancel()
         # Else nothing is left to do, and the worker finishes.
-        is_busy = self._inbox.running or self._inbox.messages or not self._inbox.worker.waits
+        is_busy = self._running or self._mailbox.messages or not self._mailbox.is_idle
         if is_busy:
             self._expect_end(self._consumer.cleanup_timeout / 2 + ending.drains * self._consumer.disconnect_timeout)
         if not ending.drains:
-            self._inbox.is_stopped = True
+            self._mailbox.is_stopped = True
             self._scope.cancel()
             self._tasks.cancel_scope.cancel()
         elif is_busy:
@@ -289,14 +290,13 @@ class EndingConnection:
         """Close, wait for what still runs, and call `disconnect()`."""
         ending = self._ending
         assert ending is not None
-        if self._inbox.running or self._background:
+        if self._running or self._background:
             self._tasks.cancel_scope.cancel()
         self._is_finishing = True
-        if not self._reader_limits_clean_up:
-            self._limit_clean_up()
+        self._limit_clean_up()
         if self._socket.state is not CLOSED:
             await self._close(ending)
-        if self._inbox.running or self._background:
+        if self._running or self._background:
             await self._wait_for_tasks(self._consumer.cleanup_timeout / 2)
         if self.threads is not None:
             await self.threads.wait()
@@ -324,9 +324,9 @@ class EndingConnection:
         was_warned_of = self._undecided is not None and self._undecided.was_warned_of
         if ending.drains and is_unanswered and not was_warned_of:
             self._journal.left_unanswered()
-        waiting = len(self._inbox.messages)
+        waiting = len(self._mailbox.messages)
         if self._taken is not None:  # which gives them back
-            waiting -= len(self._taken.among(self._inbox.messages))
+            waiting -= len(self._taken.among(self._mailbox.messages))
         if ending.limit:
             self._journal.limit_hit(ending.code, ending.limit, self._cancelled, waiting)
         elif self._cancelled or waiting:
@@ -358,8 +358,8 @@ class EndingConnection:
     async def _tasks_end(self, seconds: float) -> bool:
         """Wait until no tasks run beside the worker; return False if that takes too long."""
         with anyio.move_on_after(seconds):
-            while self._inbox.running or self._background:
-                await self._inbox.wait()
+            while self._running or self._background:
+                await self._mailbox.wait()
             return True
         return False
 
@@ -377,5 +377,5 @@ class EndingConnection:
     def _let_go(self) -> None:
         """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
         self._socket.release()
-        self._watch = self._inbox.owner = None
+        self._watch = self._mailbox.owner = None
         del self._consumer

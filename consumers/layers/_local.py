@@ -225,7 +225,7 @@ class LocalChannels(Tables):
         copy: Copier,
         refused: Callable[[Receiver], None],
     ) -> int:
-        """Call `deliver` of receivers that are stored or belong to the running loop, if no batch takes the message.
+        """Call `deliver` of receivers that are stored or belong to the running loop, if no `deliver_many` does it.
 
         Returns:
             The largest count that it returned of those over half the receiver's capacity, or 0. A receiver
@@ -233,8 +233,8 @@ class LocalChannels(Tables):
         """
         most = 0
         if copy is dict.copy:
-            for batch in self._batches:
-                receivers = batch(receivers, message)
+            for deliver_many in self._ways:
+                receivers = deliver_many(receivers, message)
         for receiver in receivers:
             try:
                 waiting = receiver.deliver(copy(message))

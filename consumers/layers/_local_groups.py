@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from .._aio.loops import running_loop
-from ..types import Batch, Close, Deliver, Message
+from ..types import Close, Deliver, DeliverMany, Message
 from ._receivers import Entry, Joining, Receiver, Waiter, ignore_message
 
 
@@ -57,7 +57,7 @@ class Tables:
         self._lock = threading.Lock()
         self._receivers: dict[str, Receiver] = {}  # the attached, and stored ones in groups
         self.has_receiver = self._receivers.__contains__
-        self._batches: tuple[Batch, ...] = ()  # of all kinds that there have been
+        self._ways: tuple[DeliverMany, ...] = ()  # to deliver to many; of all kinds that there have been
         self._groups: dict[str, dict[str, Receiver]] = {}
         self.has_group = self._groups.__contains__
         self._waiters: dict[str, deque[Waiter]] = {}
@@ -84,8 +84,8 @@ class Tables:
         receiver = Receiver(name, deliver, loop, self._capacity(name), close)
         with self._lock:
             self._receivers[name] = receiver
-            if receiver.batch is not None and receiver.batch not in self._batches:
-                self._batches = (*self._batches, receiver.batch)
+            if receiver.deliver_many is not None and receiver.deliver_many not in self._ways:
+                self._ways = (*self._ways, receiver.deliver_many)
 
     def detach(self, name: str) -> None:
         """Forget a channel's `deliver`, and what waits, and take it out of its groups. Harmless if it has none."""
@@ -94,7 +94,7 @@ class Tables:
             if receiver is not None and receiver.loop is not None:
                 del self._receivers[name]
                 self._queues.pop(name, None)
-                receiver.batch = receiver.close = None  # first: without it, any `deliver` is only called
+                receiver.deliver_many = receiver.close = None  # first: without it, any `deliver` is only called
                 receiver.deliver = ignore_message  # fan-outs under way, here or on another loop, may still hold it
                 for group in list(receiver.groups):
                     self._leave(group, receiver)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from .._aio.loops import call_soon, running_loop
-from ..types import Batch, Batching, Close, Deliver, Message
+from ..types import Close, Deliver, DeliverMany, DeliversMany, Message
 
 Entry = tuple[float, Message]
 """A waiting message: when it expires, and itself."""
@@ -42,10 +42,10 @@ class Receiver:
     """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
 
     __slots__ = (
-        "batch",
         "capacity",
         "close",
         "deliver",
+        "deliver_many",
         "dropped",
         "groups",
         "loop",
@@ -60,7 +60,9 @@ class Receiver:
     ) -> None:
         self.name = name
         self.deliver = deliver
-        self.batch: Batch | None = type(deliver).batch if isinstance(deliver, Batching) else None
+        self.deliver_many: DeliverMany | None = None
+        if isinstance(deliver, DeliversMany):
+            self.deliver_many = type(deliver).deliver_many
         self.close = close
         self.loop = loop
         self.capacity = capacity

@@ -48,7 +48,7 @@ class ObservedConnection(Connection):
             await super().run()
         finally:
             ending = self._ending
-            waiting = sum(not isinstance(entry, tuple) or is_data(entry[0]) for entry in self._inbox.messages)
+            waiting = sum(not isinstance(entry, tuple) or is_data(entry[0]) for entry in self._mailbox.messages)
             tally.drop(table.ENDING, waiting)
             tally.drop(table.HANDLER_CANCELLED, self._cancelled)
             code: object = ""
@@ -61,11 +61,11 @@ class ObservedConnection(Connection):
     @property
     def waiting(self) -> int:
         """How many messages wait for a handler."""
-        return len(self._inbox.messages)
+        return len(self._mailbox.messages)
 
     @property
     def _deliver(self) -> Deliver:
-        return partial(self._count_delivery, self._inbox)
+        return partial(self._count_delivery, self._mailbox)
 
     def _refuses(self, message: Message) -> bool:
         was_ending = self.is_ending

@@ -1,0 +1,44 @@
+"""The mailbox that is understood at first sight: a queue and an event, on every event loop that anyio knows."""
+
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+import anyio
+
+from ..types import Message
+from .mailbox import Handle, Mailbox, Owner
+
+
+class PortableMailbox(Mailbox):
+    """The reference; see `Mailbox`."""
+
+    __slots__ = ("_news",)
+
+    def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
+        super().__init__(client_limit, byte_limit, layer_limit, owner)
+        self._news: anyio.Event | None = None  # what the worker waits for
+
+    @property
+    def is_idle(self) -> bool:
+        return self._news is not None and not self._news.is_set()
+
+    def put(self, message: Message) -> None:
+        super().put(message)
+        self.notify()
+
+    def notify(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    async def wait(self) -> None:
+        self._news = anyio.Event()
+        try:
+            await self._news.wait()
+        finally:
+            self._news = None
+
+    def serve(self, handle: Handle, pauses_between: int = 0) -> Awaitable[None]:
+        return self.serve_in_turn(handle, pauses_between)
+
+    def feed(self, reading: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        return reading

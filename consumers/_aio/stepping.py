@@ -1,0 +1,271 @@
+"""The fast mailbox, for asyncio: the worker's steps are taken without its task.
+
+A future costs its own making, a handle and a callback's arguments with each wake. For a thousand workers these are
+thousands of objects at once, which the garbage collector walks through and the processor's cache has no room for. And
+a step of a task goes through every coroutine that the task is in, down to the one that waits. So here
+
+- the mailbox is itself what its worker's task waits for, again and again;
+- workers that are woken at about the same time share one turn of the event loop;
+- while a worker goes from one wait for its mailbox to the next, only its innermost coroutine is stepped, as its task
+  and in its context; the task hears of what else that awaits, of its end and of its errors;
+- what the reader puts is handled within the reader's own step, before it waits for more.
+
+asyncio's functions for this are documented under "Extending asyncio".
+"""
+
+import asyncio
+import sys
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from contextvars import Context
+from types import FrameType, coroutine
+from typing import Any
+from weakref import ref
+
+from .loops import PerLoop
+from .mailbox import Handle, Mailbox, Owner
+
+Callback = Callable[[Any], object]
+
+
+def _leave_and_enter(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any] | None") -> "asyncio.Task[Any] | None":
+    current = asyncio.current_task(loop)
+    if current is not None:
+        _leave_task(loop, current)
+    if task is not None:
+        _enter_task(loop, task)
+    return current
+
+
+swap_current_task: Any = _leave_and_enter
+"""Makes another task, or none, the current one; returns which was. Python has a quicker one, not documented."""
+
+if sys.version_info >= (3, 13):  # 3.12's raises KeyError where there is no current task
+    swap_current_task = getattr(asyncio.tasks, "_swap_current_task", _leave_and_enter)
+
+
+class SteppingMailbox(Mailbox):
+    """See `Mailbox`. To its worker's task it is a future, and within `serve()` a coroutine.
+
+    A task takes any object with `_asyncio_future_blocking` for a future (documented with `asyncio.isfuture()`).
+    """
+
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_cancelled",
+        "_context",
+        "_left",
+        "_needs_task",
+        "_serving",
+        "_task",
+        "_turn",
+        "_waits",
+    )
+
+    def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
+        super().__init__(client_limit, byte_limit, layer_limit, owner)
+        self._asyncio_future_blocking = False
+        self._turn = _turns.get(asyncio.get_running_loop())
+        self._waits = False
+        self._cancelled: asyncio.CancelledError | None = None
+        self._serving: Any = None  # the coroutine whose steps are taken
+        self._task: asyncio.Task[Any] | None = None  # the worker's, once it serves
+        self._needs_task = True  # for the next step
+        self._left: tuple[Any] | BaseException | None = None  # what the task has not heard of the last step yet
+
+    @property
+    def is_idle(self) -> bool:
+        return self._waits
+
+    def notify(self) -> None:
+        if self._waits:
+            self._waits = False
+            turn = self._turn
+            if not turn.woken:
+                turn.schedule()
+            turn.woken.append(self)
+
+    def wait(self) -> Awaitable[Any]:
+        return self
+
+    def serve(self, handle: Handle, pauses_between: int = 0) -> Awaitable[None]:
+        self._task, self._serving = asyncio.current_task(), self.serve_in_turn(handle, pauses_between)
+        return _Served(self)
+
+    @coroutine
+    def feed(self, reading: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+        step: Callable[[Any], Any] = reading.send
+        value: Any = None
+        while True:
+            try:
+                waits_for = step(value)
+            except StopIteration:
+                return
+            finally:
+                value = None  # an error's traceback refers to this frame
+            if self.messages and self._waits:
+                self._step_now()
+            step = reading.send
+            try:
+                value = yield waits_for
+            except BaseException as error:
+                step, value = reading.throw, error
+
+    # Steps
+
+    def _step_now(self) -> None:
+        """Let the worker take its next step within that of the running task."""
+        self._waits = False
+        loop: Any = self._turn.get_loop()
+        before = swap_current_task(loop, self._task)
+        try:
+            self._step(loop)
+        except (KeyboardInterrupt, SystemExit) as error:  # are the loop's, not the task's whose step this is within
+            loop.call_soon(_reraise, error)
+        finally:
+            swap_current_task(loop, before)
+
+    def _step(self, loop: Any) -> None:
+        """Take the worker's next step, as the current task; whoever calls this makes another the current one then."""
+        if not self._needs_task:
+            try:
+                waits_for = self._context.run(self._serving.send, None)
+            except BaseException as error:  # its end, too
+                self._left = error
+            else:
+                if waits_for is self and not self._needs_task:
+                    self._waits = True
+                    return
+                self._left = (waits_for,)
+        swap_current_task(loop, None)
+        self._context.run(self._callback, self)
+
+    # What a task, and anyio, ask of a future
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def get_loop(self) -> Any:
+        return self._turn.get_loop()
+
+    def add_done_callback(self, callback: Callback, *, context: Context) -> None:
+        self._callback, self._context = callback, context
+        self._waits = True
+        self._needs_task = not getattr(self._serving, "cr_suspended", False)  # it does not serve yet, or no more
+
+    def done(self) -> bool:
+        return not self._waits
+
+    def cancel(self, msg: object = None) -> bool:
+        self._needs_task = True  # which throws it in, also where that is not waiting
+        if not self._waits:
+            return False
+        self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        self.notify()
+        return True
+
+    def result(self) -> None:
+        if self._cancelled is not None:
+            cancelled, self._cancelled = self._cancelled, None
+            raise cancelled
+
+    # What a task, and those who want to know where it waits, ask of a coroutine
+
+    def __next__(self) -> Any:
+        left, self._left = self._left, None
+        if left is None:
+            return self._noted(self._serving.send(None))
+        if isinstance(left, tuple):
+            return self._noted(left[0])
+        try:
+            raise left
+        finally:
+            del left  # its traceback refers to this frame
+
+    def throw(self, error: BaseException) -> Any:
+        left, self._left = self._left, None
+        if left is not None and self._task is not None:  # the task has been cancelled in the very step it hears of now
+            try:
+                if isinstance(left, BaseException):
+                    self._task.cancel(*error.args)  # where it waits next: the coroutine has ended
+                    self._task.uncancel()
+                    raise left
+                waits_for = left[0]
+                if waits_for is not self and asyncio.isfuture(waits_for):
+                    if waits_for.cancel(*error.args):  # as a task does with what it is about to wait for
+                        return waits_for
+                    waits_for._asyncio_future_blocking = False
+            finally:
+                del left
+        return self._noted(self._serving.throw(error))
+
+    def close(self) -> None:
+        if self._serving is not None:
+            self._serving.close()
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        return getattr(self._serving, "cr_frame", None)
+
+    @property
+    def cr_await(self) -> Any:
+        return getattr(self._serving, "cr_await", None)
+
+    def _noted(self, waits_for: object) -> object:
+        if waits_for is self:
+            self._asyncio_future_blocking = True
+        return waits_for
+
+
+class _Served:
+    """Awaited, makes a task step what a mailbox serves."""
+
+    __slots__ = ("_mailbox",)
+
+    def __init__(self, mailbox: SteppingMailbox) -> None:
+        self._mailbox = mailbox
+
+    def __await__(self) -> Any:
+        return self._mailbox
+
+
+class _Turn:
+    """The workers that go on in the next turn of one event loop."""
+
+    __slots__ = ("get_loop", "woken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.get_loop: Callable[[], Any] = ref(loop)  # a loop that has ended must not be kept
+        self.woken: list[SteppingMailbox] = []
+
+    def schedule(self) -> None:
+        self.get_loop().call_soon(self._run, context=_NO_VARIABLES)
+
+    def _run(self) -> None:
+        woken, self.woken = self.woken, []  # whom these wake has the turn after this one
+        remaining, loop = iter(woken), self.get_loop()
+        try:
+            _step_all(remaining, loop)
+        finally:  # KeyboardInterrupt and SystemExit leave a task's step, and the loop may be run again
+            swap_current_task(loop, None)
+            if left := list(remaining):
+                if not self.woken:
+                    self.schedule()
+                self.woken[:0] = left
+
+
+def _step_all(mailboxes: Iterable[SteppingMailbox], loop: Any) -> None:
+    for mailbox in mailboxes:
+        swap_current_task(loop, mailbox._task)
+        mailbox._step(loop)
+
+
+def _reraise(error: BaseException) -> None:
+    raise error
+
+
+_NO_VARIABLES = Context()
+
+_turns = PerLoop(_Turn)
