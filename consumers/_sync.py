@@ -10,11 +10,9 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-import inspect
 import queue
-import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import CoroutineType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -87,27 +85,25 @@ _thread = threading.local()
 """`context`: the context that the handler running in this thread was called in, on its loop."""
 
 
-def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+def maybe_await(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
     """Call `function`, async or plain; what is returned, and to be awaited at once, has its result.
 
     Raises:
         TypeError: it is a plain one without a result, outside a worker thread: a `def` that lacks its `async`.
     """
     result = function(*args, **kwargs)
-    return result if type(result) is CoroutineType else result_of(function, result)
-
-
-def result_of(function: Callable[..., Any], result: Any) -> Awaitable[Any]:
-    """Do as `call` does, where the call has been written out: passing arguments on costs more than the rest."""
-    if type(result) is CoroutineType or hasattr(result, "__await__"):
-        return cast("Awaitable[Any]", result)
     if result is None and getattr(_thread, "context", None) is None:
         raise TypeError(f"{function.__qualname__}() must be `async def`: this is an async consumer")
-    return _Result(result)
+    return awaitable(result)
+
+
+def awaitable(result: Any) -> Awaitable[Any]:
+    """Return what to await for the result of a function that may be async or plain, given what a call returned."""
+    return result if type(result) is CoroutineType or hasattr(result, "__await__") else _Result(result)
 
 
 class _Result:
-    """Awaited, gives a value without suspending. A coroutine would cost more, and `call` is in every frame's way."""
+    """Awaited, gives a value without suspending. A coroutine would cost more, and it is in every frame's way."""
 
     __slots__ = ("_value",)
 
@@ -117,22 +113,6 @@ class _Result:
     def __await__(self) -> Generator[Any, None, Any]:
         return self._value
         yield
-
-
-def returning(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Make a coroutine function of a plain one that returns a coroutine, so that it needs none of its own.
-
-    Before Python 3.12, which has a mark for it, one that has: code that asks whether it is a coroutine function must
-    be told so.
-    """
-    if sys.version_info >= (3, 12):
-        return inspect.markcoroutinefunction(function)
-
-    @functools.wraps(function)
-    async def awaiting(*args: P.args, **kwargs: P.kwargs) -> R:
-        return await function(*args, **kwargs)
-
-    return awaiting
 
 
 def offer(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Concatenate[Any, P], Any]:

@@ -18,7 +18,7 @@ from ._checks import classes
 from ._checks.misused import is_fastapis, refuse_fastapi
 from ._connection import events
 from ._connection.connection import Connection
-from ._connection.dispatch import find, is_framework, looks_up
+from ._connection.dispatch import is_framework, table_of
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
@@ -54,6 +54,7 @@ class ConsumerApplication:
         classes.check_uncalled(consumer_class, framework)
         classes.check_initkwargs(consumer_class, framework, initkwargs)
         classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
+        table_of(consumer_class)
         functools.update_wrapper(self, consumer_class, updated=())
         del self.__wrapped__  # type: ignore[attr-defined]  # who looks there would take this for a class
         markcoroutinefunction(self)  # for Django, which calls what is none in a thread
@@ -252,7 +253,6 @@ class AsyncConsumer(Limits):
         self.base_send = self._connection.send
         return self._connection.run()
 
-    @looks_up
     def dispatch(self, message: Message) -> Awaitable[None]:
         """Pass `message` to the method its type names; every message comes through here.
 
@@ -262,7 +262,7 @@ class AsyncConsumer(Limits):
         Raises:
             ValueError: there is no such method.
         """
-        handler = find(self, handler_name(message)) or self._no_handler(message)
+        handler = table_of(type(self)).find(self, handler_name(message)) or self._no_handler(message)
         result: Awaitable[None] | None = handler(message)
         if result is None:
             raise TypeError(
@@ -276,7 +276,7 @@ class AsyncConsumer(Limits):
         Raises:
             starlette.websockets.WebSocketDisconnect: the client has gone.
         """
-        await _sync.call(self.base_send, message)
+        await _sync.awaitable(self.base_send(message))
 
     @hook_of_both
     async def on_error(self, exc: Exception, message: Message | None) -> None:
@@ -338,7 +338,7 @@ class SyncConsumer(AsyncConsumer):
         return running
 
     async def dispatch(self, message: Message) -> None:
-        handler = find(self, handler_name(message)) or self._no_handler(message)
+        handler = table_of(type(self)).find(self, handler_name(message)) or self._no_handler(message)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(
                 f"{type(self).__name__}.{handler.__name__}() must be a plain `def`: this is a sync consumer"

@@ -6,8 +6,6 @@ classes offer the same methods to worker threads.
 
 import json
 import logging
-from collections.abc import Awaitable, Coroutine
-from types import CoroutineType
 from typing import Any
 
 import anyio
@@ -15,10 +13,9 @@ import anyio
 from ._checks.classes import takes
 from ._checks.misused import refuse_fastapi
 from ._connection import events
-from ._connection.dispatch import passes_on
 from ._connection.not_json import dumps
 from ._connection.request import RequestAttributes
-from ._sync import call, offer, on_home_loop, result_of, returning
+from ._sync import awaitable, maybe_await, offer, on_home_loop
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .layers.base import may_wait
@@ -40,13 +37,13 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
 
     async def websocket_connect(self, message: Message) -> None:
         """Handle the handshake: join the class's groups, then call `connect()`."""
-        await result_of(self._join_groups, self._join_groups())
+        await maybe_await(self._join_groups)
         try:
-            await result_of(self.connect, self.connect())
+            await maybe_await(self.connect)
         except AcceptConnection:
-            await call(self.accept)
+            await maybe_await(self.accept)
         except DenyConnection:
-            await call(self.close)
+            await maybe_await(self.close)
 
     @hook
     async def connect(self) -> None:
@@ -71,9 +68,9 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
                 offered,
                 subprotocol,
             )
-            await call(self.close)
+            await maybe_await(self.close)
             raise StopConsumer
-        await result_of(self.base_send, self.base_send(events.accept(subprotocol, headers)))
+        await awaitable(self.base_send(events.accept(subprotocol, headers)))
 
     async def deny(self, status: int = 403, body: str | bytes = b"", headers: events.Headers | None = None) -> None:
         """Answer the handshake with an HTTP response instead of accepting it.
@@ -87,14 +84,10 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         """
         content = body.encode() if isinstance(body, str) else body
         for event in events.denial(status, content, headers):
-            await call(self.base_send, event)
+            await awaitable(self.base_send(event))
 
-    @passes_on
-    def websocket_receive(self, message: Message) -> Awaitable[None]:
-        """Handle a frame: pass it to `receive()`. To be awaited, and to be overridden by an `async def`.
-
-        What replaces it must be there before the first frame: where it is nobody's own, the rest of the connection
-        calls `receive(text_data=text)` directly, if that is an `async def` which takes it.
+    async def websocket_receive(self, message: Message) -> None:
+        """Handle a frame: pass it to `receive()`.
 
         Raises:
             InvalidFrame: `receive()` has no parameter for this kind of data (close code 1003).
@@ -104,21 +97,20 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         if text is not None:
             if "text_data" not in kinds:
                 raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, "text frames are not accepted")
-            result = self.receive(text_data=text)
-            return result if type(result) is CoroutineType else result_of(self.receive, result)
+            await maybe_await(self.receive, text_data=text)
+            return
         if "bytes_data" not in kinds:
             raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, "binary frames are not accepted")
-        return result_of(self.receive, self.receive(bytes_data=message.get("bytes")))
+        await maybe_await(self.receive, bytes_data=message.get("bytes"))
 
     @hook
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Override to handle a frame: text in `text_data` or binary in `bytes_data`, the other is None."""
 
-    @returning
-    def send(  # type: ignore[override]
+    async def send(  # type: ignore[override]
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool | int = False
-    ) -> Coroutine[Any, Any, None]:
-        """Send a frame, then close if asked to. To be awaited, and to be overridden by an `async def`.
+    ) -> None:
+        """Send a frame, then close if asked to.
 
         Args:
             text_data: the text of a text frame.
@@ -132,19 +124,16 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         """
         if text_data is not None:
             if not isinstance(text_data, str):
-                return _raise(
-                    TypeError(
-                        f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
-                    )
+                raise TypeError(
+                    f"text_data must be a str, not {type(text_data).__name__}; JSON consumers have send_json()"
                 )
-            sending = self.base_send({"type": "websocket.send", "text": text_data})
+            await awaitable(self.base_send({"type": "websocket.send", "text": text_data}))
         elif bytes_data is not None:
-            sending = self.base_send({"type": "websocket.send", "bytes": bytes_data})
+            await awaitable(self.base_send({"type": "websocket.send", "bytes": bytes_data}))
         else:
-            return _raise(ValueError("You must pass one of bytes_data or text_data"))
-        if close or type(sending) is not CoroutineType:
-            return _finish_send(self, sending, close)
-        return sending  # as it is: a coroutine around it would be one more for each frame
+            raise ValueError("You must pass one of bytes_data or text_data")
+        if close:
+            await maybe_await(self.close, close)
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
         """Close the connection; before the accept, reject it (HTTP 403). Does nothing if it is closed.
@@ -156,7 +145,7 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         Raises:
             ValueError: the code cannot be sent.
         """
-        await call(self.base_send, events.close(code, reason))
+        await awaitable(self.base_send(events.close(code, reason)))
 
     async def websocket_disconnect(self, message: Message) -> None:
         """Handle the ending, whatever its cause: leave the class's groups, then call `disconnect()`.
@@ -164,8 +153,8 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         Raises:
             StopConsumer: always, at the end.
         """
-        await result_of(self._leave_groups, self._leave_groups())
-        await result_of(self.disconnect, self.disconnect(message["code"]))
+        await maybe_await(self._leave_groups)
+        await maybe_await(self.disconnect, message["code"])
         raise StopConsumer()
 
     @hook
@@ -271,10 +260,10 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         if text_data is None:
             raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, "binary frames are not accepted")
         try:
-            content = await call(self.decode_json, text_data)
+            content = await maybe_await(self.decode_json, text_data)
         except (ValueError, RecursionError) as error:
             raise InvalidFrame(CloseCode.INVALID_PAYLOAD, "the text is not valid JSON") from error
-        await call(self.receive_json, content, **kwargs)
+        await maybe_await(self.receive_json, content, **kwargs)
 
     @hook
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
@@ -282,7 +271,7 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 
     async def send_json(self, content: Any, close: bool | int = False) -> None:
         """Send `content` as JSON, then close if asked to; see `send()`."""
-        await call(self.send, text_data=await call(self.encode_json, content), close=close)
+        await maybe_await(self.send, text_data=await maybe_await(self.encode_json, content), close=close)
 
     async def group_send_json(self, group: str, content: Any) -> None:
         """Send `content` as JSON to every client in a group, encoded once for all of them.
@@ -297,8 +286,8 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         Raises:
             InvalidChannelLayerError: there is no channel layer.
         """
-        text = await call(self.encode_json, content)
-        await call(self._group_send, group, events.text_frame(text))
+        text = await maybe_await(self.encode_json, content)
+        await maybe_await(self._group_send, group, events.text_frame(text))
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
@@ -349,13 +338,3 @@ async def _discard_groups(consumer: Any) -> None:
             pass  # an invalid name, which has kept the group from being joined
         except Exception:
             logger.exception("%s could not leave the group %r", type(consumer).__name__, group)
-
-
-async def _finish_send(consumer: Any, sending: Any, close: bool | int) -> None:
-    await result_of(consumer.base_send, sending)
-    if close:
-        await call(consumer.close, close)
-
-
-async def _raise(error: Exception) -> None:
-    raise error

@@ -26,7 +26,14 @@ class ByteBudget:
         size = getsizeof(message.get("text") or message.get("bytes") or message.get("body"))
         return size if size > self._small else 0
 
-    def take(self, size: int) -> None:
+    def take(self, message: Message) -> int:
+        """Count a message, and return its size, for `give_back()`."""
+        size = self.size_of(message)
+        if size:
+            self.add(size)
+        return size
+
+    def add(self, size: int) -> None:
         """Count a message of this size, as `size_of()` returned it."""
         if size:
             self._bytes += size

@@ -20,8 +20,11 @@ from .loops import pauses
 FROM_LAYER = -1
 """What `take()` returns in place of the bytes of a client's message."""
 
-Handle = Callable[[Message, bool], Awaitable[None]]
-"""Handles a message, given whether it is the client's; raises nothing but what ends the worker."""
+Handle = Callable[[Message, bool], Awaitable[None] | None]
+"""Returns what handles a message, given whether it is the client's; None if nothing does."""
+
+Failed = Callable[[BaseException, Message], Awaitable[None]]
+"""Hears what a handler of a message has raised; raises what ends the worker."""
 
 
 class SharedMessage:
@@ -104,9 +107,7 @@ class Mailbox(DeliversMany):
 
     def put(self, message: Message) -> None:
         """Add a message of the client's; its reader, within `feed()`, minds `is_full`."""
-        size = self._budget.size_of(message)
-        self._budget.take(size)
-        self.messages.append((message, size))
+        self.messages.append((message, self._budget.take(message)))
 
     async def wait_for_room(self) -> None:
         """Wait, as the reader, until a message of the client's has been taken."""
@@ -179,11 +180,12 @@ class Mailbox(DeliversMany):
             if self._client_room is not None:
                 self._client_room.set()
 
-    async def serve_in_turn(self, handle: Handle, pauses_between: int) -> None:
+    async def serve_in_turn(self, handle: Handle, failed: Failed, pauses_between: int) -> None:
         """Handle one message after the other, until the mailbox is closed and empty.
 
         Args:
             handle: handles a message.
+            failed: called if that raises.
             pauses_between: how often to yield to the loop between two messages.
         """
         while not (self.is_closed and not self.messages):
@@ -191,9 +193,14 @@ class Mailbox(DeliversMany):
                 await self.wait()
                 continue
             message, size = self.take()
-            await handle(message, size != FROM_LAYER)
+            try:
+                handling = handle(message, size != FROM_LAYER)
+                if handling is not None:
+                    await handling
+            except BaseException as error:
+                await failed(error, message)
             self.release(size)
-            del message  # an idle connection is not to keep it
+            message, handling = {}, None  # an idle connection is not to keep them
             if pauses_between and (self.messages or self.is_closed) and not self.is_stopped:
                 await pauses(pauses_between)
 
@@ -212,7 +219,7 @@ class Mailbox(DeliversMany):
         """Wait, as the worker, for the next message or `notify()`; a wake-up that nobody waits for is not kept."""
         raise NotImplementedError
 
-    def serve(self, handle: Handle, pauses_between: int = 0) -> Awaitable[None]:
+    def serve(self, handle: Handle, failed: Failed, pauses_between: int = 0) -> Awaitable[None]:
         """Do as `serve_in_turn()`, as the worker."""
         raise NotImplementedError
 

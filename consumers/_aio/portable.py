@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 
 from ..types import Message
-from .mailbox import Handle, Mailbox, Owner
+from .mailbox import Failed, Handle, Mailbox, Owner
 
 
 class PortableMailbox(Mailbox):
@@ -37,8 +37,8 @@ class PortableMailbox(Mailbox):
         finally:
             self._news = None
 
-    def serve(self, handle: Handle, pauses_between: int = 0) -> Awaitable[None]:
-        return self.serve_in_turn(handle, pauses_between)
+    def serve(self, handle: Handle, failed: Failed, pauses_between: int = 0) -> Awaitable[None]:
+        return self.serve_in_turn(handle, failed, pauses_between)
 
     def feed(self, reading: Coroutine[Any, Any, None]) -> Awaitable[None]:
         return reading

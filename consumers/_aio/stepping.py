@@ -23,7 +23,7 @@ from typing import Any
 from weakref import ref
 
 from .loops import PerLoop
-from .mailbox import Handle, Mailbox, Owner
+from .mailbox import Failed, Handle, Mailbox, Owner
 
 Callback = Callable[[Any], object]
 
@@ -89,8 +89,8 @@ class SteppingMailbox(Mailbox):
     def wait(self) -> Awaitable[Any]:
         return self
 
-    def serve(self, handle: Handle, pauses_between: int = 0) -> Awaitable[None]:
-        self._task, self._serving = asyncio.current_task(), self.serve_in_turn(handle, pauses_between)
+    def serve(self, handle: Handle, failed: Failed, pauses_between: int = 0) -> Awaitable[None]:
+        self._task, self._serving = asyncio.current_task(), self.serve_in_turn(handle, failed, pauses_between)
         return _Served(self)
 
     @coroutine

@@ -26,8 +26,9 @@ from ..layers._overrides import is_pumped
 from ..layers.base import BaseChannelLayer
 from ..limits import LimitedLayer
 from ..types import CloseCode, Deliver, Message, Receive, Send
-from . import dispatch, events
+from . import events
 from .backlog import Taken
+from .dispatch import table_of
 from .enforce import LimitHit
 from .frames import FRAME, Frames
 from .sender import State
@@ -41,9 +42,12 @@ class Connection(EndingConnection):
     """Runs one consumer for one connection; its arguments are those of `EndingConnection`."""
 
     _starting = 0  # handler tasks that have not taken their message yet
+    _calls_handlers = False  # `dispatch()` is left out
+    _gives_text = False  # so is `websocket_receive()`, for text frames
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
+        self._table = table_of(type(consumer))
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
             self._frames = Frames(self._socket, type(consumer))
         if self._protocol == "channel":
@@ -257,10 +261,12 @@ class Connection(EndingConnection):
         return True
 
     async def _serve_in_turn(self) -> None:
-        turns: int = self._consumer._turns_between
+        turns = self._consumer._turns_between
         if turns and (self._mailbox.messages or self._mailbox.is_closed):
             await pauses(turns)
-        await self._mailbox.serve(self._handle, turns)
+        self._calls_handlers = self._table.passes_on(self._consumer, "dispatch")
+        self._gives_text = self._calls_handlers and self._table.passes_on(self._consumer, "websocket_receive")
+        await self._mailbox.serve(self._handling, self._fail, turns)
 
     async def _serve_channel(self) -> None:
         """Handle one message of a worker's channel after the other; it gives the next one when that is done."""
@@ -310,19 +316,27 @@ class Connection(EndingConnection):
 
     async def _handle(self, message: Message, is_clients: bool) -> None:
         try:
-            handler = self._consumer.dispatch if is_clients else self._handler_of(message)
-            if handler is not None:
-                await handler(message)
+            handling = self._handling(message, is_clients)
+            if handling is not None:
+                await handling
         except BaseException as error:
             await self._fail(error, message)
 
-    def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
-        """Return what handles a layer's message; None if nothing does."""
-        kind = message.get("type")
-        if type(kind) is str and kind in dispatch.known(self._consumer).types:
-            return self._consumer.dispatch
-        if kind == FRAME and self._frames is not None:
-            return self._frames.send
-        if dispatch.accepts(self._consumer, message, self._consumer.strict_types):
-            return self._consumer.dispatch
+    def _handling(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
+        """Return what handles a message, to be awaited at once; None if nothing does."""
+        consumer: Any = self._consumer
+        handling: Awaitable[None]
+        if is_clients and self._gives_text and (text := message.get("text")) is not None:
+            handling = consumer.receive(text_data=text)
+            return handling
+        name = None if is_clients else self._table.handler_of(message)
+        if name is not None and self._calls_handlers:
+            handling = getattr(consumer, name)(message)
+            return handling
+        if is_clients or name is not None:
+            return self._consumer.dispatch(message)
+        if self._frames is not None and message.get("type") == FRAME:
+            return self._frames.send(message)
+        if self._table.accepts(consumer, message, self._consumer.strict_types):
+            return self._consumer.dispatch(message)
         return None

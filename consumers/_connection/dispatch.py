@@ -1,7 +1,7 @@
-"""Which method a layer's message may reach.
+"""Which method a message reaches: one table for each consumer class.
 
-Applications pass client data on to groups, so a message's type may be chosen by a client. It must not reach
-`close`, `websocket_disconnect` or any other method that the framework calls itself, whether the application
+Applications pass client data on to groups, so a layer's message may have a type that a client has chosen. It must not
+reach `close`, `websocket_disconnect` or any other method that the framework calls itself, whether the application
 overrides that method or not.
 """
 
@@ -9,7 +9,8 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from functools import partialmethod, singledispatchmethod
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from .._checks.classes import takes
@@ -17,8 +18,6 @@ from ..types import handler_name
 from .request import OfRequest
 
 logger = logging.getLogger("consumers.connection")
-
-Dispatch = TypeVar("Dispatch", bound=Callable[..., Any])
 
 FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 
@@ -34,34 +33,125 @@ _AROUND_FUNCTIONS = (staticmethod, classmethod, partialmethod, singledispatchmet
 
 MAX_LOGGED_TYPES = 100
 
-MAX_KNOWN_TYPES = 1000
-"""Types remembered for a class: of a handler's name with many underscores a client can send as many spellings."""
+_logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 
-class Known:
-    """What is to be called for the messages of a class, as far as it has been found out.
+class DispatchTable:
+    """What the messages of one consumer class reach; `as_asgi()` has it made, and then it stays as it is.
+
+    It has names, not functions: what replaces a method, on the class or on an instance, is called.
 
     Attributes:
-        is_direct: whether `dispatch()` only looks the handler up, so that it can be left out.
-        takes_frames: whether for a client's frame `dispatch()` would do no more than call `websocket_receive()`.
-        types: for a layer's messages, by type: the handler's name, where the same is true of it, else "dispatch".
+        plain: methods of the framework's that only pass a message on. Where a consumer has these same ones, they can be
+            left out: `dispatch()` calls the handler, and `websocket_receive()` gives a text frame to `receive()`.
+        methods: the names of all methods, which can be looked up without running code of the application's.
+        reserved: the names that no message of a layer may reach.
+        handlers: of the methods, those for a layer's messages: coroutine functions that take one event.
     """
 
-    __slots__ = ("is_direct", "takes_frames", "types")
+    __slots__ = ("handlers", "methods", "plain", "reserved")
 
-    def __init__(self, is_direct: bool, takes_frames: bool) -> None:
-        self.is_direct = is_direct
-        self.takes_frames = takes_frames
-        self.types: dict[str, str] = {}
+    def __init__(self, consumer_class: type) -> None:
+        attributes = {name: value for base in reversed(consumer_class.__mro__) for name, value in vars(base).items()}
+        self.methods = frozenset(name for name, value in attributes.items() if _is_method(value))
+        self.reserved = _reserved_names(consumer_class)
+        self.handlers = frozenset(
+            name for name in self.methods - self.reserved if not name.startswith("_") and _is_handler(attributes[name])
+        )
+        self.plain: dict[str, object] = {}
+        is_async = inspect.iscoroutinefunction
+        if _is_frameworks(consumer_class, "dispatch") and not is_async(attributes["dispatch"]):
+            self.plain["dispatch"] = attributes["dispatch"]
+            receive = attributes.get("receive")
+            if (
+                _is_frameworks(consumer_class, "websocket_receive")
+                and is_async(receive)
+                and "text_data" in takes(receive)
+            ):
+                self.plain["websocket_receive"] = attributes["websocket_receive"]
+
+    def passes_on(self, consumer: Any, name: str) -> bool:
+        """Tell whether a consumer's method of this name is one of `plain`, and nobody has replaced it."""
+        return name in self.plain and getattr(getattr(consumer, name), "__func__", None) is self.plain[name]
+
+    def handler_of(self, message: Mapping[str, Any]) -> str | None:
+        """Return the name of a layer's message's handler; None if it is none of `handlers`."""
+        kind = message.get("type")
+        if type(kind) is not str:
+            return None
+        name = kind.replace(".", "_")
+        return name if name in self.handlers else None
+
+    def find(self, consumer: Any, name: str) -> Callable[..., Any] | None:
+        """Return a consumer's method of this name; None if it has none.
+
+        A client may choose the name. So nothing of the application's runs for the look-up: no property, no
+        `__getattr__()`, no class that would be made an instance of.
+        """
+        if name in self.methods or name in OF_THE_SERVER:  # the server chooses no other names
+            return _callable(getattr(consumer, name, None))
+        for base in type(consumer).__mro__:
+            if name in vars(base):
+                attribute = vars(base)[name]
+                if _is_method(attribute):  # added to the class later
+                    return _callable(getattr(consumer, name))
+                if hasattr(type(attribute), "__get__"):
+                    return None  # nor is what a cached property has kept
+                break
+        return _callable(vars(consumer).get(name))
+
+    def accepts(self, consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
+        """Tell whether a layer's message may be dispatched; if not, log its type once.
+
+        Args:
+            consumer: the object whose method would handle the message.
+            message: the layer's message.
+            strict: let unknown and malformed types pass, for `dispatch()` to raise ValueError as Channels does.
+        """
+        try:
+            name = handler_name(message)
+        except ValueError as error:
+            if not strict:
+                log_once(type(consumer), str(error)[:200])
+            return strict
+        if name in self.reserved:
+            log_once(
+                type(consumer),
+                f"type {name!r} names a method of the framework, which no message reaches: choose another",
+            )
+            return False
+        handler = self.find(consumer, name)
+        if handler is not None and (strict or _takes_an_event(handler)):
+            return True
+        if handler is not None:
+            log_once(
+                type(consumer),
+                f"type {name!r} names what cannot be called with one event, as `{name}(self, event)` can",
+            )
+            return False
+        if name in OPTIONAL:
+            return False
+        if not strict:
+            instead = ", or set raw_frames = True" if name == "websocket_send" else ""
+            log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`{instead}")
+        return strict
 
 
-_look_ups: set[object] = set()
-_passing_on: set[object] = set()
-_directly: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
-_by_dispatch: WeakKeyDictionary[type, Known] = WeakKeyDictionary()
-_reserved: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
-_methods: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
-_logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
+_tables: WeakKeyDictionary[type, DispatchTable] = WeakKeyDictionary()
+
+
+def table_of(consumer_class: type) -> DispatchTable:
+    """Return the table of a class, made the first time."""
+    table = _tables.get(consumer_class)
+    if table is None:
+        table = _tables[consumer_class] = DispatchTable(consumer_class)
+    return table
+
+
+def _is_frameworks(consumer_class: type, name: str) -> bool:
+    """Tell whether a class has a method, and has it from the framework."""
+    owner = next((base for base in consumer_class.__mro__ if name in vars(base)), None)
+    return owner is not None and is_framework(owner)
 
 
 def is_framework(consumer_class: type) -> bool:
@@ -69,86 +159,21 @@ def is_framework(consumer_class: type) -> bool:
     return consumer_class.__module__.partition(".")[0] in FRAMEWORK_PACKAGES
 
 
-def reserved_names(consumer_class: type) -> frozenset[str]:
+def _reserved_names(consumer_class: type) -> frozenset[str]:
     """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's.
 
     Those in its `_open_to_layers` are left out. So are the attributes of the request: they are no methods, and an
     application may have handlers of these names.
     """
-    names = _reserved.get(consumer_class)
-    if names is None:
-        own = [base for base in consumer_class.__mro__ if is_framework(base)]
-        defined = {
-            name
-            for base in own
-            for name in (*vars(base), *inspect.get_annotations(base))
-            if not isinstance(vars(base).get(name), OfRequest)
-        }
-        opened: frozenset[str] = getattr(consumer_class, "_open_to_layers", frozenset())
-        names = _reserved[consumer_class] = frozenset((defined | OF_THE_SERVER) - opened)
-    return names
-
-
-def looks_up(dispatch: Dispatch) -> Dispatch:
-    """Mark a class's `dispatch()` that only calls the handler: where nobody overrides it, the handler can be called."""
-    _look_ups.add(dispatch)
-    return dispatch
-
-
-def passes_on(websocket_receive: Dispatch) -> Dispatch:
-    """Mark a class's `websocket_receive()` that passes the data of a frame on to `receive()`, as `looks_up` does."""
-    _passing_on.add(websocket_receive)
-    return websocket_receive
-
-
-def takes_text(consumer: Any) -> bool:
-    """Tell whether for a text frame `websocket_receive()` would do no more than call `receive(text_data=text)`."""
-    if getattr(consumer.websocket_receive, "__func__", None) not in _passing_on:
-        return False
-    return inspect.iscoroutinefunction(consumer.receive) and "text_data" in takes(type(consumer).receive)
-
-
-def known(consumer: Any) -> Known:
-    """Return what is known of a consumer's class; `accepts()` adds to it."""
-    is_direct = getattr(consumer.dispatch, "__func__", None) in _look_ups
-    of_classes = _directly if is_direct else _by_dispatch
-    found = of_classes.get(type(consumer))
-    if found is None:
-        takes_frames = is_direct and _is_async(consumer, "websocket_receive")
-        found = of_classes[type(consumer)] = Known(is_direct, takes_frames)
-    return found
-
-
-def _is_async(consumer: Any, name: str) -> bool:
-    """Tell whether a method needs none of the checks of `dispatch()`."""
-    method = getattr(consumer, name, None)
-    return inspect.iscoroutinefunction(method) or getattr(method, "__module__", "").startswith("consumers.")
-
-
-def _remember(consumer: Any, kind: str, name: str) -> None:
-    found = known(consumer)
-    if len(found.types) < MAX_KNOWN_TYPES:
-        found.types[kind] = name if found.is_direct and _is_async(consumer, name) else "dispatch"
-
-
-def find(consumer: Any, name: str) -> Callable[..., Any] | None:
-    """Return a consumer's handler, None if it has none of this name.
-
-    A client may choose the name. So nothing of the application's runs for the look-up: no property, no
-    `__getattr__()`, no class that would be made an instance of.
-    """
-    if name in OF_THE_SERVER or name in _methods.get(type(consumer), ()):  # the server chooses no other names
-        return _callable(getattr(consumer, name, None))
-    for base in type(consumer).__mro__:
-        if name in vars(base):
-            attribute = vars(base)[name]
-            if _is_method(attribute):
-                _methods.setdefault(type(consumer), set()).add(name)
-                return _callable(getattr(consumer, name))
-            if hasattr(type(attribute), "__get__"):
-                return None  # nor is what a cached property has kept
-            break
-    return _callable(vars(consumer).get(name))
+    own = [base for base in consumer_class.__mro__ if is_framework(base)]
+    defined = {
+        name
+        for base in own
+        for name in (*vars(base), *inspect.get_annotations(base))
+        if not isinstance(vars(base).get(name), OfRequest)
+    }
+    opened: frozenset[str] = getattr(consumer_class, "_open_to_layers", frozenset())
+    return frozenset((defined | OF_THE_SERVER) - opened)
 
 
 def _callable(attribute: Any) -> Callable[..., Any] | None:
@@ -163,42 +188,9 @@ def _is_method(attribute: Any) -> bool:
     return callable(attribute) and not issubclass(kind, type) and not hasattr(kind, "__set__")
 
 
-def accepts(consumer: Any, message: Mapping[str, Any], strict: bool) -> bool:
-    """Tell whether a layer's message may be dispatched; if not, log its type once.
-
-    Args:
-        consumer: the object whose method would handle the message.
-        message: the layer's message.
-        strict: let unknown and malformed types pass, for `dispatch()` to raise ValueError as Channels does.
-    """
-    try:
-        name = handler_name(message)
-    except ValueError as error:
-        if not strict:
-            log_once(type(consumer), str(error)[:200])
-        return strict
-    if name in reserved_names(type(consumer)):
-        log_once(
-            type(consumer), f"type {name!r} names a method of the framework, which no message reaches: choose another"
-        )
-        return False
-    handler = find(consumer, name)
-    if handler is not None and (strict or _takes_an_event(handler)):
-        if name not in vars(consumer):
-            _remember(consumer, message["type"], name)
-        return True
-    if handler is not None:
-        log_once(
-            type(consumer), f"type {name!r} names what cannot be called with one event, as `{name}(self, event)` can"
-        )
-        return False
-    if name in OPTIONAL:
-        return False
-    if not strict:
-        instead = ", or set raw_frames = True" if name == "websocket_send" else ""
-        log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`{instead}")
-        return False
-    return True
+def _is_handler(attribute: Any) -> bool:
+    is_async = type(attribute) is FunctionType and inspect.iscoroutinefunction(attribute)
+    return is_async and _takes_an_event(attribute.__get__(object()))
 
 
 def _takes_an_event(handler: Callable[..., Any]) -> bool:

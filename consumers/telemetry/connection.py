@@ -88,11 +88,11 @@ class ObservedConnection(Connection):
         self._is_accepted = self._is_accepted or close_code is None
         super()._on_socket_change(close_code)
 
-    def _handler_of(self, message: Message) -> Callable[[Message], Awaitable[None]] | None:
-        handler = super()._handler_of(message)
-        if handler is None and not _is_optional(message):
+    def _handling(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
+        handling = super()._handling(message, is_clients)
+        if handling is None and not _is_optional(message):
             self._tally.drop(table.NO_HANDLER)
-        return handler
+        return handling
 
 
 class ObservedFrames(Frames):

@@ -423,7 +423,6 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
     unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(dispatch._logged, Victim, set())
-    known = set(dispatch.known(Victim()).types)
     spellings = itertools.cycle(["kind{}", "{}kind", "kind.{}.x", "_{}", "\U0001f600{}", "x" * 300 + "{}"])
     async with connected(Victim.as_asgi()) as wire:
         for number in range(10_000):
@@ -431,7 +430,6 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
             if number % 50 == 0:
                 await unchecked_layer.group_send("room", {"type": "note", "text": "still here"})
                 assert await wire.next_text() == '{"note": "still here"}'
-    assert dispatch.known(Victim()).types.keys() - known <= {"note"}
     assert len(dispatch._logged[Victim]) <= dispatch.MAX_LOGGED_TYPES + 1
     assert sum(map(len, dispatch._logged[Victim])) < 100_000
     assert len(caplog.records) <= dispatch.MAX_LOGGED_TYPES + 1
@@ -439,11 +437,7 @@ async def test_ten_thousand_types_fill_neither_memory_nor_log(
     assert all(len(message) < 500 and message.isprintable() for message in caplog.messages)
 
 
-async def test_the_spellings_of_one_handlers_type_are_known_up_to_a_bound_and_all_work(
-    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatch, "MAX_KNOWN_TYPES", 20)
-
+async def test_all_spellings_of_one_handlers_type_work(layer: InMemoryChannelLayer) -> None:
     class Wordy(Victim):
         async def a_b_c_d_e_f_g(self, event: Any) -> None:
             await self.send_json(event["type"])
@@ -453,7 +447,6 @@ async def test_the_spellings_of_one_handlers_type_are_known_up_to_a_bound_and_al
             kind = "".join(itertools.chain(*zip("abcdef", marks, strict=True), "g"))
             await layer.group_send("room", {"type": kind})
             assert await wire.next_text() == f'"{kind}"'
-    assert len(dispatch.known(Wordy()).types) == 20
 
 
 def test_the_cache_of_types_is_bounded() -> None:

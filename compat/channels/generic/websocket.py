@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from consumers import websocket as native
 from consumers._connection import events
-from consumers._sync import call, offer
+from consumers._sync import awaitable, maybe_await, offer
 from consumers.types import Message, hook, is_sendable
 
 from ..consumer import AsyncConsumer as AsyncConsumer
@@ -32,14 +32,14 @@ class AsyncWebsocketConsumer(native.AsyncWebsocketConsumer, AsyncConsumer):
 
     async def accept(self, subprotocol: str | None = None, headers: events.Headers | None = None) -> None:
         """Accept the handshake, also with a subprotocol that the client does not offer: it then fails it by itself."""
-        await call(self.base_send, events.accept(subprotocol, headers))
+        await awaitable(self.base_send(events.accept(subprotocol, headers)))
 
     async def websocket_receive(self, message: Message) -> None:
         """Pass a frame to `receive()`, as text or as binary."""
         if message.get("text") is not None:
-            await call(self.receive, text_data=message["text"])
+            await maybe_await(self.receive, text_data=message["text"])
         else:
-            await call(self.receive, bytes_data=message["bytes"])
+            await maybe_await(self.receive, bytes_data=message["bytes"])
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
         """Close the connection. A code that no close frame may carry becomes 1008, with a warning in the log."""
@@ -103,7 +103,7 @@ class AsyncJsonWebsocketConsumer(native.AsyncJsonWebsocketConsumer, AsyncWebsock
         """
         if not text_data:
             raise ValueError("No text section for incoming WebSocket frame!")
-        await call(self.receive_json, await call(self.decode_json, text_data), **kwargs)
+        await maybe_await(self.receive_json, await maybe_await(self.decode_json, text_data), **kwargs)
 
 
 class JsonWebsocketConsumer(native.JsonWebsocketConsumer, WebsocketConsumer):

@@ -310,8 +310,8 @@ async def test_a_group_that_is_joined_while_a_loop_leaves_it_stays_joined(
         monkeypatch.setattr(layer, "_farewell", farewell)
         member = Member()
         joining = asyncio.create_task(member.join(layer))
-        await layer._ensure_home().until_ready()
         await asyncio.wait([joining], timeout=0.1)
+        assert layer._ensure_home().is_here
         go_on.set()
         await asyncio.wrap_future(first)
         await joining

@@ -1,21 +1,20 @@
-"""Waking thousands of tasks, on asyncio."""
+"""The worker's steps that are taken without its task, on asyncio."""
 
 import asyncio
 import contextvars
 import gc
 import weakref
 from asyncio import tasks as asyncio_tasks
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from types import coroutine
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from consumers._aio.turns import TurnWaker
-from consumers._aio.wake import CrowdWaker, Waker, make_crowd_waker
+from consumers._aio.stepping import SteppingMailbox
+from consumers.types import Message
 
 pytestmark = pytest.mark.anyio
 
@@ -25,27 +24,55 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["awaits", "is driven"])
+@pytest.fixture(params=["waits", "serves"])
 def crowd_class(request: pytest.FixtureRequest) -> "type[Crowd]":
-    return DrivenCrowd if request.param == "is driven" else Crowd
+    return ServingCrowd if request.param == "serves" else Crowd
+
+
+def make_mailbox() -> SteppingMailbox:
+    return SteppingMailbox(100, 2**20, 100)
+
+
+def step_now(mailbox: SteppingMailbox) -> None:
+    """Let the worker handle a message within the running task's step, as `feed()` does."""
+    mailbox.put({})
+    mailbox._step_now()
+
+
+async def raise_it(error: BaseException, message: Message) -> None:
+    raise error
+
+
+async def serve(mailbox: SteppingMailbox, *jobs: Callable[[], Awaitable[Any]]) -> None:
+    """Serve as many messages as there are jobs, each of which does one, and then no more."""
+    left = list(jobs)
+
+    async def do(job: Callable[[], Awaitable[Any]]) -> None:
+        mailbox.is_closed = not left
+        await job()
+
+    await mailbox.serve(lambda message, _: do(left.pop(0)), raise_it)
 
 
 class Crowd:
-    """Tasks that wait for the crowd's wakers."""
+    """Tasks that wait for their mailboxes."""
 
     def __init__(self, size: int) -> None:
-        self.wakers = [make_crowd_waker() for _ in range(size)]
+        self.mailboxes = [make_mailbox() for _ in range(size)]
         self.steps: list[int] = []
         self.tasks = [asyncio.create_task(self.run(number)) for number in range(size)]
 
     async def run(self, number: int) -> None:
         while True:
-            await self.wakers[number]
+            await self.mailboxes[number].wait()
             self.steps.append(number)
             self.on_step(number)
 
     def on_step(self, number: int) -> None:
         """What a test does in a step."""
+
+    def wake(self, number: int) -> None:
+        self.mailboxes[number].notify()
 
     async def cancel(self) -> None:
         for task in self.tasks:
@@ -53,28 +80,29 @@ class Crowd:
         await asyncio.wait(self.tasks)
 
 
-class DrivenCrowd(Crowd):
-    """The same with generators that are driven."""
+class ServingCrowd(Crowd):
+    """Workers, each of which serves its mailbox."""
 
     def __init__(self, size: int) -> None:
         self.task_steps = 0
         super().__init__(size)
 
     async def run(self, number: int) -> None:
-        await CountingSteps(self, self.wakers[number].drive(self.go_on(number)))
+        await CountingSteps(self, self.mailboxes[number].serve(lambda message, _: self.handle(number), raise_it))
 
-    @coroutine
-    def go_on(self, number: int) -> Generator[Any, Any, None]:
-        while True:
-            yield self.wakers[number]
-            self.steps.append(number)
-            self.on_step(number)
+    async def handle(self, number: int) -> None:
+        self.steps.append(number)
+        self.on_step(number)
+
+    def wake(self, number: int) -> None:
+        self.mailboxes[number].put({})
+        self.mailboxes[number].notify()
 
 
 class CountingSteps:
     """Counts in `crowd.task_steps` how often a task steps what it awaits."""
 
-    def __init__(self, crowd: DrivenCrowd, awaitable: Awaitable[None]) -> None:
+    def __init__(self, crowd: ServingCrowd, awaitable: Awaitable[None]) -> None:
         self.crowd, self.steps = crowd, awaitable.__await__()
 
     def __await__(self) -> Any:
@@ -93,20 +121,19 @@ async def test_a_crowd_goes_on_in_one_turn_of_the_loop_and_in_order(crowd_class:
     crowd = crowd_class(5)
     await checkpoint()
     for number in (3, 0, 4, 1):
-        crowd.wakers[number].wake()
-        crowd.wakers[number].wake()  # once more is nothing more
+        crowd.wake(number)
     assert crowd.steps == []
     await checkpoint()
     assert crowd.steps == [3, 0, 4, 1]
     await crowd.cancel()
 
 
-async def test_whom_a_woken_task_wakes_goes_on_in_the_next_turn(crowd_class: type[Crowd]) -> None:
+async def test_whom_a_woken_worker_wakes_goes_on_in_the_next_turn(crowd_class: type[Crowd]) -> None:
     crowd = crowd_class(2)
     turns: list[int] = []
-    crowd.on_step = lambda number: crowd.wakers[1 - number].wake()  # type: ignore[method-assign]
+    crowd.on_step = lambda number: crowd.wake(1 - number)  # type: ignore[method-assign]
     await checkpoint()
-    crowd.wakers[0].wake()
+    crowd.wake(0)
     for _ in range(4):
         await checkpoint()
         turns.append(len(crowd.steps))
@@ -114,10 +141,10 @@ async def test_whom_a_woken_task_wakes_goes_on_in_the_next_turn(crowd_class: typ
     await crowd.cancel()
 
 
-async def test_a_task_that_is_woken_and_cancelled_is_cancelled(crowd_class: type[Crowd]) -> None:
+async def test_a_worker_that_is_woken_and_cancelled_is_cancelled(crowd_class: type[Crowd]) -> None:
     crowd = crowd_class(1)
     await checkpoint()
-    crowd.wakers[0].wake()
+    crowd.wake(0)
     crowd.tasks[0].cancel()
     await asyncio.wait(crowd.tasks)
     assert crowd.tasks[0].cancelled()
@@ -127,32 +154,51 @@ async def test_a_task_that_is_woken_and_cancelled_is_cancelled(crowd_class: type
 async def test_each_goes_on_in_its_own_context() -> None:
     name = contextvars.ContextVar[str]("name")
     seen: list[str] = []
-    wakers = [make_crowd_waker() for _ in range(2)]
+    mailboxes = [make_mailbox() for _ in range(2)]
+
+    async def note() -> None:
+        seen.append(name.get())
 
     async def run(number: int) -> None:
-        name.set(f"task {number}")
-        await wakers[number]
-        seen.append(name.get())
+        name.set(f"worker {number}")
+        await serve(mailboxes[number], note)
 
     running = [asyncio.create_task(run(number)) for number in range(2)]
     await checkpoint()
     name.set("the waking one")
-    wakers[0].go_on()
-    wakers[1].wake()
+    step_now(mailboxes[0])
+    mailboxes[1].put({})
+    mailboxes[1].notify()
     await asyncio.wait(running)
-    assert seen == ["task 0", "task 1"]
+    assert seen == ["worker 0", "worker 1"]
     assert name.get() == "the waking one"
 
 
-async def test_going_on_runs_the_step_as_its_own_task_before_it_returns(crowd_class: type[Crowd]) -> None:
+async def test_a_step_within_another_tasks_is_the_workers_own() -> None:
     seen: list[object] = []
-    crowd = crowd_class(1)
+    crowd = ServingCrowd(1)
     crowd.on_step = lambda number: seen.append(asyncio.current_task())  # type: ignore[method-assign]
     await checkpoint()
     me = asyncio.current_task()
-    crowd.wakers[0].go_on()
+    step_now(crowd.mailboxes[0])
     assert seen == crowd.tasks
     assert asyncio.current_task() is me
+    await crowd.cancel()
+
+
+async def test_what_a_reader_puts_is_handled_in_its_own_step() -> None:
+    crowd, seen = ServingCrowd(1), list[int]()
+    await checkpoint()
+
+    async def read() -> None:
+        for _ in range(3):
+            crowd.mailboxes[0].put({})
+            crowd.mailboxes[0].put({})
+            seen.append(len(crowd.steps))
+            await checkpoint()
+
+    await crowd.mailboxes[0].feed(read())
+    assert seen == [0, 2, 4]
     await crowd.cancel()
 
 
@@ -161,7 +207,7 @@ def exit_in_a_step(number: int) -> None:
         raise SystemExit(number)
 
 
-def test_an_exit_in_one_tasks_step_leaves_the_loop_and_keeps_the_others_wakes(crowd_class: type[Crowd]) -> None:
+def test_an_exit_in_one_workers_step_leaves_the_loop_and_keeps_the_others_wakes(crowd_class: type[Crowd]) -> None:
     loop = asyncio.new_event_loop()
 
     async def start() -> Crowd:
@@ -171,8 +217,8 @@ def test_an_exit_in_one_tasks_step_leaves_the_loop_and_keeps_the_others_wakes(cr
         return crowd
 
     async def wake() -> None:
-        for waker in crowd.wakers:
-            waker.wake()
+        for number in range(4):
+            crowd.wake(number)
         await checkpoint()
 
     crowd = loop.run_until_complete(start())
@@ -188,15 +234,15 @@ def test_an_exit_in_one_tasks_step_leaves_the_loop_and_keeps_the_others_wakes(cr
     loop.close()
 
 
-def test_an_exit_in_a_step_within_another_tasks_is_the_loops(crowd_class: type[Crowd]) -> None:
+def test_an_exit_in_a_step_within_another_tasks_is_the_loops() -> None:
     loop = asyncio.new_event_loop()
     outcome: list[str] = []
 
     async def start() -> None:
-        crowd = crowd_class(2)
+        crowd = ServingCrowd(2)
         await checkpoint()
         crowd.on_step = exit_in_a_step  # type: ignore[method-assign]
-        crowd.wakers[1].go_on()
+        step_now(crowd.mailboxes[1])
         outcome.append("unharmed")
         await crowd.cancel()
 
@@ -213,9 +259,9 @@ async def test_tasks_written_in_python_can_wait_for_it_too() -> None:
     loop = asyncio.get_running_loop()
     done: list[str] = []
 
-    async def run(waker: Waker) -> None:
+    async def run(mailbox: SteppingMailbox) -> None:
         try:
-            await waker
+            await mailbox.wait()
             done.append("woken")
         except asyncio.CancelledError:
             done.append("cancelled")
@@ -223,10 +269,10 @@ async def test_tasks_written_in_python_can_wait_for_it_too() -> None:
     def start(coroutine: Coroutine[Any, Any, None]) -> Any:
         return python_task(coroutine, loop=loop)
 
-    wakers = [make_crowd_waker() for _ in range(2)]
-    running = [start(run(waker)) for waker in wakers]
+    mailboxes = [make_mailbox() for _ in range(2)]
+    running = [start(run(mailbox)) for mailbox in mailboxes]
     await checkpoint()
-    wakers[0].wake()
+    mailboxes[0].notify()
     running[1].cancel()
     for task in running:
         await task
@@ -234,64 +280,59 @@ async def test_tasks_written_in_python_can_wait_for_it_too() -> None:
 
 
 def test_a_loop_that_has_ended_is_not_kept() -> None:
-    async def make() -> Waker:
-        return make_crowd_waker()
+    async def make() -> SteppingMailbox:
+        return make_mailbox()
 
     loop = asyncio.new_event_loop()
-    waker = loop.run_until_complete(make())
+    mailbox = loop.run_until_complete(make())
     loop.close()
     gone = weakref.ref(loop)
     del loop
     gc.collect()
     assert gone() is None
-    assert isinstance(waker, TurnWaker)
+    assert mailbox.messages == []
 
 
-async def test_a_driven_step_is_none_of_its_tasks() -> None:
-    crowd = DrivenCrowd(3)
+async def test_a_step_from_one_wait_to_the_next_is_none_of_the_tasks() -> None:
+    crowd = ServingCrowd(3)
     await checkpoint()
     before = crowd.task_steps
     for _ in range(4):
-        for waker in crowd.wakers:
-            waker.wake()
+        for number in range(3):
+            crowd.wake(number)
         await checkpoint()
-    crowd.wakers[0].go_on()
+    step_now(crowd.mailboxes[0])
     assert len(crowd.steps) == 13
     assert crowd.task_steps == before
-    crowd.wakers[0].go_on(as_task=True)
-    assert len(crowd.steps) == 14
-    assert crowd.task_steps > before
     await crowd.cancel()
 
 
-async def test_a_task_that_is_cancelled_in_its_own_driven_step_hears_of_it_at_once() -> None:
+async def test_a_task_that_is_cancelled_in_a_step_of_its_own_hears_of_it_at_once() -> None:
     def cancel(number: int) -> None:
         crowd.tasks[number].cancel("enough")
 
-    crowd = DrivenCrowd(1)
+    crowd = ServingCrowd(1)
     crowd.on_step = cancel  # type: ignore[method-assign]
     await checkpoint()
-    crowd.wakers[0].wake()
+    crowd.wake(0)
     with pytest.raises(asyncio.CancelledError, match="enough"):
         await crowd.tasks[0]
     assert crowd.steps == [0]
 
 
-async def test_a_cancellation_in_the_last_driven_step_is_not_lost() -> None:
-    waker = make_crowd_waker()
+async def test_a_cancellation_in_the_last_step_is_not_lost() -> None:
+    mailbox = make_mailbox()
 
-    @coroutine
-    def go_on() -> Generator[Any, Any, None]:
-        yield waker
+    async def cancel() -> None:
         task.cancel()
 
     async def run() -> None:
-        await waker.drive(go_on())
+        await serve(mailbox, cancel)
         await asyncio.sleep(60)
 
     task = asyncio.create_task(run())
     await checkpoint()
-    waker.go_on()
+    step_now(mailbox)
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -302,29 +343,21 @@ class Stubborn(asyncio.Future[int]):
 
 
 async def cancel_itself_and_await(future: asyncio.Future[int]) -> None:
-    """Let a task do so in a driven step."""
-    waker = make_crowd_waker()
+    """Let a worker do so in a step of its own."""
+    mailbox = make_mailbox()
 
     async def cancel_and_await() -> None:
         task.cancel("enough")
         await future
 
-    @coroutine
-    def go_on() -> Generator[Any, Any, None]:
-        yield waker
-        yield from cancel_and_await()
-
-    async def run() -> None:
-        await waker.drive(go_on())
-
-    task = asyncio.create_task(run())
+    task = asyncio.create_task(serve(mailbox, cancel_and_await))
     await checkpoint()
-    waker.go_on()
+    step_now(mailbox)
     with pytest.raises(asyncio.CancelledError, match="enough"):
         await task
 
 
-async def test_what_a_task_awaits_that_has_cancelled_itself_in_a_driven_step_is_cancelled() -> None:
+async def test_what_a_worker_awaits_that_has_cancelled_itself_is_cancelled() -> None:
     shared = asyncio.get_running_loop().create_future()
     await cancel_itself_and_await(shared)
     assert shared.cancelled()
@@ -338,29 +371,28 @@ async def test_a_future_that_cannot_be_cancelled_any_more_can_still_be_awaited_b
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3)])
-def test_an_error_in_a_driven_step_is_not_lost_to_a_cancellation(error: BaseException) -> None:
+def test_an_error_in_a_step_is_not_lost_to_a_cancellation(error: BaseException) -> None:
     loop = asyncio.new_event_loop()
     seen: list[BaseException] = []
 
     async def start() -> None:
-        waker = make_crowd_waker()
+        mailbox = make_mailbox()
 
-        @coroutine
-        def go_on() -> Generator[Any, Any, None]:
-            yield waker
+        async def cancel_and_raise() -> None:
             task.cancel()
             raise error
 
         async def run() -> None:
             try:
-                await waker.drive(go_on())
+                await serve(mailbox, cancel_and_raise)
             except BaseException as caught:
                 seen.append(caught)
             await asyncio.sleep(60)
 
         task = loop.create_task(run())
         await checkpoint()
-        waker.wake()
+        mailbox.put({})
+        mailbox.notify()
         await asyncio.wait([task])
         assert task.cancelled()
 
@@ -369,8 +401,8 @@ def test_an_error_in_a_driven_step_is_not_lost_to_a_cancellation(error: BaseExce
     assert seen == [error]
 
 
-async def test_a_cancellation_that_is_swallowed_in_a_driven_step_is_over() -> None:
-    waker = make_crowd_waker()
+async def test_a_cancellation_that_a_handler_swallows_is_over() -> None:
+    mailbox = make_mailbox()
     seen: list[str] = []
 
     async def sleep() -> None:
@@ -378,72 +410,57 @@ async def test_a_cancellation_that_is_swallowed_in_a_driven_step_is_over() -> No
             await asyncio.sleep(60)
         seen.append("slept")
 
-    @coroutine
-    def go_on() -> Generator[Any, Any, None]:
-        for _ in range(2):
-            try:
-                yield waker
-            except asyncio.CancelledError:
-                seen.append("cancelled")
-        yield from sleep()
-        yield waker
+    async def note() -> None:
+        seen.append("handled")
 
-    async def run() -> None:
-        await waker.drive(go_on())
-
-    task = asyncio.create_task(run())
+    task = asyncio.create_task(serve(mailbox, sleep, note))
+    await checkpoint()
+    mailbox.put({})
+    mailbox.notify()
     await checkpoint()
     task.cancel()
     await checkpoint()
-    assert seen == ["cancelled"]
-    waker.wake()
     await checkpoint()
-    task.cancel()
-    await checkpoint()
-    assert seen == ["cancelled", "slept"]
-    waker.wake()
+    assert seen == ["slept"]
+    mailbox.put({})
+    mailbox.notify()
     await task
+    assert seen == ["slept", "handled"]
 
 
-async def test_where_a_driven_generator_waits_can_be_seen() -> None:
-    waker = make_crowd_waker()
+async def test_where_a_worker_waits_can_be_seen() -> None:
+    mailbox = make_mailbox()
     forever = asyncio.get_running_loop().create_future()
 
     async def a_handler() -> None:
         await forever
 
-    @coroutine
-    def go_on() -> Generator[Any, Any, None]:
-        yield from a_handler()
-
-    async def run() -> None:
-        await waker.drive(go_on())
-
-    task = asyncio.create_task(run())
+    mailbox.put({})
+    task = asyncio.create_task(serve(mailbox, a_handler))
     await anyio.wait_all_tasks_blocked()
-    assert isinstance(waker, TurnWaker)
-    assert waker.cr_frame is not None
-    assert waker.cr_frame.f_code.co_name == "go_on"
-    assert waker.cr_await.cr_code.co_name == "a_handler"
+    assert mailbox.cr_frame is not None
+    assert mailbox.cr_frame.f_code.co_name == "serve_in_turn"
+    assert mailbox.cr_await.cr_code.co_name == "do"
+    assert mailbox.cr_await.cr_await.cr_code.co_name == "a_handler"
     forever.set_result(None)
     await task
-    assert waker.cr_frame is None
+    assert mailbox.cr_frame is None
 
 
-def test_a_driven_generator_is_closed_with_its_task() -> None:
+def test_what_is_served_is_closed_with_its_task() -> None:
     loop = asyncio.new_event_loop()
     seen: list[str] = []
 
-    @coroutine
-    def go_on(waker: CrowdWaker) -> Generator[Any, Any, None]:
+    async def wait() -> None:
         try:
-            yield waker
+            await asyncio.sleep(60)
         finally:
             seen.append("closed")
 
     async def run() -> None:
-        waker = make_crowd_waker()
-        await waker.drive(go_on(waker))
+        mailbox = make_mailbox()
+        mailbox.put({})
+        await serve(mailbox, wait)
 
     running = run()
     task = loop.create_task(running)
