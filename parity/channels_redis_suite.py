@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.redis_server import running_redis
+from tests.support.redis_server import running_redis
 
 ROOT = Path(__file__).resolve().parent.parent
 

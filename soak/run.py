@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.children import Child
-from tests.redis_server import RedisServer, running_redis
+from tests.support.redis_server import RedisServer, running_redis
 
 from .account import Account
 from .clients import GRACE

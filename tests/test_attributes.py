@@ -12,7 +12,7 @@ from consumers import BaseWSEndpoint, WebsocketConsumer
 from consumers._connection.request import RequestAttributes
 from consumers.limits import Limits
 
-from .pages import ROOT
+from .support.pages import ROOT
 
 CLASSES: list[type[object]] = [
     Limits,

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket
 from consumers import AsyncHttpConsumer, AsyncWebsocketConsumer, BaseWSEndpoint
 from consumers.types import ASGIApp, Message
 
-from .wire import Wire, connected, connecting, eventually, run_app
+from .support.wire import Wire, connected, connecting, eventually, run_app
 
 pytestmark = pytest.mark.anyio
 

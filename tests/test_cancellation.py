@@ -18,10 +18,10 @@ import pytest
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 
-from .faults import Line, Run, belonging_to, pause, place, watching
-from .lives import ASYNC, SYNC, Life
-from .redis_server import RedisServer, running_redis
-from .wire import KEEPS_NATIVE_CANCELLATIONS, PATIENCE, websocket_scope
+from .support.faults import Line, Run, belonging_to, pause, place, watching
+from .support.lives import ASYNC, SYNC, Life
+from .support.redis_server import RedisServer, running_redis
+from .support.wire import KEEPS_NATIVE_CANCELLATIONS, PATIENCE, websocket_scope
 
 pytestmark = pytest.mark.anyio
 

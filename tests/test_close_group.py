@@ -28,9 +28,9 @@ from consumers import (
 )
 from consumers.types import Message
 
-from .closeable import CLOSED, REASON, Member, a_member, expect_close, kick, members
-from .servers import uvicorn_server
-from .wire import PATIENCE, Wire, connected, connecting, eventually, run_app
+from .support.closeable import CLOSED, REASON, Member, a_member, expect_close, kick, members
+from .support.servers import uvicorn_server
+from .support.wire import PATIENCE, Wire, connected, connecting, eventually, run_app
 
 pytestmark = pytest.mark.anyio
 

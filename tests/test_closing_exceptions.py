@@ -22,8 +22,8 @@ from consumers import (
 from consumers.testing import HttpCommunicator
 from consumers.types import Message
 
-from .servers import uvicorn_server
-from .wire import connected, connecting, eventually
+from .support.servers import uvicorn_server
+from .support.wire import connected, connecting, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -26,7 +26,16 @@ from consumers import (
 )
 from consumers.types import ASGIApp
 
-from .wire import KEEPS_NATIVE_CANCELLATIONS, Wire, connected, connecting, eventually, run_app, start, websocket_scope
+from .support.wire import (
+    KEEPS_NATIVE_CANCELLATIONS,
+    Wire,
+    connected,
+    connecting,
+    eventually,
+    run_app,
+    start,
+    websocket_scope,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -26,7 +26,7 @@ from consumers import (
 )
 from consumers.testing import WebsocketCommunicator
 
-from .wire import Wire, connected, connecting, eventually, run_app, start, websocket_scope
+from .support.wire import Wire, connected, connecting, eventually, run_app, start, websocket_scope
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,7 @@ from consumers.endpoint import BaseWSEndpoint
 from consumers.exceptions import InvalidFrame
 from consumers.types import Message
 
-from .endpoints import Noted, accepted, served, uvicorn_serving, wait_for
+from .support.endpoints import Noted, accepted, served, uvicorn_serving, wait_for
 
 asynchronous = pytest.mark.anyio
 

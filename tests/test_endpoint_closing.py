@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from consumers.types import Message
 
-from .endpoints import Noted, accepted, served, uvicorn_serving, wait_for
+from .support.endpoints import Noted, accepted, served, uvicorn_serving, wait_for
 
 asynchronous = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ from starlette.websockets import WebSocket
 from consumers.endpoint import BaseWSEndpoint
 from consumers.types import Message
 
-from .endpoints import Noted, accepted
-from .servers import hypercorn_server, uvicorn_server
+from .support.endpoints import Noted, accepted
+from .support.servers import hypercorn_server, uvicorn_server
 
 MESSAGES = 300
 HEARTBEAT = "♥"

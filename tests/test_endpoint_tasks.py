@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from consumers import BaseWSEndpoint
 
-from .endpoints import Noted, accepted, served, uvicorn_serving, wait_for
+from .support.endpoints import Noted, accepted, served, uvicorn_serving, wait_for
 
 asynchronous = pytest.mark.anyio
 

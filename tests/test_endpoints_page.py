@@ -9,8 +9,8 @@ import pytest
 
 from consumers import BaseWSEndpoint
 
-from .endpoints import accepted
-from .pages import ROOT, blocks
+from .support.endpoints import accepted
+from .support.pages import ROOT, blocks
 
 TEXT = (ROOT / "docs/endpoints.md").read_text(encoding="utf-8")
 

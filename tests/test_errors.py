@@ -21,8 +21,8 @@ from consumers import (
 )
 from consumers.layers.codec import Codec
 
+from .support.wire import connected, connecting
 from .test_server import close_of, serving
-from .wire import connected, connecting
 
 pytestmark = pytest.mark.anyio
 

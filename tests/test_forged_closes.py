@@ -9,7 +9,7 @@ import pytest
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer
 from consumers.types import Message
 
-from .closeable import NOTICE, a_member, members
+from .support.closeable import NOTICE, a_member, members
 
 pytestmark = pytest.mark.anyio
 

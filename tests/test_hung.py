@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 
 from consumers import AsyncWebsocketConsumer, BaseWSEndpoint, InMemoryChannelLayer
 
-from .wire import connected, eventually
+from .support.wire import connected, eventually
 
 pytestmark = pytest.mark.anyio
 

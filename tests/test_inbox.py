@@ -11,7 +11,7 @@ from consumers._aio.mailbox import Inbox
 from consumers.layers._receivers import Receiver
 from consumers.types import Message
 
-from .wire import connected
+from .support.wire import connected
 
 pytestmark = pytest.mark.anyio
 

@@ -26,8 +26,8 @@ from consumers import (
 )
 from consumers._connection import enforce
 
+from .support.wire import Wire, connected, connecting, eventually
 from .test_server import PATIENCE, close_of, serving
-from .wire import Wire, connected, connecting, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from consumers import ChannelFull, InMemoryChannelLayer, channel_layers
 from consumers.types import Message
 
-from .model import CAPACITY, Connection, Failure, Member, Records
-from .wire import Wire, websocket_scope
+from .support.model import CAPACITY, Connection, Failure, Member, Records
+from .support.wire import Wire, websocket_scope
 
 ROUNDS = 60  # of the event loop: more than any message here needs to arrive
 

@@ -12,8 +12,8 @@ from starlette.websockets import WebSocket
 from consumers import AsyncWebsocketConsumer, BaseWSEndpoint, WebsocketConsumer
 from consumers.types import Message
 
-from .servers import uvicorn_server
-from .wire import connected, eventually
+from .support.servers import uvicorn_server
+from .support.wire import connected, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -15,9 +15,9 @@ from websockets.typing import Origin
 
 from parity.transcripts.differences import WANTED
 
-from .compat.chatting import chat, enter, read
-from .compat.processes import run_python, serve
-from .pages import ROOT, Block, blocks
+from .support.chatting import chat, enter, read
+from .support.pages import ROOT, Block, blocks
+from .support.processes import run_python, serve
 
 PAGE = "docs/porting.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")

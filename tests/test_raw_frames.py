@@ -23,7 +23,7 @@ from consumers import (
 )
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 
-from .wire import Wire, connected, connecting, eventually
+from .support.wire import Wire, connected, connecting, eventually
 
 pytestmark = pytest.mark.anyio
 

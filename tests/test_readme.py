@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from consumers.testing import WebsocketCommunicator
 
-from .pages import Block, blocks
+from .support.pages import Block, blocks
 
 EXAMPLES = blocks("README.md", "python")
 

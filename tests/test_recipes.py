@@ -17,7 +17,7 @@ from consumers.types import Message
 from example_project.endpoints import routes
 from example_project.endpoints.push import PushEndpoint
 
-from .redis_server import RedisServer, running_redis
+from .support.redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,7 @@ from consumers import (
 )
 from consumers.testing import WebsocketCommunicator
 
-from .wire import connected, connecting
+from .support.wire import connected, connecting
 
 NAMES = ("path_params", "query_params", "headers", "cookies")
 

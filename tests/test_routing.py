@@ -33,7 +33,7 @@ from consumers import (
 )
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 
-from .wire import Wire, connected, connecting, websocket_scope
+from .support.wire import Wire, connected, connecting, websocket_scope
 
 pytestmark = pytest.mark.anyio
 

@@ -20,11 +20,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from .pages import ROOT
+from .support.pages import ROOT
 
 PATIENCE = 20  # seconds until a test gives up
 CODES = [1000, 1001, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 3000, 4000]
-APP = "tests.server_app:app"
+APP = "tests.support.server_app:app"
 
 HANDSHAKE = (
     b"GET /member?reset HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

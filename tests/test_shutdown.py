@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from .redis_server import running_redis
-from .stopping import HUNG_FOR
+from .support.redis_server import running_redis
+from .support.stopping import HUNG_FOR
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +95,7 @@ class Served:
             defaults = {"ws": "websockets-sansio", "grace": GRACE, "redis_layer": "", "redis_url": ""}
             arguments = json.dumps({"listener": listener.fileno(), **defaults, **settings})
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "tests.stopping", arguments],
+                [sys.executable, "-W", "ignore", "-m", "tests.support.stopping", arguments],
                 stdout=self._output,
                 stderr=subprocess.PIPE,
                 pass_fds=[listener.fileno()],

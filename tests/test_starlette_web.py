@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from consumers import BaseWSEndpoint, InMemoryChannelLayer
 from consumers.types import Message
 
-from .endpoints import uvicorn_serving, wait_for
+from .support.endpoints import uvicorn_serving, wait_for
 
 
 class Base(BaseWSEndpoint):

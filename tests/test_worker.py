@@ -28,7 +28,7 @@ from consumers import (
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 from consumers.worker import Worker
 
-from .wire import PATIENCE, Queue, eventually
+from .support.wire import PATIENCE, Queue, eventually
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,8 +10,8 @@ from consumers import AsyncConsumer, BaseChannelLayer, InMemoryChannelLayer, Sto
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 from consumers.worker import Worker
 
+from .support.wire import eventually
 from .test_worker import Impatient, note, running
-from .wire import eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer
 from consumers._connection.connection import Connection
 from soak.limits import raise_limit_on_files
 
-from ..servers import uvicorn_server
+from ..support.servers import uvicorn_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ..redis_server import RedisServer, running_redis
+from ..support.redis_server import RedisServer, running_redis
 
 ROOT = Path(__file__).parent.parent.parent
 KEYS = ["new key", "old key"]
@@ -37,7 +37,7 @@ class PeerProcess:
 
     def __init__(self, side: str) -> None:
         python = sys.executable if side == "ours" else os.environ["INTEROP_PYTHON"]
-        command = [python, "-W", "error::ResourceWarning", "-m", "tests.layers.peer", side]
+        command = [python, "-W", "error::ResourceWarning", "-m", "tests.support.peer", side]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )

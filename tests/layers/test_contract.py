@@ -17,7 +17,7 @@ from consumers import ChannelFull
 from consumers.layers import BaseChannelLayer
 from consumers.types import Deliver, Message
 
-from .kinds import KINDS, Kind
+from ..support.kinds import KINDS, Kind
 
 pytestmark = pytest.mark.anyio
 

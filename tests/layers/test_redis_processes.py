@@ -14,8 +14,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from ..redis_server import RedisServer, free_port, running_redis
-from .on_redis.tools import LAYERS
+from ..support.redis_layers import LAYERS
+from ..support.redis_server import RedisServer, free_port, running_redis
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 20  # seconds
@@ -29,7 +29,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.mark.parametrize("kind", ["pubsub", "queue"])
 def test_two_processes_with_two_thousand_consumers_lose_and_reorder_nothing(kind: str, server: RedisServer) -> None:
-    command = [sys.executable, "-m", "tests.layers.crowd", kind, server.url]
+    command = [sys.executable, "-m", "tests.support.crowd", kind, server.url]
     processes = [
         subprocess.Popen([*command, sender], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         for sender in ("one", "other")
@@ -62,8 +62,8 @@ def test_two_processes_with_two_thousand_consumers_lose_and_reorder_nothing(kind
 
 @contextlib.contextmanager
 def processes_with_members(kind: str, url: str) -> Iterator[list[int]]:
-    """Run two servers with `tests.layers.members`; their ports."""
-    command = [sys.executable, "-m", "tests.layers.members", kind, url]
+    """Run two servers with `tests.support.members`; their ports."""
+    command = [sys.executable, "-m", "tests.support.members", kind, url]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
     ]

@@ -6,7 +6,7 @@ from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, URLRoute
 from consumers.telemetry import table
 from consumers.types import ASGIApp
 
-from ..wire import connecting, eventually
+from ..support.wire import connecting, eventually
 from .conftest import Measured
 from .test_lives import Endpoint
 

@@ -21,7 +21,7 @@ from consumers.telemetry import table
 from consumers.testing import HttpCommunicator
 from consumers.worker import Worker
 
-from ..wire import connected, connecting, eventually
+from ..support.wire import connected, connecting, eventually
 from .conftest import Measured
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from consumers.telemetry import table
 
-from ..pages import ROOT, blocks
+from ..support.pages import ROOT, blocks
 
 PAGE = "docs/observability.md"
 

@@ -15,8 +15,8 @@ from consumers._connection.client import ClientWebSocket
 from consumers._connection.connection import Connection
 from consumers.consumer import AsyncConsumer
 
+from ..support.wire import connected, eventually
 from ..test_server import serving
-from ..wire import connected, eventually
 from .conftest import Measured
 from .test_lives import Echo, Endpoint
 

@@ -7,8 +7,8 @@ import pytest
 
 from consumers.layers.redis.layer import RedisLayer
 
-from ...redis_server import RedisServer, running_redis
-from .tools import LAYERS, Make, until
+from ...support.redis_layers import LAYERS, Make, until
+from ...support.redis_server import RedisServer, running_redis
 
 
 @pytest.fixture

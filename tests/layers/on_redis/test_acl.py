@@ -16,10 +16,10 @@ from consumers.layers.redis import RedisChannelLayer
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ...redis_server import RedisServer, running_redis
-from ...wire import Wire, start
-from ..proxy import proxying
-from .tools import LAYERS, Mailbox, Member, lines, send, until
+from ...support.proxy import proxying
+from ...support.redis_layers import LAYERS, Mailbox, Member, lines, send, until
+from ...support.redis_server import RedisServer, running_redis
+from ...support.wire import Wire, start
 
 pytestmark = pytest.mark.anyio
 

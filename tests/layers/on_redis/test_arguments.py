@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from consumers.layers.redis.hosts import decode_hosts, shard_of
 
-from ...redis_server import free_port, running_redis
-from .tools import LAYERS, Mailbox, Make
+from ...support.redis_layers import LAYERS, Mailbox, Make
+from ...support.redis_server import free_port, running_redis
 
 pytestmark = pytest.mark.anyio
 

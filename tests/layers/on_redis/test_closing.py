@@ -12,9 +12,9 @@ from consumers.layers.codec import CHANNELS_KEY
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ...redis_server import RedisServer
-from ...wire import Wire, start
-from .tools import Make, Member, groups_by_shard, layer_on, lines, until
+from ...support.redis_layers import Make, Member, groups_by_shard, layer_on, lines, until
+from ...support.redis_server import RedisServer
+from ...support.wire import Wire, start
 
 pytestmark = pytest.mark.anyio
 

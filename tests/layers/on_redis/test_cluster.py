@@ -13,8 +13,8 @@ from starlette.applications import Starlette
 
 from consumers import channel_layers, lifespan
 
-from ...redis_server import RedisServer, free_port, running_redis
-from .tools import LAYERS, Mailbox, Member, groups_by_shard, layer_on, lines, send, until
+from ...support.redis_layers import LAYERS, Mailbox, Member, groups_by_shard, layer_on, lines, send, until
+from ...support.redis_server import RedisServer, free_port, running_redis
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError
 
-from ...redis_server import RedisServer
-from .tools import Make, Member, send, until
+from ...support.redis_layers import Make, Member, send, until
+from ...support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 

@@ -19,10 +19,10 @@ from consumers import AsyncWebsocketConsumer, channel_layers
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ...redis_server import RedisServer, free_port, running_redis
-from ...wire import Wire, start
-from ..proxy import proxying
-from .tools import LAYERS, Member, layer_on, lines, send, until
+from ...support.proxy import proxying
+from ...support.redis_layers import LAYERS, Member, layer_on, lines, send, until
+from ...support.redis_server import RedisServer, free_port, running_redis
+from ...support.wire import Wire, start
 
 pytestmark = pytest.mark.anyio
 

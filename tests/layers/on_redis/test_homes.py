@@ -20,8 +20,8 @@ from consumers.layers.redis.commands import Commands
 from consumers.layers.redis.home import Home, HomeEnded
 from consumers.layers.redis.layer import RedisLayer
 
-from ...redis_server import RedisServer
-from .tools import LAYERS, PATIENCE, Mailbox, Member, until
+from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, until
+from ...support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ from consumers.layers.redis import RedisPubSubChannelLayer
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ...redis_server import RedisServer, running_redis
-from ...wire import Wire, start
-from .tools import LAYERS, PATIENCE, Mailbox, Make, until
+from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Make, until
+from ...support.redis_server import RedisServer, running_redis
+from ...support.wire import Wire, start
 
 pytestmark = pytest.mark.anyio
 

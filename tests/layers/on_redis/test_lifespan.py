@@ -7,8 +7,8 @@ from starlette.applications import Starlette
 
 from consumers import channel_layers, lifespan
 
-from ...redis_server import RedisServer
-from .tools import LAYERS, Member, lines, until
+from ...support.redis_layers import LAYERS, Member, lines, until
+from ...support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 

@@ -24,8 +24,8 @@ from consumers.layers.redis.home import Home, HomeEnded
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
-from ...redis_server import RedisServer, running_redis
-from .tools import LAYERS, PATIENCE, Mailbox, Member, layer_on, until
+from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, layer_on, until
+from ...support.redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ import pytest
 from consumers import AsyncWebsocketConsumer, channel_layers
 from consumers.types import Message
 
-from ...redis_server import RedisServer
-from ...wire import Wire, start
-from .tools import Make, Member, lines, until
+from ...support.redis_layers import Make, Member, lines, until
+from ...support.redis_server import RedisServer
+from ...support.wire import Wire, start
 
 pytestmark = pytest.mark.anyio
 

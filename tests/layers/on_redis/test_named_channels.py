@@ -14,8 +14,8 @@ import pytest
 from consumers.layers.redis import RedisChannelLayer
 from consumers.layers.redis.layer import RedisLayer
 
-from ...redis_server import RedisServer
-from .tools import PATIENCE, Make, until
+from ...support.redis_layers import PATIENCE, Make, until
+from ...support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 

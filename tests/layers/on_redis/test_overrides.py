@@ -17,8 +17,8 @@ from consumers.layers.codec import BaseMessageSerializer, JSONSerializer, MsgPac
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.testing import WebsocketCommunicator
 
-from ...redis_server import RedisServer
-from .tools import until
+from ...support.redis_layers import until
+from ...support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 

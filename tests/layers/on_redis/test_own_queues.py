@@ -9,8 +9,8 @@ import pytest
 from consumers.exceptions import ChannelFull
 from consumers.layers.redis import RedisChannelLayer
 
-from ...redis_server import RedisServer
-from .tools import PATIENCE, Make
+from ...support.redis_layers import PATIENCE, Make
+from ...support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 

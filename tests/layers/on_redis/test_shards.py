@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 
 from consumers.layers.redis.layer import RedisLayer
 
-from ...redis_server import RedisServer, free_port, running_redis
-from .tools import Member, groups_by_shard, layer_on, until
+from ...support.redis_layers import Member, groups_by_shard, layer_on, until
+from ...support.redis_server import RedisServer, free_port, running_redis
 
 pytestmark = pytest.mark.anyio
 

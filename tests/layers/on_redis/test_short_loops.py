@@ -16,8 +16,8 @@ from asgiref.sync import async_to_sync
 
 from consumers.layers.redis.layer import RedisLayer
 
-from ...redis_server import RedisServer
-from .tools import LAYERS, Mailbox
+from ...support.redis_layers import LAYERS, Mailbox
+from ...support.redis_server import RedisServer
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

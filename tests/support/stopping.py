@@ -1,4 +1,4 @@
-"""A server for the tests of shutdown, run in a process of its own: `python -m tests.stopping SETTINGS`.
+"""A server for the tests of shutdown, run in a process of its own: `python -m tests.support.stopping SETTINGS`.
 
 What happens in it is written, a line each, to its standard output: the process may be killed right after.
 """

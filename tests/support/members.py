@@ -8,7 +8,7 @@ from consumers import AsyncWebsocketConsumer, channel_layers
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.types import Message
 
-from ..servers import uvicorn_server
+from .servers import uvicorn_server
 
 
 class Member(AsyncWebsocketConsumer):

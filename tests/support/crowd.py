@@ -11,7 +11,7 @@ from consumers import AsyncWebsocketConsumer, channel_layers
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.types import Message
 
-from ..wire import Wire, start
+from .wire import Wire, start
 
 MEMBERS = 1000
 COMERS_AND_GOERS = 50

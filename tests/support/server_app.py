@@ -1,4 +1,4 @@
-"""An application for every ASGI server: `tests.server_app:app`, in a process of its own; `/log` tells what happened."""
+"""An application for every ASGI server, in a process of its own; `/log` tells what happened."""
 
 from typing import Any
 
