@@ -14,7 +14,7 @@ test: .venv/dev.installed .venv-daphne/installed
 # Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8. And its
 # own tests, out of its source distribution, on the layers of compat.
 test-interop: .venv/dev.installed .venv-interop/installed .venv-suite/installed
-	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/interop.py
+	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/redis/interop.py
 	.venv-interop/bin/python -m pytest tests/layers/test_contract.py
 	.venv-suite/bin/python -m parity.channels_redis_suite .venv-suite/channels_redis-4.3.0.tar.gz
 

@@ -8,7 +8,7 @@ from consumers.types import ASGIApp
 
 from ..support.wire import connecting, eventually
 from .conftest import Measured
-from .test_lives import Endpoint
+from .test_connection import Endpoint
 
 pytestmark = pytest.mark.anyio
 

@@ -15,10 +15,10 @@ from consumers._connection.client import ClientWebSocket
 from consumers._connection.connection import Connection
 from consumers.consumer import AsyncConsumer
 
+from ..servers.test_uvicorn import serving
 from ..support.wire import connected, eventually
-from ..test_server import serving
 from .conftest import Measured
-from .test_lives import Echo, Endpoint
+from .test_connection import Echo, Endpoint
 
 LIFE = """
 import anyio
