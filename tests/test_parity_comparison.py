@@ -2,10 +2,10 @@
 
 import pytest
 
-from parity.channels_redis_suite import complaints
-from parity.transcripts import compare
-from parity.transcripts.compare import difference, problems
-from parity.transcripts.differences import WANTED, Wanted
+from .parity.channels_redis_suite import complaints
+from .parity.transcripts import compare
+from .parity.transcripts.compare import difference, problems
+from .parity.transcripts.differences import WANTED, Wanted
 
 ACCEPT = ["calls connect()", "sends accept", "returns"]
 CLOSED = ["calls connect()", "sends accept", "sends close", "returns"]

@@ -13,8 +13,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from parity.transcripts.differences import WANTED
-
+from ..parity.transcripts.differences import WANTED
 from ..support.chatting import chat, enter, read
 from ..support.pages import ROOT, Block, blocks
 from ..support.processes import run_python, serve

@@ -25,9 +25,9 @@ def function():
 @pytest.mark.parametrize(
     ("thing", "name"),
     [
-        (Thing, "parity.test_utils.Thing"),
-        (function, "parity.test_utils.function"),
-        (Thing(), "parity.test_utils.Thing"),
+        (Thing, "tests.parity.test_utils.Thing"),
+        (function, "tests.parity.test_utils.function"),
+        (Thing(), "tests.parity.test_utils.Thing"),
         (asyncio.Queue, "asyncio.queues.Queue"),
     ],
 )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from soak import report
-from soak.ledger import Ledger
-from soak.records import Kind, Recorder
-from soak.run import Options, soak
+from . import report
+from .ledger import Ledger
+from .records import Kind, Recorder
+from .run import Options, soak
 
 SECONDS, CLIENTS = 60, 500
 

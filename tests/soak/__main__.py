@@ -1,4 +1,4 @@
-"""`python -m soak`: see `--help`."""
+"""`python -m tests.soak`: see `--help`."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ from .run import Options, folder_for, soak
 def options_from(arguments: list[str]) -> tuple[Options, Path | None]:
     """Return what the command line asks for, and the folder for the records, if they are to be kept."""
     parser = argparse.ArgumentParser(
-        prog="python -m soak", description="Clients of every kind, and where each message went."
+        prog="python -m tests.soak", description="Clients of every kind, and where each message went."
     )
     defaults = Options()
     for option in fields(Options):

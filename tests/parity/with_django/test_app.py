@@ -34,12 +34,12 @@ def test_the_default_application_is_that_of_the_setting(settings):
     from . import asgi
 
     assert get_default_application() is asgi.application
-    settings.ASGI_APPLICATION = "parity.nowhere.application"
-    with pytest.raises(ImproperlyConfigured, match=r"Cannot import ASGI_APPLICATION module 'parity\.nowhere'"):
+    settings.ASGI_APPLICATION = "tests.parity.nowhere.application"
+    with pytest.raises(ImproperlyConfigured, match=r"Cannot import ASGI_APPLICATION module 'tests\.parity\.nowhere'"):
         get_default_application()
-    settings.ASGI_APPLICATION = "parity.with_django.asgi.nothing"
+    settings.ASGI_APPLICATION = "tests.parity.with_django.asgi.nothing"
     with pytest.raises(
-        ImproperlyConfigured, match=r"Cannot find 'nothing' in ASGI_APPLICATION module parity\.with_django\.asgi"
+        ImproperlyConfigured, match=r"Cannot find 'nothing' in ASGI_APPLICATION module tests\.parity\.with_django\.asgi"
     ):
         get_default_application()
     settings.ASGI_APPLICATION = None
@@ -113,7 +113,7 @@ def database(tmp_path):
 
 def test_the_command_works_until_sigterm(database, tmp_path):
     mark = tmp_path / "mark"
-    settings = {"DJANGO_SETTINGS_MODULE": "parity.with_django.worker_settings", "PARITY_MARK": str(mark)}
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.parity.with_django.worker_settings", "PARITY_MARK": str(mark)}
     with running("runworker", "marks", **database, **settings) as process:
         lines_until(process, "Running worker for channels ['marks']")
         lines_until(process, f"{mark} is written")
@@ -133,7 +133,7 @@ def test_a_layer_that_is_not_configured_is_one_line(database):
 
 
 def test_a_channel_without_a_consumer_is_named(database, tmp_path):
-    settings = {"DJANGO_SETTINGS_MODULE": "parity.with_django.worker_settings", "PARITY_MARK": str(tmp_path)}
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.parity.with_django.worker_settings", "PARITY_MARK": str(tmp_path)}
     with running("runworker", "elsewhere", **database, **settings) as process:
         lines_until(process, "Running worker")
         lines_until(process, "'elsewhere'")
@@ -169,7 +169,7 @@ def test_without_the_hook_the_package_itself_is_the_app(tmp_path):
 
 @pytest.mark.parametrize("entry", ["daphne", "daphne.apps.DaphneConfig"])
 def test_daphne_may_be_among_the_apps(tmp_path, entry):
-    settings = f"from parity.with_django.settings import *\nINSTALLED_APPS = [{entry!r}, *INSTALLED_APPS]"
+    settings = f"from tests.parity.with_django.settings import *\nINSTALLED_APPS = [{entry!r}, *INSTALLED_APPS]"
     (tmp_path / "daphnes.py").write_text(settings)
     variables = {"DJANGO_SETTINGS_MODULE": "daphnes", "PYTHONPATH": str(tmp_path)}
     code = "from django.apps import apps; app = apps.get_app_config('daphne'); print(app.name, app.verbose_name)"

@@ -7,7 +7,7 @@ CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 
 ALLOWED_HOSTS = ["example.com", ".example.org"]
 
-ASGI_APPLICATION = "parity.applications.application"
+ASGI_APPLICATION = "tests.parity.applications.application"
 
 HAS_DJANGO = importlib.util.find_spec("django.conf") is not None
 

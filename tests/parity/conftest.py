@@ -2,7 +2,7 @@
 
 import pytest
 
-from parity.setup import CHANNEL_LAYERS, settings
+from tests.parity.setup import CHANNEL_LAYERS, settings
 
 
 @pytest.fixture(autouse=True)

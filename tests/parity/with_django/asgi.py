@@ -4,7 +4,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "parity.with_django.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.parity.with_django.settings")
 django_application = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402

@@ -2,7 +2,7 @@
 
 from .settings import *  # noqa: F403
 
-CHANNEL_LAYERS = {"default": {"BACKEND": "parity.with_django.layers.OneMark"}}
+CHANNEL_LAYERS = {"default": {"BACKEND": "tests.parity.with_django.layers.OneMark"}}
 LOGGING = {
     "version": 1,
     "handlers": {"console": {"class": "logging.StreamHandler"}},

@@ -16,7 +16,7 @@ from .scopes import ACCEPT, OK, Answering, call, cookies, scope
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
-OTHER_BACKEND = "parity.with_django.backends.OtherBackend"
+OTHER_BACKEND = "tests.parity.with_django.backends.OtherBackend"
 
 NO_SESSION = "Cannot find session in scope. You should wrap your consumer in SessionMiddleware"
 

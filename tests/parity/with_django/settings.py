@@ -10,8 +10,8 @@ SECRET_KEY = "for these tests only"
 DEBUG = False
 USE_TZ = True
 ALLOWED_HOSTS = ["testserver"]
-ROOT_URLCONF = "parity.with_django.urls"
-ASGI_APPLICATION = "parity.with_django.asgi.application"
+ROOT_URLCONF = "tests.parity.with_django.urls"
+ASGI_APPLICATION = "tests.parity.with_django.asgi.application"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [Path(__file__).parent / "static"]
 AUTH_USER_MODEL = "people.Person"
@@ -26,7 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    "parity.with_django.people",
+    "tests.parity.with_django.people",
 ]
 DATABASES = {
     "default": {

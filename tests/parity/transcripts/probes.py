@@ -11,7 +11,7 @@ from channels.security.websocket import OriginValidator
 from channels.testing import ApplicationCommunicator, WebsocketCommunicator
 from django.urls import path
 
-from parity.setup import settings
+from tests.parity.setup import settings
 
 PROBES = {}
 """Coroutine functions by their names; each returns what happened, in a word."""

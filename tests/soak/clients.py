@@ -1,4 +1,4 @@
-"""The clients: `python -m soak.clients SEED FOLDER`; answers commands, a line of JSON each way."""
+"""The clients: `python -m tests.soak.clients SEED FOLDER`; answers commands, a line of JSON each way."""
 
 import asyncio
 import itertools

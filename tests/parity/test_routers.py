@@ -54,12 +54,14 @@ async def test_routers_combine():
 
 
 def test_the_default_application_is_that_of_the_setting():
-    from parity.applications import application
+    from tests.parity.applications import application
 
     assert get_default_application() is application
 
 
-@pytest.mark.parametrize("name", ["parity.applications.nothing", "parity.nowhere.application", "application", None])
+@pytest.mark.parametrize(
+    "name", ["tests.parity.applications.nothing", "tests.parity.nowhere.application", "application", None]
+)
 def test_an_application_that_is_not_there_is_an_error(change_settings, name):
     change_settings(ASGI_APPLICATION=name)
     with pytest.raises(Exception, match=r"ASGI_APPLICATION"):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.children import Child
-from tests.support.redis_server import RedisServer, running_redis
 
+from ..support.redis_server import RedisServer, running_redis
 from .account import Account
 from .clients import GRACE
 from .ledger import Ledger
@@ -109,12 +109,12 @@ class Run:
         self._say = say
         self._servers: list[Child] = []
         self._ports: list[int] = []
-        self._clients = Child("soak.clients", options.seed, str(folder))
+        self._clients = Child("tests.soak.clients", options.seed, str(folder))
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything; the stack ends it."""
         for index in range(self._options.servers):
-            child = Child("soak.server", str(index), self._options.layer, self._redis.url, str(self._folder))
+            child = Child("tests.soak.server", str(index), self._options.layer, self._redis.url, str(self._folder))
             stack.push_async_callback(child.stop)
             self._ports.append((await child.start())["port"])
             self._servers.append(child)
@@ -167,7 +167,7 @@ class Run:
     async def _until_quiet(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(QUIET):
-                while any(look["open"] for look in await self._ask_servers("look")):  # noqa: ASYNC110  (other processes)
+                while any(look["open"] for look in await self._ask_servers("look")):
                     await asyncio.sleep(0.2)
 
     async def see_redis(self) -> None:

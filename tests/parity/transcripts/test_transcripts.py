@@ -1,4 +1,4 @@
-"""Plays every script and records what happened, for `parity/run.py` to compare between the environments."""
+"""Plays every script and records what happened, for `tests/parity/run.py` to compare between the environments."""
 
 import json
 

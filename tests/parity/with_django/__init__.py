@@ -1,6 +1,6 @@
 """Tests of what Channels does with Django: sessions, users, the database, the app, the live server.
 
-They have Django settings of their own, hence a run of their own: `pytest parity/with_django`.
+They have Django settings of their own, hence a run of their own: `pytest tests/parity/with_django`.
 """
 
 import channels

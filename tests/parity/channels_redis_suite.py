@@ -1,6 +1,6 @@
 """Runs channels_redis' own tests, out of its source distribution, on the layers of `compat`.
 
-`python -m parity.channels_redis_suite channels_redis-4.3.0.tar.gz`; `make test-interop` sets its environment up first.
+`python -m tests.parity.channels_redis_suite ARCHIVE` takes their source distribution; `make test-interop` has it.
 
 The tests use the ports 6379 and 26379 and delete what begins with `asgi`. They therefore run in a network namespace of
 their own, with servers of their own. Where there can be none, this refuses if somebody listens there.
@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.support.redis_server import running_redis
+from ..support.redis_server import running_redis
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 REDIS, SENTINEL = 6379, 26379
 """The ports that the tests use."""
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     for namespace in NAMESPACES:
         if can_run(namespace):
             print(f"== channels_redis' own tests, by {' '.join(namespace)}", flush=True)
-            command = [*namespace, sys.executable, "-m", "parity.channels_redis_suite", "--inside", archive]
+            command = [*namespace, sys.executable, "-m", "tests.parity.channels_redis_suite", "--inside", archive]
             return subprocess.run(command, cwd=ROOT, check=False).returncode
     for port in (REDIS, SENTINEL):
         if is_used(port):

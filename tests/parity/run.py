@@ -1,6 +1,6 @@
 """Runs the tests in every environment, prints the counts side by side and compares the transcripts.
 
-`python -m parity.run [pytest's options]`; `make test-parity` sets the environments up first.
+`python -m tests.parity.run [pytest's options]`; `make test-parity` sets the environments up first.
 """
 
 import json
@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from .transcripts.compare import problems
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 TIME_LIMIT = 300
 """Seconds that the tests of one directory have in one environment."""
@@ -41,9 +41,9 @@ class Suite:
 
 
 SUITES = (
-    Suite("parity", options=("--ignore=parity/with_django", "--ignore=parity/with_libraries")),
-    Suite("parity/with_django", needs_django=True),
-    Suite("parity/with_libraries", needs_django=True),
+    Suite("tests/parity", options=("--ignore=tests/parity/with_django", "--ignore=tests/parity/with_libraries")),
+    Suite("tests/parity/with_django", needs_django=True),
+    Suite("tests/parity/with_libraries", needs_django=True),
 )
 
 

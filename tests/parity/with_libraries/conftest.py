@@ -7,7 +7,7 @@ import pytest
 
 from . import IS_COMPAT
 
-if os.environ.get("DJANGO_SETTINGS_MODULE") != "parity.with_libraries.settings":
+if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.parity.with_libraries.settings":
     collect_ignore_glob = ["test_*.py"]  # a run over all of `parity`, with other settings
 else:
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import IS_COMPAT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 SCRIPT = str(Path(__file__).with_name("manage.py"))
 MANAGE = [sys.executable, *(["-m", "compat", "exec"] if IS_COMPAT else []), SCRIPT]
 

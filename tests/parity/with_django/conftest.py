@@ -4,14 +4,14 @@ import os
 
 import pytest
 
-if os.environ.get("DJANGO_SETTINGS_MODULE") != "parity.with_django.settings":
+if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.parity.with_django.settings":
     collect_ignore_glob = ["test_*.py"]  # a run over all of `parity`, with other settings
 else:
 
     @pytest.fixture
     def person(db):
         """A user with the password "secret"."""
-        from parity.with_django.people.models import Person
+        from tests.parity.with_django.people.models import Person
 
         person = Person(email="ann@example.com")
         person.set_password("secret")

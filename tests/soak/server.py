@@ -1,4 +1,4 @@
-"""One server: `python -m soak.server INDEX LAYER REDIS_URL FOLDER`; answers commands, a line of JSON each way."""
+"""One server: `python -m tests.soak.server INDEX LAYER REDIS_URL FOLDER`; answers commands, a line of JSON each way."""
 
 import asyncio
 import ctypes
