@@ -8,8 +8,11 @@ export REDIS_URL WORKERS
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
 
+PARALLEL = --numprocesses auto --dist worksteal
+
+# On all cores; `.venv/bin/python -m pytest tests/test_patterns.py` runs one file, in one process.
 test: .venv/dev.installed .venv-daphne/installed
-	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest
+	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL)
 
 # Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8. And its
 # own tests, out of its source distribution, on the layers of compat.
