@@ -20,8 +20,8 @@ from consumers import (
 )
 from consumers.layers.codec import Codec
 
-from ..servers.test_uvicorn import close_of, serving
 from ..support.pages import ROOT
+from ..support.serving import close_of, serving
 from ..support.wire import connected, connecting
 
 pytestmark = pytest.mark.anyio

@@ -26,7 +26,7 @@ from consumers import (
 )
 from consumers._connection import enforce
 
-from ..servers.test_uvicorn import PATIENCE, close_of, serving
+from ..support.serving import PATIENCE, close_of, serving
 from ..support.wire import Wire, connected, connecting, eventually
 
 pytestmark = pytest.mark.anyio

@@ -5,16 +5,14 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 from consumers import (
     AsyncJsonWebsocketConsumer,
@@ -24,11 +22,10 @@ from consumers import (
     channel_layers,
     lifespan,
 )
-from consumers.types import ASGIApp
+
+from ..support.serving import PATIENCE, close_of, serving
 
 pytestmark = pytest.mark.anyio
-
-PATIENCE = 10  # seconds
 
 RESERVED_OPCODE = b"\x83\x80\0\0\0\0"
 
@@ -47,45 +44,6 @@ def anyio_backend() -> str:
 )
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-class Server(uvicorn.Server):
-    """uvicorn in the test's own event loop, on a free port."""
-
-    def __init__(self, app: ASGIApp, protocol: Any = "websockets-sansio") -> None:
-        super().__init__(uvicorn.Config(app, port=0, ws=protocol, log_config=None, timeout_graceful_shutdown=PATIENCE))
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    @property
-    def port(self) -> int:
-        return int(self.servers[0].sockets[0].getsockname()[1])
-
-    def url(self, path: str) -> str:
-        return f"ws://127.0.0.1:{self.port}{path}"
-
-
-@asynccontextmanager
-async def serving(app: ASGIApp, protocol: Any = "websockets-sansio") -> AsyncIterator[Server]:
-    server = Server(app, protocol)
-    task = asyncio.ensure_future(server._serve())
-    await asyncio.wait_for(server.ready.wait(), PATIENCE)
-    try:
-        yield server
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(task, 2 * PATIENCE)
-
-
-async def close_of(client: ClientConnection) -> tuple[int | None, str | None]:
-    """Return the close code and reason that the client sees."""
-    with pytest.raises(ConnectionClosed):
-        while True:
-            await asyncio.wait_for(client.recv(), PATIENCE)
-    return client.close_code, client.close_reason
 
 
 class Member(AsyncJsonWebsocketConsumer):

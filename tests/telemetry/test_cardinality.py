@@ -6,9 +6,8 @@ from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, URLRoute
 from consumers.telemetry import table
 from consumers.types import ASGIApp
 
+from ..support.measured import Endpoint, Measured
 from ..support.wire import connecting, eventually
-from .conftest import Measured
-from .test_connection import Endpoint
 
 pytestmark = pytest.mark.anyio
 

@@ -5,12 +5,10 @@ from typing import Any
 
 import anyio
 import pytest
-from starlette.websockets import WebSocket
 
 from consumers import (
     AsyncHttpConsumer,
     AsyncWebsocketConsumer,
-    BaseWSEndpoint,
     ChannelFull,
     InMemoryChannelLayer,
     WebsocketConsumer,
@@ -21,27 +19,10 @@ from consumers.telemetry import table
 from consumers.testing import HttpCommunicator
 from consumers.worker import Worker
 
+from ..support.measured import Echo, Endpoint, Measured
 from ..support.wire import connected, connecting, eventually
-from .conftest import Measured
 
 pytestmark = pytest.mark.anyio
-
-
-class Echo(AsyncWebsocketConsumer):
-    """Echoes; a client may ask for more."""
-
-    async def receive(self, text_data: str) -> None:
-        if text_data == "fail":
-            raise KeyError(text_data)
-        if text_data == "close":
-            await self.close(4001)
-        elif text_data == "hang":
-            await anyio.sleep_forever()
-        else:
-            await self.send(text_data)
-
-    async def news(self, event: dict[str, Any]) -> None:
-        await self.send(event["text"])
 
 
 async def test_a_life_is_counted(measured: Measured) -> None:
@@ -270,18 +251,6 @@ async def test_a_worker_receives_from_the_layer(measured: Measured, layer: InMem
     assert measured.value("message.received", protocol="channel", source="layer") == 1
     assert measured.value("handler.duration", consumer="Task", handler="job") == 1
     assert measured.value("connection.active") == 0
-
-
-class Endpoint(BaseWSEndpoint):
-    encoding = "text"
-
-    async def on_connect(self, websocket: WebSocket) -> None:
-        await websocket.accept()
-
-    async def _background_handler(self, task_id: str, websocket: WebSocket, data: str) -> None:
-        if data == "fail":
-            raise KeyError(data)
-        await websocket.send_text(data)
 
 
 async def test_an_endpoint_is_measured_too(measured: Measured) -> None:

@@ -26,9 +26,9 @@ from consumers.telemetry import table
 
 from ..layers.conftest import redis_server as redis_server
 from ..support.kinds import KINDS, Kind
+from ..support.measured import Measured
 from ..support.redis_server import RedisServer
 from ..support.wire import connected
-from .conftest import Measured
 
 pytestmark = pytest.mark.anyio
 

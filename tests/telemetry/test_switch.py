@@ -15,10 +15,9 @@ from consumers._connection.client import ClientWebSocket
 from consumers._connection.connection import Connection
 from consumers.consumer import AsyncConsumer
 
-from ..servers.test_uvicorn import serving
+from ..support.measured import Echo, Endpoint, Measured
+from ..support.serving import serving
 from ..support.wire import connected, eventually
-from .conftest import Measured
-from .test_connection import Echo, Endpoint
 
 LIFE = """
 import anyio
