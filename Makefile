@@ -18,7 +18,7 @@ test: .venv/dev.installed .venv-daphne/installed
 # own tests, out of its source distribution, on the layers of compat.
 test-interop: .venv/dev.installed .venv-interop/installed .venv-suite/installed
 	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/redis/interop.py
-	.venv-interop/bin/python -m pytest tests/layers/test_contract.py
+	.venv-interop/bin/python -m pytest tests/layers/contract
 	.venv-suite/bin/python -m tests.parity.channels_redis_suite .venv-suite/channels_redis-4.3.0.tar.gz
 
 test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv-plain/parity.installed
