@@ -11,7 +11,7 @@ from consumers.types import ASGIApp, Message, Receive, Scope, Send
 from consumers.worker import Worker
 
 from ..support.wire import eventually
-from .test_worker import Impatient, note, running
+from ..support.workers import Impatient, note, running
 
 pytestmark = pytest.mark.anyio
 

@@ -1,14 +1,7 @@
 """Workers: named channels of a layer are handled by an application, until they are told to stop."""
 
 import logging
-import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -22,106 +15,13 @@ from consumers import (
     InMemoryChannelLayer,
     InvalidChannelLayerError,
     ProtocolTypeRouter,
-    StopConsumer,
     SyncConsumer,
 )
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 from consumers.worker import Worker
 
-from ..support.pages import ROOT
-from ..support.wire import PATIENCE, Queue, eventually
-
-
-class Log(Queue):
-    """What consumers have done, in order."""
-
-    def add(self, *entry: Any) -> None:
-        self.put({"entry": entry})
-
-    async def next(self) -> tuple[Any, ...]:
-        with anyio.fail_after(PATIENCE):
-            entry: tuple[Any, ...] = (await self.get())["entry"]
-            return entry
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-def recorder(log: Log, **attributes: Any) -> ASGIApp:
-    """Make a consumer that logs what it gets, fails, stops or waits as it is told to."""
-
-    class Recorder(AsyncConsumer):
-        instances = 0
-
-        def __init__(self) -> None:
-            type(self).instances += 1
-            self.number = self.instances
-
-        async def note(self, message: Message) -> None:
-            log.add(self.scope["channel"], self.number, message["n"])
-
-        async def wait(self, message: Message) -> None:
-            log.add("waits")
-            await message_gate(message).wait()
-            log.add("waited")
-
-        async def crash(self, message: Message) -> None:
-            raise RuntimeError("as told")
-
-        async def finish(self, message: Message) -> None:
-            raise StopConsumer
-
-        async def answer(self, message: Message) -> None:
-            await self.send({"type": "chat.message"})
-
-    for name, value in attributes.items():
-        setattr(Recorder, name, value)
-    return Recorder.as_asgi()
-
-
-_gates: dict[str, anyio.Event] = {}
-
-
-def message_gate(message: Message) -> anyio.Event:
-    """Return the event that a handler waits for; messages themselves are copied on their way."""
-    return _gates[message["gate"]]
-
-
-@pytest.fixture
-def gate() -> anyio.Event:
-    """An event that `{"type": "wait", "gate": "gate"}` waits for."""
-    event = _gates["gate"] = anyio.Event()
-    return event
-
-
-WAIT = {"type": "wait", "gate": "gate"}
-
-
-def note(n: int) -> Message:
-    return {"type": "note", "n": n}
-
-
-@asynccontextmanager
-async def running(worker: Worker) -> AsyncIterator[None]:
-    """Run a worker; on leaving, it is stopped and no task is left."""
-    tasks_before = len(anyio.get_running_tasks())
-    with anyio.fail_after(4 * PATIENCE):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(worker.run)
-            try:
-                yield
-                worker.stop()
-            except BaseException:
-                tasks.cancel_scope.cancel()
-                raise
-    assert len(anyio.get_running_tasks()) == tasks_before
-
-
-class Impatient(Worker):
-    restart_delay = 0.01
-    disconnect_timeout = 0.05
+from ..support.wire import PATIENCE, eventually
+from ..support.workers import WAIT, Impatient, Log, note, recorder, running
 
 
 @pytest.mark.anyio
@@ -576,130 +476,3 @@ def test_mistakes_are_found_before_it_runs(
 ) -> None:
     with pytest.raises(error, match=match):
         Worker(application, channels)
-
-
-# The command line
-
-MODULE = """
-import anyio
-from consumers import AsyncConsumer, ChannelNameRouter, InMemoryChannelLayer, channel_layers, get_channel_layer
-
-
-class Layer(InMemoryChannelLayer):
-    async def close(self):
-        print("layer: closed", flush=True)
-
-
-channel_layers.configure({"default": {"BACKEND": Layer}})
-
-
-class Mails(AsyncConsumer):
-    async def go_on(self, message):
-        print("mails: message", flush=True)
-        await anyio.sleep(0.3)
-        print("mails: handled", flush=True)
-
-    async def hang(self, message):
-        print("mails: hangs", flush=True)
-        await anyio.sleep_forever()
-
-
-class Images(AsyncConsumer):
-    groups = ["never"]
-
-    async def on(self, message):
-        await get_channel_layer().send("mails", {"type": message["then"]})
-
-
-class Starter(AsyncConsumer):
-    async def __call__(self, scope, receive, send):
-        self.start_with = scope["channel"]
-        await get_channel_layer().send("images", {"type": "on", "then": scope["channel"]})
-        await super().__call__(scope, receive, send)
-
-
-application = ChannelNameRouter({
-    "go.on": Starter.as_asgi(), "hang": Starter.as_asgi(), "images": Images.as_asgi(), "mails": Mails.as_asgi(),
-})
-nothing = None
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "asgi.py").write_text(MODULE, encoding="utf-8")
-    (tmp_path / "broken.py").write_text("import no_such_library\n", encoding="utf-8")
-    return tmp_path
-
-
-def start_worker(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    # -P keeps Python from putting the current directory on its path: the command has to.
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "consumers", "worker", *arguments],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def next_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_command_when_the_handler_is_done(number: signal.Signals, project: Path) -> None:
-    with start_worker(project, "shop.asgi:application", "go.on", "images", "mails") as process:
-        assert next_line(process) == "mails: message"
-        process.send_signal(number)
-        output, errors = process.communicate(timeout=30)
-    assert output == "mails: handled\nlayer: closed\n"
-    assert process.returncode == 0, errors
-    warning, start, stop = errors.splitlines()
-    assert "channel layer 'default' is in memory" in warning
-    assert start.endswith("INFO consumers.worker: worker starts: go.on, images, mails")
-    assert stop.endswith("INFO consumers.worker: worker has stopped: go.on, images, mails")
-
-
-def test_a_second_signal_cancels_the_handlers(project: Path) -> None:
-    with start_worker(project, "shop.asgi:application", "hang", "images", "mails") as process:
-        assert next_line(process) == "mails: hangs"
-        process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=8)
-    assert process.returncode == 1, errors
-    assert "again: handlers are cancelled" in errors
-    assert "Traceback" not in errors
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["shop.asgi:application", "images", "nope"], "channel name 'nope'; configured: 'go.on', 'hang', 'images'"),
-        (["--layer", "spare", "shop.asgi:application", "images"], "no channel layer 'spare' (configured: 'default')"),
-        (["shop.asgi", "images"], "'shop.asgi' is not of the form package.module:attribute"),
-        (["shop.nope:application", "images"], "no module 'shop.nope'"),
-        (["nope.asgi:application", "images"], "no module 'nope'"),
-        (["shop.asgi:nope", "images"], "has no attribute 'nope'"),
-        (["shop.asgi:nothing", "images"], "None is no ASGI application"),
-        (["shop.asgi:Images", "images"], "write Images.as_asgi()"),
-        (["shop.asgi:application", "no name"], "'no name' has ' ' at position 2"),
-        (["shop.asgi:application"], "the following arguments are required: channel"),
-    ],
-)
-def test_a_usage_error_says_what_is_wrong(arguments: list[str], message: str, project: Path) -> None:
-    with start_worker(project, *arguments) as process:
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 2, errors
-    assert message in errors
-    assert "Traceback" not in errors
-
-
-def test_an_error_inside_the_module_keeps_its_traceback(project: Path) -> None:
-    with start_worker(project, "broken:application", "images") as process:
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "import no_such_library" in errors
