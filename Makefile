@@ -8,19 +8,22 @@ export REDIS_URL WORKERS
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
 
+PARALLEL = --numprocesses auto --dist worksteal
+
+# On all cores; `.venv/bin/python -m pytest tests/test_patterns.py` runs one file, in one process.
 test: .venv/dev.installed .venv-daphne/installed
-	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest
+	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL)
 
 # Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8. And its
 # own tests, out of its source distribution, on the layers of compat.
 test-interop: .venv/dev.installed .venv-interop/installed .venv-suite/installed
-	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/interop.py
-	.venv-interop/bin/python -m pytest tests/layers/test_contract.py
-	.venv-suite/bin/python -m parity.channels_redis_suite .venv-suite/channels_redis-4.3.0.tar.gz
+	INTEROP_PYTHON=.venv-interop/bin/python .venv/bin/python -m pytest tests/layers/redis/interop.py
+	.venv-interop/bin/python -m pytest tests/layers/contract
+	.venv-suite/bin/python -m tests.parity.channels_redis_suite .venv-suite/channels_redis-4.3.0.tar.gz
 
 test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv-plain/parity.installed
-	.venv-plain/bin/python -m parity.run
-	.venv-django/bin/python -m pytest -c parity/pytest.ini --rootdir . -q docs/check_with_django.py
+	.venv-plain/bin/python -m tests.parity.run
+	.venv-django/bin/python -m pytest -c tests/parity/pytest.ini --rootdir . -q docs/check_with_django.py
 
 check: .venv/dev.installed
 	.venv/bin/ruff format --check .
@@ -33,9 +36,9 @@ check: .venv/dev.installed
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(PEERS),--peers '$(PEERS)') $(BENCH)
 
-# Ten minutes; SOAK="--seconds 60 --clients 500 --layer queue", for instance: see `python -m soak --help`.
+# Ten minutes; SOAK="--seconds 60 --clients 500 --layer queue", for instance: see `python -m tests.soak --help`.
 soak: .venv/dev.installed
-	.venv/bin/python -m soak $(SOAK)
+	.venv/bin/python -m tests.soak $(SOAK)
 
 .venv/demo.installed: .venv/created pyproject.toml
 	.venv/bin/pip install --quiet --editable '.[server,redis]'

@@ -23,7 +23,7 @@ from channels_redis.core import RedisChannelLayer as TheirQueue
 from channels_redis.pubsub import RedisPubSubChannelLayer as TheirPubSub
 
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
-from tests.redis_server import RedisServer, running_redis
+from tests.support.redis_server import RedisServer, running_redis
 
 MEMBERS = (1, 100, 1000)
 PUBLISHES = 200

@@ -18,8 +18,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from tests.compat.processes import ROOT, serve
-from tests.pages import blocks
+from tests.support.pages import blocks
+from tests.support.processes import ROOT, serve
 
 BLOCKS = blocks("docs/porting.md", "python", "sh")
 ASGI, NATIVE_ASGI = (block for block in BLOCKS if block.file == "mysite/asgi.py")

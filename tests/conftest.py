@@ -7,6 +7,8 @@ import pytest
 
 from consumers import InMemoryChannelLayer, channel_layers, limits
 
+collect_ignore = ["parity"]  # `make test-parity` runs these, in environments of their own
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:

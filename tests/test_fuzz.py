@@ -32,7 +32,7 @@ from consumers.origin import Origin, Rule
 from consumers.types import Message, Receive, Scope, Send
 
 from .conftest import UncheckedLayer
-from .wire import Wire, run_app, websocket_scope
+from .support.wire import Wire, run_app, websocket_scope
 
 FACTOR = int(os.environ.get("FUZZ", "1"))
 EXAMPLES = 80 * FACTOR

@@ -8,7 +8,7 @@ import pytest
 from consumers import AsyncHttpConsumer, InMemoryChannelLayer
 from consumers.testing import ApplicationCommunicator, HttpCommunicator
 
-from .wire import Wire, eventually, run_app
+from .support.wire import Wire, eventually, run_app
 
 pytestmark = pytest.mark.anyio
 

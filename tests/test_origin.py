@@ -16,7 +16,7 @@ from consumers import AllowedHostsOriginValidator, AsyncWebsocketConsumer, Origi
 from consumers.origin import Origin, Rule
 from consumers.types import Message, Receive, Scope, Send
 
-from .wire import Wire, connected, connecting, websocket_scope
+from .support.wire import Wire, connected, connecting, websocket_scope
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from consumers import (
 )
 from consumers.testing import WebsocketCommunicator
 
-from .wire import Wire, connected, connecting, eventually, websocket_scope
+from .support.wire import Wire, connected, connecting, eventually, websocket_scope
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from consumers._aio.inline import swap_current_task
+from consumers._aio.stepping import swap_current_task
 
 from . import Message, Peer, by_path
 

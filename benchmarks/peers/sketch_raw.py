@@ -2,7 +2,7 @@
 
 import asyncio
 
-from consumers._aio.inline import swap_current_task
+from consumers._aio.stepping import swap_current_task
 
 from . import sketch
 

@@ -14,9 +14,9 @@ from websockets.asyncio.client import connect
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer
 from consumers._connection.connection import Connection
-from soak.limits import raise_limit_on_files
 
-from ..servers import uvicorn_server
+from ..soak.limits import raise_limit_on_files
+from ..support.servers import uvicorn_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 

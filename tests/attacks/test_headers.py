@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from consumers import AsyncHttpConsumer, AsyncWebsocketConsumer
 from consumers._connection.events import pairs
 
-from ..servers import Server, uvicorn_server
+from ..support.servers import Server, uvicorn_server
 
 SMUGGLED = [
     (b"x-name", b"value\r\nset-cookie: evil=1"),

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from consumers import AsyncJsonWebsocketConsumer, BaseWSEndpoint, InMemoryChannelLayer, JsonWebsocketConsumer
 
-from ..servers import uvicorn_server
-from ..wire import connected
+from ..support.servers import uvicorn_server
+from ..support.wire import connected
 
 pytestmark = pytest.mark.anyio
 

@@ -22,7 +22,7 @@ from consumers import (
 from consumers._connection import dispatch
 from consumers.exceptions import InvalidFrame
 
-from ..wire import connected, connecting
+from ..support.wire import connected, connecting
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ import pytest
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 
-from ..redis_server import RedisServer, running_redis
-from ..wire import connected, eventually
+from ..support.redis_server import RedisServer, running_redis
+from ..support.wire import connected, eventually
 
 pytestmark = pytest.mark.anyio
 

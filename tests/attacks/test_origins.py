@@ -12,7 +12,7 @@ from compat.channels.security.websocket import OriginValidator as CompatOriginVa
 from consumers import AllowedHostsOriginValidator, AsyncWebsocketConsumer, OriginValidator
 from consumers.types import ASGIApp
 
-from ..wire import connected, connecting
+from ..support.wire import connected, connecting
 
 pytestmark = pytest.mark.anyio
 

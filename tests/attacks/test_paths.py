@@ -15,7 +15,7 @@ from compat.channels.routing import URLRouter as CompatURLRouter
 from consumers import URLRouter, path, re_path
 from consumers.types import ASGIApp, Receive, Scope, Send
 
-from ..wire import connecting
+from ..support.wire import connecting
 
 pytestmark = pytest.mark.anyio
 

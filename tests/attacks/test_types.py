@@ -28,8 +28,8 @@ from consumers._connection import dispatch
 from consumers.layers.redis import RedisChannelLayer
 from consumers.types import handler_name
 
-from ..redis_server import running_redis
-from ..wire import connected, eventually
+from ..support.redis_server import running_redis
+from ..support.wire import connected, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from compat.channels_redis import core, pubsub, serializers, utils
 from consumers import ChannelFull
 from consumers.layers import codec
 
-from ..layers.on_redis.tools import Mailbox, until
-from ..redis_server import RedisServer, running_redis
+from ..support.redis_layers import Mailbox, until
+from ..support.redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.anyio
 

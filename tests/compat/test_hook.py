@@ -6,7 +6,7 @@ import pytest
 
 from compat.moves import MODULES, MOVES
 
-from .processes import run_python
+from ..support.processes import run_python
 
 NEED_DJANGO = {"channels.apps", "channels.testing.live", "channels.management.commands.runworker"}
 PLAIN = sorted(name for name in MODULES - NEED_DJANGO if name.startswith("channels"))

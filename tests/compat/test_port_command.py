@@ -10,6 +10,8 @@ import pytest
 
 from compat.__main__ import main
 
+from ..support.pages import ROOT
+
 CONSUMERS = "from channels.generic.websocket import AsyncWebsocketConsumer\n"
 PORTED = "from compat.channels.generic.websocket import AsyncWebsocketConsumer\n"
 
@@ -372,11 +374,10 @@ def test_without_libcst_the_error_names_the_extra_and_the_other_commands_work(tm
 
 def test_a_terminal_that_lacks_characters_shows_their_codes(project: Path) -> None:
     (project / "chat" / "consumers.py").write_text(f"# é\n{CONSUMERS}", encoding="utf-8")
-    root = Path(__file__).parent.parent.parent
     ported = subprocess.run(
         [sys.executable, "-m", "compat", "port", "."],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         check=True,
     )
@@ -384,11 +385,10 @@ def test_a_terminal_that_lacks_characters_shows_their_codes(project: Path) -> No
 
 
 def test_a_reader_that_stops_early_sees_no_traceback(project: Path) -> None:
-    root = Path(__file__).parent.parent.parent
     with subprocess.Popen(
         [sys.executable, "-m", "compat", "port", "."],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as ported:

@@ -7,7 +7,7 @@ import pytest
 
 from compat.__main__ import main
 
-from .processes import ROOT, run_python
+from ..support.processes import ROOT, run_python
 
 PROJECT = {
     "mysite/__init__.py": "",

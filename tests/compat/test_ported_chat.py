@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from .chatting import ASYNC, SYNC, chat
-from .processes import ROOT, run_python, serve
+from ..support.chatting import ASYNC, SYNC, chat
+from ..support.processes import ROOT, run_python, serve
 
 CHAT = ROOT / "example_project" / "ported_chat"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from .processes import run_python, serve, start
+from ..support.processes import run_python, serve, start
 
 RUN = ["-m", "compat", "run", "mysite.asgi:application"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..redis_server import RedisServer, running_redis
+from ..support.redis_server import RedisServer, running_redis
 
 NARROW = "user narrow on nopass resetchannels &[a-z]* -@all +psubscribe +subscribe +unsubscribe +publish +ping"
 """A user of Redis to whom it refuses the pattern of a process, which is none of the user's own."""

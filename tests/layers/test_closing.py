@@ -19,7 +19,7 @@ from consumers import (
 from consumers.layers import close_group_sync
 from consumers.types import Message
 
-from ..wire import PATIENCE, Wire, connected
+from ..support.wire import PATIENCE, Wire, connected
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from consumers import AsyncHttpConsumer, AsyncWebsocketConsumer, DenyConnection,
 from consumers._aio.loops import set_alarm
 from consumers._connection import undecided
 
-from ..wire import Wire, connected, connecting, eventually, run_app
+from ..support.wire import Wire, connected, connecting, eventually, run_app
 from .answers import execute, logged
 from .mistake import Mistake
 from .records import CONNECTING

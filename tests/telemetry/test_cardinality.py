@@ -6,9 +6,8 @@ from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, URLRoute
 from consumers.telemetry import table
 from consumers.types import ASGIApp
 
-from ..wire import connecting, eventually
-from .conftest import Measured
-from .test_lives import Endpoint
+from ..support.measured import Endpoint, Measured
+from ..support.wire import connecting, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -25,10 +25,10 @@ from consumers.layers.redis import RedisChannelLayer
 from consumers.telemetry import table
 
 from ..layers.conftest import redis_server as redis_server
-from ..layers.kinds import KINDS, Kind
-from ..redis_server import RedisServer
-from ..wire import connected
-from .conftest import Measured
+from ..support.kinds import KINDS, Kind
+from ..support.measured import Measured
+from ..support.redis_server import RedisServer
+from ..support.wire import connected
 
 pytestmark = pytest.mark.anyio
 

@@ -15,10 +15,9 @@ from consumers._connection.client import ClientWebSocket
 from consumers._connection.connection import Connection
 from consumers.consumer import AsyncConsumer
 
-from ..test_server import serving
-from ..wire import connected, eventually
-from .conftest import Measured
-from .test_lives import Echo, Endpoint
+from ..support.measured import Echo, Endpoint, Measured
+from ..support.serving import serving
+from ..support.wire import connected, eventually
 
 LIFE = """
 import anyio

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..pages import ROOT
+from ..support.pages import ROOT
 
 STRICT = ("--strict",)
 

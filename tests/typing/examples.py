@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..pages import ROOT, Block, blocks
+from ..support.pages import ROOT, Block, blocks
 from .checkers import UNANNOTATED, Fault, mypy, pyright
 
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]

@@ -1,6 +1,6 @@
 """That the check of the documentation's examples finds what is wrong in them; `make check` runs it on all."""
 
-from ..pages import Block, blocks
+from ..support.pages import Block, blocks
 from .examples import PAGES, faults
 
 WRONG = """

@@ -1,0 +1,155 @@
+"""Which handler a layer's message reaches."""
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, InvalidChannelLayerError
+
+from ..support.recorder import Recorder
+from ..support.wire import Wire, connected, connecting, eventually, start
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_unknown_and_framework_types_are_logged_once_and_dropped(
+    unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    types: list[Any] = [
+        "send",
+        "close",
+        "accept",
+        "deny",
+        "dispatch",
+        "as.asgi",
+        "as_asgi",
+        "connect",
+        "disconnect",
+        "receive",
+        "on_error",
+        "base_send",
+        "scope",
+        "groups",
+        "channel_layer",
+        "start_background_task",
+        "websocket.disconnect",
+        "websocket.connect",
+        "websocket.receive",
+        "websocket.send",
+        "http.request",
+        "nobody.knows",
+        "_private",
+        "__init__",
+    ]
+    types += ["", "a\nb", 7, None, ["x"]]
+
+    class Guarded(Recorder):
+        pass  # a class of its own: what was logged is remembered by class
+
+    log: list[Any] = []
+    async with connected(Guarded.as_asgi(log=log)) as wire:
+        for _ in range(2):
+            for kind in types:
+                await unchecked_layer.group_send("everyone", {"type": kind, "code": 1000, "text": "x"})
+            await unchecked_layer.group_send("everyone", {"no": "type"})
+            wire.text("echo alive")
+            assert await wire.next_text() == "echo alive"
+    assert log == ["connect", "echo alive", "echo alive", ("disconnect", 1000)]
+    lines = [record.getMessage() for record in caplog.records if record.name == "consumers.connection"]
+    assert (
+        len(lines) == len(set(lines)) == len(types)
+    )  # as.asgi and as_asgi are one; the message without a type is another
+    assert not any("\n" in line for line in lines)
+
+
+async def test_types_invented_by_a_client_do_not_flood_the_log(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Flooded(Recorder):
+        pass
+
+    async with connected(Flooded.as_asgi(log=[])) as wire:
+        for number in range(1_000):
+            await layer.group_send("everyone", {"type": f"invented.{number}"})
+        wire.text("echo")
+        await wire.next_text()
+    assert len([r for r in caplog.records if "invented" in r.getMessage()]) == 101
+
+
+async def test_strict_types_raise_for_an_unknown_type(layer: InMemoryChannelLayer) -> None:
+    class Strict(Recorder):
+        strict_types = True
+
+    async with connected(Strict.as_asgi(log=[])) as wire:
+        await layer.group_send("everyone", {"type": "nobody.knows"})
+        await wire.end()
+    assert isinstance(wire.error, ValueError)
+    assert "No handler for message type nobody.knows" in str(wire.error)
+    async with connected(Strict.as_asgi(log=[])) as wire:
+        await layer.group_send("everyone", {"type": "close"})
+        wire.text("echo")
+        assert await wire.next_text() == "echo"
+
+
+async def test_a_handler_of_the_applications_is_reached(layer: InMemoryChannelLayer) -> None:
+    class Own(AsyncJsonWebsocketConsumer):
+        groups = ["everyone"]
+
+        async def websocket_send(self, event: Any) -> None:
+            await self.send(event["text"])
+
+    async with connected(Own.as_asgi()) as wire:
+        await layer.group_send("everyone", {"type": "websocket.send", "text": "mine"})
+        assert await wire.next_text() == "mine"
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+async def test_a_property_is_never_read_for_a_layer_message(layer: InMemoryChannelLayer, tasks: int) -> None:
+    class Guarded(Recorder):
+        max_tasks = tasks
+
+        @property
+        def current(self) -> None:
+            raise LookupError("read")
+
+    async with connected(Guarded.as_asgi(log=[])) as wire:
+        await layer.group_send("everyone", {"type": "current"})
+        wire.text("echo")
+        assert await wire.next_text() == "echo"
+    assert wire.error is None
+
+
+async def test_groups_without_a_layer_say_what_to_configure(no_layer: None) -> None:
+    async with connecting(Recorder.as_asgi(log=[])) as wire:
+        await wire.end()
+    assert isinstance(wire.error, InvalidChannelLayerError)
+    assert "groups = ['everyone']" in str(wire.error)
+    assert "there is no channel layer 'default'" in str(wire.error)
+
+
+@pytest.mark.parametrize("max_tasks", [1, 4])
+async def test_a_thousand_group_sends_in_a_row_reach_20_healthy_members(
+    layer: InMemoryChannelLayer, max_tasks: int
+) -> None:
+    received: list[int] = []
+
+    class Member(Recorder):
+        async def note(self, event: Any) -> None:
+            await anyio.lowlevel.checkpoint()
+            received.append(event["number"])
+
+    Member.max_tasks = max_tasks
+    wires = [Wire() for _ in range(20)]
+    async with anyio.create_task_group() as tasks:
+        for wire in wires:
+            start(tasks, wire, Member.as_asgi(log=[]))
+        for wire in wires:
+            await wire.accepted()
+        for number in range(1_000):
+            await layer.group_send("everyone", {"type": "note", "number": number})
+        await eventually(lambda: len(received) == 20_000)
+        for wire in wires:
+            wire.disconnect()
+    assert layer.dropped == 0

@@ -1,0 +1,68 @@
+"""docs/observability.md: its tables are those of the code, and its example runs."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+from consumers.telemetry import table
+
+from ..support.pages import ROOT, blocks
+
+PAGE = "docs/observability.md"
+
+CLIENT = """
+from starlette.testclient import TestClient
+
+for _ in range(2):  # as in a test suite
+    with TestClient(app) as client, client.websocket_connect("/echo") as websocket:
+        websocket.send_text("hello")
+        assert websocket.receive_text() == "hello"
+"""
+
+
+def test_the_pages_tables_are_those_of_the_code() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    updated = runpy.run_path(str(ROOT / "docs/instruments.py"))["updated"]
+    assert updated(text) == text, "run: python docs/instruments.py"
+    assert updated(text.replace("| `limit` |", "| `other` |")) == text
+
+
+def test_the_page_explains_every_attribute() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    for attribute in {attribute for each in table.INSTRUMENTS.values() for attribute in each.attributes}:
+        assert f"\n| `{attribute}` |" in text, attribute
+
+
+def test_the_pages_example_measures_what_it_says(tmp_path: Path) -> None:
+    run = _run_with_example(tmp_path, CLIENT)
+    flushed, end = json.JSONDecoder().raw_decode(run.stdout)
+    again, _ = json.JSONDecoder().raw_decode(run.stdout[end:].lstrip())
+    for data, opened in ((flushed, 1), (again, 2)):
+        [scope] = data["resource_metrics"][0]["scope_metrics"]
+        assert scope["scope"]["name"] == table.METER_NAME
+        metrics = {metric["name"]: metric for metric in scope["metrics"]}
+        assert metrics.keys() == table.INSTRUMENTS.keys()
+        assert metrics["consumers.connection.opened"]["data"]["data_points"][0]["value"] == opened
+
+
+def test_the_pages_own_test_passes_each_time_the_application_starts(tmp_path: Path) -> None:
+    application, test = blocks(PAGE, "python")
+    for block in (application, test):
+        assert block.file is not None
+        (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+    options = ("-q", "-p", "no:cacheprovider", "-W", "error", "--capture", "no")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout
+    assert "2 passed" in run.stdout
+
+
+def _run_with_example(directory: Path, code: str) -> "subprocess.CompletedProcess[str]":
+    file = directory / "example.py"
+    file.write_text(blocks(PAGE, "python")[0].text + code, encoding="utf-8")
+    run = subprocess.run([sys.executable, str(file)], cwd=directory, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return run

@@ -1,0 +1,57 @@
+"""Every Python example in the README runs; those that are tests run in a file of their own, as a reader's would."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from consumers.testing import WebsocketCommunicator
+
+from ..support.pages import Block, blocks
+
+EXAMPLES = blocks("README.md", "python")
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: f"line {block.line}")
+def test_an_example_of_the_readme_runs(block: Block, no_layer: None, no_limits: None, tmp_path: Path) -> None:
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(block.source, "README.md", "exec"), namespace)
+    if any(name.startswith("test_") for name in namespace):
+        copy = tmp_path / "test_copied.py"
+        copy.write_text(block.source, encoding="utf-8")
+        pytest_run = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(copy)]
+        result = subprocess.run(pytest_run, cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.anyio
+async def test_the_readmes_chat_is_a_chat(no_layer: None) -> None:
+    namespace: dict[str, Any] = {"__name__": "chat"}
+    exec(EXAMPLES[0].text, namespace)
+    ann, bob, eve = (WebsocketCommunicator(namespace["app"], f"/ws/chat/{room}") for room in (1, 1, 2))
+    for client in (ann, bob, eve):
+        assert (await client.connect())[0]
+    await ann.send_json_to({"text": "hello"})
+    for client in (ann, bob):
+        assert await client.receive_json_from() == {"text": "hello"}
+    assert await eve.receive_nothing()
+    for client in (ann, bob, eve):
+        await client.disconnect()
+
+
+def test_the_readmes_logout_closes_the_users_sockets(no_layer: None) -> None:
+    namespace: dict[str, Any] = {"__name__": "logout"}
+    exec(next(example.text for example in EXAMPLES if "close_group(" in example.text), namespace)
+    with TestClient(namespace["app"]) as client, client.websocket_connect("/news/bob") as bob:
+        with client.websocket_connect("/news/ann") as ann:
+            assert client.post("/log-out/ann").text == "bye"
+            closed = {"type": "websocket.close", "code": 4001, "reason": "you were logged out"}
+            assert ann.receive() == closed
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/news/ann"):
+            pass
+        client.post("/log-out/bob")
+        assert bob.receive() == closed

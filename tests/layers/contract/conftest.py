@@ -1,0 +1,72 @@
+"""The contract's tests, on every layer. A new layer joins by an entry in KINDS."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from consumers.layers import BaseChannelLayer
+
+from ...support.contract import Listen, MakeLayer
+from ...support.kinds import KINDS, Kind
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kind" in metafunc.fixturenames:
+        traits: set[str] = getattr(metafunc.function, "traits", set())
+        pairs = [
+            pytest.param(kind, backend, id=f"{kind.name}-{backend}")
+            for kind in KINDS
+            for backend in kind.backends
+            if kind.traits >= traits
+        ]
+        metafunc.parametrize(("kind", "anyio_backend"), pairs)
+
+
+@pytest.fixture
+def make(kind: Kind, request: pytest.FixtureRequest) -> Iterator[MakeLayer]:
+    """Make layers that the test closes."""
+    if kind.needs_redis:
+        server = request.getfixturevalue("redis_server")
+        yield lambda **arguments: kind.make(hosts=[server.url], **arguments)
+        with server.client() as client:
+            client.flushall()
+    else:
+        yield kind.make
+
+
+@pytest.fixture
+async def make_layer(make: MakeLayer, anyio_backend: str) -> AsyncIterator[MakeLayer]:
+    """Make layers that are closed after the test."""
+    made = []
+
+    def make_one(**arguments: Any) -> BaseChannelLayer:
+        made.append(make(**arguments))
+        return made[-1]
+
+    yield make_one
+    for layer in made:
+        await layer.close()
+
+
+@pytest.fixture
+async def layer(make_layer: MakeLayer) -> BaseChannelLayer:
+    return make_layer()
+
+
+@pytest.fixture
+def listen(kind: Kind, request: pytest.FixtureRequest) -> Listen:
+    """Have a layer that keeps nothing for channels nobody listens to listen to this one."""
+
+    async def listen(layer: BaseChannelLayer, channel: str) -> None:
+        if "stores" in kind.traits:
+            return
+        with request.getfixturevalue("redis_server").client() as client, anyio.fail_after(5):
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(layer.receive, channel)
+                while not dict(client.pubsub_numsub(channel))[channel]:
+                    await anyio.sleep(0.01)
+                task_group.cancel_scope.cancel()
+
+    return listen

@@ -1,0 +1,305 @@
+"""Users of Redis with the least rights that each layer needs, as README.md lists them."""
+
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from redis.exceptions import ConnectionError, NoPermissionError
+
+from consumers import AsyncWebsocketConsumer, channel_layers
+from consumers.layers.redis import RedisChannelLayer
+from consumers.layers.redis.layer import RedisLayer
+from consumers.types import Message
+
+from ...support.pages import ROOT
+from ...support.proxy import proxying
+from ...support.redis_layers import LAYERS, Mailbox, Member, lines, send, until
+from ...support.redis_server import RedisServer, running_redis
+from ...support.wire import Wire, start
+
+pytestmark = pytest.mark.anyio
+
+README = ROOT / "README.md"
+USERS = dict(re.findall(r"^ACL SETUSER (pubsub|queue) (.+)$", README.read_text(), re.MULTILINE))
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A server with the users of README.md, who are named as the layers' kinds, and with nobody else's rights."""
+    with running_redis(*(f"user {name} {rights}" for name, rights in USERS.items())) as server:
+        yield server
+
+
+def user(server: RedisServer, name: str) -> str:
+    return server.url.replace("//", f"//{name}:secret@")
+
+
+@pytest.fixture
+async def layer(kind: str, server: RedisServer, anyio_backend: str) -> AsyncIterator[RedisLayer]:
+    async with LAYERS[kind]([user(server, kind)]) as layer:
+        yield layer
+
+
+@pytest.fixture
+async def pubsub(server: RedisServer, anyio_backend: str) -> AsyncIterator[Any]:
+    async with LAYERS["pubsub"]([user(server, "pubsub")]) as layer:
+        yield layer
+
+
+def names_of(server: RedisServer) -> set[str]:
+    with server.client() as client:
+        assert client.pubsub_numpat() == 0
+        return set(client.pubsub_channels())
+
+
+async def use(layer: RedisLayer, other: RedisLayer) -> None:
+    """Do all that a layer can do, with one of another process."""
+    member, neighbour = await Member().join(layer), await Member().join(other)
+    await other.group_send("room", {"type": "test", "number": 1})
+    await other.send(member.name, {"type": "test", "number": 2})
+    await until(lambda: member.numbers == [1, 2] and neighbour.numbers == [1])
+    own = await layer.new_channel()
+    await layer.group_add("room", own)
+    await other.send(own, {"type": "one"})
+    await other.group_send("room", {"type": "two"})
+    with anyio.fail_after(10):
+        assert [(await layer.receive(own))["type"] for _ in range(2)] == ["one", "two"]
+    await anyio.to_thread.run_sync(layer.group_send_sync, "room", {"type": "test", "number": 3})
+    await until(lambda: member.numbers[-1] == neighbour.numbers[-1] == 3)
+    closed: list[int] = []
+    name = layer.attach(Mailbox().deliver, lambda code, reason: closed.append(code))
+    await layer.group_add("banned", name)
+    await other.close_group("banned", 4001)
+    await until(lambda: closed == [4001])
+    await layer.group_discard("room", member.name)
+    if isinstance(layer, RedisChannelLayer):  # the other cannot do that
+        await layer.group_add("foreign", neighbour.name)
+        await layer.group_discard("foreign", neighbour.name)
+    await layer.flush()
+    await Member().join(layer, "later")
+
+
+async def test_the_documented_rights_are_enough(
+    kind: str, layer: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with LAYERS[kind]([user(server, kind)]) as other:
+        await use(layer, other)
+    with server.client() as client:
+        refused = [entry for entry in client.acl_log() if entry["username"] == kind]
+    assert {entry["object"] for entry in refused} <= {"psubscribe", "client|setinfo"}  # both are done without
+    assert not lines(caplog)
+
+
+async def test_every_documented_right_is_used(kind: str, server: RedisServer) -> None:
+    """Or the list is longer than it has to be."""
+    with server.client() as client:
+        async with LAYERS[kind]([user(server, kind)]) as one, LAYERS[kind]([user(server, kind)]) as other:
+            await use(one, other)
+            member = await Member().join(one)
+            client.client_kill_filter(_type="pubsub" if kind == "pubsub" else "normal", skipme=True)
+            await until(lambda: member.gaps == 1)
+        used = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+    assert {right[1:] for right in USERS[kind].split() if right.startswith("+")} <= used
+
+
+async def test_the_queue_layer_works_without_rights_on_client(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("consumers.layers.redis.popper.BLOCK", 1)  # so much later messages may come
+    with server.client() as client:
+        rights = [f"-client|{name}" for name in ("id", "info", "kill", "unblock")]
+        client.execute_command("ACL", "SETUSER", "queue", *rights)
+    async with LAYERS["queue"]([user(server, "queue")]) as layer, LAYERS["queue"]([user(server, "queue")]) as other:
+        await use(layer, other)
+    assert not lines(caplog)
+
+
+async def test_a_lost_connection_is_made_again_with_the_documented_rights(
+    kind: str, layer: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = await Member().join(layer)
+    with server.client() as client:
+        client.client_kill_filter(_type="pubsub" if kind == "pubsub" else "normal", skipme=True)
+    await until(lambda: member.gaps == 1)
+    assert await send(layer, 1) == [1]
+    await layer.send(member.name, {"type": "test", "number": 2})
+    await until(lambda: member.numbers == [1, 2])
+    assert len(lines(caplog)) == 2
+
+
+async def test_consumers_live_by_names_where_the_pattern_is_refused(
+    pubsub: RedisLayer, server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Chat(AsyncWebsocketConsumer):
+        groups = ["room"]
+
+        async def receive(self, text_data: str) -> None:
+            await self.channel_layer.send(self.channel_name, {"type": "note", "text": text_data})
+            await self.channel_layer.group_send("room", {"type": "note", "text": text_data.upper()})
+
+        async def note(self, event: Message) -> None:
+            await self.send(event["text"])
+
+    monkeypatch.setitem(channel_layers.backends, "default", pubsub)
+    async with anyio.create_task_group() as tasks:
+        one, other = Wire(), Wire()
+        for wire in (one, other):
+            start(tasks, wire, Chat.as_asgi())
+            await wire.accepted()
+        one.text("a")
+        assert [await one.next_text(), await one.next_text(), await other.next_text()] == ["a", "A", "A"]
+        assert len(names_of(server)) == 4  # two channels, a group, orders
+        for wire in (one, other):
+            wire.disconnect()
+    await until(lambda: names_of(server) == set())
+    assert not lines(caplog)
+
+
+async def test_a_channel_hears_from_the_moment_it_is_attached(pubsub: RedisLayer) -> None:
+    for number in range(50):
+        member = Member()
+        name = pubsub.attach(member.deliver)
+        await pubsub.send(name, {"type": "test", "number": number})  # on another connection than the subscription
+        await pubsub.send(name, {"type": "test", "number": -number})
+        await until(lambda member=member: len(member) == 2)  # type: ignore[misc]
+        await anyio.sleep(0.002)
+        assert member.numbers == [number, -number]  # once, and in order
+        pubsub.detach(name)
+
+
+async def test_a_channel_hears_its_own_process_while_its_subscription_is_on_its_way(server: RedisServer) -> None:
+    async with proxying(server.port) as proxy:
+        url = user(server, "pubsub").replace(str(server.port), str(proxy.port))
+        async with LAYERS["pubsub"]([url]) as layer:
+            link = layer._ensure_home().listeners[0]._link
+            assert link is not None
+            proxy.abandon(link._connection._writer.get_extra_info("sockname")[1])
+            member = Member()
+            await layer.send(layer.attach(member.deliver), {"type": "test", "number": 1})
+            assert member.numbers == [1]
+
+
+async def test_a_channel_of_another_loop_hears_from_the_moment_it_is_attached(pubsub: RedisLayer) -> None:
+    def elsewhere() -> list[int]:
+        async def main() -> list[int]:
+            member = Member()
+            name = pubsub.attach(member.deliver)
+            await pubsub.send(name, {"type": "test", "number": 1})
+            await until(lambda: member)
+            pubsub.detach(name)
+            return member.numbers
+
+        return anyio.run(main)
+
+    for _ in range(10):
+        assert await anyio.to_thread.run_sync(elsewhere) == [1]
+
+
+async def test_a_new_channel_that_nobody_receives_from_is_left_after_the_expiry(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.layers.redis.pubsub.CHORE_INTERVAL", 0.1)
+    async with LAYERS["pubsub"]([user(server, "pubsub")], expiry=0.5) as layer:
+        name = await layer.new_channel()
+        assert names_of(server) == {name}
+        await until(lambda: names_of(server) == set())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(layer.receive, name)
+            await until(lambda: names_of(server) == {name})
+            await anyio.sleep(1)
+            assert names_of(server) == {name}  # as long as somebody waits
+            await layer.send(name, {"type": "test"})
+        await until(lambda: names_of(server) == set())
+
+
+async def test_a_named_channel_that_is_refused_is_an_error_there_and_harms_nobody_else(
+    pubsub: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = await Member().join(pubsub)
+    with pytest.raises(NoPermissionError, match=rf"Redis at 127.0.0.1:{server.port} refuses channel 'worker'"):
+        await pubsub.receive("worker")
+    with pytest.raises(NoPermissionError):
+        await pubsub.send("worker", {"type": "test"})
+    assert await send(pubsub, 1) == [1]
+    await until(lambda: member.numbers == [1])
+    assert not lines(caplog) and not member.gaps
+
+
+async def test_a_named_channel_that_is_refused_at_the_start_harms_nobody_else(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer: Any = LAYERS["pubsub"]([user(server, "pubsub")])
+    try:
+        names = [layer.attach(Mailbox().deliver) for _ in range(3)]
+        async with anyio.create_task_group() as tasks:
+
+            async def receive() -> None:
+                with pytest.raises(NoPermissionError):
+                    await layer.receive("worker")
+
+            tasks.start_soon(receive)
+            for name in names:
+                tasks.start_soon(layer.group_add, "room", name)
+        assert set(names) < names_of(server)
+        assert not lines(caplog)
+    finally:
+        await layer.close()
+
+
+async def test_a_refusal_that_nobody_waits_for_any_more_is_a_line_in_the_log(
+    pubsub: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = await Member().join(pubsub)
+    server.send_signal(signal.SIGSTOP)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pubsub.receive, "worker")
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    finally:
+        server.send_signal(signal.SIGCONT)
+    await until(lambda: lines(caplog))
+    assert await send(pubsub, 1) == [1]
+    await until(lambda: member.numbers == [1])
+    assert "refuses channel 'worker'" in lines(caplog)[0] and len(lines(caplog)) == 1
+    assert not member.gaps
+
+
+async def test_a_prefix_that_is_not_allowed_is_told_and_does_not_hang(
+    kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = LAYERS[kind]([user(server, kind)], prefix="other", timeout=1)
+    try:
+        name = layer.attach(Mailbox().deliver)
+        with pytest.raises((NoPermissionError, ConnectionError), match="no permissions"):
+            await layer.group_add("room", name)
+        assert "no permissions" in lines(caplog)[0]
+    finally:
+        await layer.close()
+
+
+async def test_rights_that_change_are_followed_in_both_directions(pubsub: RedisLayer, server: RedisServer) -> None:
+    member = await Member().join(pubsub)
+    with server.client() as client:
+        for count, rights in enumerate((["allchannels", "+psubscribe"], ["resetchannels", "&asgi*"]), 1):
+            client.execute_command("ACL", "SETUSER", "pubsub", *rights)
+            client.client_kill_filter(_type="pubsub", skipme=True)
+            await until(partial(_has_gaps, member, count))
+            assert client.pubsub_numpat() == (count == 1)
+            del member[:]
+            member.extend([{"type": "layer.gap", "group": None}] * count)
+            await pubsub.send(member.name, {"type": "test", "number": count})
+            await send(pubsub, -count)
+            await until(partial(_has_numbers, member, [count, -count]))
+
+
+def _has_gaps(member: Member, count: int) -> bool:
+    return member.gaps == count
+
+
+def _has_numbers(member: Member, numbers: list[int]) -> bool:
+    return member.numbers == numbers

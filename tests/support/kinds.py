@@ -1,0 +1,103 @@
+"""The layers that the contract is tested on."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from consumers import InMemoryChannelLayer
+from consumers.types import Deliver
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A layer and what it can do.
+
+    Args:
+        name: for the tests' names.
+        make: makes one.
+        traits: "ours": has the whole contract. "isolates": receivers share no message. "listens": `receive()` works on
+            named channels. "stores": these keep messages while nobody listens. "capacity": sending to a full one
+            raises ChannelFull. "direct": so does sending to a full receiver. "paced": a fast sender waits for slow
+            receivers, however little room they have.
+        backends: the event loops that it runs on.
+        needs_redis: it takes `hosts`.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    traits: frozenset[str]
+    backends: tuple[str, ...] = ("asyncio",)
+    needs_redis: bool = True
+
+
+KINDS = [
+    Kind(
+        "memory",
+        InMemoryChannelLayer,
+        frozenset({"ours", "isolates", "listens", "stores", "capacity", "direct", "paced"}),
+        ("asyncio", "trio"),
+        needs_redis=False,
+    )
+]
+
+if importlib.util.find_spec("redis") is not None:
+    from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
+
+    def make_narrow(hosts: list[str], **arguments: Any) -> RedisPubSubChannelLayer:
+        """Make a layer whose user of Redis may subscribe to names only."""
+        return RedisPubSubChannelLayer([host.replace("//", "//narrow:any@") for host in hosts], **arguments)
+
+    KINDS += [
+        Kind("pubsub", RedisPubSubChannelLayer, frozenset({"ours", "isolates", "listens", "paced"})),
+        Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"})),
+        Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity"})),
+    ]
+
+
+class Pumped:
+    """A layer of channels_redis, with `attach()` and `detach()` by tasks that pump its `receive()`."""
+
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+        self._pumps: dict[str, asyncio.Task[None]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    async def attach(self, deliver: Deliver) -> str:
+        channel = await self._layer.new_channel()
+        self._pumps[channel] = asyncio.create_task(self._pump(channel, deliver))
+        return str(channel)
+
+    async def close(self) -> None:
+        for pump in self._pumps.values():
+            pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pump
+        await self._layer.flush()
+
+    async def _pump(self, channel: str, deliver: Deliver) -> None:
+        while True:
+            deliver(await self._layer.receive(channel))
+
+
+# As in the environment of `make test-interop`. By import, `compat` would be found where a test has installed its hook.
+if any(importlib.metadata.distributions(name="channels_redis")):
+    from channels_redis import core, pubsub  # type: ignore[import-not-found]
+
+    KINDS += [
+        Kind(
+            "channels_redis.pubsub",
+            lambda **arguments: Pumped(pubsub.RedisPubSubChannelLayer(**arguments)),
+            frozenset({"isolates"}),
+        ),
+        Kind(
+            "channels_redis.core",
+            lambda **arguments: Pumped(core.RedisChannelLayer(**arguments)),
+            frozenset({"listens", "stores"}),
+        ),
+    ]

@@ -1,0 +1,72 @@
+"""Python in a process of its own: the import hook changes the whole process."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from .pages import ROOT as ROOT
+
+
+def run_python(
+    *words: str, cwd: Path, path: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `python` with these words and return how it ended.
+
+    Args:
+        words: the command line; a single one that is no option is code.
+        cwd: the directory.
+        path: a directory in front of where Python looks for packages.
+        environment: further variables.
+    """
+    arguments = ["-c", *words] if len(words) == 1 else words
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=cwd,
+        env={**os.environ, **({"PYTHONPATH": str(path)} if path else {}), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def start(*words: str, cwd: Path, start_new_session: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """Run `python` with a command line that starts uvicorn, on a free port; yield the process.
+
+    Args:
+        words: the command line.
+        cwd: the directory.
+        start_new_session: whether it and its children are a group of processes of their own.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", *words, "--port", "0"],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=start_new_session,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def serve(*words: str, cwd: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    """As `start()`, but yield the port and the process once it listens."""
+    with start(*words, cwd=cwd) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if match := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
+                yield int(match[1]), process
+                break
+        else:
+            raise AssertionError("".join(lines))
