@@ -17,7 +17,7 @@ from asgiref.sync import async_to_sync
 
 from consumers import ChannelFull, InMemoryChannelLayer
 from consumers._aio.loops import EXTRA_CHECKPOINTS, call_soon
-from consumers.types import Batching, Message
+from consumers.types import DeliversMany, Message
 
 pytestmark = pytest.mark.anyio
 
@@ -199,17 +199,17 @@ async def test_names_look_as_in_channels(layer: InMemoryChannelLayer, mailbox: M
     assert layer.attach(mailbox.deliver).startswith("specific.inmemory!")
 
 
-class InBatches(Mailbox, Batching):
+class ManyAtOnce(Mailbox, DeliversMany):
     """Receivers that take messages of type "batch" all at once."""
 
     def __call__(self, message: Message) -> bool:
         return self.deliver(message)
 
     @staticmethod
-    def batch(receivers: list[Any], message: Message) -> list[Any]:
+    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
         others = []
         for receiver in receivers:
-            if receiver.batch is not InBatches.batch or message["type"] != "batch":
+            if receiver.deliver_many is not ManyAtOnce.deliver_many or message["type"] != "batch":
                 others.append(receiver)
             else:
                 receiver.deliver.messages.append({**message, "taken": "in one go"})
@@ -217,8 +217,8 @@ class InBatches(Mailbox, Batching):
 
 
 async def test_receivers_of_one_kind_may_take_a_message_in_one_go(layer: InMemoryChannelLayer) -> None:
-    mailboxes = [Mailbox(), InBatches(), InBatches()]
-    names = [layer.attach(one if isinstance(one, InBatches) else one.deliver) for one in mailboxes]
+    mailboxes = [Mailbox(), ManyAtOnce(), ManyAtOnce()]
+    names = [layer.attach(one if isinstance(one, ManyAtOnce) else one.deliver) for one in mailboxes]
     for name in names:
         await layer.group_add("room", name)
     await layer.group_send("room", {"type": "batch"})

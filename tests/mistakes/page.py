@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..pages import ROOT
+from ..support.pages import ROOT
 from .mistake import Mistake
 from .records import CONNECTING, HOOKS, OPTIONS, WIRINGS
 from .sending_records import NO_LAYER, SENDING, SEVERAL_PROCESSES

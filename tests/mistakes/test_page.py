@@ -2,7 +2,7 @@
 
 import itertools
 
-from ..pages import ROOT, blocks
+from ..support.pages import ROOT, blocks
 from .page import COMMAND, PAGE, SECTIONS, page
 
 MISTAKES = [mistake for section in SECTIONS for mistake in section.mistakes]
