@@ -4,8 +4,14 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from consumers import InMemoryChannelLayer, channel_layers, limits
+
+# A quarter of the examples while one works, and all of them where changes are checked. `--hypothesis-profile` chooses.
+settings.register_profile("short", max_examples=25)
+if not os.environ.get("CI"):
+    settings.load_profile("short")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
