@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import gc
 import os
 from typing import Any
 
@@ -61,6 +62,12 @@ def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take back afterwards what `limits.configure()` sets."""
     for name in (*limits.COUNTS, *limits.NUMBERS):
         monkeypatch.setattr(limits.Limits, name, None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later collection of garbage what is there now and stays: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def _forbid_skipping(report: Any) -> Any:

@@ -1,6 +1,7 @@
 """What an editor shows of a class attribute, when the mouse hovers over it."""
 
 import ast
+import functools
 import inspect
 import re
 import textwrap
@@ -21,6 +22,7 @@ CLASSES: list[type[object]] = [
 ]
 
 
+@functools.cache
 def attributes(one: type) -> dict[str, str | None]:
     """Return the public attributes that a class declares, but for methods; each with its docstring."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(one))).body
