@@ -5,12 +5,12 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from consumers import InMemoryChannelLayer, channel_layers, limits
 
 # A quarter of the examples while one works, and all of them where changes are checked. `--hypothesis-profile` chooses.
-settings.register_profile("short", max_examples=25)
+settings.register_profile("short", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if not os.environ.get("CI"):
     settings.load_profile("short")
 

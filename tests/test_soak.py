@@ -11,7 +11,7 @@ from soak.ledger import Ledger
 from soak.records import Kind, Recorder
 from soak.run import Options, soak
 
-SHORT = Options(seconds=7, clients=250, kills=1, outage=0.5, ping=1.0)
+SHORT = Options(seconds=8, clients=250, kills=2, outage=0.5, ping=1.0)
 
 
 def test_every_message_of_a_soak_is_accounted_for_and_nothing_is_left(tmp_path: Path) -> None:
