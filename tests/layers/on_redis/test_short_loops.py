@@ -250,6 +250,7 @@ kind, url, ending = sys.argv[1:]
 run = {"asyncio.run": asyncio.run, "loop.close": by_loop, "async_to_sync": by_async_to_sync}[ending]
 make = {"pubsub": RedisPubSubChannelLayer, "queue": RedisChannelLayer}[kind]
 ended = {}
+gc.freeze()  # what is there before the children is none of their garbage
 for number, (use, code) in enumerate(json.load(sys.stdin).items()):
     with tempfile.TemporaryFile("w+") as output:
         if not (child := os.fork()):  # a process that has imported everything
