@@ -1,18 +1,26 @@
-.PHONY: demo test test-interop test-parity check bench soak
+.PHONY: demo test test-all test-interop test-parity check bench soak
 
 PORT ?= 8000
 export PORT
 # With a Redis, several processes: REDIS_URL=redis://localhost WORKERS=2
 export REDIS_URL WORKERS
 
+# Many tests start Python. Without compiled files each of them compiles the packages first, and each run all tests.
+export PYTHONDONTWRITEBYTECODE =
+
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
 
 PARALLEL = --numprocesses auto --dist worksteal
+# TESTS="tests/layers -k groups" runs some of them; so does pytest itself, in one process.
+TESTS =
 
-# On all cores; `.venv/bin/python -m pytest tests/test_patterns.py` runs one file, in one process.
 test: .venv/dev.installed .venv-daphne/installed
-	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL)
+	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL) $(TESTS)
+
+# With the slow ones, and with four times as many random examples.
+test-all: .venv/dev.installed .venv-daphne/installed
+	DAPHNE_PYTHON=.venv-daphne/bin/python CI=true .venv/bin/python -m pytest $(PARALLEL) -m "" $(TESTS)
 
 # Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8. And its
 # own tests, out of its source distribution, on the layers of compat.

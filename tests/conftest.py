@@ -1,13 +1,20 @@
 """What every test shares."""
 
+import gc
 import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from consumers import InMemoryChannelLayer, channel_layers, limits
 
 collect_ignore = ["parity"]  # `make test-parity` runs these, in environments of their own
+
+# A quarter of the examples while one works, and all of them where changes are checked. `--hypothesis-profile` chooses.
+settings.register_profile("short", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if not os.environ.get("CI"):
+    settings.load_profile("short")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -57,6 +64,12 @@ def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take back afterwards what `limits.configure()` sets."""
     for name in (*limits.COUNTS, *limits.NUMBERS):
         monkeypatch.setattr(limits.Limits, name, None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later collection of garbage what is there now and stays: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def _forbid_skipping(report: Any) -> Any:

@@ -35,7 +35,7 @@ from .conftest import UncheckedLayer
 from .support.wire import Wire, run_app, websocket_scope
 
 FACTOR = int(os.environ.get("FUZZ", "1"))
-EXAMPLES = 80 * FACTOR
+EXAMPLES = settings().max_examples * 4 // 5 * FACTOR
 bounded = settings(max_examples=EXAMPLES, deadline=None, derandomize=FACTOR == 1, database=None)
 
 anything = st.recursive(

@@ -20,8 +20,8 @@ from ..support.servers import uvicorn_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
-ATTACKERS = 2000
-BATCH = 200
+ATTACKERS = 500
+BATCH = 100
 
 UPGRADE = (
     b"GET /undecided HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

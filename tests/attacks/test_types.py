@@ -419,13 +419,13 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
             layer.detach(other)
 
 
-async def test_ten_thousand_types_fill_neither_memory_nor_log(
+async def test_two_thousand_types_fill_neither_memory_nor_log(
     unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(dispatch._logged, Victim, set())
     spellings = itertools.cycle(["kind{}", "{}kind", "kind.{}.x", "_{}", "\U0001f600{}", "x" * 300 + "{}"])
     async with connected(Victim.as_asgi()) as wire:
-        for number in range(10_000):
+        for number in range(2_000):
             await unchecked_layer.group_send("room", {"type": next(spellings).format(number)})
             if number % 50 == 0:
                 await unchecked_layer.group_send("room", {"type": "note", "text": "still here"})

@@ -72,7 +72,7 @@ def demo() -> Iterator[Demo]:
         demo.stop(signal.SIGKILL)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[pytest.param("chromium", marks=pytest.mark.slow)])
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium, chromium-browser or google-chrome on the PATH")

@@ -278,5 +278,5 @@ class TrioConsumersMachine(ConsumersMachine):
 TestOnAsyncio = ConsumersMachine.TestCase
 TestOnTrio = TrioConsumersMachine.TestCase
 TestOnAsyncio.settings = TestOnTrio.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=settings().max_examples * 3 // 5, stateful_step_count=40, deadline=None, derandomize=True
 )

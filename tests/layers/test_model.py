@@ -193,4 +193,6 @@ class TrioLayerMachine(LayerMachine):
 
 TestOnAsyncio = LayerMachine.TestCase
 TestOnTrio = TrioLayerMachine.TestCase
-TestOnAsyncio.settings = TestOnTrio.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestOnAsyncio.settings = TestOnTrio.settings = settings(
+    max_examples=settings().max_examples * 3 // 5, stateful_step_count=40, deadline=None
+)

@@ -292,6 +292,7 @@ def _growth(served: Served, path: str, size: int, frames: int) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux' /proc")
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["blocked", "blocked_endpoint"])
 def test_a_client_whose_handler_is_blocked_takes_little_memory(path: str) -> None:
     assert growth(path, MIB, 99) < 64

@@ -21,7 +21,7 @@ from ..support.stopping import HUNG_FOR
 
 pytestmark = pytest.mark.anyio
 
-CLIENTS = 2000
+FEW, MANY = 250, 2000  # clients
 BATCH = 200
 GRACE = 10  # seconds that the server's process has
 PATIENCE = 20  # seconds until a test gives up
@@ -44,7 +44,7 @@ def anyio_backend() -> str:
 def many_files() -> None:
     """Allow a file for each client, in this process and in those that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 2 * CLIENTS
+    needed = 2 * MANY
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
@@ -158,17 +158,18 @@ async def stop_a_crowd(served: Served, clients: list[Client]) -> None:
     assert served.process.returncode == -signal.SIGTERM  # as uvicorn ends; nothing had to be killed
 
 
+@pytest.mark.parametrize("clients", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto", "websockets"])
-async def test_every_client_is_told_every_disconnect_runs_and_the_layer_is_closed_last(ws: str) -> None:
+async def test_every_client_is_told_every_disconnect_runs_and_the_layer_is_closed_last(ws: str, clients: int) -> None:
     async with serving(ws=ws) as served:
-        await stop_a_crowd(served, await served.connect(*["member"] * CLIENTS))
+        await stop_a_crowd(served, await served.connect(*["member"] * clients))
 
 
 @pytest.mark.parametrize("layer", ["RedisPubSubChannelLayer", "RedisChannelLayer"])
 async def test_a_shutdown_leaves_nothing_in_redis(layer: str) -> None:
     with running_redis() as server:
         async with serving(redis_layer=layer, redis_url=server.url) as served:
-            clients = await served.connect(*["member"] * (CLIENTS // 4))
+            clients = await served.connect(*["member"] * FEW)
             with server.client() as redis:
                 assert redis.pubsub_numpat() or redis.keys("*")  # there is something to leave
             await stop_a_crowd(served, clients)

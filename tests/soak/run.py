@@ -33,6 +33,7 @@ class Options:
         layer: "pubsub" or "queue".
         kills: how often Redis is killed.
         outage: seconds that it is away each time.
+        ping: seconds between a server's pings, and that it then waits for an answer.
     """
 
     seconds: float = 600
@@ -42,6 +43,7 @@ class Options:
     layer: str = "pubsub"
     kills: int = 2
     outage: float = 2.0
+    ping: float = 5.0
 
 
 @dataclass
@@ -114,7 +116,10 @@ class Run:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything; the stack ends it."""
         for index in range(self._options.servers):
-            child = Child("tests.soak.server", str(index), self._options.layer, self._redis.url, str(self._folder))
+            options = self._options
+            child = Child(
+                "tests.soak.server", str(index), options.layer, self._redis.url, str(self._folder), str(options.ping)
+            )
             stack.push_async_callback(child.stop)
             self._ports.append((await child.start())["port"])
             self._servers.append(child)

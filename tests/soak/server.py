@@ -1,4 +1,4 @@
-"""One server: `python -m tests.soak.server INDEX LAYER REDIS_URL FOLDER`; answers commands, a line of JSON each way."""
+"""One server: `python -m tests.soak.server INDEX LAYER REDIS_URL FOLDER PING`; answers commands, a line of JSON each way."""
 
 import asyncio
 import ctypes
@@ -111,7 +111,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def main(index: int, kind: str, url: str, folder: Path) -> None:
+async def main(index: int, kind: str, url: str, folder: Path, ping: float) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     raise_limit_on_files()
@@ -121,7 +121,9 @@ async def main(index: int, kind: str, url: str, folder: Path) -> None:
     )
     logging.getLogger().addHandler(log := LogWatch(record))
     app, layer = make(url, kind, record)
-    config = uvicorn.Config(app, log_config=None, ws_per_message_deflate=False, ws_ping_interval=5, ws_ping_timeout=5)
+    config = uvicorn.Config(
+        app, log_config=None, ws_per_message_deflate=False, ws_ping_interval=ping, ws_ping_timeout=ping
+    )
     server = uvicorn.Server(config)
     station = Station(index, app, layer, record, log)
     commands = asyncio.StreamReader()
@@ -142,4 +144,4 @@ async def main(index: int, kind: str, url: str, folder: Path) -> None:
 if __name__ == "__main__":
     factory = uvicorn.Config("", log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])))
+        runner.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4]), float(sys.argv[5])))

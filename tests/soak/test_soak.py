@@ -11,11 +11,11 @@ from .ledger import Ledger
 from .records import Kind, Recorder
 from .run import Options, soak
 
-SECONDS, CLIENTS = 60, 500
+SHORT = Options(seconds=8, clients=250, kills=2, outage=0.5, ping=1.0)
 
 
 def test_every_message_of_a_soak_is_accounted_for_and_nothing_is_left(tmp_path: Path) -> None:
-    outcome = asyncio.run(soak(Options(seconds=SECONDS, clients=CLIENTS), tmp_path, print))
+    outcome = asyncio.run(soak(SHORT, tmp_path, print))
     text = "\n".join(report.lines(outcome))
     assert report.verdict(outcome) == [], text
     counts = outcome.account.counts

@@ -1,5 +1,7 @@
 """That the check of the documentation's examples finds what is wrong in them; `make check` runs it on all."""
 
+import pytest
+
 from ..support.pages import Block, blocks
 from .examples import PAGES, faults
 
@@ -20,6 +22,7 @@ from django.conf import settings
 """
 
 
+@pytest.mark.slow
 def test_both_checkers_find_what_is_wrong_at_its_line_of_the_page() -> None:
     examples = {"wrong": Block("python", 40, WRONG), "of_channels": Block("python", 90, OF_CHANNELS)}
     for found in faults(examples).values():

@@ -1,7 +1,6 @@
 """How applications override methods, in the eyes of mypy --strict and of pyright, with no rule disabled."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -90,6 +89,9 @@ class Chat(AsyncWebsocketConsumer):
         super().connect()
 """
 
+# What mypy reads at the top of a module holds for that module: so one run of it is enough for all.
+LENIENT = f"# mypy: {', '.join(option.removeprefix('--') for option in UNANNOTATED if option not in STRICT)}\n"
+
 MODULES = {
     "narrower": overriding(
         {ASYNC: FOR_ALL, SYNC: FOR_ALL, ASYNC_JSON: (*FOR_ALL, *FOR_JSON), SYNC_JSON: (*FOR_ALL, *FOR_JSON)},
@@ -100,18 +102,18 @@ MODULES = {
     "async_in_sync": overriding({SYNC: FOR_ALL, SYNC_JSON: FOR_JSON}, "async ", "async "),
     "calls_of_super": CALLS_OF_SUPER,
     "forgotten_await": FORGOTTEN_AWAIT,
+    "without_annotations": LENIENT
+    + overriding(
+        {
+            ASYNC: UNANNOTATED_HOOKS,
+            SYNC: UNANNOTATED_HOOKS,
+            ASYNC_JSON: (*UNANNOTATED_HOOKS, "receive_json(self, content)"),
+            SYNC_JSON: (*UNANNOTATED_HOOKS, "receive_json(self, content)"),
+        },
+        "async ",
+        "",
+    ),
 }
-
-WITHOUT_ANNOTATIONS = overriding(
-    {
-        ASYNC: UNANNOTATED_HOOKS,
-        SYNC: UNANNOTATED_HOOKS,
-        ASYNC_JSON: (*UNANNOTATED_HOOKS, "receive_json(self, content)"),
-        SYNC_JSON: (*UNANNOTATED_HOOKS, "receive_json(self, content)"),
-    },
-    "async ",
-    "",
-)
 
 
 @pytest.fixture(scope="module", params=["mypy", "pyright"])
@@ -151,7 +153,5 @@ def test_a_forgotten_await_of_a_hook_is_seen(faults: list[Fault]) -> None:
     assert lines_of(faults, "forgotten_await") == lines_with("forgotten_await", r"super\(\)")
 
 
-@pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_an_override_needs_no_annotations(checker: str, tmp_path: Path) -> None:
-    (tmp_path / "without_annotations.py").write_text(WITHOUT_ANNOTATIONS, encoding="utf-8")
-    assert (mypy(tmp_path, *UNANNOTATED) if checker == "mypy" else pyright(tmp_path)) == []
+def test_an_override_needs_no_annotations(faults: list[Fault]) -> None:
+    assert lines_of(faults, "without_annotations") == set()

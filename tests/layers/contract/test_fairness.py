@@ -32,7 +32,7 @@ async def test_sends_let_other_tasks_run(layer: BaseChannelLayer) -> None:
 
 
 @needs("ours")
-@pytest.mark.parametrize(("senders", "sends", "capacity"), [(1, 1000, 100), (20, 200, 100)])
+@pytest.mark.parametrize(("senders", "sends", "capacity"), [(1, 400, 100), (20, 40, 100)])
 async def test_senders_in_loops_do_not_overrun_receivers_that_suspend(
     make_layer: MakeLayer, senders: int, sends: int, capacity: int
 ) -> None:
@@ -41,7 +41,7 @@ async def test_senders_in_loops_do_not_overrun_receivers_that_suspend(
 
 @needs("paced")
 async def test_a_sender_in_a_loop_does_not_overrun_receivers_with_room_for_one(make_layer: MakeLayer) -> None:
-    await overrun(make_layer, 1, 1000, 1)
+    await overrun(make_layer, 1, 200, 1)
 
 
 async def overrun(make_layer: MakeLayer, senders: int, sends: int, capacity: int) -> None:

@@ -26,6 +26,7 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pubsub", "queue"])
 def test_two_processes_with_two_thousand_consumers_lose_and_reorder_nothing(kind: str, server: RedisServer) -> None:
     command = [sys.executable, "-m", "tests.support.crowd", kind, server.url]
