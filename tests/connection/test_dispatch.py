@@ -130,9 +130,7 @@ async def test_groups_without_a_layer_say_what_to_configure(no_layer: None) -> N
 
 
 @pytest.mark.parametrize("max_tasks", [1, 4])
-async def test_a_thousand_group_sends_in_a_row_reach_20_healthy_members(
-    layer: InMemoryChannelLayer, max_tasks: int
-) -> None:
+async def test_300_group_sends_in_a_row_reach_20_healthy_members(layer: InMemoryChannelLayer, max_tasks: int) -> None:
     received: list[int] = []
 
     class Member(Recorder):
@@ -147,9 +145,9 @@ async def test_a_thousand_group_sends_in_a_row_reach_20_healthy_members(
             start(tasks, wire, Member.as_asgi(log=[]))
         for wire in wires:
             await wire.accepted()
-        for number in range(1_000):
+        for number in range(300):
             await layer.group_send("everyone", {"type": "note", "number": number})
-        await eventually(lambda: len(received) == 20_000)
+        await eventually(lambda: len(received) == 6_000)
         for wire in wires:
             wire.disconnect()
     assert layer.dropped == 0

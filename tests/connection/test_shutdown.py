@@ -210,21 +210,24 @@ async def test_a_plain_consumer_ends_after_a_disconnect_although_nothing_stops_i
     assert wire.error is None
 
 
-async def test_ten_thousand_connections_leave_nothing(layer: InMemoryChannelLayer) -> None:
+async def test_a_thousand_connections_leave_nothing(layer: InMemoryChannelLayer) -> None:
+    class Counted(Recorder):
+        """No other test has any of these."""
+
     log: list[Any] = []
-    app = Recorder.as_asgi(log=log)
+    app = Counted.as_asgi(log=log)
     tasks_before = len(anyio.get_running_tasks())
-    for _ in range(10_000):
+    for _ in range(1_000):
         wire = Wire()
         wire.client("connect")
         wire.disconnect()
         await run_app(wire, app, websocket_scope())
         assert wire.error is None
-    assert len(disconnects(log)) == 10_000
+    assert len(disconnects(log)) == 1_000
     assert nothing_left(layer)
     assert len(anyio.get_running_tasks()) == tasks_before
     gc.collect()
-    assert sum(isinstance(thing, Recorder) for thing in gc.get_objects()) <= 1
+    assert sum(isinstance(thing, Counted) for thing in gc.get_objects()) <= 1
 
 
 async def test_a_client_that_does_not_read_its_close_frame_keeps_disconnect_from_nothing(

@@ -1,4 +1,4 @@
-"""One server: `python -m tests.soak.server INDEX LAYER REDIS_URL FOLDER PING`; answers commands, a line of JSON each way."""
+"""One server: `python -m tests.soak.server INDEX LAYER REDIS_URL FOLDER PING`; answers commands in lines of JSON."""
 
 import asyncio
 import ctypes

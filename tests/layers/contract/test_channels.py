@@ -200,7 +200,11 @@ invalid = (
 
 @needs("ours")
 @given(name=invalid)
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=settings().max_examples // 2,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_every_method_rejects_an_invalid_name(make: MakeLayer, kind: Kind, anyio_backend: str, name: Any) -> None:
     async def main() -> None:
         async with make() as layer:
