@@ -90,8 +90,6 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
 
     _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
 
-    _keeping: TaskGroup
-
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
         if self.encoding not in events.ENCODINGS:
@@ -110,6 +108,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
         self._error: Exception | None = None
         self._server: cancel.Task | None  # on asyncio
         self._is_watched = False
+        self.own_tasks: set[cancel.Task] = set()  # the keeper, whose groups have all others
 
     # To override.
 
@@ -186,7 +185,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
         self._server = cancel.current_task()
         try:
             async with anyio.create_task_group() as self._keeping:
-                self._keeping.start_soon(self._keep)
+                self._keeping.start_soon(cancel.run_noted, self.own_tasks, self._keep)
                 try:
                     await anyio.Event().wait()  # until the group is cancelled: the keeper does so, at the latest
                 finally:
@@ -353,7 +352,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
     def _expect_the_end(self) -> None:
         """While it ends, let what runs have the time that two hooks may take, one after the other, from now on."""
         if self._is_watched and self._server is not None:
-            cancel.of_loop(self._server.get_loop()).expect(self, self._server, 2 * self.EXIT_MAX_DELAY)
+            cancel.of_loop(self._server.get_loop()).expect(self, 2 * self.EXIT_MAX_DELAY)
 
     def _on_force(self, places: list[str]) -> None:
         self._journal.force_is_used(places)

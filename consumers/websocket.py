@@ -18,7 +18,6 @@ from ._connection.request import RequestAttributes
 from ._sync import awaitable, maybe_await, offer, on_home_loop
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
-from .layers.base import may_wait
 from .layers.registry import channel_layers
 from .types import CloseCode, Message, hook
 
@@ -190,9 +189,6 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
 
     async def _leave_groups(self) -> None:
         if not self.groups or self.channel_layer is None:
-            return
-        if not may_wait(self.channel_layer.group_discard):
-            await _discard_groups(self)
             return
         # Half the time at most, so that a layer which hangs leaves the other half to disconnect().
         with anyio.move_on_after(self.cleanup_timeout / 2) as scope:

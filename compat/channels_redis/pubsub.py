@@ -4,7 +4,6 @@ from functools import partialmethod
 from typing import Any, ClassVar
 
 from consumers.layers import redis
-from consumers.layers.base import never_waits
 from consumers.layers.redis.running import Flow
 from consumers.types import Message
 
@@ -25,7 +24,6 @@ class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):
     async def group_add(self, group: Any, channel: str) -> None:
         await super().group_add(str(group), channel)
 
-    @never_waits
     async def group_discard(self, group: Any, channel: str) -> None:
         await super().group_discard(str(group), channel)
 

@@ -7,7 +7,8 @@ the next. trio has nothing of the kind: there, what cannot be cancelled is waite
 import asyncio
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, NamedTuple, Protocol
 
@@ -30,8 +31,14 @@ OUR_FOLDERS = (
 Task = asyncio.Task[Any]
 
 
-class Overstayer(Protocol):
-    """A connection, which may end too late."""
+class Owner(Protocol):
+    """A connection, which may end too late.
+
+    Attributes:
+        own_tasks: the tasks that it has started and that run; those of their task groups need not be named.
+    """
+
+    own_tasks: set[Task]
 
     def _on_force(self, places: list[str]) -> None:
         """Hear that its tasks get their first native cancellation, and where each of them waits."""
@@ -43,6 +50,26 @@ def current_task() -> Task | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
+
+
+@contextmanager
+def noted(tasks: set[Task]) -> Iterator[None]:
+    """Have the running task among these within the block; do nothing on trio."""
+    task = current_task()
+    if task is None:
+        yield
+        return
+    tasks.add(task)
+    try:
+        yield
+    finally:
+        tasks.discard(task)
+
+
+async def run_noted(tasks: set[Task], function: Callable[[], Awaitable[None]]) -> None:
+    """Run a task that is among these while it runs."""
+    with noted(tasks):
+        await function()
 
 
 def is_stray(error: BaseException, server: Task | None) -> bool:
@@ -72,8 +99,8 @@ def where(task: Task) -> str:
     return ""
 
 
-class Families:
-    """Which task is in which one's groups, at one moment. Public functions of anyio's tell, by a look at every task."""
+class Descendants:
+    """Which tasks are in which one's task groups, at one moment; functions of anyio's tell, by a look at every task."""
 
     def __init__(self) -> None:
         parents = {info.id: info.parent_id for info in anyio.get_running_tasks()}
@@ -81,31 +108,25 @@ class Families:
         for task in asyncio.all_tasks():
             self._children.setdefault(parents.get(id(task)), []).append(task)
 
-    def of(self, owner: object, parent: Task) -> list[Task]:
-        """Return the tasks, but for the current one, that an owner has started in groups of `parent`'s, and theirs."""
+    def of(self, tasks: Iterable[Task]) -> list[Task]:
+        """Return these tasks, but for the current one, with those in their task groups, and in theirs."""
         current = asyncio.current_task()
-        found = [
-            task
-            for task in self._children.get(id(parent), ())
-            # Not those of a middleware that has opened a group in the same task.
-            if task is not current and any(frame.f_locals.get("self") is owner for _, frame in _calls(task))
-        ]
+        found = [task for task in tasks if task is not current]
         for task in found:  # which grows
             found += self._children.get(id(task), ())
         return [task for task in found if not task.done()]
 
 
 class _Ending(NamedTuple):
-    owner: Overstayer
+    owner: Owner
     due: float  # by the loop's clock
-    parent: Task
     scope: anyio.CancelScope | None
     patience: float
     was_forced: bool
     was_late: bool = False
 
 
-class Overdue:
+class ForcedCancellations:
     """The endings that are under way on one event loop; nearly all are over long before their time is.
 
     One alarm serves them all: an ending costs little more than two entries in a dict. A timer for each would cost more
@@ -115,32 +136,31 @@ class Overdue:
     def __init__(self) -> None:
         self._endings: dict[int, _Ending] = {}  # by the id of their owner, whose class may not be hashable
         self._rings_at = math.inf  # not the handle, which keeps the loop, nor is it one on uvloop if that is at once
-        self._families: Families | None = None  # until the next turn of the loop
+        self._descendants: Descendants | None = None  # until the next turn of the loop
 
-    def expect(self, owner: Overstayer, parent: Task, seconds: float, scope: anyio.CancelScope | None = None) -> None:
+    def expect(self, owner: Owner, seconds: float, scope: anyio.CancelScope | None = None) -> None:
         """Use force if the ending takes too long, and again and again until `forget()`.
 
         Args:
             owner: the connection.
-            parent: the task that has opened the groups whose tasks are meant.
             seconds: the time that there is, or, once force had to be used, twice that.
             scope: what to cancel first, when the time is over; what force waits for then is short.
         """
         before = self._endings.get(id(owner))
         was_forced = before is not None and before.was_forced
-        loop = parent.get_loop()
+        loop = asyncio.get_running_loop()
         due = loop.time() + (seconds / 2 if was_forced else seconds)
-        self._endings[id(owner)] = _Ending(owner, due, parent, scope, min(PATIENCE, seconds / 8), was_forced)
+        self._endings[id(owner)] = _Ending(owner, due, scope, min(PATIENCE, seconds / 8), was_forced)
         self._ring_at(due, loop)
 
-    def force(self, owner: Overstayer) -> None:
+    def force(self, owner: Owner) -> None:
         """Use force now."""
         ending = self._endings[id(owner)]
         self._endings[id(owner)] = ending._replace(was_forced=True)
-        if self._families is None:
-            self._families = Families()  # one look for a thousand of them that end at once
-            ending.parent.get_loop().call_soon(self._forget_families)
-        tasks = self._families.of(owner, ending.parent)
+        if self._descendants is None:
+            self._descendants = Descendants()  # one look for a thousand of them that end at once
+            asyncio.get_running_loop().call_soon(self._forget_descendants)
+        tasks = self._descendants.of(owner.own_tasks)
         places = {task: where(task) for task in tasks}
         if any(places.values()) and not ending.was_forced:  # what only waits for others goes on, for now
             tasks = [task for task in tasks if places[task]]
@@ -148,12 +168,12 @@ class Overdue:
         for task in tasks:
             task.cancel()
 
-    def forget(self, owner: Overstayer) -> None:
+    def forget(self, owner: Owner) -> None:
         """Note that an ending is over."""
         self._endings.pop(id(owner), None)
 
-    def _forget_families(self) -> None:
-        self._families = None
+    def _forget_descendants(self) -> None:
+        self._descendants = None
 
     def _ring_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
         if due < self._rings_at:
@@ -185,9 +205,9 @@ class Overdue:
             self._ring_at(max(now + INTERVAL, min(ending.due for ending in self._endings.values())), loop)
 
 
-_overdues = PerLoop(lambda _: Overdue())
+_of_loops = PerLoop(lambda _: ForcedCancellations())
 
 
-def of_loop(loop: asyncio.AbstractEventLoop) -> Overdue:
+def of_loop(loop: asyncio.AbstractEventLoop) -> ForcedCancellations:
     """Return an event loop's endings."""
-    return _overdues.get(loop)
+    return _of_loops.get(loop)

@@ -70,8 +70,8 @@ class Connection(EndingConnection):
                     self._watch.start(self._tasks, self._protocol == "websocket")
                 await self._mailbox.feed(self._read())
         finally:
-            if self._overdue is not None:
-                self._overdue.forget(self)
+            if self._forced is not None:
+                self._forced.forget(self)
             if self._taken is not None:
                 self._taken.source.give_back(self._taken.among(self._mailbox.messages))
             error, self._error = self._error, None
@@ -187,16 +187,8 @@ class Connection(EndingConnection):
         That is a scope which can be cancelled when the connection ends; if it is, the clean-up has one of its own.
         """
         try:
-            with self._scope:
-                if (layer := self._consumer.channel_layer) is not None:
-                    self._attach(layer, await layer.new_channel() if is_pumped(layer) else None)
-                if await self._serve_first():
-                    if self._taken is not None and self._consumer.max_tasks == 1:
-                        await self._serve_channel()
-                    elif self._consumer.max_tasks == 1:
-                        await self._serve_in_turn()
-                    else:
-                        await self._serve_at_once(self._consumer.max_tasks)
+            with self._scope, cancel.noted(self.own_tasks):
+                await self._serve()
                 if not self._scope.cancel_called:  # as after most disconnects: one scope will do
                     await self._clean_up()
         except Exception as error:
@@ -209,11 +201,24 @@ class Connection(EndingConnection):
         finally:
             try:
                 if not self._is_finishing:
-                    with self._make_scope() as self._scope:
+                    with self._make_scope() as self._scope, cancel.noted(self.own_tasks):
                         await self._clean_up()
             finally:
                 self._finish()
                 self._worker_ended.set()
+
+    async def _serve(self) -> None:
+        """Attach to the layer, let the consumer connect, and handle messages until the connection ends."""
+        if (layer := self._consumer.channel_layer) is not None:
+            self._attach(layer, await layer.new_channel() if is_pumped(layer) else None)
+        if not await self._serve_first():
+            return
+        if self._taken is not None and self._consumer.max_tasks == 1:
+            await self._serve_channel()
+        elif self._consumer.max_tasks == 1:
+            await self._serve_in_turn()
+        else:
+            await self._serve_at_once(self._consumer.max_tasks)
 
     def _attach(self, layer: BaseChannelLayer, channel_name: str | None) -> None:
         """Let the layer hand its messages over; if it is one to be pumped, those of a new channel of its."""
@@ -301,13 +306,14 @@ class Connection(EndingConnection):
 
     async def _run_handler(self) -> None:
         self._starting -= 1
-        await self._handle_next()
+        with cancel.noted(self.own_tasks):
+            await self._handle_next()
 
     async def _run_background_task(
         self, scope: anyio.CancelScope, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
     ) -> None:
         try:
-            with scope:
+            with scope, cancel.noted(self.own_tasks):
                 await self._guard(function, args, None)
         finally:
             if self._background is not None:

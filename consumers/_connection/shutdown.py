@@ -84,6 +84,7 @@ class EndingConnection:
 
     Attributes:
         threads: those of a sync consumer, which are waited for at the end.
+        own_tasks: on asyncio, the worker, and what it has started: handlers and background tasks.
     """
 
     # The class's until they change, so that making a connection costs less.
@@ -97,7 +98,7 @@ class EndingConnection:
     _ending: Ending | None = None
     _error: Exception | None = None
     _cancelled = 0
-    _overdue: cancel.Overdue | None = None  # knows of this, while it ends
+    _forced: cancel.ForcedCancellations | None = None  # knows of this, while it ends
     _is_finishing = False
     _running = 0  # handlers that run beside the worker, or are about to
     _is_disconnecting = False
@@ -107,6 +108,7 @@ class EndingConnection:
     _scope: anyio.CancelScope  # the worker's, shielded: the handlers'; for the clean-up another, if that is cancelled
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
+        self.own_tasks: set[cancel.Task] = set()
         self._consumer = consumer
         self._receive = receive
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
@@ -272,10 +274,10 @@ class EndingConnection:
     # The ending
 
     def _expect_end(self, seconds: float, scope: anyio.CancelScope | None = None) -> None:
-        """On asyncio, have force used if the ending takes longer; see `Overdue.expect()`."""
+        """On asyncio, have force used if the ending takes longer; see `ForcedCancellations.expect()`."""
         if self._reader is not None:
-            self._overdue = cancel.of_loop(self._reader.get_loop())
-            self._overdue.expect(self, self._reader, seconds, scope)
+            self._forced = cancel.of_loop(self._reader.get_loop())
+            self._forced.expect(self, seconds, scope)
 
     def _limit_clean_up(self) -> None:
         """Limit the time that the clean-up has."""
@@ -349,9 +351,9 @@ class EndingConnection:
         if await self._tasks_end(seconds):
             return
         self._journal.handlers_still_run(seconds)
-        if self._overdue is not None:
+        if self._forced is not None:
             for _ in range(2):
-                self._overdue.force(self)
+                self._forced.force(self)
                 if await self._tasks_end(seconds / 4):
                     return
 

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -10,21 +10,9 @@ from ..types import Close, Deliver, Message, handler_name
 from ._overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 EXAMPLE = '{"type": "chat.message", "text": "hello"}'
 GOES_TO = '{"type": "chat.message", ...} goes to chat_message(self, event)'
-
-
-def never_waits(method: Method) -> Method:
-    """Mark a layer's coroutine method that ends without waiting for anything: callers need not bound its time."""
-    method.never_waits = True  # type: ignore[attr-defined]
-    return method
-
-
-def may_wait(method: Callable[..., Any]) -> bool:
-    """Tell whether a layer's method lacks the mark of `never_waits`; one that overrides it does."""
-    return getattr(method, "never_waits", False) is not True
 
 
 class BaseChannelLayer:

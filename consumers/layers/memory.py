@@ -18,7 +18,7 @@ from ._closing import DEFAULT_CODE, closing
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._overrides import overrides
 from ._processes import server_processes
-from .base import BaseChannelLayer, never_waits
+from .base import BaseChannelLayer
 
 logger = logging.getLogger("consumers.layers")
 
@@ -152,7 +152,6 @@ class InMemoryChannelLayer(BaseChannelLayer):
         self._require_channel(channel)
         self._local.group_add(group, channel)
 
-    @never_waits
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)

@@ -9,7 +9,6 @@ from typing import Unpack
 
 from ...types import Close, Deliver, Message
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
-from ..base import never_waits
 from ..codec import Codec
 from .commands import Commands
 from .home import Home
@@ -127,7 +126,6 @@ class RedisPubSubChannelLayer(RedisLayer):
         with process.local.joining(group, channel):
             await self._at_home(self._subscribe, process, self._group_prefix + group)
 
-    @never_waits
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)
