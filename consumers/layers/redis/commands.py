@@ -140,7 +140,7 @@ class _Batch:
         self.replies: list[Any] = []
         self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
-    def fail(self, error: exceptions.RedisError) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # who waited may have been cancelled at the same time
@@ -152,7 +152,7 @@ def _write(link: Link, pending: deque[_Batch], batch: _Batch) -> None:
         return
     try:
         link.write(*batch.commands)
-    except exceptions.DataError as error:  # an argument has no bytes
+    except (exceptions.DataError, UnicodeError) as error:  # an argument has no bytes
         batch.fail(error)
     else:
         pending.append(batch)

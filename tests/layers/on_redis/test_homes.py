@@ -18,6 +18,7 @@ import pytest
 
 from consumers.layers.redis.commands import Commands
 from consumers.layers.redis.home import Home, HomeEnded
+from consumers.layers.redis.hosts import Host
 from consumers.layers.redis.layer import RedisLayer
 
 from ...redis_server import RedisServer
@@ -211,6 +212,27 @@ async def test_a_join_goes_on_at_the_next_home_when_its_own_ends(layer: RedisLay
         await layer.close()
 
 
+async def test_a_join_that_waits_for_a_connection_goes_on_when_another_loop_closes_the_layer(
+    layer: RedisLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, connect = Member(), Host.connect
+    is_connecting = asyncio.Event()
+
+    async def never_connect(host: Host) -> Any:
+        is_connecting.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Host, "connect", never_connect)
+    member.name = layer.attach(member.deliver)
+    joining = asyncio.create_task(layer.group_add("room", member.name))
+    await is_connecting.wait()
+    monkeypatch.setattr(Host, "connect", connect)
+    with another_loop() as other, anyio.fail_after(layer.timeout - 1):
+        await other.do(layer.close())
+        await joining
+        await layer.close()
+
+
 async def test_a_home_that_has_ended_starts_nothing(layer: RedisLayer) -> None:
     started = []
 
@@ -310,8 +332,8 @@ async def test_a_group_that_is_joined_while_a_loop_leaves_it_stays_joined(
         monkeypatch.setattr(layer, "_farewell", farewell)
         member = Member()
         joining = asyncio.create_task(member.join(layer))
-        await layer._ensure_home().until_ready()
         await asyncio.wait([joining], timeout=0.1)
+        assert not joining.done()
         go_on.set()
         await asyncio.wrap_future(first)
         await joining
