@@ -152,7 +152,7 @@ def _write(link: Link, pending: deque[_Batch], batch: _Batch) -> None:
         return
     try:
         link.write(*batch.commands)
-    except Exception as error:  # an argument has no bytes
+    except (exceptions.DataError, UnicodeError) as error:  # an argument has no bytes
         batch.fail(error)
     else:
         pending.append(batch)

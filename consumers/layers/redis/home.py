@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
@@ -68,6 +69,7 @@ class Home:
         timeout: float,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self.commands = commands
         self.listeners = listeners
         self._chores = chores
@@ -97,6 +99,11 @@ class Home:
             return asyncio.get_running_loop() is self.loop
         except RuntimeError:
             return False
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it may do something while the calling code waits: not if its loop stands still in this thread."""
+        return self.loop.is_running() or self._thread != threading.get_ident()
 
     async def until_ready(self) -> None:
         """Wait until every listener listens.
@@ -269,6 +276,7 @@ class Home:
         self._ended = True
         for listener in self.listeners:
             await listener.hang_up()
+            listener.end()
         for commands in self.commands:
             await commands.close()
         self._on_end(self)

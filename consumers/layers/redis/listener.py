@@ -44,6 +44,7 @@ class Listener:
         self._up = asyncio.Event()
         self._decided = asyncio.Event()  # it is up, or waiting for that is in vain
         self._link: Link | None = None
+        self._is_over = False
 
     async def listen(self, link: Link) -> None:
         """Receive until the connection ends; call `note_up()` when nothing can be missed any more.
@@ -93,6 +94,12 @@ class Listener:
         link, self._link = self._link, None
         if link is not None:
             await link.end()
+
+    def end(self) -> None:
+        """Take note, when `run()` has been cancelled, that it will not listen again: who waits for it waits in vain."""
+        self._is_over, self.reason = True, "the layer was closed, or lives on another event loop now"
+        self._up.clear()
+        self._decided.set()
 
     @property
     def is_up(self) -> bool:

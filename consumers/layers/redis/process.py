@@ -96,6 +96,9 @@ class Process:
         """
         started = time.monotonic()
         while others := list(self.replaced):
+            if not any(home.may_go_on for home in others):
+                self.replaced.difference_update(others)
+                return
             waited = time.monotonic() - started
             some_run = any(home.loop.is_running() for home in others)
             if waited > (FAREWELL_TIMEOUT if some_run else STOPPED_TIMEOUT):

@@ -190,10 +190,22 @@ class RedisPubSubChannelLayer(RedisLayer):
         is_new = self._is_new(process, shard, name)  # now: its subscription may be answered after the message was lost
         [[listeners]] = yield [(shard, [("PUBLISH", name, payload)])]
         has_any = process.has_channels or process.named or process.local.has_groups()
-        if (is_deaf and has_any and not self._has_home()) or (is_new and not listeners):
+        is_missed = not listeners and (is_new or self._is_between_homes(process, shard, name))
+        if is_missed or (is_deaf and has_any and not self._has_home()):
             self._on_message(process, name, payload)
             return True
         return bool(listeners)
+
+    def _is_between_homes(self, process: Process, shard: int, name: str) -> bool:
+        """Tell whether a name is for receivers here, and no home listens now: one has ended, the next one begins.
+
+        Where one listens it is no use to ask who was reached: a node of a Redis Cluster counts its own clients alone.
+        One that has lost its connection tells its receivers of the gap.
+        """
+        home = process.home
+        if home is not None and home.is_alive and home.listeners[shard].has_been_up:
+            return False
+        return process.is_own(name) or self._is_wanted(process, name)
 
     def _is_new(self, process: Process, shard: int, name: str) -> bool:
         """Tell whether a channel is this process' own, and is about to be subscribed to by its name."""

@@ -213,7 +213,7 @@ class RunningLayer(BaseChannelLayer):
             )
             if old is not None:
                 old.replace()
-                if not old.loop.is_closed():
+                if not old.loop.is_closed() and any(listener.takes_alone for listener in old.listeners):
                     process.replaced.add(old)
             if process.loops_beside(None):  # what has come since the last home ended may be lost to them
                 self._announce_home(process, home)
@@ -341,7 +341,8 @@ class RunningLayer(BaseChannelLayer):
         except HomeEnded:
             pass  # the next home sees to it
         except RedisError as error:
-            logger.warning("Redis: %s", error)
+            if home is None or home.is_alive:
+                logger.warning("Redis: %s", error)
 
     def _announce(self, process: Process, what: str, event: Event) -> None:
         if isinstance(event, str):

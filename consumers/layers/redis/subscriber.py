@@ -131,8 +131,9 @@ class Subscriber(Listener):
             async with asyncio.timeout(self.timeout):
                 self.update(name)
                 while not self._up.is_set() or self._unanswered[name]:
-                    waiting = self._unanswered[name]
-                    await (self._waiters.setdefault(name, asyncio.Event()) if waiting else self._up).wait()
+                    if self._is_over:
+                        raise TimeoutError
+                    await self._waiters.setdefault(name, asyncio.Event()).wait()
             if name in self._refusals:
                 raise NoPermissionError(f"Redis at {self.host} refuses channel {name!r:.200}: {self._refusals[name]}")
         except TimeoutError:
@@ -161,9 +162,21 @@ class Subscriber(Listener):
                     await let_others_run(waiting)
         finally:
             watch.cancel()
-            for waiter in self._waiters.values():
-                waiter.set()
-            self._waiters.clear()
+            self._wake_all()
+
+    def note_up(self) -> None:
+        super().note_up()
+        self._wake_all()
+
+    def end(self) -> None:
+        super().end()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Have every call of `until_subscribed()` look again."""
+        for waiter in self._waiters.values():
+            waiter.set()
+        self._waiters.clear()
 
     async def take_the_rest(self, link: Link) -> None:
         link.write(("PING", THE_END))  # what this process has published before comes before its answer

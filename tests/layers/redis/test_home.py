@@ -18,6 +18,7 @@ import pytest
 
 from consumers.layers.redis.commands import Commands
 from consumers.layers.redis.home import Home, HomeEnded
+from consumers.layers.redis.hosts import Host
 from consumers.layers.redis.layer import RedisLayer
 
 from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, until
@@ -204,10 +205,33 @@ async def test_a_join_goes_on_at_the_next_home_when_its_own_ends(layer: RedisLay
             listener.note_up()
         joining = asyncio.create_task(layer.group_add("room", member.name))
         await asyncio.sleep(0)
-        await other.do(home.end())
+        asyncio.run_coroutine_threadsafe(home.end(), other.loop).result(
+            PATIENCE
+        )  # before the join hears of its failure
         await joining
         await layer.group_send("room", {"type": "test", "number": 1})
         await until(lambda: member.numbers == [1])
+        await layer.close()
+
+
+async def test_a_join_that_waits_for_a_connection_goes_on_when_another_loop_closes_the_layer(
+    layer: RedisLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, connect = Member(), Host.connect
+    is_connecting = asyncio.Event()
+
+    async def never_connect(host: Host) -> Any:
+        is_connecting.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(Host, "connect", never_connect)
+    member.name = layer.attach(member.deliver)
+    joining = asyncio.create_task(layer.group_add("room", member.name))
+    await is_connecting.wait()
+    monkeypatch.setattr(Host, "connect", connect)
+    with another_loop() as other, anyio.fail_after(layer.timeout - 1):
+        await other.do(layer.close())
+        await joining
         await layer.close()
 
 
@@ -312,6 +336,7 @@ async def test_a_group_that_is_joined_while_a_loop_leaves_it_stays_joined(
         joining = asyncio.create_task(member.join(layer))
         await asyncio.wait([joining], timeout=0.1)
         assert layer._ensure_home().is_here
+        assert not joining.done()
         go_on.set()
         await asyncio.wrap_future(first)
         await joining

@@ -32,7 +32,7 @@ LEFT_BEHIND = ("- groups with members: room", "+ groups with members: none")
 
 CLEAN_UP = "disconnect() runs once if connect() has started, whatever the ending, and no group keeps the channel"
 ERROR = f"an error closes with 1011 before it leaves the application; {CLEAN_UP}"
-GONE = "sending to a client that has gone, or behind one's own close frame, ends the handler quietly"
+GONE = "sending to a client that has gone, or after one's own close frame, ends the handler quietly"
 POLICY = "a close code that no frame may carry breaks servers: 1008 is sent instead, with a warning in the log"
 PREFETCH = "a channel holds what its capacity says; Channels takes one message out before the handler is free for it"
 REFUSED = "a server refuses this event; it is refused where the mistake is"
@@ -43,13 +43,16 @@ ROW_CLOSED = "`close()` twice, or after the end"
 ROW_CODE = "`close()` with 999, 1005, 1006, 5000 and the like, or with more than 123 bytes of reason"
 ROW_DISCONNECT = "`disconnect()`"
 ROW_ERROR = "a handler's error"
-ROW_GONE = "`send()` to a client that has gone, or behind one's own `close()`"
+ROW_GONE = "`send()` to a client that has gone, or after one's own `close()`"
 ROW_GROUPS = "groups"
 ROW_IN_DISCONNECT = "`send()` and `close()` in `disconnect()`"
 ROW_KIND = "[mistakes](mistakes.md), such as a consumer class in a router"
-ROW_NAME = "a name with a line break at its end, or one that is a group's key in Redis"
+ROW_NAME = (
+    "a name with a line break at its end, with letters other than ASCII's after the `!`, or that is a group's key in "
+    "Redis, such as `asgi__group__room`"
+)
 ROW_REFUSED = "`accept()` twice, `send()` before it"
-ROW_RESERVED = "a layer message whose type names what is no handler, such as `close`"
+ROW_RESERVED = "a layer message whose type names something that is no handler, such as `close`"
 ROW_STOP = "`StopConsumer`"
 
 WANTED = (
@@ -271,7 +274,7 @@ WANTED = (
                 "removed",
                 "member",
                 "a message expires; its receiver stays in its groups",
-                "messages that wait for a connected consumer, or expire in memory",
+                "messages that wait for a connected consumer, in memory",
             ),
             (
                 "UnknownKeyInTheConfiguration",
@@ -320,7 +323,8 @@ WANTED = (
                 "served",
                 "ValueError",
                 "/rootother is not below /root",
-                "a path with a slash too many, or one that only begins like the `root_path`",
+                "a path with a slash too many, such as `//chat/`, or that only begins like the `root_path`, such as "
+                "`/rootother/` for `/root`",
             ),
             (
                 "RouteToAClass",
