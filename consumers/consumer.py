@@ -212,9 +212,14 @@ class AsyncConsumer(Limits):
                 does not take `initkwargs`, or needs more; or a class attribute is a misspelt option or hook.
             ValueError: a class attribute has a value that cannot work.
         """
-        if called_by_a_route or is_fastapis(initkwargs):
+        if is_fastapis(initkwargs) or (called_by_a_route and isinstance(called_by_a_route[0], dict)):
             raise TypeError(
                 f"{cls.__name__}.as_asgi is a method, not an ASGI application: write {cls.__name__}.as_asgi()"
+            )
+        if called_by_a_route:
+            raise TypeError(
+                f"{cls.__name__}.as_asgi() takes arguments for {cls.__name__}.__init__(), each by its name; "
+                f"got {called_by_a_route[0]!r:.80} without one"
             )
         return ConsumerApplication(cls, initkwargs)
 

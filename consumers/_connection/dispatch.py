@@ -8,6 +8,7 @@ overrides that method or not.
 import inspect
 import logging
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partialmethod, singledispatchmethod
 from types import FunctionType
 from typing import Any
@@ -132,8 +133,11 @@ class DispatchTable:
         if name in OPTIONAL:
             return False
         if not strict:
+            short = name[:80]
             instead = ", or set raw_frames = True" if name == "websocket_send" else ""
-            log_once(type(consumer), f"no handler for type {name[:80]!r}: define `{name[:80]}(self, event)`{instead}")
+            for other in get_close_matches(short, self.handlers, 1, 0.85):
+                instead = f", or did you mean {other!r}?"
+            log_once(type(consumer), f"no handler for type {short!r}: define `{short}(self, event)`{instead}")
         return strict
 
 

@@ -244,6 +244,17 @@ OPTIONS = [
         "set it in the class, max_tasks = 4",
     ),
     Mistake(
+        "An argument without its name",
+        """
+        class Room(AsyncWebsocketConsumer):
+            def __init__(self, db):
+                super().__init__()
+
+        Room.as_asgi(1)
+        """,
+        "TypeError: Room.as_asgi() takes arguments for Room.__init__(), each by its name; got 1 without one",
+    ),
+    Mistake(
         "A keyword that is missing",
         """
         class Room(AsyncWebsocketConsumer):

@@ -55,7 +55,7 @@ SENDING = [
         app = Chat.as_asgi()
         """,
         "WARNING consumers.connection: Chat dropped a layer message: "
-        "no handler for type 'chat_mesage': define `chat_mesage(self, event)`",
+        "no handler for type 'chat_mesage': define `chat_mesage(self, event)`, or did you mean 'chat_message'?",
         opens="/ws",
     ),
     Mistake(
