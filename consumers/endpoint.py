@@ -214,7 +214,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
             while self._running >= self.max_tasks or self._budget.is_spent:
                 await self._task_ended.wait()
             self._running += 1
-            self._budget.add(size)
+            self._budget.take(size)
             task_id = token_hex(16)
             registered = False
             try:

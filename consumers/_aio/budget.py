@@ -11,41 +11,36 @@ class ByteBudget:
     Args:
         limit: bytes, in memory, at which no more are read.
         messages: how many messages may be held anyway. So many small ones do not reach the limit and are not counted.
+
+    Attributes:
+        is_spent: whether no more is to be read; a single message is never too much, however large it is.
     """
 
-    __slots__ = ("_bytes", "_limit", "_messages", "_small")
+    __slots__ = ("_bytes", "_limit", "_messages", "_small", "is_spent")
 
     def __init__(self, limit: int, messages: int) -> None:
         self._limit = limit
         self._small = limit // messages
         self._bytes = 0
         self._messages = 0
+        self.is_spent = False
 
     def size_of(self, message: Message) -> int:
         """Return how many bytes a message counts for: 0 if it is small."""
         size = getsizeof(message.get("text") or message.get("bytes") or message.get("body"))
         return size if size > self._small else 0
 
-    def take(self, message: Message) -> int:
-        """Count a message, and return its size, for `give_back()`."""
-        size = self.size_of(message)
-        if size:
-            self.add(size)
-        return size
-
-    def add(self, size: int) -> None:
+    def take(self, size: int) -> None:
         """Count a message of this size, as `size_of()` returned it."""
         if size:
-            self._bytes += size
-            self._messages += 1
+            self._count(size, 1)
 
     def give_back(self, size: int) -> None:
         """Count it no more."""
         if size:
-            self._bytes -= size
-            self._messages -= 1
+            self._count(-size, -1)
 
-    @property
-    def is_spent(self) -> bool:
-        """Whether no more is to be read; a single message is never too much, however large it is."""
-        return self._bytes >= self._limit and self._messages > 1
+    def _count(self, size: int, messages: int) -> None:
+        self._bytes += size
+        self._messages += messages
+        self.is_spent = self._bytes >= self._limit and self._messages > 1

@@ -52,6 +52,13 @@ def current_task() -> Task | None:
         return None
 
 
+def note_current_task(tasks: set[Task]) -> None:
+    """Put the running task among these for good; do nothing on trio."""
+    task = current_task()
+    if task is not None:
+        tasks.add(task)
+
+
 @contextmanager
 def noted(tasks: set[Task]) -> Iterator[None]:
     """Have the running task among these within the block; do nothing on trio."""

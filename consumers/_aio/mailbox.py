@@ -107,7 +107,10 @@ class Mailbox(DeliversMany):
 
     def put(self, message: Message) -> None:
         """Add a message of the client's; its reader, within `feed()`, minds `is_full`."""
-        self.messages.append((message, self._budget.take(message)))
+        size = self._budget.size_of(message)
+        if size:
+            self._budget.take(size)
+        self.messages.append((message, size))
 
     async def wait_for_room(self) -> None:
         """Wait, as the reader, until a message of the client's has been taken."""
@@ -199,7 +202,8 @@ class Mailbox(DeliversMany):
                     await handling
             except BaseException as error:
                 await failed(error, message)
-            self.release(size)
+            if size > 0:
+                self.release(size)
             message, handling = {}, None  # an idle connection is not to keep them
             if pauses_between and (self.messages or self.is_closed) and not self.is_stopped:
                 await pauses(pauses_between)
@@ -214,6 +218,10 @@ class Mailbox(DeliversMany):
     def notify(self) -> None:
         """Wake the worker, if it waits; to be called on its event loop."""
         raise NotImplementedError
+
+    def notify_now(self) -> None:
+        """Wake the worker; where the event loop allows it, the worker takes its next step before this returns."""
+        self.notify()
 
     def wait(self) -> Awaitable[Any]:
         """Wait, as the worker, for the next message or `notify()`; a wake-up that nobody waits for is not kept."""

@@ -86,6 +86,11 @@ class SteppingMailbox(Mailbox):
                 turn.schedule()
             turn.woken.append(self)
 
+    def notify_now(self) -> None:
+        if self._waits:
+            self._needs_task = True  # it will end, or wait for something else
+            self._step_now()
+
     def wait(self) -> Awaitable[Any]:
         return self
 

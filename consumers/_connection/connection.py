@@ -42,6 +42,8 @@ class Connection(EndingConnection):
     """Runs one consumer for one connection; its arguments are those of `EndingConnection`."""
 
     _starting = 0  # handler tasks that have not taken their message yet
+    _is_done = False  # the worker
+    _worker_ended: anyio.Event | None = None  # while the reader waits for that
     _calls_handlers = False  # `dispatch()` is left out
     _gives_text = False  # so is `websocket_receive()`, for text frames
 
@@ -62,7 +64,6 @@ class Connection(EndingConnection):
         """
         self._reader = cancel.current_task()
         try:
-            self._worker_ended = anyio.Event()
             async with anyio.create_task_group() as self._tasks:
                 self._scope = self._make_scope()
                 self._tasks.start_soon(self._work, name=type(self._consumer).__qualname__)
@@ -128,8 +129,10 @@ class Connection(EndingConnection):
                     if mailbox.is_full and not await self._wait_for_room():
                         return
             self._on_disconnect(message)
-            self._mailbox.notify()
-            await self._worker_ended.wait()  # here, so that a cancellation is seen while the worker drains
+            self._mailbox.notify_now()  # most connections end within
+            if not self._is_done:
+                self._worker_ended = anyio.Event()
+                await self._worker_ended.wait()  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
             self._end(Ending(CloseCode.ABNORMAL_CLOSURE), error)
         except BaseException:
@@ -186,8 +189,9 @@ class Connection(EndingConnection):
 
         That is a scope which can be cancelled when the connection ends; if it is, the clean-up has one of its own.
         """
+        cancel.note_current_task(self.own_tasks)
         try:
-            with self._scope, cancel.noted(self.own_tasks):
+            with self._scope:
                 await self._serve()
                 if not self._scope.cancel_called:  # as after most disconnects: one scope will do
                     await self._clean_up()
@@ -201,11 +205,13 @@ class Connection(EndingConnection):
         finally:
             try:
                 if not self._is_finishing:
-                    with self._make_scope() as self._scope, cancel.noted(self.own_tasks):
+                    with self._make_scope() as self._scope:
                         await self._clean_up()
             finally:
                 self._finish()
-                self._worker_ended.set()
+                self._is_done = True
+                if self._worker_ended is not None:
+                    self._worker_ended.set()
 
     async def _serve(self) -> None:
         """Attach to the layer, let the consumer connect, and handle messages until the connection ends."""

@@ -202,6 +202,18 @@ async def test_what_a_reader_puts_is_handled_in_its_own_step() -> None:
     await crowd.cancel()
 
 
+async def test_a_worker_that_is_told_at_once_takes_its_step_before_that_returns() -> None:
+    crowd = ServingCrowd(1)
+    await checkpoint()
+    crowd.mailboxes[0].put({})
+    crowd.mailboxes[0].notify_now()
+    assert crowd.steps == [0]
+    crowd.wake(0)
+    await checkpoint()
+    assert crowd.steps == [0, 0]
+    await crowd.cancel()
+
+
 def exit_in_a_step(number: int) -> None:
     if number == 1:
         raise SystemExit(number)
