@@ -212,7 +212,7 @@ class AsyncConsumer(Limits):
                 does not take `initkwargs`, or needs more; or a class attribute is a misspelt option or hook.
             ValueError: a class attribute has a value that cannot work.
         """
-        if is_fastapis(initkwargs) or (called_by_a_route and isinstance(called_by_a_route[0], dict)):
+        if is_fastapis(initkwargs) or isinstance(next(iter(called_by_a_route), None), dict | HTTPConnection):
             raise TypeError(
                 f"{cls.__name__}.as_asgi is a method, not an ASGI application: write {cls.__name__}.as_asgi()"
             )

@@ -107,7 +107,7 @@ def test_a_worker_answers_its_parent_while_it_imports_the_application(project: P
 
 @pytest.mark.parametrize(("options", "servers"), [([], 1), (["--reload"], 1), (["--workers", "2"], 2)])
 def test_run_is_interrupted_while_the_application_is_imported(project: Path, options: list[str], servers: int) -> None:
-    wait = 'import sys, time\nprint("importing", file=sys.stderr, flush=True)\ntime.sleep(60)\n'
+    wait = 'import os, time\nos.write(2, b"importing\\n")  # in one piece\ntime.sleep(60)\n'
     (project / "mysite" / "asgi.py").write_text(wait)
     with start(*RUN, *options, cwd=project, start_new_session=True) as process:
         assert process.stderr is not None
