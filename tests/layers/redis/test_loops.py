@@ -462,7 +462,7 @@ async def test_a_loop_that_was_held_up_takes_no_connection_for_dead(
     kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("consumers.layers.redis.subscriber.QUIET", 0.2)
-    monkeypatch.setattr("consumers.layers.redis.popper.BLOCK", 0.2)
+    monkeypatch.setattr("consumers.layers.redis.queue_reader.BLOCK", 0.2)
     async with layer_on(kind, server.port, timeout=0.5) as layer:
         member = await Member().join(layer)
         with server.client() as client:
