@@ -15,7 +15,7 @@ class MissingFrame(Exception):
     """A frame that was expected did not come, or came twice, or came with another content."""
 
 
-class Tally:
+class Counts:
     """Counts frames down and calls `on_complete` at the last one."""
 
     __slots__ = ("on_complete", "remaining")
@@ -86,7 +86,7 @@ class Connection:
         self.left = 0
         self.text = ""
         self.frames: list[str] = []
-        self.tally = Tally(peer.opening, self._on_opening)
+        self.tally = Counts(peer.opening, self._on_opening)
         self.task = self._loop.create_task(self._run())
 
     @property
@@ -155,10 +155,10 @@ class Members:
     def __init__(self, peer: Peer, endpoint: str, count: int) -> None:
         self._peer, self._endpoint, self._count = peer, endpoint, count
         self.connections: list[Connection] = []
-        self.tally = Tally()
+        self.tally = Counts()
 
     async def __aenter__(self) -> Self:
-        ready = Tally()
+        ready = Counts()
         everyone = ready.expect(self._count)
 
         def count_down() -> None:

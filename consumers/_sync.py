@@ -1,7 +1,7 @@
 """Between coroutines and worker threads.
 
 A sync consumer's handler runs, whole, in one worker thread. What it calls of the framework is the body of the
-async class: `offer` steps that coroutine inside the thread, where every hook is a plain function and every send
+async class: `sync_method` steps that coroutine inside the thread, where every hook is a plain function and every send
 blocks, so that it never suspends. asgiref carries context variables across and brings `async_to_sync` calls
 made inside the thread back to the connection's own event loop. Threads need asyncio: asgiref knows no other loop.
 """
@@ -115,7 +115,7 @@ class _Result:
         yield
 
 
-def offer(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Concatenate[Any, P], Any]:
+def sync_method(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Concatenate[Any, P], Any]:
     """Make a plain method, for worker threads, of an async one that reaches its own object's methods through this room.
 
     On an event loop, in a background task of a sync consumer, the method is to be awaited.
@@ -138,7 +138,7 @@ def offer(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callable[Con
     return cast(Callable[Concatenate[Any, P], Any], plain)
 
 
-def on_home_loop(function: Callable[P, Awaitable[R]]) -> Callable[P, Any]:
+def run_on_loop(function: Callable[P, Awaitable[R]]) -> Callable[P, Any]:
     """Make a plain function, for worker threads, that runs the async `function` on the connection's event loop.
 
     On an event loop it returns the coroutine.

@@ -339,7 +339,7 @@ class SyncConsumer(AsyncConsumer):
         self._threads = _sync.Threads(self.thread_sensitive)
         running = super()._run_connection(scope, receive, send)
         self._connection.threads = self._threads
-        self.base_send = _sync.on_home_loop(self.base_send)
+        self.base_send = _sync.run_on_loop(self.base_send)
         return running
 
     async def dispatch(self, message: Message) -> None:
@@ -350,7 +350,7 @@ class SyncConsumer(AsyncConsumer):
             )
         await self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
 
-    send = _sync.offer(AsyncConsumer.send)
+    send = _sync.sync_method(AsyncConsumer.send)
 
     @hook
     def on_error(self, exc: Exception, message: Message | None) -> None:

@@ -25,9 +25,9 @@ from ._aio.budget import ByteBudget
 from ._checks.misused import StarletteEndpoint
 from ._connection import events
 from ._connection.client import ClientWebSocket
-from ._connection.enforce import LimitHit, make_watch
+from ._connection.enforce import LimitHit, make_enforcer
 from ._connection.failures import HOW_TO_END, NotAnException, as_failure, asks_to_close, close_of
-from ._connection.log import Journal
+from ._connection.log import ConnectionLog
 from ._connection.sender import State
 from ._connection.task_group import EndpointTaskGroup
 from .types import CloseCode, Message, Receive, Scope, Send, is_sendable
@@ -51,10 +51,8 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
     traceback. A code that no close frame may carry (1005, 1006, …) is 1011 instead. Before the accept they reject
     the client (HTTP 403). A send to a client that has gone raises `WebSocketDisconnect`, too; leaving a method with
     that is no error and closes nothing. A second `websocket.close()` does nothing.
-
     `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have
     ended, also when the server cancels the connection (close code 1012).
-
     The further limits, which are off, are those of `consumers.limits.Limits`; `max_groups` is for consumers only.
     """
 
@@ -96,8 +94,8 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
             allowed = ", ".join(map(repr, events.ENCODINGS))
             raise ValueError(f"{type(self).__name__}.encoding is {self.encoding!r}: use one of {allowed}")
         limits.check(type(self))
-        self._journal = Journal(type(self), scope, logger)
-        self._watch = make_watch(self, self._limit_hit, send)
+        self._log = ConnectionLog(type(self), scope, logger)
+        self._enforcer = make_enforcer(self, self._limit_hit, send)
         self._connected = False
         self._state = State.CONNECTING
         self._running = 0
@@ -244,9 +242,11 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
 
     async def _keep(self) -> None:
         """Live the connection's life, whatever happens to the server's own task."""
-        if self._watch is not None:
-            self._watch.start(self._keeping)
-        websocket = self._client_class(self.scope, self.receive, self.send, self, self._watch, self, self.stall_timeout)
+        if self._enforcer is not None:
+            self._enforcer.start(self._keeping)
+        websocket = self._client_class(
+            self.scope, self.receive, self.send, self, self._enforcer, self, self.stall_timeout
+        )
         try:
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
@@ -316,7 +316,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
             self._release(size)
 
     async def _task_failed(self, task_id: str, websocket: WebSocket, exc: Exception) -> None:
-        self._journal.annotate(exc, f"background task {task_id}")
+        self._log.annotate(exc, f"background task {task_id}")
         is_decided = asks_to_close(exc) is not None or isinstance(exc, NotAnException)
         if is_decided or not await self._shielded(self._handle_background_task_exception, task_id, websocket, exc):
             self._fail(exc)
@@ -355,7 +355,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
             cancel.of_loop(self._server.get_loop()).expect(self, 2 * self.EXIT_MAX_DELAY)
 
     def _on_force(self, places: list[str]) -> None:
-        self._journal.force_is_used(places)
+        self._log.force_is_used(places)
 
     def _fail(self, exc: Exception, doing: str | None = None) -> None:
         """End the connection because of `exc`, unless the client has gone, which is no error; note what raised it."""
@@ -365,35 +365,35 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
                 return
             code, reason = close_of(asked, self._state is State.OPEN)
             if self._ending is None:
-                self._journal.closed_by_exception(asked, code)
+                self._log.closed_by_exception(asked, code)
             self._end(code, reason)
         elif self._error is None:
             self._error = exc
-            self._journal.annotate(exc, doing)
+            self._log.annotate(exc, doing)
             self._end(CloseCode.INTERNAL_ERROR, "Internal error")
         elif self._error is not exc:
-            self._journal.annotate(exc, doing)
-            logger.error("%s: another exception while it was ending", self._journal, exc_info=exc)
+            self._log.annotate(exc, doing)
+            logger.error("%s: another exception while it was ending", self._log, exc_info=exc)
 
     def _end(self, code: int, reason: str = "", cancels: bool = True) -> None:
         """End the connection. The first `code` and `reason` count."""
         self._ending = self._ending or (code, reason)
-        if self._watch is not None:
-            self._watch.stop()
+        if self._enforcer is not None:
+            self._enforcer.stop()
         if cancels:
             self._keeping.cancel_scope.cancel()
 
     def _limit_hit(self, hit: LimitHit) -> None:
         if self._ending is None:
-            self._journal.limit_hit(hit.code, hit.limit)
+            self._log.limit_hit(hit.code, hit.limit)
             self._end(hit.code, hit.reason)
 
-    def _on_socket_change(self, code: int | None) -> None:
+    def _on_sender_change(self, code: int | None) -> None:
         """Hear that the application accepted the client or, with a code, closed the socket, or that it has gone."""
         was_open = self._state is State.OPEN
         self._state = State.OPEN if code is None else State.CLOSED
         if code is not None:
             # An on_connect() that rejects the client may finish what it is doing.
             self._end(code, cancels=was_open or self._connected)
-        elif self._watch is not None:
-            self._watch.opened()
+        elif self._enforcer is not None:
+            self._enforcer.opened()

@@ -15,7 +15,7 @@ from ._checks.misused import refuse_fastapi
 from ._connection import events
 from ._connection.not_json import dumps
 from ._connection.request import RequestAttributes
-from ._sync import awaitable, maybe_await, offer, on_home_loop
+from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .layers.registry import channel_layers
@@ -208,13 +208,13 @@ class WebsocketConsumer(RequestAttributes, SyncConsumer):
 
     __init__ = AsyncWebsocketConsumer.__init__
 
-    websocket_connect = offer(AsyncWebsocketConsumer.websocket_connect)
-    websocket_receive = offer(AsyncWebsocketConsumer.websocket_receive)
-    websocket_disconnect = offer(AsyncWebsocketConsumer.websocket_disconnect)
-    accept = offer(AsyncWebsocketConsumer.accept)
-    deny = offer(AsyncWebsocketConsumer.deny)
-    send = offer(AsyncWebsocketConsumer.send)  # type: ignore[assignment]
-    close = offer(AsyncWebsocketConsumer.close)
+    websocket_connect = sync_method(AsyncWebsocketConsumer.websocket_connect)
+    websocket_receive = sync_method(AsyncWebsocketConsumer.websocket_receive)
+    websocket_disconnect = sync_method(AsyncWebsocketConsumer.websocket_disconnect)
+    accept = sync_method(AsyncWebsocketConsumer.accept)
+    deny = sync_method(AsyncWebsocketConsumer.deny)
+    send = sync_method(AsyncWebsocketConsumer.send)  # type: ignore[assignment]
+    close = sync_method(AsyncWebsocketConsumer.close)
 
     @hook
     def connect(self) -> None:
@@ -231,16 +231,16 @@ class WebsocketConsumer(RequestAttributes, SyncConsumer):
 
     def _join_groups(self) -> None:
         if self.groups:  # spare the others a way to the loop and back
-            on_home_loop(AsyncWebsocketConsumer._join_groups)(self)  # type: ignore[arg-type]
+            run_on_loop(AsyncWebsocketConsumer._join_groups)(self)  # type: ignore[arg-type]
 
     _require_groups = AsyncWebsocketConsumer._require_groups
 
     def _group_send(self, group: str, message: Message) -> None:
-        on_home_loop(AsyncWebsocketConsumer._group_send)(self, group, message)  # type: ignore[arg-type]
+        run_on_loop(AsyncWebsocketConsumer._group_send)(self, group, message)  # type: ignore[arg-type]
 
     def _leave_groups(self) -> None:
         if self.groups:
-            on_home_loop(AsyncWebsocketConsumer._leave_groups)(self)  # type: ignore[arg-type]
+            run_on_loop(AsyncWebsocketConsumer._leave_groups)(self)  # type: ignore[arg-type]
 
 
 class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
@@ -303,9 +303,9 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 class JsonWebsocketConsumer(WebsocketConsumer):
     """The sync version of `AsyncJsonWebsocketConsumer`."""
 
-    receive = hook(offer(AsyncJsonWebsocketConsumer.receive))
-    send_json = offer(AsyncJsonWebsocketConsumer.send_json)
-    group_send_json = offer(AsyncJsonWebsocketConsumer.group_send_json)
+    receive = hook(sync_method(AsyncJsonWebsocketConsumer.receive))
+    send_json = sync_method(AsyncJsonWebsocketConsumer.send_json)
+    group_send_json = sync_method(AsyncJsonWebsocketConsumer.group_send_json)
 
     @hook
     def receive_json(self, content: Any, **kwargs: Any) -> None:

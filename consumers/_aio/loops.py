@@ -102,7 +102,7 @@ async def pauses(times: int) -> None:
         await pause()
 
 
-async def let_others_run(waiting: int) -> None:
+async def yield_to_loop(waiting: int) -> None:
     """Let others run, also so that they can take most of what waits for the fullest of the receivers."""
     await pause()
     if waiting:

@@ -5,7 +5,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from ..limits import Limits
 from ..types import CloseCode, Message, Receive, Scope, Send
 from . import events
-from .enforce import Watch, make_socket
+from .enforce import Enforcer, make_sender
 from .sender import Owner, State
 
 APPLICATION_STATES = {
@@ -23,8 +23,8 @@ class ClientWebSocket(WebSocket):
         receive: the server's ASGI `receive`.
         send: the server's ASGI `send`.
         limits: its limits.
-        watch: what watches it, if anything does.
-        owner: as that of `Socket`; called when the client disconnects, too.
+        enforcer: what watches it, if anything does.
+        owner: as that of `Sender`; called when the client disconnects, too.
         close_timeout: seconds that a close frame has to leave.
     """
 
@@ -34,40 +34,40 @@ class ClientWebSocket(WebSocket):
         receive: Receive,
         send: Send,
         limits: Limits,
-        watch: Watch | None,
+        enforcer: Enforcer | None,
         owner: Owner,
         close_timeout: float,
     ) -> None:
         super().__init__(scope, receive, send)
         self._owner = owner
-        self._watch = watch
-        self._socket = make_socket(send, watch, limits, owner, close_timeout, events.can_deny(scope))
+        self._enforcer = enforcer
+        self._sender = make_sender(send, enforcer, limits, owner, close_timeout, events.can_deny(scope))
 
     async def receive(self) -> Message:
         """Return the client's next event; one beyond a limit ends the connection."""
-        if self._watch is None:
+        if self._enforcer is None:
             message = await super().receive()
         else:
-            self._watch.resume()
+            self._enforcer.resume()
             message = await super().receive()
-            self._watch.hold()
-            self._watch.refuses(message)
+            self._enforcer.pause()
+            self._enforcer.refuses(message)
         if message["type"] == "websocket.disconnect":
             code = int(message.get("code") or CloseCode.NORMAL_CLOSURE)
-            self._socket.lost(code)
-            self._owner._on_socket_change(code)
+            self._sender.lost(code)
+            self._owner._on_sender_change(code)
         return message
 
     async def end(self, code: int, reason: str) -> None:
-        """Close, or reject, this client; see `Socket.end()`."""
+        """Close, or reject, this client; see `Sender.end()`."""
         try:
-            await self._socket.end(code, reason)
+            await self._sender.end(code, reason)
         finally:
-            self.application_state = APPLICATION_STATES[self._socket.state]
+            self.application_state = APPLICATION_STATES[self._sender.state]
 
     async def send(self, message: Message) -> None:
-        """Send an ASGI event; see `Socket.send()`."""
+        """Send an ASGI event; see `Sender.send()`."""
         try:
-            await self._socket.send(message)
+            await self._sender.send(message)
         finally:
-            self.application_state = APPLICATION_STATES[self._socket.state]
+            self.application_state = APPLICATION_STATES[self._sender.state]

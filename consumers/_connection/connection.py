@@ -32,7 +32,7 @@ from .dispatch import table_of
 from .enforce import LimitHit
 from .frames import FRAME, Frames
 from .sender import State
-from .shutdown import INTERNAL_ERROR_REASON, Ending, EndingConnection, Handler
+from .shutdown import INTERNAL_ERROR_REASON, CloseRequest, EndingConnection, Handler
 from .undecided import Undecided
 
 logger = logging.getLogger("consumers.connection")
@@ -51,7 +51,7 @@ class Connection(EndingConnection):
         super().__init__(consumer, receive, send)
         self._table = table_of(type(consumer))
         if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
-            self._frames = Frames(self._socket, type(consumer))
+            self._frames = Frames(self._sender, type(consumer))
         if self._protocol == "channel":
             source = (consumer.scope.get("extensions") or {}).get(events.WORKER)
             self._taken = Taken(source, consumer.max_tasks) if source is not None else None
@@ -67,8 +67,8 @@ class Connection(EndingConnection):
             async with anyio.create_task_group() as self._tasks:
                 self._scope = self._make_scope()
                 self._tasks.start_soon(self._work, name=type(self._consumer).__qualname__)
-                if self._watch is not None:
-                    self._watch.start(self._tasks, self._protocol == "websocket")
+                if self._enforcer is not None:
+                    self._enforcer.start(self._tasks, self._protocol == "websocket")
                 await self._mailbox.feed(self._read())
         finally:
             if self._forced is not None:
@@ -86,7 +86,7 @@ class Connection(EndingConnection):
     def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
         scope = anyio.CancelScope()
-        if self._ending is None:
+        if self._close_request is None:
             if self._background is None:
                 self._background = set()
             self._background.add(scope)
@@ -107,16 +107,16 @@ class Connection(EndingConnection):
 
     def close_by_group(self, code: int, reason: str) -> None:
         """End at once, because a group that this connection is in was closed."""
-        if self._ending is None:
-            self._journal.closed_by_group(code, reason)
-        self._end(Ending(code, reason, rejects=True))
+        if self._close_request is None:
+            self._log.closed_by_group(code, reason)
+        self._end(CloseRequest(code, reason, rejects=True))
 
     # The reader
 
     async def _read(self) -> None:
         """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
         receive, disconnects, mailbox = self._receive, events.DISCONNECTS, self._mailbox
-        is_watched = self._watch is not None
+        is_watched = self._enforcer is not None
         try:
             if self._protocol == "channel":
                 message = await self._read_channel()
@@ -134,9 +134,9 @@ class Connection(EndingConnection):
                 self._worker_ended = anyio.Event()
                 await self._worker_ended.wait()  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
-            self._end(Ending(CloseCode.ABNORMAL_CLOSURE), error)
+            self._end(CloseRequest(CloseCode.ABNORMAL_CLOSURE), error)
         except BaseException:
-            self._end(Ending(self._socket.close_code or CloseCode.SERVICE_RESTART))
+            self._end(CloseRequest(self._sender.close_code or CloseCode.SERVICE_RESTART))
             raise
 
     async def _read_channel(self) -> Message:
@@ -160,23 +160,23 @@ class Connection(EndingConnection):
         code = message.get("code")
         code = CloseCode.NO_STATUS_RECEIVED if code is None else code
         drains = code != CloseCode.SERVICE_RESTART  # uvicorn's shutdown
-        own = self._socket.lost(code)
+        own = self._sender.lost(code)
         code = code if self._consumer._codes_as_reported else own
-        self._end(Ending(code, message.get("reason") or "", drains=drains))
+        self._end(CloseRequest(code, message.get("reason") or "", drains=drains))
 
     def _refuses(self, message: Message) -> bool:
-        return self._watch is not None and self._watch.refuses(message)
+        return self._enforcer is not None and self._enforcer.refuses(message)
 
     async def _wait_for_room(self) -> bool:
         """Wait until more may be read; return False if it is never to be."""
-        if self._ending is not None:
+        if self._close_request is not None:
             return False
-        if self._watch is not None:
-            self._watch.hold()
+        if self._enforcer is not None:
+            self._enforcer.pause()
         with anyio.move_on_after(self._consumer.stall_timeout):
             await self._mailbox.wait_for_room()
-            if self._watch is not None:
-                self._watch.resume()
+            if self._enforcer is not None:
+                self._enforcer.resume()
             return True
         limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._mailbox.messages)} wait"
         self._end_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
@@ -196,11 +196,11 @@ class Connection(EndingConnection):
                 if not self._scope.cancel_called:  # as after most disconnects: one scope will do
                     await self._clean_up()
         except Exception as error:
-            self._end(Ending(CloseCode.INTERNAL_ERROR), error)
+            self._end(CloseRequest(CloseCode.INTERNAL_ERROR), error)
         except BaseException:
-            if self._ending is None:
-                logger.info("%s ends: its worker was cancelled by something else than the server", self._journal)
-            self._end(Ending(CloseCode.SERVICE_RESTART))
+            if self._close_request is None:
+                logger.info("%s ends: its worker was cancelled by something else than the server", self._log)
+            self._end(CloseRequest(CloseCode.SERVICE_RESTART))
             raise
         finally:
             try:
@@ -251,12 +251,12 @@ class Connection(EndingConnection):
                 await self._mailbox.wait_for_layer_room()
                 deliver(await layer.receive(self._consumer.channel_name))
         except Exception as error:
-            self._end(Ending(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), error)
+            self._end(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), error)
 
     async def _serve_first(self) -> bool:
         """Handle the event that opens a WebSocket, alone; return False if the connection ends before anything came."""
         while not self._mailbox.messages:
-            if self._ending is not None:
+            if self._close_request is not None:
                 return False
             await self._mailbox.wait()
         self._connected = True
@@ -264,11 +264,11 @@ class Connection(EndingConnection):
             message, size = self._mailbox.take()
             await self._handle(message, size != FROM_LAYER)
             self._mailbox.release(size)
-            if self._socket.is_rejected and self._ending is None:  # not every server reports a disconnect then
-                code = None if self._consumer._codes_as_reported else self._socket.close_code
-                self._end(Ending(code or CloseCode.ABNORMAL_CLOSURE))
-            if self._socket.state is State.CONNECTING and self._ending is None:
-                self._undecided = Undecided(self._socket, self._journal.undecided, self._tasks)
+            if self._sender.is_rejected and self._close_request is None:  # not every server reports a disconnect then
+                code = None if self._consumer._codes_as_reported else self._sender.close_code
+                self._end(CloseRequest(code or CloseCode.ABNORMAL_CLOSURE))
+            if self._sender.state is State.CONNECTING and self._close_request is None:
+                self._undecided = Undecided(self._sender, self._log.undecided, self._tasks)
         return True
 
     async def _serve_in_turn(self) -> None:
@@ -306,7 +306,7 @@ class Connection(EndingConnection):
                 self._running += 1
                 self._starting += 1
                 self._tasks.start_soon(self._run_handler)
-            if self._ending is not None and not self._mailbox.messages and not self._running:
+            if self._close_request is not None and not self._mailbox.messages and not self._running:
                 return
             await self._mailbox.wait()
 

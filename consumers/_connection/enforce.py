@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from .._aio.loops import Alarm, running_loop, set_alarm
 from ..limits import Limits
 from ..types import CloseCode, Message, Send
-from .sender import Owner, Socket
+from .sender import Owner, Sender
 
 BURST_SECONDS = 5
 """Seconds' worth of messages that may come at once unless `rate_burst` says how many."""
@@ -37,7 +37,7 @@ class LimitHit(NamedTuple):
     reason: str
 
 
-class Watch:
+class Enforcer:
     """Watches one connection.
 
     Args:
@@ -54,7 +54,7 @@ class Watch:
         "_full_at",
         "_heard",
         "_interval",
-        "_is_held",
+        "_is_paused",
         "_is_stopped",
         "_limits",
         "_loop",
@@ -84,7 +84,7 @@ class Watch:
         self._is_stopped = False
         self._loop: object
         self._tasks: TaskGroup
-        self._is_held = False
+        self._is_paused = False
 
     def start(self, tasks: TaskGroup, is_handshake: bool = True) -> None:
         """Begin.
@@ -103,15 +103,15 @@ class Watch:
         self._began, self._heard = None, monotonic()
         self._set_alarm()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Note that what the client sends is not read for now: it is not idle then."""
-        self._is_held = True
+        self._is_paused = True
 
     def resume(self) -> None:
         """Note that it is read again, if it was not."""
-        if self._is_held and self._heard is not None:
+        if self._is_paused and self._heard is not None:
             self._heard = monotonic()
-        self._is_held = False
+        self._is_paused = False
 
     def stop(self) -> None:
         """Watch no more."""
@@ -163,7 +163,7 @@ class Watch:
         if limits.idle_timeout is not None and self._heard is not None:
             limit = f"no message came within idle_timeout ({limits.idle_timeout:g} s)"
             hit = LimitHit(CloseCode.GOING_AWAY, limit, f"no message within {limits.idle_timeout:g} s")
-            yield (now if self._is_held else self._heard) + limits.idle_timeout, hit
+            yield (now if self._is_paused else self._heard) + limits.idle_timeout, hit
         if limits.send_timeout is not None and self._blocked:
             limit = f"the client did not read for send_timeout ({limits.send_timeout:g} s)"
             hit = LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "you read too slowly")
@@ -198,7 +198,7 @@ class Watch:
         self._set_alarm()
 
 
-def make_watch(limits: Limits, on_hit: Callable[[LimitHit], None], send: Send) -> Watch | None:
+def make_enforcer(limits: Limits, on_hit: Callable[[LimitHit], None], send: Send) -> Enforcer | None:
     """Return what watches a new connection, or None if it has no limit to watch."""
     if (
         limits.rate_limit is None
@@ -208,38 +208,38 @@ def make_watch(limits: Limits, on_hit: Callable[[LimitHit], None], send: Send) -
         and limits.send_timeout is None
     ):
         return None
-    return Watch(limits, on_hit, send)
+    return Enforcer(limits, on_hit, send)
 
 
-class TimedSocket(Socket):
+class TimedSender(Sender):
     """A socket whose sends are watched.
 
     Args:
-        watch: what watches them.
+        enforcer: what watches them.
         owner: as the socket's.
         close_timeout: as the socket's.
         can_deny: as the socket's.
     """
 
-    __slots__ = ("_watch",)
+    __slots__ = ("_enforcer",)
 
-    def __init__(self, watch: Watch, owner: Owner, close_timeout: float, can_deny: bool) -> None:
-        super().__init__(watch.send, owner, close_timeout, can_deny)
-        self._watch = watch
+    def __init__(self, enforcer: Enforcer, owner: Owner, close_timeout: float, can_deny: bool) -> None:
+        super().__init__(enforcer.send, owner, close_timeout, can_deny)
+        self._enforcer = enforcer
 
 
-def make_socket(
+def make_sender(
     send: Send,
-    watch: Watch | None,
+    enforcer: Enforcer | None,
     limits: Limits,
     owner: Owner,
     close_timeout: float,
     can_deny: bool,
-) -> Socket:
+) -> Sender:
     """Return a new connection's socket; what its limits do not ask for costs its sends nothing."""
-    if watch is None or limits.send_timeout is None:
-        return Socket(send, owner, close_timeout, can_deny)
-    return TimedSocket(watch, owner, close_timeout, can_deny)
+    if enforcer is None or limits.send_timeout is None:
+        return Sender(send, owner, close_timeout, can_deny)
+    return TimedSender(enforcer, owner, close_timeout, can_deny)
 
 
 def _size(message: Message, most: float) -> int:

@@ -120,7 +120,7 @@ def close_of(asked: CloseException, is_open: bool) -> tuple[int, str]:
     return code, "" if reason is None else str(reason)
 
 
-def departure(exc: BaseException) -> Exception | None:
+def as_disconnect(exc: BaseException) -> Exception | None:
     """Return `exc` if it says that the client has gone, or the first one if it is a group of nothing else."""
     return only(exc, WebSocketDisconnect, RequestAborted)
 

@@ -2,7 +2,7 @@
 
 from ..types import Message
 from . import dispatch
-from .sender import Socket
+from .sender import Sender
 
 FRAME = "websocket.send"
 
@@ -11,24 +11,24 @@ class Frames:
     """Sends one connection's raw frames, as its worker's turn comes.
 
     Args:
-        socket: the connection's.
+        sender: the connection's.
         consumer_class: named in the log.
     """
 
-    __slots__ = ("_consumer_class", "_socket")
+    __slots__ = ("_consumer_class", "_sender")
 
-    def __init__(self, socket: Socket, consumer_class: type) -> None:
-        self._socket = socket
+    def __init__(self, sender: Sender, consumer_class: type) -> None:
+        self._sender = sender
         self._consumer_class = consumer_class
 
     async def send(self, message: Message) -> None:
         """Send a frame; one for a socket that is not open is dropped."""
         if self.takes(message):
-            await self._socket.send(message)
+            await self._sender.send(message)
 
     def takes(self, message: Message) -> bool:
         """Tell whether a frame can be sent; log what is none once."""
-        if not self._socket.is_open:
+        if not self._sender.is_open:
             return False
         if isinstance(message.get("text"), str) or isinstance(message.get("bytes"), bytes):
             return True

@@ -17,7 +17,7 @@ MAX_CONTENT_LENGTH = 1000
 
 
 class _Note(str):
-    """A note that `Journal` wrote; an exception that is raised again and again has only the last."""
+    """A note that `ConnectionLog` wrote; an exception that is raised again and again has only the last."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ def _short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-class Journal:
+class ConnectionLog:
     """Names a connection for the log, and says there how it ended.
 
     Args:

@@ -40,10 +40,10 @@ OPEN, CLOSED = State.OPEN, State.CLOSED  # looking a member up costs as much as 
 class Owner(Protocol):
     """Is told what becomes of its socket; a bound method would be one more object for each idle connection."""
 
-    def _on_socket_change(self, close_code: int | None) -> None: ...
+    def _on_sender_change(self, close_code: int | None) -> None: ...
 
 
-class Socket:
+class Sender:
     """Passes events to the server's `send`, after checking that they are allowed.
 
     Args:
@@ -98,7 +98,7 @@ class Socket:
                 self._refuse("accept")
             self.state = OPEN
             self.answered = True
-            self._owner._on_socket_change(None)
+            self._owner._on_sender_change(None)
         elif kind == "websocket.http.response.start":
             if self.state is not State.CONNECTING:
                 self._refuse("deny")
@@ -185,7 +185,7 @@ class Socket:
     def _closed(self, code: int) -> None:
         self.state = CLOSED
         self.close_code = code
-        self._owner._on_socket_change(code)
+        self._owner._on_sender_change(code)
 
     def _refuse(self, what: str) -> None:
         if self.state is CLOSED:
@@ -196,7 +196,7 @@ class Socket:
 
 
 class _Nobody:
-    def _on_socket_change(self, close_code: int | None) -> None:
+    def _on_sender_change(self, close_code: int | None) -> None:
         pass
 
 

@@ -18,10 +18,10 @@ from ..layers.base import BaseChannelLayer
 from ..types import CloseCode, Message, Receive, Scope, Send, is_sendable
 from . import events
 from .backlog import Taken
-from .enforce import LimitHit, Watch, make_socket, make_watch
+from .enforce import Enforcer, LimitHit, make_enforcer, make_sender
 from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only, without_layer
 from .frames import Frames
-from .log import Journal
+from .log import ConnectionLog
 from .sender import CLOSE_TIMEOUT, CLOSED, State
 from .undecided import Undecided
 
@@ -56,7 +56,7 @@ class Handler(Protocol):
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
 
 
-class Ending(NamedTuple):
+class CloseRequest(NamedTuple):
     """Why a connection ends: the close code, the reason, and what it lets happen before.
 
     Args:
@@ -89,13 +89,13 @@ class EndingConnection:
 
     # The class's until they change, so that making a connection costs less.
     threads: Threads | None = None
-    _watch: Watch | None = None  # most have no limit that needs one
+    _enforcer: Enforcer | None = None  # most have no limit that needs one
     _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
     _frames: Frames | None = None
     _taken: Taken | None = None  # of a worker's channel
     _background: set[anyio.CancelScope] | None = None
     _connected = False
-    _ending: Ending | None = None
+    _close_request: CloseRequest | None = None
     _error: Exception | None = None
     _cancelled = 0
     _forced: cancel.ForcedCancellations | None = None  # knows of this, while it ends
@@ -113,22 +113,22 @@ class EndingConnection:
         self._receive = receive
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
         limits: Any = consumer
-        watch = make_watch(limits, self._end_by_limit, send)
-        if watch is not None:
-            self._watch = watch
+        enforcer = make_enforcer(limits, self._end_by_limit, send)
+        if enforcer is not None:
+            self._enforcer = enforcer
         can_deny = events.can_deny(consumer.scope)
-        self._socket = make_socket(send, watch, limits, self, close_timeout, can_deny)
+        self._sender = make_sender(send, enforcer, limits, self, close_timeout, can_deny)
         self._protocol: str = consumer.scope["type"]
         self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
 
     @property
     def send(self) -> Send:
         """The function that sends an ASGI event."""
-        return self._socket.send
+        return self._sender.send
 
     @property
-    def _journal(self) -> Journal:
-        return Journal(type(self._consumer), self._consumer.scope)
+    def _log(self) -> ConnectionLog:
+        return ConnectionLog(type(self._consumer), self._consumer.scope)
 
     def _make_scope(self) -> anyio.CancelScope:
         """Return a shielded scope; anyio's own functions look the event loop up once more for each."""
@@ -137,16 +137,16 @@ class EndingConnection:
     @property
     def is_ending(self) -> bool:
         """Whether the connection is draining or past that."""
-        return self._ending is not None
+        return self._close_request is not None
 
-    def _on_socket_change(self, close_code: int | None) -> None:
+    def _on_sender_change(self, close_code: int | None) -> None:
         """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
         if close_code is None:
-            if self._watch is not None:
-                self._watch.opened()
-        elif self._ending is None:
-            if self._watch is not None:
-                self._watch.stop()
+            if self._enforcer is not None:
+                self._enforcer.opened()
+        elif self._close_request is None:
+            if self._enforcer is not None:
+                self._enforcer.stop()
             self._tasks.cancel_scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
 
     def _on_overflow(self) -> None:
@@ -156,32 +156,32 @@ class EndingConnection:
 
     # The ways to end
 
-    def _end(self, ending: Ending, error: Exception | None = None) -> None:
+    def _end(self, request: CloseRequest, error: Exception | None = None) -> None:
         if error is not None:
-            self._journal.annotate(error, None)
+            self._log.annotate(error, None)
             if self._error is None:
                 self._error = error
             elif self._error is not error:
-                logger.error("%s: one more error while it ends", self._journal, exc_info=error)
+                logger.error("%s: one more error while it ends", self._log, exc_info=error)
         if self._is_finishing:  # nothing is left to end
             return
-        if self._ending is None:
-            self._ending = ending
+        if self._close_request is None:
+            self._close_request = request
             self._mailbox.is_closed = True
-            if self._watch is not None:
-                self._watch.stop()
+            if self._enforcer is not None:
+                self._enforcer.stop()
             if self._undecided is not None:
                 self._undecided.stop()
             if self._tasks.cancel_scope.deadline != math.inf:
                 self._tasks.cancel_scope.deadline = math.inf
-            if ending.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
+            if request.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
                 for scope in self._background or ():
                     scope.cancel()
         # Else nothing is left to do, and the worker finishes.
         is_busy = self._running or self._mailbox.messages or not self._mailbox.is_idle
         if is_busy:
-            self._expect_end(self._consumer.cleanup_timeout / 2 + ending.drains * self._consumer.disconnect_timeout)
-        if not ending.drains:
+            self._expect_end(self._consumer.cleanup_timeout / 2 + request.drains * self._consumer.disconnect_timeout)
+        if not request.drains:
             self._mailbox.is_stopped = True
             self._scope.cancel()
             self._tasks.cancel_scope.cancel()
@@ -189,8 +189,8 @@ class EndingConnection:
             self._scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
 
     def _end_by_limit(self, hit: LimitHit) -> None:
-        if self._ending is None:
-            self._end(Ending(hit.code, hit.reason, rejects=True, limit=hit.limit))
+        if self._close_request is None:
+            self._end(CloseRequest(hit.code, hit.reason, rejects=True, limit=hit.limit))
 
     async def _guard(
         self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
@@ -200,7 +200,7 @@ class EndingConnection:
             await function(*args)
         except StopConsumer:
             if not self._is_finishing:  # when websocket_disconnect() ends with it
-                self._end(Ending(CloseCode.NORMAL_CLOSURE, rejects=True))
+                self._end(CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True))
         except BaseException as error:
             await self._decide(as_failure(error, self._reader), message or getattr(function, "__qualname__", None))
 
@@ -231,21 +231,21 @@ class EndingConnection:
             try:
                 second = as_failure(error, self._reader)
             except BaseException:  # nobody has decided about the failure: it must not be lost
-                self._end(Ending(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), failure)
+                self._end(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), failure)
                 raise
             if not self._ends_as_asked(second):
                 self._annotate(second, doing)
-                self._end(Ending(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), second)
+                self._end(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), second)
 
     def _annotate(self, failure: Exception, doing: Message | str | None) -> None:
         what = f"background task {doing}()" if isinstance(doing, str) else doing
-        self._journal.annotate(failure, what, self._consumer.show_content)
+        self._log.annotate(failure, what, self._consumer.show_content)
 
     def _ends_as_asked(self, failure: Exception) -> bool:
         """End, if the exception is a way to ask for it or tells that the client has gone; else return False."""
         match only(failure, StopConsumer, TooManyGroups, *CLOSE_EXCEPTIONS, RequestAborted):
             case StopConsumer():
-                self._end(Ending(CloseCode.NORMAL_CLOSURE, rejects=True))
+                self._end(CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True))
             case TooManyGroups() as too_many:
                 limit = f"more than max_groups ({too_many.max_groups})"
                 self._end_by_limit(LimitHit(CloseCode.POLICY_VIOLATION, limit, "too many groups"))
@@ -260,16 +260,16 @@ class EndingConnection:
         return True
 
     def _close_as_asked(self, asked: CloseException) -> None:
-        if self._socket.state is CLOSED:
+        if self._sender.state is CLOSED:
             self._client_has_gone(asked)
             return
-        code, reason = close_of(asked, self._socket.is_open)
-        if self._ending is None:
-            self._journal.closed_by_exception(asked, code)
-        self._end(Ending(code, reason, rejects=True))
+        code, reason = close_of(asked, self._sender.is_open)
+        if self._close_request is None:
+            self._log.closed_by_exception(asked, code)
+        self._end(CloseRequest(code, reason, rejects=True))
 
     def _client_has_gone(self, error: Exception) -> None:
-        logger.debug("%s: a handler ended because the client has gone: %r", self._journal, error)
+        logger.debug("%s: a handler ended because the client has gone: %r", self._log, error)
 
     # The ending
 
@@ -290,67 +290,67 @@ class EndingConnection:
 
     async def _clean_up(self) -> None:
         """Close, wait for what still runs, and call `disconnect()`."""
-        ending = self._ending
-        assert ending is not None
+        request = self._close_request
+        assert request is not None
         if self._running or self._background:
             self._tasks.cancel_scope.cancel()
         self._is_finishing = True
         self._limit_clean_up()
-        if self._socket.state is not CLOSED:
-            await self._close(ending)
+        if self._sender.state is not CLOSED:
+            await self._close(request)
         if self._running or self._background:
             await self._wait_for_tasks(self._consumer.cleanup_timeout / 2)
         if self.threads is not None:
             await self.threads.wait()
-        if self._socket.state is not CLOSED:
-            await self._close(ending)  # a handler that outlived its cancellation may have accepted meanwhile
+        if self._sender.state is not CLOSED:
+            await self._close(request)  # a handler that outlived its cancellation may have accepted meanwhile
         self._is_disconnecting = True
-        if self._connected and (message := self._disconnect_message(ending)) is not None:
+        if self._connected and (message := self._disconnect_message(request)) is not None:
             await self._guard(self._consumer.dispatch, (message,), message)
 
-    def _disconnect_message(self, ending: Ending) -> Message | None:
+    def _disconnect_message(self, request: CloseRequest) -> Message | None:
         """Return what tells the consumer of its ending, if that has a handler for it."""
         handler = events.DISCONNECT_HANDLERS.get(self._protocol)
         if handler is None or not hasattr(self._consumer, handler):
             return None
-        return {"type": f"{self._protocol}.disconnect", "code": ending.code, "reason": ending.reason}
+        return {"type": f"{self._protocol}.disconnect", "code": request.code, "reason": request.reason}
 
     def _finish(self) -> None:
         """Leave the layer, and say in the log what could not be done as it should."""
-        ending = self._ending
-        assert ending is not None
+        request = self._close_request
+        assert request is not None
         self._detach()
         if self._scope.cancelled_caught:
-            self._journal.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
-        is_unanswered = not self._socket.answered and self._connected and self._protocol == "websocket"
+            self._log.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
+        is_unanswered = not self._sender.answered and self._connected and self._protocol == "websocket"
         was_warned_of = self._undecided is not None and self._undecided.was_warned_of
-        if ending.drains and is_unanswered and not was_warned_of:
-            self._journal.left_unanswered()
+        if request.drains and is_unanswered and not was_warned_of:
+            self._log.left_unanswered()
         waiting = len(self._mailbox.messages)
         if self._taken is not None:  # which gives them back
             waiting -= len(self._taken.among(self._mailbox.messages))
-        if ending.limit:
-            self._journal.limit_hit(ending.code, ending.limit, self._cancelled, waiting)
+        if request.limit:
+            self._log.limit_hit(request.code, request.limit, self._cancelled, waiting)
         elif self._cancelled or waiting:
-            self._journal.dropped(ending.code, self._cancelled, waiting)
+            self._log.dropped(request.code, self._cancelled, waiting)
 
-    async def _close(self, ending: Ending) -> None:
+    async def _close(self, request: CloseRequest) -> None:
         """Tell the client, unless somebody has: without a close frame it would see 1006."""
-        if self._protocol != "websocket" or (self._socket.state is State.CONNECTING and not ending.rejects):
+        if self._protocol != "websocket" or (self._sender.state is State.CONNECTING and not request.rejects):
             return
-        is_unsendable = self._socket.is_open and not is_sendable(ending.code)
-        code = CloseCode.INTERNAL_ERROR if is_unsendable else ending.code
+        is_unsendable = self._sender.is_open and not is_sendable(request.code)
+        code = CloseCode.INTERNAL_ERROR if is_unsendable else request.code
         try:
-            await self._socket.end(code, ending.reason)
+            await self._sender.end(code, request.reason)
         except WebSocketDisconnect:
             pass
         except Exception:
-            logger.exception("%s: the server refused a close frame", self._journal)
+            logger.exception("%s: the server refused a close frame", self._log)
 
     async def _wait_for_tasks(self, seconds: float) -> None:
         if await self._tasks_end(seconds):
             return
-        self._journal.handlers_still_run(seconds)
+        self._log.handlers_still_run(seconds)
         if self._forced is not None:
             for _ in range(2):
                 self._forced.force(self)
@@ -366,7 +366,7 @@ class EndingConnection:
         return False
 
     def _on_force(self, places: list[str]) -> None:
-        self._journal.force_is_used(places)
+        self._log.force_is_used(places)
 
     def _detach(self) -> None:
         layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name
@@ -374,10 +374,10 @@ class EndingConnection:
             try:
                 layer.detach(channel_name)
             except Exception:
-                logger.exception("%s: the layer could not detach %s", self._journal, channel_name)
+                logger.exception("%s: the layer could not detach %s", self._log, channel_name)
 
     def _let_go(self) -> None:
         """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
-        self._socket.release()
-        self._watch = self._mailbox.owner = None
+        self._sender.release()
+        self._enforcer = self._mailbox.owner = None
         del self._consumer

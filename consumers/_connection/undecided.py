@@ -5,7 +5,7 @@ from collections.abc import Callable
 from anyio.abc import TaskGroup
 
 from .._aio.loops import Alarm, running_loop, set_alarm
-from .sender import Socket, State
+from .sender import Sender, State
 
 UNDECIDED = 5.0
 """Seconds after which a handshake that `connect()` has left unanswered is worth a warning."""
@@ -15,7 +15,7 @@ class Undecided:
     """One handshake that `connect()` has left unanswered.
 
     Args:
-        socket: the connection's.
+        sender: the connection's.
         warn: says it, and gets the seconds that have passed.
         tasks: the connection's.
 
@@ -23,9 +23,9 @@ class Undecided:
         was_warned_of: whether the log has told of it.
     """
 
-    def __init__(self, socket: Socket, warn: Callable[[float], None], tasks: TaskGroup) -> None:
+    def __init__(self, sender: Sender, warn: Callable[[float], None], tasks: TaskGroup) -> None:
         self.was_warned_of = False
-        self._socket = socket
+        self._sender = sender
         self._warn = warn
         self._alarm: Alarm | None = set_alarm(UNDECIDED, self._ring, tasks, running_loop())
 
@@ -37,6 +37,6 @@ class Undecided:
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._socket.state is State.CONNECTING:
+        if self._sender.state is State.CONNECTING:
             self.was_warned_of = True
             self._warn(UNDECIDED)

@@ -10,7 +10,7 @@ from .._aio.loops import call_soon, running_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Message
 from ._copy import Copier, choose_copier
-from ._local_groups import Tables
+from ._local_groups import LocalGroups
 from ._receivers import Entry, Receiver, Waiter
 
 logger = logging.getLogger("consumers.layers")
@@ -36,8 +36,8 @@ def _type_of(message: Any) -> object:  # which ported code may send without one,
     return message.get("type") if isinstance(message, dict) else type(message).__name__
 
 
-class LocalChannels(Tables):
-    """The channels and groups of one process; the arguments are those of `Tables`.
+class LocalChannels(LocalGroups):
+    """The channels and groups of one process; the arguments are those of `LocalGroups`.
 
     Attributes:
         dropped: how many messages receivers have missed because they were full.

@@ -16,10 +16,10 @@ from functools import partial
 
 from .._aio.loops import running_loop
 from ..types import Close, Deliver, DeliverMany, Message
-from ._receivers import Entry, Joining, Receiver, Waiter, ignore_message
+from ._receivers import Entry, PendingJoin, Receiver, Waiter, ignore_message
 
 
-class Tables:
+class LocalGroups:
     """The channels and groups of one process, without what hands messages over.
 
     Args:
@@ -65,7 +65,7 @@ class Tables:
         # queues that is the time of the newest message: when it expires, the whole queue has.
         self._queues: OrderedDict[str, deque[Entry]] = OrderedDict()
         self._memberships: OrderedDict[tuple[str, str], float] = OrderedDict()  # only of stored channels
-        self._joinings: dict[tuple[str, str], Joining] = {}
+        self._joinings: dict[tuple[str, str], PendingJoin] = {}
 
     def attach(self, name: str, deliver: Deliver, close: Close | None = None) -> None:
         """Hand the messages of this channel to `deliver`, on the event loop that is running now.
@@ -160,7 +160,7 @@ class Tables:
         with self._lock:
             self._expire()
             is_settled = channel in self._groups.get(group, ())
-            joining = self._joinings.setdefault((group, channel), Joining(is_settled))
+            joining = self._joinings.setdefault((group, channel), PendingJoin(is_settled))
             joining.blocks += 1
             self._join(group, channel)
         succeeded = False

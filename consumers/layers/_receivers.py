@@ -1,4 +1,4 @@
-"""The records of `Tables`: who receives, who waits in `receive()`, and who is about to join a group."""
+"""The records of `LocalGroups`: who receives, who waits in `receive()`, and who is about to join a group."""
 
 from collections.abc import Callable
 
@@ -72,7 +72,7 @@ class Receiver:
         self.silent_until = self.slow_until = float("-inf")
 
 
-class Joining:
+class PendingJoin:
     """The blocks of `joining()` that one channel has under way for one group."""
 
     __slots__ = ("blocks", "is_settled")

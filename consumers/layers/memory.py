@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .._aio.loops import let_others_run
+from .._aio.loops import yield_to_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Deliver, Message
 from ._closing import DEFAULT_CODE, closing
@@ -110,7 +110,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         except ChannelFull:
             await checkpoint()  # whoever tries again and again must let the receiver run
             raise
-        await let_others_run(waiting)
+        await yield_to_loop(waiting)
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Wait for the oldest message of a channel and take it.
@@ -194,7 +194,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     async def _send_to_members(self, group: str, message: Message) -> None:
         if not self._has_own_send:
-            await let_others_run(self._local.group_send(group, message))
+            await yield_to_loop(self._local.group_send(group, message))
             return
         errors: list[Exception] = []
         members = self._local.members(group)

@@ -9,12 +9,12 @@ from .._connection.connection import Connection
 from .._connection.dispatch import OPTIONAL
 from .._connection.events import DISCONNECTS
 from .._connection.frames import Frames
-from .._connection.sender import Socket
+from .._connection.sender import Sender
 from .._connection.shutdown import Handler
 from ..types import CloseCode, Deliver, Message, Receive, Send, handler_name
 from . import table
+from .counters import Counters, Counts
 from .durations import Attributes, Durations
-from .tallies import Tallies, Tally
 
 FROM_CLIENT = frozenset({"websocket.receive", "http.request"})
 FOR_CLIENT = frozenset({"websocket.send", "http.response.body"})
@@ -24,39 +24,41 @@ class ObservedConnection(Connection):
     """Counts one connection and its messages, and times its handlers.
 
     Attributes:
-        tallies: what it is counted in.
+        counters: what it is counted in.
         durations: what its handlers' times are recorded with.
     """
 
-    tallies: ClassVar[Tallies]
+    counters: ClassVar[Counters]
     durations: ClassVar[Durations]
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
-        self._tally = tally = self.tallies.tally_for(type(consumer), consumer.scope)
+        self._counts = counts = self.counters.counts_for(type(consumer), consumer.scope)
         self._is_accepted = False
-        send = counting_send(send, tally)
-        super().__init__(consumer, counting_receive(receive, tally), send)
+        send = counting_send(send, counts)
+        super().__init__(consumer, counting_receive(receive, counts), send)
         if self._frames is not None:
-            self._frames = ObservedFrames(self._socket, type(consumer), tally)
+            self._frames = ObservedFrames(self._sender, type(consumer), counts)
         # Every message passes it. Not a class attribute, so that those who override it need to know nothing.
         vars(consumer)["dispatch"] = self.durations.timed(consumer, "dispatch", attributes_of(type(consumer)))
 
     async def run(self) -> None:
-        tallies, tally = self.tallies, self._tally
-        tallies.opened(tally, self)
+        counters, counts = self.counters, self._counts
+        counters.opened(counts, self)
         try:
             await super().run()
         finally:
-            ending = self._ending
+            request = self._close_request
             waiting = sum(not isinstance(entry, tuple) or is_data(entry[0]) for entry in self._mailbox.messages)
-            tally.drop(table.ENDING, waiting)
-            tally.drop(table.HANDLER_CANCELLED, self._cancelled)
+            counts.drop(table.ENDING, waiting)
+            counts.drop(table.HANDLER_CANCELLED, self._cancelled)
             code: object = ""
             if self._protocol == "websocket":
                 code = close_code(
-                    self._socket, self._is_accepted, CloseCode.ABNORMAL_CLOSURE if ending is None else ending.code
+                    self._sender,
+                    self._is_accepted,
+                    CloseCode.ABNORMAL_CLOSURE if request is None else request.code,
                 )
-            tallies.closed(tally, code, self)
+            counters.closed(counts, code, self)
 
     @property
     def waiting(self) -> int:
@@ -71,27 +73,27 @@ class ObservedConnection(Connection):
         was_ending = self.is_ending
         refused = super()._refuses(message)
         if refused and not was_ending:
-            self._tally.drop(table.LIMIT)
+            self._counts.drop(table.LIMIT)
         return refused
 
     def _count_delivery(self, deliver: Deliver, message: Message) -> int:
-        tally = self._tally
-        tally.received[table.FROM_LAYER] += 1
-        if self._ending is not None:
-            tally.drop(table.ENDING)
+        counts = self._counts
+        counts.received[table.FROM_LAYER] += 1
+        if self._close_request is not None:
+            counts.drop(table.ENDING)
         waiting = deliver(message)
         if not waiting:
-            tally.drop(table.MAILBOX_FULL)
+            counts.drop(table.MAILBOX_FULL)
         return waiting
 
-    def _on_socket_change(self, close_code: int | None) -> None:
+    def _on_sender_change(self, close_code: int | None) -> None:
         self._is_accepted = self._is_accepted or close_code is None
-        super()._on_socket_change(close_code)
+        super()._on_sender_change(close_code)
 
     def _handling(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
         handling = super()._handling(message, is_clients)
         if handling is None and not _is_optional(message):
-            self._tally.drop(table.NO_HANDLER)
+            self._counts.drop(table.NO_HANDLER)
         return handling
 
 
@@ -99,31 +101,31 @@ class ObservedFrames(Frames):
     """Counts the raw frames that are dropped.
 
     Args:
-        socket, consumer_class: as of `Frames`.
-        tally: what is counted in.
+        sender, consumer_class: as of `Frames`.
+        counts: what is counted in.
     """
 
-    __slots__ = ("_tally",)
+    __slots__ = ("_counts",)
 
-    def __init__(self, socket: Socket, consumer_class: type, tally: Tally) -> None:
-        super().__init__(socket, consumer_class)
-        self._tally = tally
+    def __init__(self, sender: Sender, consumer_class: type, counts: Counts) -> None:
+        super().__init__(sender, consumer_class)
+        self._counts = counts
 
     def takes(self, message: Message) -> bool:
         if super().takes(message):
             return True
-        self._tally.drop(table.NO_HANDLER)
+        self._counts.drop(table.NO_HANDLER)
         return False
 
 
-def counting_receive(receive: Receive, tally: Tally) -> Receive:
+def counting_receive(receive: Receive, counts: Counts) -> Receive:
     """Return a `receive` that counts the messages of a connection."""
-    if tally.attributes[table.PROTOCOL] == "channel":  # all that comes is a layer's
+    if counts.attributes[table.PROTOCOL] == "channel":  # all that comes is a layer's
 
         async def counting() -> Message:
             message = await receive()
             if message.get("type") not in DISCONNECTS:
-                tally.received[table.FROM_LAYER] += 1
+                counts.received[table.FROM_LAYER] += 1
             return message
 
     else:
@@ -131,19 +133,19 @@ def counting_receive(receive: Receive, tally: Tally) -> Receive:
         async def counting() -> Message:
             message = await receive()
             if message.get("type") in FROM_CLIENT:
-                tally.received[table.CLIENT] += 1
+                counts.received[table.CLIENT] += 1
             return message
 
     return counting
 
 
-def counting_send(send: Send, tally: Tally) -> Send:
+def counting_send(send: Send, counts: Counts) -> Send:
     """Return a `send` that counts the messages which the server took."""
 
     async def counting(event: Message) -> None:
         await send(event)
         if event.get("type") in FOR_CLIENT:
-            tally.sent += 1
+            counts.sent += 1
 
     return counting
 
@@ -153,11 +155,11 @@ def is_data(message: Message) -> bool:
     return message.get("type") in FROM_CLIENT
 
 
-def close_code(socket: Socket, is_accepted: bool, ending_code: int) -> object:
+def close_code(sender: Sender, is_accepted: bool, ending_code: int) -> object:
     """Return the code that a connection was closed with, or REJECTED."""
-    if not is_accepted and socket.answered:
+    if not is_accepted and sender.answered:
         return table.REJECTED
-    return ending_code if socket.close_code is None else socket.close_code
+    return ending_code if sender.close_code is None else sender.close_code
 
 
 _attributes: WeakKeyDictionary[type, dict[str, Attributes]] = WeakKeyDictionary()

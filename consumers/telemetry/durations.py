@@ -7,7 +7,7 @@ from time import perf_counter
 from types import MethodType
 from typing import Any, Protocol
 
-from .._connection.failures import departure, without_cancellations
+from .._connection.failures import as_disconnect, without_cancellations
 from ..exceptions import AcceptConnection, DenyConnection, StopConsumer
 from . import table
 
@@ -109,7 +109,7 @@ def error_type(error: BaseException) -> str | None:
             error = without_cancellations(error)
         except BaseException:  # nothing else is in it
             return table.CANCELLED
-    if isinstance(error, ANSWERS) or departure(error) is not None:
+    if isinstance(error, ANSWERS) or as_disconnect(error) is not None:
         return None
     name = type(error).__name__
     return table.CANCELLED if name in CANCELLATIONS and not isinstance(error, Exception) else name

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from .._connection.client import ClientWebSocket
-from .._connection.enforce import Watch
+from .._connection.enforce import Enforcer
 from .._connection.sender import Owner
 from ..limits import Limits
 from ..types import CloseCode, Message, Receive, Scope, Send
 from . import table
 from .connection import close_code, counting_send, is_data
+from .counters import Counters, Counts
 from .durations import Durations
-from .tallies import Tallies, Tally
 
 TIMED = ("on_connect", "_background_handler", "on_disconnect")
 
@@ -24,11 +24,11 @@ class ObservedClient(ClientWebSocket):
     """Counts one connection of an endpoint and its messages, and times the endpoint's methods.
 
     Attributes:
-        tallies: what it is counted in.
+        counters: what it is counted in.
         durations: what the methods' times are recorded with.
     """
 
-    tallies: ClassVar[Tallies]
+    counters: ClassVar[Counters]
     durations: ClassVar[Durations]
 
     def __init__(
@@ -37,37 +37,37 @@ class ObservedClient(ClientWebSocket):
         receive: Receive,
         send: Send,
         limits: Limits,
-        watch: Watch | None,
+        enforcer: Enforcer | None,
         owner: Owner,
         close_timeout: float,
     ) -> None:
-        self._tally = tally = self.tallies.tally_for(type(limits), scope)
+        self._counts = counts = self.counters.counts_for(type(limits), scope)
         self._endpoint = cast(Any, limits)  # an endpoint is its own limits
         self._is_accepted = False
 
         self._endpoints_owner = owner
-        super().__init__(scope, receive, counting_send(send, tally), limits, watch, self, close_timeout)
+        super().__init__(scope, receive, counting_send(send, counts), limits, enforcer, self, close_timeout)
         for name in TIMED:
             attributes = {table.CONSUMER: type(limits).__name__, table.HANDLER: name}
             vars(limits)[name] = self.durations.timed(limits, name, attributes)
-        vars(limits)["on_disconnect"] = self._last(self._endpoint.on_disconnect, tally)
-        self.tallies.opened(tally)
+        vars(limits)["on_disconnect"] = self._last(self._endpoint.on_disconnect, counts)
+        self.counters.opened(counts)
 
-    def _on_socket_change(self, close_code: int | None) -> None:
+    def _on_sender_change(self, close_code: int | None) -> None:
         self._is_accepted = self._is_accepted or close_code is None
-        self._endpoints_owner._on_socket_change(close_code)
+        self._endpoints_owner._on_sender_change(close_code)
 
     async def receive(self) -> Message:
         """Return the client's next event; one beyond a limit ends the connection."""
         message = await super().receive()
         if is_data(message):
-            self._tally.received[table.CLIENT] += 1
+            self._counts.received[table.CLIENT] += 1
             ending = self._endpoint._ending
             if ending is not None:  # it is not handled then
-                self._tally.drop(table.LIMIT if ending[0] in MESSAGE_LIMITS else table.ENDING)
+                self._counts.drop(table.LIMIT if ending[0] in MESSAGE_LIMITS else table.ENDING)
         return message
 
-    def _last(self, on_disconnect: Callable[..., Any], tally: Tally) -> Callable[..., Any]:
+    def _last(self, on_disconnect: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
         """Return `on_disconnect()`, the last that an endpoint does, as one that counts the connection as closed."""
 
         @functools.wraps(on_disconnect)
@@ -75,6 +75,6 @@ class ObservedClient(ClientWebSocket):
             try:
                 await on_disconnect(websocket, code)
             finally:
-                self.tallies.closed(tally, close_code(self._socket, self._is_accepted, code))
+                self.counters.closed(counts, close_code(self._sender, self._is_accepted, code))
 
         return on_last

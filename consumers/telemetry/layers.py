@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import table
+from .counters import Value
 from .durations import Durations, is_timed
-from .tallies import Value
 
 logger = logging.getLogger("consumers.telemetry")
 

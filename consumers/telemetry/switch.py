@@ -12,10 +12,10 @@ from ..endpoint import BaseWSEndpoint
 from ..layers.registry import channel_layers
 from . import table
 from .connection import ObservedConnection
+from .counters import Counters, Value
 from .durations import Durations
 from .endpoint import ObservedClient
 from .layers import ObservedLayers
-from .tallies import Tallies, Value
 
 CREATE = {
     "Counter": "create_observable_counter",
@@ -42,12 +42,12 @@ class Instruments:
             for name, each in table.INSTRUMENTS.items()
             if each.kind == "Histogram"
         }
-        self.tallies = Tallies()
+        self.counters = Counters()
         self.layers = ObservedLayers(durations["consumers.layer.operation.duration"])
-        members = {"tallies": self.tallies, "durations": durations["consumers.handler.duration"]}
+        members = {"counters": self.counters, "durations": durations["consumers.handler.duration"]}
         self.connection_class = type("ObservedConnection", (ObservedConnection,), members)
         self.client_class = type("ObservedClient", (ObservedClient,), members)
-        for name, reader in {**self.tallies.readers(), **self.layers.readers()}.items():
+        for name, reader in {**self.counters.readers(), **self.layers.readers()}.items():
             each = table.INSTRUMENTS[name]
             getattr(meter, CREATE[each.kind])(name, [_callback(reader)], each.unit, each.description)
 
@@ -70,7 +70,7 @@ class Switch:
     def turn_on(self) -> None:
         """Measure what comes from now on, and the layers that are there."""
         instruments = _instruments_of(self._provider)
-        instruments.tallies.told_apart = self._codes
+        instruments.counters.told_apart = self._codes
         AsyncConsumer._connection_class = instruments.connection_class
         BaseWSEndpoint._client_class = instruments.client_class
         channel_layers.on_layer = instruments.layers.observe

@@ -264,7 +264,7 @@ async def test_groups_are_empty_by_default(room):
 
 
 async def test_a_group_reaches_all_its_members(room):
-    class Joining(room):
+    class PendingJoin(room):
         if issubclass(room, AsyncWebsocketConsumer):
 
             async def connect(self):
@@ -276,7 +276,7 @@ async def test_a_group_reaches_all_its_members(room):
                 async_to_sync(self.channel_layer.group_add)("chat", self.channel_name)
                 self.accept()
 
-    members = [await connected(Joining) for _ in range(3)]
+    members = [await connected(PendingJoin) for _ in range(3)]
     await get_channel_layer().group_send("chat", {"type": "chat.message", "text": "all"})
     assert [await member.receive_from() for member in members] == ["all"] * 3
     for member in members:

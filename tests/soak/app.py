@@ -34,7 +34,7 @@ PLANNED = (Planned, UnicodeDecodeError)
 """What is logged as an error because a client wants it so: uvicorn logs a text that is no UTF-8."""
 
 
-class Tally:
+class Counts:
     """What one connection has done so far."""
 
     __slots__ = ("conn", "dropped", "handled", "read", "sent")
@@ -77,7 +77,7 @@ class SoakConsumer(AsyncWebsocketConsumer):
     record: Recorder
 
     async def websocket_connect(self, message: Message) -> None:
-        self.tally: Tally = self.scope["soak"]
+        self.tally: Counts = self.scope["soak"]
         self.tally.handled += 1
         self.record(Kind.OPENED, self.tally.conn)
         self.is_slow = self.scope["path_params"]["manner"] == "slow"
@@ -187,7 +187,7 @@ class Watched:
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
-        record, tally = self._record, Tally(int(scope["path"].split("/")[2]))
+        record, tally = self._record, Counts(int(scope["path"].split("/")[2]))
         scope["soak"] = tally
 
         async def noted_receive() -> Message:

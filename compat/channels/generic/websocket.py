@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from consumers import websocket as native
 from consumers._connection import events
-from consumers._sync import awaitable, maybe_await, offer
+from consumers._sync import awaitable, maybe_await, sync_method
 from consumers.types import Message, hook, is_sendable
 
 from ..consumer import AsyncConsumer as AsyncConsumer
@@ -75,10 +75,10 @@ class AsyncWebsocketConsumer(native.AsyncWebsocketConsumer, AsyncConsumer):
 class WebsocketConsumer(native.WebsocketConsumer, SyncConsumer):
     """Channels' WebSocket consumer of plain functions; see `consumers.WebsocketConsumer`."""
 
-    accept = offer(AsyncWebsocketConsumer.accept)
-    websocket_receive = offer(AsyncWebsocketConsumer.websocket_receive)
-    close = offer(AsyncWebsocketConsumer.close)
-    websocket_disconnect = offer(AsyncWebsocketConsumer.websocket_disconnect)
+    accept = sync_method(AsyncWebsocketConsumer.accept)
+    websocket_receive = sync_method(AsyncWebsocketConsumer.websocket_receive)
+    close = sync_method(AsyncWebsocketConsumer.close)
+    websocket_disconnect = sync_method(AsyncWebsocketConsumer.websocket_disconnect)
 
     def _without_departure(self, send: Callable[[Message], Any]) -> Callable[[Message], Any]:
         def base_send(event: Message) -> Any:
@@ -109,4 +109,4 @@ class AsyncJsonWebsocketConsumer(native.AsyncJsonWebsocketConsumer, AsyncWebsock
 class JsonWebsocketConsumer(native.JsonWebsocketConsumer, WebsocketConsumer):
     """Channels' JSON consumer of plain functions; see `consumers.JsonWebsocketConsumer`."""
 
-    receive = hook(offer(AsyncJsonWebsocketConsumer.receive))
+    receive = hook(sync_method(AsyncJsonWebsocketConsumer.receive))

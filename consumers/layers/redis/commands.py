@@ -12,7 +12,7 @@ from typing import Any
 from redis import exceptions
 
 from .hosts import Host
-from .link import FAILURES, Command, Link, connect, told_apart
+from .pipelined import FAILURES, Command, PipelinedConnection, connect, told_apart
 
 IDLE = 16
 """Connections without an owner that are kept for the next thread; as many as `process.THREADS` need at once."""
@@ -34,7 +34,7 @@ class Commands:
     def __init__(self, host: Host, timeout: float) -> None:
         self._host = host
         self._timeout = timeout
-        self._link: Link | None = None
+        self._link: PipelinedConnection | None = None
         self._pending: deque[_Batch] = deque()
         self._opening: deque[_Batch] | None = None  # what is written first of all, while the connection is being opened
         self._session: asyncio.Task[None] | None = None
@@ -101,7 +101,7 @@ class Commands:
     async def _live(self, first: "deque[_Batch]") -> None:
         """Be the connection's owner for as long as it is open."""
         reason = CLOSED
-        link: Link | None = None
+        link: PipelinedConnection | None = None
         pending: deque[_Batch] = deque()
         try:
             link = await connect(self._host, self._timeout)
@@ -146,7 +146,7 @@ class _Batch:
             self.future.exception()  # who waited may have been cancelled at the same time
 
 
-def _write(link: Link, pending: deque[_Batch], batch: _Batch) -> None:
+def _write(link: PipelinedConnection, pending: deque[_Batch], batch: _Batch) -> None:
     """Write a batch to an open connection, unless nobody waits for it any more."""
     if batch.future.done():
         return

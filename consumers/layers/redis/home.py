@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 from redis.exceptions import ConnectionError, TimeoutError
 
 from .commands import Commands
-from .link import FAILURES, Command
 from .listener import Listener
 from .loop_close import before_close
+from .pipelined import FAILURES, Command
 
 logger = logging.getLogger("consumers.layers")
 

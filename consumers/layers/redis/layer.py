@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self, cast
 import anyio
 from asgiref.sync import async_to_sync
 
-from ..._aio.loops import let_others_run
+from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
 from .._closing import DEFAULT_CODE, closing
 from .._overrides import overrides
 from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
-from .link import FAILURES
+from .pipelined import FAILURES
 from .process import Process
 from .running import Flow, RunningLayer
 
@@ -164,9 +164,9 @@ class RedisLayer(RunningLayer):
         try:
             waiting = await self._run(self._send(channel, message))
         except ChannelFull:
-            await let_others_run(0)  # whoever tries again and again must let the receiver run
+            await yield_to_loop(0)  # whoever tries again and again must let the receiver run
             raise
-        await let_others_run(waiting)
+        await yield_to_loop(waiting)
 
     async def group_send(self, group: str, message: Message) -> None:
         """Send a message to every channel in a group. It is dropped for those that are full.
@@ -177,7 +177,7 @@ class RedisLayer(RunningLayer):
             ValueError: if it has no type that a handler can have, or is nested too deeply for its receivers.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
-        await let_others_run(await self._run(self._group_send(group, message)))
+        await yield_to_loop(await self._run(self._group_send(group, message)))
 
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """Close every member of a group; see `consumers.close_group()`. Full queues do not hold it up.
@@ -187,7 +187,7 @@ class RedisLayer(RunningLayer):
             ValueError: if the code is none that may be sent.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
-        await let_others_run(await self._run(self._close_group(group, closing(code, reason))))
+        await yield_to_loop(await self._run(self._close_group(group, closing(code, reason))))
 
     def send_sync(self, channel: str, message: Message) -> None:
         """As `send()`, without an event loop: blocks."""

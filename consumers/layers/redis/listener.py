@@ -11,7 +11,7 @@ from typing import ClassVar
 from redis.exceptions import ConnectionError
 
 from .hosts import CONNECT_TIMEOUT, Host, IsCluster
-from .link import FAILURES, Link, connect
+from .pipelined import FAILURES, PipelinedConnection, connect
 
 logger = logging.getLogger("consumers.layers")
 
@@ -43,10 +43,10 @@ class Listener:
         self.reason = "it is being connected to"
         self._up = asyncio.Event()
         self._decided = asyncio.Event()  # it is up, or waiting for that is in vain
-        self._link: Link | None = None
+        self._link: PipelinedConnection | None = None
         self._is_over = False
 
-    async def listen(self, link: Link) -> None:
+    async def listen(self, link: PipelinedConnection) -> None:
         """Receive until the connection ends; call `note_up()` when nothing can be missed any more.
 
         Raises:
@@ -54,7 +54,7 @@ class Listener:
         """
         raise NotImplementedError
 
-    async def take_the_rest(self, link: Link) -> None:
+    async def take_the_rest(self, link: PipelinedConnection) -> None:
         """Receive what has come, or is on its way, since `listen()` was cancelled; no more comes after that.
 
         Raises:

@@ -20,7 +20,7 @@ from ...types import Message
 from . import scripts
 from .home import HomeEnded
 from .layer import RedisLayer
-from .link import FAILURES, Command
+from .pipelined import FAILURES, Command
 from .process import Process
 from .running import GAP, Flow
 

@@ -19,8 +19,8 @@ from ...types import Message
 from . import scripts
 from .commands import Commands
 from .places import GroupedLayer
-from .popper import Entry
 from .process import Process
+from .queue_reader import Entry
 from .running import Flow
 
 PUT_BACK_TIMEOUT = 0.5

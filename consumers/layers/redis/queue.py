@@ -19,13 +19,13 @@ from . import scripts
 from .commands import Commands
 from .home import Home
 from .layer import as_pattern
-from .link import FAILURES, Command
 from .listener import Listener
 from .own_queues import Wanted
+from .pipelined import FAILURES, Command
 from .places import CLOSE, DISCARD, JOIN
-from .popper import Entry, Popper
 from .process import ATTACHED, Process
 from .put_back import PutBackLayer
+from .queue_reader import Entry, QueueReader
 from .running import Events, Flow, Request
 
 PATIENCE = 3
@@ -297,8 +297,8 @@ class RedisChannelLayer(PutBackLayer):
             return [self.prefix + name for name in process.local.awaited() if "!" not in name]
 
         predecessor = process.home.listeners[shard] if process.home is not None else None
-        assert predecessor is None or isinstance(predecessor, Popper)
-        return Popper(
+        assert predecessor is None or isinstance(predecessor, QueueReader)
+        return QueueReader(
             self.hosts[shard],
             self.timeout,
             on_change,
@@ -343,6 +343,8 @@ class RedisChannelLayer(PutBackLayer):
         await self._update_listeners(home)
 
     async def _update_listeners(self, home: Home) -> None:
-        poppers = [listener for listener in home.listeners if isinstance(listener, Popper) and not listener.hears_all]
-        if poppers:
-            await asyncio.gather(*(popper.update() for popper in poppers))
+        readers = [
+            listener for listener in home.listeners if isinstance(listener, QueueReader) and not listener.hears_all
+        ]
+        if readers:
+            await asyncio.gather(*(reader.update() for reader in readers))

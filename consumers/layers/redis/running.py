@@ -23,8 +23,8 @@ from ..codec import Codec
 from .commands import BlockingCommands, Commands
 from .home import Home, HomeEnded
 from .hosts import decode_hosts
-from .link import Command
 from .listener import Listener
+from .pipelined import Command
 from .process import Alarm, Process
 
 logger = logging.getLogger("consumers.layers")

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .link import Command
+from .pipelined import Command
 
 _EXTEND = """
 local function extend(key, seconds)

@@ -14,10 +14,10 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, NoPermissionError
 
-from ..._aio.loops import let_others_run
+from ..._aio.loops import yield_to_loop
 from .hosts import Host
-from .link import Link
 from .listener import Listener
+from .pipelined import PipelinedConnection
 
 logger = logging.getLogger("consumers.layers")
 
@@ -144,7 +144,7 @@ class Subscriber(Listener):
                 del self._awaited[name]
                 self._refusals.pop(name, None)
 
-    async def listen(self, link: Link) -> None:
+    async def listen(self, link: PipelinedConnection) -> None:
         self._asked.clear()
         self._unanswered.clear()
         self._orders.clear()
@@ -159,7 +159,7 @@ class Subscriber(Listener):
                 waiting = self._on_reply(await link.read())
                 self._heard, self._pinged_at = time.monotonic(), None
                 if waiting is not None:
-                    await let_others_run(waiting)
+                    await yield_to_loop(waiting)
         finally:
             watch.cancel()
             self._wake_all()
@@ -178,7 +178,7 @@ class Subscriber(Listener):
             waiter.set()
         self._waiters.clear()
 
-    async def take_the_rest(self, link: Link) -> None:
+    async def take_the_rest(self, link: PipelinedConnection) -> None:
         link.write(("PING", THE_END))  # what this process has published before comes before its answer
         while True:
             reply = await link.read()
@@ -269,7 +269,7 @@ class Subscriber(Listener):
             raise error
 
     def _sign_of_life(self) -> float | None:
-        """Ask for a sign of life when it has been quiet; return what is due, as `Link.watch()` takes it."""
+        """Ask for a sign of life when it has been quiet; return what is due, for `PipelinedConnection.watch()`."""
         if self._pinged_at is None and time.monotonic() - self._heard > QUIET and self._link is not None:
             self._write("PING", [])
             self._pinged_at = time.monotonic()

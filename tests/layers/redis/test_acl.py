@@ -109,7 +109,7 @@ async def test_every_documented_right_is_used(kind: str, server: RedisServer) ->
 async def test_the_queue_layer_works_without_rights_on_client(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("consumers.layers.redis.popper.BLOCK", 1)  # so much later messages may come
+    monkeypatch.setattr("consumers.layers.redis.queue_reader.BLOCK", 1)  # so much later messages may come
     with server.client() as client:
         rights = [f"-client|{name}" for name in ("id", "info", "kill", "unblock")]
         client.execute_command("ACL", "SETUSER", "queue", *rights)

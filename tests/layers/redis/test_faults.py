@@ -160,7 +160,7 @@ async def test_a_connection_that_is_dead_without_a_sign_is_given_up(
     kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("consumers.layers.redis.subscriber.QUIET", 0.3)
-    monkeypatch.setattr("consumers.layers.redis.popper.BLOCK", 1)
+    monkeypatch.setattr("consumers.layers.redis.queue_reader.BLOCK", 1)
     async with proxying(server.port) as proxy, layer_on(kind, proxy.port, timeout=0.5) as layer:
         member = await Member().join(layer)
         proxy.flowing.clear()

@@ -18,7 +18,7 @@ import anyio
 import pytest
 from asgiref.sync import async_to_sync
 
-from consumers.layers.redis import RedisChannelLayer, popper
+from consumers.layers.redis import RedisChannelLayer, queue_reader
 from consumers.layers.redis.commands import IDLE
 from consumers.layers.redis.home import Home, HomeEnded
 from consumers.layers.redis.layer import RedisLayer
@@ -296,7 +296,7 @@ def stopped_loop(work: Callable[[], Awaitable[object]]) -> Iterator[None]:
 
 
 def test_a_group_whose_loop_stopped_is_joined_anew(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(popper, "BLOCK", 1)
+    monkeypatch.setattr(queue_reader, "BLOCK", 1)
     layer, other = (RedisChannelLayer([redis_server.url], lease=0.5) for _ in range(2))
 
     async def rejoin() -> None:
@@ -406,7 +406,7 @@ def test_what_a_stopped_loop_had_taken_arrives_when_it_ends(redis_server: RedisS
 
 
 def test_a_redis_that_ends_no_connections_works_after_a_loop_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(popper, "BLOCK", 1)
+    monkeypatch.setattr(queue_reader, "BLOCK", 1)
 
     async def receive() -> None:
         member = await Member().join(layer)
@@ -423,7 +423,7 @@ def test_a_redis_that_ends_no_connections_works_after_a_loop_stopped(monkeypatch
 
 
 async def test_a_redis_that_forbids_what_is_about_clients_is_enough(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(popper, "BLOCK", 0.2)  # a named channel is heard with the next pop
+    monkeypatch.setattr(queue_reader, "BLOCK", 0.2)  # a named channel is heard with the next pop
     with running_redis("user default on nopass ~* &* +@all -client") as server:
         async with layer_on(kind, server.port) as layer:
             member = await Member().join(layer)
@@ -462,7 +462,7 @@ async def test_a_loop_that_was_held_up_takes_no_connection_for_dead(
     kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("consumers.layers.redis.subscriber.QUIET", 0.2)
-    monkeypatch.setattr("consumers.layers.redis.popper.BLOCK", 0.2)
+    monkeypatch.setattr("consumers.layers.redis.queue_reader.BLOCK", 0.2)
     async with layer_on(kind, server.port, timeout=0.5) as layer:
         member = await Member().join(layer)
         with server.client() as client:

@@ -2,20 +2,20 @@
 
 import threading
 
-from consumers.telemetry.tallies import Tallies, Tally
+from consumers.telemetry.counters import Counters, Counts
 
 SCOPE = {"type": "websocket"}
 
 
 def test_no_two_threads_add_to_one_number() -> None:
-    tallies = Tallies()
-    found: list[Tally] = []
+    counters = Counters()
+    found: list[Counts] = []
     both = threading.Barrier(2)
 
     def live() -> None:
-        tally = tallies.tally_for(Tallies, SCOPE)
-        found.extend([tally, tallies.tally_for(Tallies, SCOPE)])
-        tallies.opened(tally)
+        counts = counters.counts_for(Counters, SCOPE)
+        found.extend([counts, counters.counts_for(Counters, SCOPE)])
+        counters.opened(counts)
         both.wait(10)  # a thread's identity may be another one's after it has ended
 
     threads = [threading.Thread(target=live) for _ in range(2)]
@@ -24,13 +24,13 @@ def test_no_two_threads_add_to_one_number() -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 4 and len(set(found)) == 2
-    [(count, attributes)] = tallies.readers()["consumers.connection.active"]()
-    assert count == 2 and set(attributes.values()) == {"Tallies", "websocket"}
+    [(count, attributes)] = counters.readers()["consumers.connection.active"]()
+    assert count == 2 and set(attributes.values()) == {"Counters", "websocket"}
 
 
 def test_a_protocol_that_is_none_of_ours_is_not_told_apart() -> None:
-    tallies = Tallies()
+    counters = Counters()
     for number in range(100):
-        tallies.opened(tallies.tally_for(Tallies, {"type": f"made up {number}"}))
-    [(count, attributes)] = tallies.readers()["consumers.connection.opened"]()
+        counters.opened(counters.counts_for(Counters, {"type": f"made up {number}"}))
+    [(count, attributes)] = counters.readers()["consumers.connection.opened"]()
     assert count == 100 and "_OTHER" in attributes.values()

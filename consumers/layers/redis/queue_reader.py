@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
 
-from ..._aio.loops import let_others_run, pause
+from ..._aio.loops import pause, yield_to_loop
 from .commands import Commands
 from .hosts import Host
-from .link import FAILURES, Command, Link
 from .listener import Listener
 from .own_queues import Wanted
+from .pipelined import FAILURES, Command, PipelinedConnection
 
 BLOCK = 5
 """Seconds that a pop waits in Redis before it is asked again."""
@@ -29,7 +29,7 @@ Entry = tuple[bytes, bytes, float]
 """A key, a payload and the time it was sent at."""
 
 
-class Popper(Listener):
+class QueueReader(Listener):
     """Takes what arrives in the process' own queues, and in those of named channels that somebody waits for.
 
     Args:
@@ -57,7 +57,7 @@ class Popper(Listener):
         heard: Callable[[], Wanted],
         others: Callable[[], Iterable[str]],
         on_entry: Callable[[Entry], int],
-        predecessor: "Popper | None",
+        predecessor: "QueueReader | None",
         after_others: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(host, timeout, on_change)
@@ -97,7 +97,7 @@ class Popper(Listener):
         """Whether the pop that waits in Redis, if there is one, includes all that is to be taken now."""
         return not self._up.is_set() or self._asked.issuperset(self._wanted())
 
-    async def listen(self, link: Link) -> None:
+    async def listen(self, link: PipelinedConnection) -> None:
         self._asked_at = float("inf")
         self._due.clear()
         self._is_blocked = False
@@ -112,12 +112,12 @@ class Popper(Listener):
                 self._ask(link)
                 await self._read_due(link)
                 while self._taken:
-                    await let_others_run(self._on_entry(self._taken.popleft()))
+                    await yield_to_loop(self._on_entry(self._taken.popleft()))
         finally:
             watch.cancel()
             self._asked = set()
 
-    async def take_the_rest(self, link: Link) -> None:
+    async def take_the_rest(self, link: PipelinedConnection) -> None:
         reading = asyncio.create_task(self._read_due(link))
         try:
             while not reading.done():
@@ -136,7 +136,7 @@ class Popper(Listener):
         while self._taken:
             self._on_entry(self._taken.popleft())
 
-    async def _probe(self, link: Link) -> None:
+    async def _probe(self, link: PipelinedConnection) -> None:
         """End what the last connection left, and see that Redis lets this one pop.
 
         A pop that waits would tell only at its end.
@@ -156,7 +156,7 @@ class Popper(Listener):
     def _wanted(self) -> set[str]:
         return {*self._others(), *self._heard().heads}
 
-    def _ask(self, link: Link) -> None:
+    def _ask(self, link: PipelinedConnection) -> None:
         wanted = self._heard()
         heard, others = sorted(wanted.heads), sorted(self._others())
         self._asked = {*heard, *others}
@@ -172,11 +172,11 @@ class Popper(Listener):
         self._asked_at = time.monotonic()
         self.note_up()  # what arrives from now on waits in Redis
 
-    def _write(self, link: Link, command: Command, on_reply: Callable[[Any], None]) -> None:
+    def _write(self, link: PipelinedConnection, command: Command, on_reply: Callable[[Any], None]) -> None:
         link.write(command)
         self._due.append(on_reply)
 
-    async def _read_due(self, link: Link) -> None:
+    async def _read_due(self, link: PipelinedConnection) -> None:
         while self._due:
             reply = await link.read()
             self._due.popleft()(reply)
@@ -200,7 +200,7 @@ class Popper(Listener):
         self._taken.extend((key, payload, float(score)) for payload, score in pairs)
 
     def _overdue(self) -> int | None:
-        """Return the turn whose pop has waited for its whole time, as `Link.watch()` takes it."""
+        """Return the turn whose pop has waited for its whole time, as `PipelinedConnection.watch()` takes it."""
         return self._turn if time.monotonic() - self._asked_at > BLOCK else None
 
 

@@ -20,7 +20,7 @@ LOOKS = 5
 """How often during a timeout it is looked whether there is an answer."""
 
 
-class Link:
+class PipelinedConnection:
     """An open connection. `write()` is plain and immediate; replies are read in the order of the commands.
 
     `connect()` opens one; `end()` it.
@@ -116,7 +116,7 @@ def told_apart(error: ResponseError) -> ResponseError:
     return error
 
 
-async def connect(host: Host, timeout: float) -> Link:
+async def connect(host: Host, timeout: float) -> PipelinedConnection:
     """Connect to a host.
 
     Args:
@@ -128,7 +128,7 @@ async def connect(host: Host, timeout: float) -> Link:
     """
     try:
         async with asyncio.timeout(timeout):
-            return Link(await host.connect())
+            return PipelinedConnection(await host.connect())
     except IsCluster:
         raise
     except FAILURES as error:
