@@ -46,7 +46,7 @@ async def test_no_alarm_is_left_of_a_connection(anyio_backend_name: str) -> None
 
     def alarms() -> int:
         loop: Any = asyncio.get_running_loop()
-        return sum(1 for handle in loop._scheduled if "Watch" in repr(handle) and not handle.cancelled())
+        return sum(1 for handle in loop._scheduled if "Enforcer" in repr(handle) and not handle.cancelled())
 
     async with connected(Everything.as_asgi()) as wire:
         wire.text("here")
