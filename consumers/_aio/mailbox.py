@@ -117,7 +117,6 @@ class Mailbox(DeliversMany):
         while self.is_full:
             self._client_room = anyio.Event()
             await self._client_room.wait()
-        self._client_room = None
 
     # The layer's
 
@@ -158,9 +157,9 @@ class Mailbox(DeliversMany):
     async def wait_for_layer_room(self) -> None:
         """Wait, as the pump of a foreign layer, until one more of its messages can be added."""
         while self.layer_count >= self.layer_limit:
-            self._layer_room = anyio.Event()
+            if self._layer_room is None or self._layer_room.is_set():  # else another waits, too
+                self._layer_room = anyio.Event()
             await self._layer_room.wait()
-        self._layer_room = None
 
     # The worker
 

@@ -45,7 +45,7 @@ class Connection(EndingConnection):
     _is_done = False  # the worker
     _worker_ended: anyio.Event | None = None  # while the reader waits for that
     _calls_handlers = False  # `dispatch()` is left out
-    _gives_text = False  # so is `websocket_receive()`, for text frames
+    _gives_text: bool | None = None  # whether `websocket_receive()` is, for text frames
 
     def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
         super().__init__(consumer, receive, send)
@@ -114,7 +114,7 @@ class Connection(EndingConnection):
     # The reader
 
     async def _read(self) -> None:
-        """Put the client's messages into the inbox until it disconnects, or is to be read no more."""
+        """Put the client's messages into the mailbox until it disconnects, or is to be read no more."""
         receive, disconnects, mailbox = self._receive, events.DISCONNECTS, self._mailbox
         is_watched = self._enforcer is not None
         try:
@@ -140,16 +140,18 @@ class Connection(EndingConnection):
             raise
 
     async def _read_channel(self) -> Message:
-        """Put the messages of a worker's named channel, which are a layer's, into the inbox until the worker stops."""
+        """Put the messages of a worker's channel, which are a layer's, into the mailbox until the worker stops."""
         if self._taken is not None:
             self._taken.source.serve(self._free_handlers)
         while (message := await self._receive()).get("type") not in events.DISCONNECTS:
             if self._taken is not None:
                 self._taken.add(message)
                 self._mailbox.put_anyhow(message)  # a handler was free
+                del message  # an idle channel is not to keep it
                 continue
             while not self._mailbox.put_layer(message):
                 await self._mailbox.wait_for_layer_room()
+            del message
             await self._mailbox.wait_for_layer_room()  # what there is no room for stays in the layer
         return message
 
@@ -276,7 +278,6 @@ class Connection(EndingConnection):
         if turns and (self._mailbox.messages or self._mailbox.is_closed):
             await pauses(turns)
         self._calls_handlers = self._table.passes_on(self._consumer, "dispatch")
-        self._gives_text = self._calls_handlers and self._table.passes_on(self._consumer, "websocket_receive")
         await self._mailbox.serve(self._handling, self._fail, turns)
 
     async def _serve_channel(self) -> None:
@@ -335,20 +336,36 @@ class Connection(EndingConnection):
             await self._fail(error, message)
 
     def _handling(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
-        """Return what handles a message, to be awaited at once; None if nothing does."""
+        """Return what handles a message, to be awaited at once; None if nothing does.
+
+        Raises:
+            TypeError: the handler is a plain function.
+        """
         consumer: Any = self._consumer
-        handling: Awaitable[None]
-        if is_clients and self._gives_text and (text := message.get("text")) is not None:
-            handling = consumer.receive(text_data=text)
-            return handling
-        name = None if is_clients else self._table.handler_of(message)
-        if name is not None and self._calls_handlers:
+        name = "dispatch"
+        handling: Awaitable[None] | None
+        if is_clients:
+            if self._calls_handlers and message["type"] == "websocket.receive" and self._takes_text(message):
+                name = "receive"
+                handling = consumer.receive(text_data=message["text"])
+            else:
+                handling = consumer.dispatch(message)
+        elif (found := self._table.handler_of(message)) is not None:
+            if self._calls_handlers and found in self._table.direct:
+                name = found
             handling = getattr(consumer, name)(message)
-            return handling
-        if is_clients or name is not None:
-            return self._consumer.dispatch(message)
-        if self._frames is not None and message.get("type") == FRAME:
+        elif self._frames is not None and message.get("type") == FRAME:
             return self._frames.send(message)
-        if self._table.accepts(consumer, message, self._consumer.strict_types):
-            return self._consumer.dispatch(message)
-        return None
+        elif self._table.accepts(consumer, message, consumer.strict_types):
+            handling = consumer.dispatch(message)
+        else:
+            return None
+        if handling is None:
+            raise TypeError(f"{type(consumer).__name__}.{name}() must be `async def`: this is an async consumer")
+        return handling
+
+    def _takes_text(self, message: Message) -> bool:
+        """Tell whether a frame is a text that `receive()` can be given, without `websocket_receive()`."""
+        if self._gives_text is None:  # not before the first frame, so that `connect()` may replace them
+            self._gives_text = self._table.gives_text(self._consumer)
+        return self._gives_text and message.get("text") is not None

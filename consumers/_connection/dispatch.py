@@ -38,42 +38,51 @@ _logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 
 class DispatchTable:
-    """What the messages of one consumer class reach; `as_asgi()` has it made, and then it stays as it is.
+    """What the messages of one consumer class reach, made by `as_asgi()`.
 
-    It has names, not functions: what replaces a method, on the class or on an instance, is called.
+    It has names, not functions: what replaces a method later, on the class or on an instance, is called. Only `find()`
+    and `accepts()` see what is added later under a name that was none.
 
     Attributes:
-        plain: methods of the framework's that only pass a message on. Where a consumer has these same ones, they can be
-            left out: `dispatch()` calls the handler, and `websocket_receive()` gives a text frame to `receive()`.
         methods: the names of all methods, which can be looked up without running code of the application's.
         reserved: the names that no message of a layer may reach.
-        handlers: of the methods, those for a layer's messages: coroutine functions that take one event.
+        handlers: of the methods, those for a layer's messages: they take one event.
+        direct: of the handlers, those that are coroutine functions, for which `dispatch()` has nothing to check.
     """
 
-    __slots__ = ("handlers", "methods", "plain", "reserved")
+    __slots__ = ("_passing_on", "direct", "handlers", "methods", "reserved")
 
     def __init__(self, consumer_class: type) -> None:
         attributes = {name: value for base in reversed(consumer_class.__mro__) for name, value in vars(base).items()}
         self.methods = frozenset(name for name, value in attributes.items() if _is_method(value))
         self.reserved = _reserved_names(consumer_class)
         self.handlers = frozenset(
-            name for name in self.methods - self.reserved if not name.startswith("_") and _is_handler(attributes[name])
+            name
+            for name in self.methods - self.reserved
+            if not name.startswith("_") and _takes_an_event(_bound(attributes[name], consumer_class))
         )
-        self.plain: dict[str, object] = {}
-        is_async = inspect.iscoroutinefunction
-        if _is_frameworks(consumer_class, "dispatch") and not is_async(attributes["dispatch"]):
-            self.plain["dispatch"] = attributes["dispatch"]
-            receive = attributes.get("receive")
-            if (
-                _is_frameworks(consumer_class, "websocket_receive")
-                and is_async(receive)
-                and "text_data" in takes(receive)
-            ):
-                self.plain["websocket_receive"] = attributes["websocket_receive"]
+        self.direct = frozenset(name for name in self.handlers if _is_async_function(attributes[name]))
+        # Methods of the framework's that only pass a message on: `dispatch()` to the handler, unless it awaits
+        # something itself, and `websocket_receive()` to `receive()`.
+        self._passing_on: dict[str, object] = {}
+        if _is_frameworks(consumer_class, "dispatch") and not _is_async_function(attributes["dispatch"]):
+            self._passing_on["dispatch"] = attributes["dispatch"]
+        if _is_frameworks(consumer_class, "websocket_receive"):
+            self._passing_on["websocket_receive"] = attributes["websocket_receive"]
 
     def passes_on(self, consumer: Any, name: str) -> bool:
-        """Tell whether a consumer's method of this name is one of `plain`, and nobody has replaced it."""
-        return name in self.plain and getattr(getattr(consumer, name), "__func__", None) is self.plain[name]
+        """Tell whether a consumer's method is one that only passes a message on, so that it can be left out."""
+        own = self._passing_on.get(name)
+        return own is not None and getattr(getattr(consumer, name), "__func__", None) is own
+
+    def gives_text(self, consumer: Any) -> bool:
+        """Tell whether for a text frame `websocket_receive()` would do no more than call `receive(text_data=text)`."""
+        receive = getattr(consumer, "receive", None)
+        return (
+            self.passes_on(consumer, "websocket_receive")
+            and inspect.iscoroutinefunction(receive)
+            and "text_data" in takes(type(consumer).receive)
+        )
 
     def handler_of(self, message: Mapping[str, Any]) -> str | None:
         """Return the name of a layer's message's handler; None if it is none of `handlers`."""
@@ -192,9 +201,13 @@ def _is_method(attribute: Any) -> bool:
     return callable(attribute) and not issubclass(kind, type) and not hasattr(kind, "__set__")
 
 
-def _is_handler(attribute: Any) -> bool:
-    is_async = type(attribute) is FunctionType and inspect.iscoroutinefunction(attribute)
-    return is_async and _takes_an_event(attribute.__get__(object()))
+def _is_async_function(attribute: Any) -> bool:
+    return type(attribute) is FunctionType and inspect.iscoroutinefunction(attribute)
+
+
+def _bound(attribute: Any, consumer_class: type) -> Any:
+    """Return what a method is when it is looked up on an instance, without one."""
+    return attribute.__get__(object(), consumer_class) if hasattr(attribute, "__get__") else attribute
 
 
 def _takes_an_event(handler: Callable[..., Any]) -> bool:

@@ -37,6 +37,13 @@ class LimitHit(NamedTuple):
     reason: str
 
 
+_NO_LIMITS = Limits()
+
+
+def _ignore(hit: LimitHit) -> None:
+    pass
+
+
 class Enforcer:
     """Watches one connection.
 
@@ -119,6 +126,10 @@ class Enforcer:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+    def release(self) -> None:
+        """Forget the connection, which has ended; its sender may still refer to this."""
+        self._limits, self._on_hit = _NO_LIMITS, _ignore
 
     def refuses(self, message: Message) -> bool:
         """Tell whether an event of the client's goes beyond a limit, and end the connection if it does."""
@@ -211,23 +222,6 @@ def make_enforcer(limits: Limits, on_hit: Callable[[LimitHit], None], send: Send
     return Enforcer(limits, on_hit, send)
 
 
-class TimedSender(Sender):
-    """A socket whose sends are watched.
-
-    Args:
-        enforcer: what watches them.
-        owner: as the socket's.
-        close_timeout: as the socket's.
-        can_deny: as the socket's.
-    """
-
-    __slots__ = ("_enforcer",)
-
-    def __init__(self, enforcer: Enforcer, owner: Owner, close_timeout: float, can_deny: bool) -> None:
-        super().__init__(enforcer.send, owner, close_timeout, can_deny)
-        self._enforcer = enforcer
-
-
 def make_sender(
     send: Send,
     enforcer: Enforcer | None,
@@ -236,10 +230,10 @@ def make_sender(
     close_timeout: float,
     can_deny: bool,
 ) -> Sender:
-    """Return a new connection's socket; what its limits do not ask for costs its sends nothing."""
-    if enforcer is None or limits.send_timeout is None:
-        return Sender(send, owner, close_timeout, can_deny)
-    return TimedSender(enforcer, owner, close_timeout, can_deny)
+    """Return a new connection's sender; what its limits do not ask for costs its sends nothing."""
+    if enforcer is not None and limits.send_timeout is not None:
+        send = enforcer.send
+    return Sender(send, owner, close_timeout, can_deny)
 
 
 def _size(message: Message, most: float) -> int:

@@ -379,5 +379,7 @@ class EndingConnection:
     def _let_go(self) -> None:
         """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
         self._sender.release()
+        if self._enforcer is not None:
+            self._enforcer.release()
         self._enforcer = self._mailbox.owner = None
         del self._consumer

@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, InvalidChannelLayerError
+from consumers import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer, InMemoryChannelLayer, InvalidChannelLayerError
 
 from ..support.recorder import Recorder
 from ..support.wire import Wire, connected, connecting, eventually, start
@@ -151,3 +151,46 @@ async def test_300_group_sends_in_a_row_reach_20_healthy_members(layer: InMemory
         for wire in wires:
             wire.disconnect()
     assert layer.dropped == 0
+
+
+@pytest.mark.parametrize("max_tasks", [1, 3])
+async def test_a_plain_handler_that_is_put_in_place_later_says_what_to_write(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch, max_tasks: int
+) -> None:
+    class Room(Recorder):
+        async def note(self, event: Any) -> None: ...
+
+    Room.max_tasks = max_tasks
+    async with connected(Room.as_asgi(log=[])) as wire:
+        monkeypatch.setattr(Room, "note", lambda self, event: None)
+        await layer.group_send("everyone", {"type": "note"})
+        await wire.end()
+    assert "must be `async def`: this is an async consumer" in str(wire.error)
+
+
+async def test_what_replaces_websocket_receive_before_the_first_frame_is_called() -> None:
+    frames: list[Any] = []
+
+    async def receive(message: Any) -> None:
+        frames.append(message["text"])
+
+    class Room(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await super().connect()
+            self.websocket_receive = receive  # type: ignore[method-assign]
+
+    async with connected(Room.as_asgi()) as wire:
+        wire.text("hello")
+        await eventually(lambda: frames == ["hello"])
+
+
+async def test_an_event_of_the_servers_own_goes_to_its_own_method_whatever_is_in_it() -> None:
+    log: list[Any] = []
+
+    class Room(AsyncWebsocketConsumer):
+        async def server_event(self, message: Any) -> None:
+            log.append(message["text"])
+
+    async with connected(Room.as_asgi()) as wire:
+        wire.event({"type": "server.event", "text": "hello"})
+        await eventually(lambda: log == ["hello"])

@@ -12,6 +12,7 @@ from ...support.contract import Listen, MakeLayer
 from ...support.kinds import KINDS, Kind
 
 
+@pytest.hookimpl(tryfirst=True)  # before the backends of every test are
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
         traits: set[str] = getattr(metafunc.function, "traits", set())
