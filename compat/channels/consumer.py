@@ -10,7 +10,7 @@ from copy import copy
 from typing import Any, ClassVar, Self, TypeVar
 
 from consumers import consumer as native
-from consumers.types import CloseCode, Message
+from consumers.types import CloseCode, Message, Receive, Scope, Send
 from consumers.types import handler_name as get_handler_name
 
 from . import DEFAULT_CHANNEL_LAYER as DEFAULT_CHANNEL_LAYER
@@ -50,6 +50,10 @@ class AsyncConsumer(native.AsyncConsumer):
     _codes_as_reported = True
     _was_disconnected = False
     _has_ended = False  # a generic consumer's own websocket_disconnect() or http_disconnect()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; here, with Channels' signature, where the native one speaks to FastAPI."""
+        await super().__call__(scope, receive, send)
 
     def _for_connection(self) -> Self:
         """Let an instance that is an application serve one connection after another; its attributes stay.
