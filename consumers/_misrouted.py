@@ -107,7 +107,8 @@ def _routes(router: Router) -> Iterable[tuple[object, str, object]]:
     contexts = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
     for found in router.routes if contexts is None else contexts(router.routes):
         route = getattr(found, "original_route", found)
-        path = getattr(found, "path", None)  # an included router's has its prefix
+        with_prefix = getattr(found, "starlette_route", None) or found  # of an included router
+        path = getattr(with_prefix, "path", None)
         if isinstance(path, str):
             yield route, path, route.app if isinstance(route, Mount) else getattr(route, "endpoint", None)
 
