@@ -55,6 +55,8 @@ class AsyncConsumer(native.AsyncConsumer):
         """Serve one connection; here, with Channels' signature, where the native one speaks to FastAPI."""
         await super().__call__(scope, receive, send)
 
+    _plain_call: ClassVar[Callable[..., Any]] = __call__
+
     def _for_connection(self) -> Self:
         """Let an instance that is an application serve one connection after another; its attributes stay.
 

@@ -9,7 +9,7 @@ from .portable import PortableMailbox
 from .stepping import SteppingMailbox
 
 VARIABLE = "CONSUMERS_MAILBOX"
-KINDS: dict[str, type[Mailbox]] = {"portable": PortableMailbox, "stepping": SteppingMailbox}
+KINDS = ("portable", "stepping")
 
 
 def make_mailbox(client_limit: int, byte_limit: int, layer_limit: int, owner: Owner) -> Mailbox:

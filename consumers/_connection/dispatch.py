@@ -46,7 +46,7 @@ class DispatchTable:
     Attributes:
         methods: the names of all methods, which can be looked up without running code of the application's.
         reserved: the names that no message of a layer may reach.
-        handlers: of the methods, those for a layer's messages: they take one event.
+        handlers: of the methods, those for a layer's messages: functions that take one event.
         direct: of the handlers, those that are coroutine functions, for which `dispatch()` has nothing to check.
     """
 
@@ -59,7 +59,7 @@ class DispatchTable:
         self.handlers = frozenset(
             name
             for name in self.methods - self.reserved
-            if not name.startswith("_") and _takes_an_event(_bound(attributes[name], consumer_class))
+            if not name.startswith("_") and _is_handler(attributes[name], consumer_class)
         )
         self.direct = frozenset(name for name in self.handlers if _is_async_function(attributes[name]))
         # Methods of the framework's that only pass a message on: `dispatch()` to the handler, unless it awaits
@@ -205,9 +205,14 @@ def _is_async_function(attribute: Any) -> bool:
     return type(attribute) is FunctionType and inspect.iscoroutinefunction(attribute)
 
 
-def _bound(attribute: Any, consumer_class: type) -> Any:
-    """Return what a method is when it is looked up on an instance, without one."""
-    return attribute.__get__(object(), consumer_class) if hasattr(attribute, "__get__") else attribute
+def _is_handler(attribute: Any, consumer_class: type) -> bool:
+    """Tell whether a function takes one event. Other descriptors may need an instance: `accepts()` asks them."""
+    kind = type(attribute)
+    if kind in (staticmethod, classmethod):
+        function = attribute.__func__
+    else:
+        function = attribute.func if kind is partialmethod else attribute
+    return type(function) is FunctionType and _takes_an_event(attribute.__get__(object(), consumer_class))
 
 
 def _takes_an_event(handler: Callable[..., Any]) -> bool:

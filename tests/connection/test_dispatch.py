@@ -1,5 +1,6 @@
 """Which handler a layer's message reaches."""
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -166,6 +167,33 @@ async def test_a_plain_handler_that_is_put_in_place_later_says_what_to_write(
         await layer.group_send("everyone", {"type": "note"})
         await wire.end()
     assert "must be `async def`: this is an async consumer" in str(wire.error)
+
+
+async def test_a_descriptor_that_needs_an_instance_may_be_a_handler(layer: InMemoryChannelLayer) -> None:
+    seen: list[Any] = []
+
+    class Counted:
+        def __init__(self, function: Any) -> None:
+            self.function = function
+
+        def __call__(self, consumer: Any, event: Any) -> Any:
+            return self.function(consumer, event)
+
+        def __get__(self, consumer: Any, owner: Any = None) -> Any:
+            consumer.looked_up += 1
+            return partial(self.function, consumer)
+
+    class Room(AsyncWebsocketConsumer):
+        groups = ["everyone"]
+        looked_up = 0
+
+        @Counted
+        async def note(self, event: Any) -> None:
+            seen.append(event["number"])
+
+    async with connected(Room.as_asgi()):
+        await layer.group_send("everyone", {"type": "note", "number": 1})
+        await eventually(lambda: seen == [1])
 
 
 async def test_what_replaces_websocket_receive_before_the_first_frame_is_called() -> None:
