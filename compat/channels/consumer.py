@@ -64,7 +64,7 @@ class AsyncConsumer(native.AsyncConsumer):
         """
         if not hasattr(self, "_connection"):
             return self
-        free = self if self._connection.is_over else copy(self)
+        free = self if self._connection.is_done else copy(self)
         free._forget_connection()
         return free
 

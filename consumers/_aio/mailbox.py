@@ -163,6 +163,14 @@ class Mailbox(DeliversMany):
 
     # The worker
 
+    async def wait_for_message(self) -> bool:
+        """Wait until a message waits; return False if the mailbox is closed before."""
+        while not self.messages:
+            if self.is_closed:
+                return False
+            await self.wait()
+        return True
+
     def take(self) -> tuple[Message, int]:
         """Take the oldest message; return it with its size, for `release()` when it is handled, or `FROM_LAYER`."""
         entry = self.messages.pop(0)

@@ -1,16 +1,8 @@
 """One connection's life.
 
-The server's own task is the reader: it awaits `receive()` and nothing else. A child task, the worker, runs
-`connect`, the handlers and `disconnect`; it is shielded from whatever happens to the server's task, so that
-every ending, of which there are many, takes the one way through `_clean_up` and `_finish`:
-
-    client's disconnect      ──┐ drains: waiting messages are handled, for at most `disconnect_timeout`
-    handler's error          ──┤
-    StopConsumer             ──┤ these cancel the handlers at once
-    a limit was hit          ──┤
-    close_group()            ──┤
-    the server's cancellation──┘
-          → close frame → tasks and threads have ended → websocket_disconnect() → detach → the error leaves
+The server's own task is the reader: it awaits `receive()` and nothing else. A child task, the worker, runs `connect`,
+the handlers and `disconnect`. It is shielded from whatever happens to the server's task, so that every ending takes the
+one way through `_work()`. `shutdown` has the endings, and the phases between the two.
 """
 
 import logging
@@ -18,43 +10,80 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import anyio
+from starlette.websockets import WebSocketDisconnect
 
 from .._aio import cancel
-from .._aio.loops import pauses
-from .._aio.mailbox import FROM_LAYER
+from .._aio.choice import make_mailbox
+from .._sync import Threads
 from ..layers._overrides import is_pumped
 from ..layers.base import BaseChannelLayer
 from ..limits import LimitedLayer
-from ..types import CloseCode, Deliver, Message, Receive, Send
+from ..types import CloseCode, Deliver, Receive, Send, is_sendable
 from . import events
 from .backlog import Taken
-from .dispatch import table_of
-from .enforce import LimitHit
-from .frames import FRAME, Frames
-from .sender import State
-from .shutdown import INTERNAL_ERROR_REASON, CloseRequest, EndingConnection, Handler
+from .consumer import Consumer
+from .dispatch import Dispatcher
+from .enforce import LimitHit, make_enforcer, make_sender
+from .errors import Errors
+from .frames import Frames
+from .handlers import Handlers
+from .log import ConnectionLog
+from .reader import ChannelReader, Reader
+from .sender import CLOSE_TIMEOUT, CLOSED, State
+from .shutdown import DONE, DRAINING, CloseRequest, Shutdown
+from .tasks import Tasks
 from .undecided import Undecided
 
 logger = logging.getLogger("consumers.connection")
 
+DEFAULT_CAPACITY = 100
 
-class Connection(EndingConnection):
-    """Runs one consumer for one connection; its arguments are those of `EndingConnection`."""
 
-    _starting = 0  # handler tasks that have not taken their message yet
-    _is_done = False  # the worker
-    _worker_ended: anyio.Event | None = None  # while the reader waits for that
-    _calls_handlers = False  # `dispatch()` is left out
-    _gives_text: bool | None = None  # whether `websocket_receive()` is, for text frames
+class Connection:
+    """Runs one consumer for one connection.
 
-    def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
-        super().__init__(consumer, receive, send)
-        self._table = table_of(type(consumer))
-        if consumer.raw_frames and not hasattr(consumer, "websocket_send"):
-            self._frames = Frames(self._sender, type(consumer))
-        if self._protocol == "channel":
-            source = (consumer.scope.get("extensions") or {}).get(events.WORKER)
-            self._taken = Taken(source, consumer.max_tasks) if source is not None else None
+    Args:
+        consumer: the consumer, with `scope` and `channel_layer` set.
+        receive: the server's ASGI `receive`.
+        send: the server's ASGI `send`.
+
+    Attributes:
+        threads: those of a sync consumer, which are waited for at the end.
+    """
+
+    threads: Threads | None = None
+    _taken: Taken | None = None  # of a named channel
+    _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
+    _owes_disconnect = False  # the consumer has seen the connection begin, and is to see its end
+
+    def __init__(self, consumer: Consumer, receive: Receive, send: Send) -> None:
+        limits: Any = consumer
+        self._consumer = consumer
+        self._protocol: str = consumer.scope["type"]
+        self._log = ConnectionLog(type(consumer), consumer.scope)
+        self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
+        self._tasks = Tasks(self._mailbox, self._log)
+        self._shutdown = Shutdown(consumer, self._mailbox, self._tasks, self._log)
+        self._enforcer = make_enforcer(limits, self._shutdown.begin_by_limit, send)
+        close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
+        self._sender = make_sender(send, self._enforcer, limits, self, close_timeout, events.can_deny(consumer.scope))
+        self._errors = Errors(consumer, self._protocol, self._tasks, self._sender, self._shutdown, self._log)
+        self._reader = self._make_reader(receive)
+        self._dispatcher = self._make_dispatcher()
+        self._handlers = Handlers(consumer, self._mailbox, self._tasks, self._dispatcher, self._errors, self._taken)
+
+    def _make_reader(self, receive: Receive) -> Reader:
+        parts = self._consumer, receive, self._mailbox, self._sender, self._enforcer, self._shutdown
+        if self._protocol != "channel":
+            return Reader(*parts)
+        source = (self._consumer.scope.get("extensions") or {}).get(events.WORKER)
+        if source is not None:
+            self._taken = Taken(source, self._consumer.max_tasks)
+        return ChannelReader(*parts, self._taken)
+
+    def _make_dispatcher(self) -> Dispatcher:
+        passes_on = self._consumer.raw_frames and not hasattr(self._consumer, "websocket_send")
+        return Dispatcher(self._consumer, Frames(self._sender, type(self._consumer)) if passes_on else None)
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -62,183 +91,103 @@ class Connection(EndingConnection):
         Raises:
             Exception: whatever a handler raised, as it was raised.
         """
-        self._reader = cancel.current_task()
         try:
-            async with anyio.create_task_group() as self._tasks:
-                self._scope = self._make_scope()
-                self._tasks.start_soon(self._work, name=type(self._consumer).__qualname__)
+            async with anyio.create_task_group() as self._tasks.group:
+                self._tasks.new_scope()
+                self._tasks.group.start_soon(self._work, name=type(self._consumer).__qualname__)
                 if self._enforcer is not None:
-                    self._enforcer.start(self._tasks, self._protocol == "websocket")
-                await self._mailbox.feed(self._read())
+                    self._enforcer.start(self._tasks.group, self._protocol == "websocket")
+                if self._taken is not None:
+                    self._taken.source.serve(self._handlers.free)
+                await self._mailbox.feed(self._reader.read())
         finally:
-            if self._forced is not None:
-                self._forced.forget(self)
-            if self._taken is not None:
-                self._taken.source.give_back(self._taken.among(self._mailbox.messages))
-            error, self._error = self._error, None
-            self._let_go()
+            error = self._release()
             try:
                 if error is not None:
                     raise error
             finally:
                 del error  # its traceback refers to this frame
 
+    async def _work(self) -> None:
+        """Serve, then clean up: the worker's life, shielded from what happens to the server's task."""
+        cancel.note_current_task(self._tasks.own_tasks)
+        try:
+            with self._tasks.scope:
+                self._attach(await self._pumped_channel())
+                if await self._open():
+                    await self._handlers.serve()
+        except Exception as error:
+            self._shutdown.begin(CloseRequest(CloseCode.INTERNAL_ERROR), error)
+        except BaseException:
+            if not self.is_ending:
+                logger.info("%s ends: its worker was cancelled by something else than the server", self._log)
+            self._shutdown.begin(CloseRequest(CloseCode.SERVICE_RESTART))
+            raise
+        finally:
+            try:
+                with self._tasks.new_scope():
+                    await self._clean_up(self._shutdown.clean_up())
+            finally:
+                self._detach()
+                self._log_losses()
+                self._shutdown.end()
+
+    @property
+    def send(self) -> Send:
+        """The function that sends an ASGI event."""
+        return self._sender.send
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the connection is draining or past that."""
+        return self._shutdown.phase >= DRAINING
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of the connection is left."""
+        return self._shutdown.phase is DONE
+
     def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
         scope = anyio.CancelScope()
-        if self._close_request is None:
-            if self._background is None:
-                self._background = set()
-            self._background.add(scope)
-            self._tasks.start_soon(self._run_background_task, scope, function, args)
-        else:
+        if self.is_ending:
             scope.cancel()
+        else:
+            self._tasks.start_in_background(scope, self._errors.guard, function, args)
         return scope
 
-    @property
-    def is_over(self) -> bool:
-        """Whether `run()` has ended."""
-        return not hasattr(self, "_consumer")
+    def close_by_group(self, code: int, reason: str) -> None:
+        """End at once, because a group that this connection is in was closed."""
+        if not self.is_ending:
+            self._log.closed_by_group(code, reason)
+        self._shutdown.begin(CloseRequest(code, reason, rejects=True))
+
+    # The channel layer
 
     @property
     def _deliver(self) -> Deliver:
         """What takes the channel layer's messages."""
         return self._mailbox
 
-    def close_by_group(self, code: int, reason: str) -> None:
-        """End at once, because a group that this connection is in was closed."""
-        if self._close_request is None:
-            self._log.closed_by_group(code, reason)
-        self._end(CloseRequest(code, reason, rejects=True))
+    async def _pumped_channel(self) -> str | None:
+        """Return a new channel of a layer that has to be asked for its messages; None if it hands them over."""
+        layer = self._consumer.channel_layer
+        name: str | None = await layer.new_channel() if layer is not None and is_pumped(layer) else None
+        return name
 
-    # The reader
-
-    async def _read(self) -> None:
-        """Put the client's messages into the mailbox until it disconnects, or is to be read no more."""
-        receive, disconnects, mailbox = self._receive, events.DISCONNECTS, self._mailbox
-        is_watched = self._enforcer is not None
-        try:
-            if self._protocol == "channel":
-                message = await self._read_channel()
-            else:
-                while (message := await receive()).get("type") not in disconnects:
-                    if is_watched and self._refuses(message):
-                        return
-                    mailbox.put(message)
-                    del message  # an idle connection is not to keep it
-                    if mailbox.is_full and not await self._wait_for_room():
-                        return
-            self._on_disconnect(message)
-            self._mailbox.notify_now()  # most connections end within
-            if not self._is_done:
-                self._worker_ended = anyio.Event()
-                await self._worker_ended.wait()  # here, so that a cancellation is seen while the worker drains
-        except Exception as error:
-            self._end(CloseRequest(CloseCode.ABNORMAL_CLOSURE), error)
-        except BaseException:
-            self._end(CloseRequest(self._sender.close_code or CloseCode.SERVICE_RESTART))
-            raise
-
-    async def _read_channel(self) -> Message:
-        """Put the messages of a worker's channel, which are a layer's, into the mailbox until the worker stops."""
-        if self._taken is not None:
-            self._taken.source.serve(self._free_handlers)
-        while (message := await self._receive()).get("type") not in events.DISCONNECTS:
-            if self._taken is not None:
-                self._taken.add(message)
-                self._mailbox.put_anyhow(message)  # a handler was free
-                del message  # an idle channel is not to keep it
-                continue
-            while not self._mailbox.put_layer(message):
-                await self._mailbox.wait_for_layer_room()
-            del message
-            await self._mailbox.wait_for_layer_room()  # what there is no room for stays in the layer
-        return message
-
-    def _free_handlers(self) -> int:
-        return self._consumer.max_tasks - self._running - len(self._mailbox.messages) + self._starting
-
-    def _on_disconnect(self, message: Message) -> None:
-        code = message.get("code")
-        code = CloseCode.NO_STATUS_RECEIVED if code is None else code
-        drains = code != CloseCode.SERVICE_RESTART  # uvicorn's shutdown
-        own = self._sender.lost(code)
-        code = code if self._consumer._codes_as_reported else own
-        self._end(CloseRequest(code, message.get("reason") or "", drains=drains))
-
-    def _refuses(self, message: Message) -> bool:
-        return self._enforcer is not None and self._enforcer.refuses(message)
-
-    async def _wait_for_room(self) -> bool:
-        """Wait until more may be read; return False if it is never to be."""
-        if self._close_request is not None:
-            return False
-        if self._enforcer is not None:
-            self._enforcer.pause()
-        with anyio.move_on_after(self._consumer.stall_timeout):
-            await self._mailbox.wait_for_room()
-            if self._enforcer is not None:
-                self._enforcer.resume()
-            return True
-        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._mailbox.messages)} wait"
-        self._end_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages"))
-        return False
-
-    # The worker
-
-    async def _work(self) -> None:
-        """Serve, then finish, in a shield against what happens to the server's task.
-
-        That is a scope which can be cancelled when the connection ends; if it is, the clean-up has one of its own.
-        """
-        cancel.note_current_task(self.own_tasks)
-        try:
-            with self._scope:
-                await self._serve()
-                if not self._scope.cancel_called:  # as after most disconnects: one scope will do
-                    await self._clean_up()
-        except Exception as error:
-            self._end(CloseRequest(CloseCode.INTERNAL_ERROR), error)
-        except BaseException:
-            if self._close_request is None:
-                logger.info("%s ends: its worker was cancelled by something else than the server", self._log)
-            self._end(CloseRequest(CloseCode.SERVICE_RESTART))
-            raise
-        finally:
-            try:
-                if not self._is_finishing:
-                    with self._make_scope() as self._scope:
-                        await self._clean_up()
-            finally:
-                self._finish()
-                self._is_done = True
-                if self._worker_ended is not None:
-                    self._worker_ended.set()
-
-    async def _serve(self) -> None:
-        """Attach to the layer, let the consumer connect, and handle messages until the connection ends."""
-        if (layer := self._consumer.channel_layer) is not None:
-            self._attach(layer, await layer.new_channel() if is_pumped(layer) else None)
-        if not await self._serve_first():
+    def _attach(self, channel_name: str | None) -> None:
+        """Let the layer hand its messages over; if it is one to be pumped, those of this channel."""
+        layer = self._consumer.channel_layer
+        if layer is None:
             return
-        if self._taken is not None and self._consumer.max_tasks == 1:
-            await self._serve_channel()
-        elif self._consumer.max_tasks == 1:
-            await self._serve_in_turn()
-        else:
-            await self._serve_at_once(self._consumer.max_tasks)
-
-    def _attach(self, layer: BaseChannelLayer, channel_name: str | None) -> None:
-        """Let the layer hand its messages over; if it is one to be pumped, those of a new channel of its."""
-        deliver = self._deliver
         if channel_name is None:
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
-            self._consumer.channel_name = layer.attach(deliver, *close)
+            self._consumer.channel_name = layer.attach(self._deliver, *close)
         else:
             self._consumer.channel_name = channel_name
             if hasattr(layer, "adopt"):
                 layer.adopt(channel_name, self.close_by_group)
-            self.start_background_task(self._pump, layer, deliver)
+            self.start_background_task(self._pump, layer)
         if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
             self._consumer.channel_layer = cast(
                 BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)
@@ -246,126 +195,125 @@ class Connection(EndingConnection):
         if hasattr(layer, "get_capacity"):  # foreign layers may have none
             self._mailbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
 
-    async def _pump(self, layer: BaseChannelLayer, deliver: Deliver) -> None:
+    async def _pump(self, layer: BaseChannelLayer) -> None:
         """Call a layer's `receive()` where that stands in for `attach()`; what there is no room for waits in it."""
+        deliver = self._deliver
         try:
             while True:
                 await self._mailbox.wait_for_layer_room()
                 deliver(await layer.receive(self._consumer.channel_name))
         except Exception as error:
-            self._end(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), error)
+            self._shutdown.begin_by_error(error)
 
-    async def _serve_first(self) -> bool:
-        """Handle the event that opens a WebSocket, alone; return False if the connection ends before anything came."""
-        while not self._mailbox.messages:
-            if self._close_request is not None:
-                return False
-            await self._mailbox.wait()
-        self._connected = True
+    def _detach(self) -> None:
+        layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name
+        if channel_name and hasattr(layer, "detach"):
+            try:
+                layer.detach(channel_name)
+            except Exception:
+                logger.exception("%s: the layer could not detach %s", self._log, channel_name)
+
+    # The worker
+
+    async def _open(self) -> bool:
+        """Wait for the first message; return False if the connection ends before. `connect()` handles it, alone."""
+        if not await self._mailbox.wait_for_message():
+            return False
+        self._owes_disconnect = True
         if self._protocol == "websocket":
-            message, size = self._mailbox.take()
-            await self._handle(message, size != FROM_LAYER)
-            self._mailbox.release(size)
-            if self._sender.is_rejected and self._close_request is None:  # not every server reports a disconnect then
+            await self._handlers.handle_first()
+            if self._sender.is_rejected and not self.is_ending:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._sender.close_code
-                self._end(CloseRequest(code or CloseCode.ABNORMAL_CLOSURE))
-            if self._sender.state is State.CONNECTING and self._close_request is None:
-                self._undecided = Undecided(self._sender, self._log.undecided, self._tasks)
+                self._shutdown.begin(CloseRequest(code or CloseCode.ABNORMAL_CLOSURE))
+            elif self._sender.state is State.CONNECTING and not self.is_ending:
+                self._undecided = Undecided(self._sender, self._log.undecided, self._tasks.group)
+        self._shutdown.opened()
         return True
 
-    async def _serve_in_turn(self) -> None:
-        turns = self._consumer._turns_between
-        if turns and (self._mailbox.messages or self._mailbox.is_closed):
-            await pauses(turns)
-        self._calls_handlers = self._table.passes_on(self._consumer, "dispatch")
-        await self._mailbox.serve(self._handling, self._fail, turns)
+    async def _clean_up(self, request: CloseRequest) -> None:
+        """Close, wait for what still runs, and call `disconnect()`."""
+        if self._enforcer is not None:
+            self._enforcer.stop()
+        if self._undecided is not None:
+            self._undecided.stop()
+        await self._close(request)
+        if self._tasks.is_running:
+            await self._tasks.wait(self._consumer.cleanup_timeout / 2)
+        if self.threads is not None:
+            await self.threads.wait()
+        await self._close(request)  # a handler that outlived its cancellation may have accepted meanwhile
+        if self._owes_disconnect:
+            self._owes_disconnect = False
+            await self._disconnect(request)
 
-    async def _serve_channel(self) -> None:
-        """Handle one message of a worker's channel after the other; it gives the next one when that is done."""
-        while await self._serve_first() and not self._mailbox.is_stopped:
-            self._running += 1
-            await self._handle_next()
-
-    async def _handle_next(self) -> None:
-        """Handle the oldest message, as one of the handlers that run."""
+    async def _close(self, request: CloseRequest) -> None:
+        """Tell the client, unless somebody has: without a close frame it would see 1006."""
+        if self._protocol != "websocket" or self._sender.state is CLOSED:
+            return
+        if self._sender.state is State.CONNECTING and not request.rejects:
+            return
+        is_unsendable = self._sender.is_open and not is_sendable(request.code)
+        code = CloseCode.INTERNAL_ERROR if is_unsendable else request.code
         try:
-            if self._mailbox.messages and not self._mailbox.is_stopped:
-                message, size = self._mailbox.take()
-                try:
-                    await self._handle(message, size != FROM_LAYER)
-                finally:
-                    self._mailbox.release(size)
-        finally:
-            self._running -= 1
-            self._mailbox.notify()
-            if self._taken is not None:
-                self._taken.source.changed()
+            await self._sender.end(code, request.reason)
+        except WebSocketDisconnect:
+            pass
+        except Exception:
+            logger.exception("%s: the server refused a close frame", self._log)
 
-    async def _serve_at_once(self, max_tasks: int) -> None:
-        while True:
-            while self._running < max_tasks and self._starting < len(self._mailbox.messages):
-                self._running += 1
-                self._starting += 1
-                self._tasks.start_soon(self._run_handler)
-            if self._close_request is not None and not self._mailbox.messages and not self._running:
-                return
-            await self._mailbox.wait()
+    async def _disconnect(self, request: CloseRequest) -> None:
+        """Tell the consumer of its end, if it has a handler for that."""
+        is_unanswered = self._protocol == "websocket" and request.drains and not self._sender.answered
+        if is_unanswered and not (self._undecided is not None and self._undecided.was_warned_of):
+            self._log.left_unanswered()
+        handler = events.DISCONNECT_HANDLERS.get(self._protocol)
+        if handler is not None and hasattr(self._consumer, handler):
+            message = {"type": f"{self._protocol}.disconnect", "code": request.code, "reason": request.reason}
+            await self._errors.guard(self._consumer.dispatch, (message,), message)
 
-    async def _run_handler(self) -> None:
-        self._starting -= 1
-        with cancel.noted(self.own_tasks):
-            await self._handle_next()
+    def _log_losses(self) -> None:
+        """Say in the log what could not be done as it should."""
+        request, cancelled = self._shutdown.request, self._errors.cancelled
+        assert request is not None
+        if self._tasks.scope.cancelled_caught:
+            self._log.clean_up_was_cut(self._consumer.cleanup_timeout, not self._owes_disconnect)
+        waiting = len(self._mailbox.messages)
+        if self._taken is not None:  # which gives them back
+            waiting -= len(self._taken.among(self._mailbox.messages))
+        if request.limit:
+            self._log.limit_hit(request.code, request.limit, cancelled, waiting)
+        elif cancelled or waiting:
+            self._log.dropped(request.code, cancelled, waiting)
 
-    async def _run_background_task(
-        self, scope: anyio.CancelScope, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
-    ) -> None:
-        try:
-            with scope, cancel.noted(self.own_tasks):
-                await self._guard(function, args, None)
-        finally:
-            if self._background is not None:
-                self._background.discard(scope)
-            self._mailbox.notify()
+    def _release(self) -> Exception | None:
+        """Let go of all that refers to this, and return the error that ended it.
 
-    async def _handle(self, message: Message, is_clients: bool) -> None:
-        try:
-            handling = self._handling(message, is_clients)
-            if handling is not None:
-                await handling
-        except BaseException as error:
-            await self._fail(error, message)
-
-    def _handling(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
-        """Return what handles a message, to be awaited at once; None if nothing does.
-
-        Raises:
-            TypeError: the handler is a plain function.
+        What has ended is not to wait for the garbage collector, which takes its time.
         """
-        consumer: Any = self._consumer
-        name = "dispatch"
-        handling: Awaitable[None] | None
-        if is_clients:
-            if self._calls_handlers and message["type"] == "websocket.receive" and self._takes_text(message):
-                name = "receive"
-                handling = consumer.receive(text_data=message["text"])
-            else:
-                handling = consumer.dispatch(message)
-        elif (found := self._table.handler_of(message)) is not None:
-            if self._calls_handlers and found in self._table.direct:
-                name = found
-            handling = getattr(consumer, name)(message)
-        elif self._frames is not None and message.get("type") == FRAME:
-            return self._frames.send(message)
-        elif self._table.accepts(consumer, message, consumer.strict_types):
-            handling = consumer.dispatch(message)
-        else:
-            return None
-        if handling is None:
-            raise TypeError(f"{type(consumer).__name__}.{name}() must be `async def`: this is an async consumer")
-        return handling
+        self._tasks.have_ended()
+        if self._taken is not None:
+            self._taken.source.give_back(self._taken.among(self._mailbox.messages))
+        self._sender.release()
+        if self._enforcer is not None:
+            self._enforcer.release()
+        self._enforcer = self._mailbox.owner = None
+        del self._consumer, self._reader, self._errors, self._dispatcher, self._handlers
+        return self._shutdown.release()
 
-    def _takes_text(self, message: Message) -> bool:
-        """Tell whether a frame is a text that `receive()` can be given, without `websocket_receive()`."""
-        if self._gives_text is None:  # not before the first frame, so that `connect()` may replace them
-            self._gives_text = self._table.gives_text(self._consumer)
-        return self._gives_text and message.get("text") is not None
+    # What its parts tell it
+
+    def _on_sender_change(self, close_code: int | None) -> None:
+        """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
+        if close_code is None:
+            if self._enforcer is not None:
+                self._enforcer.opened()
+        elif not self.is_ending:
+            if self._enforcer is not None:
+                self._enforcer.stop()
+            self._tasks.expect_disconnect(self._consumer.disconnect_timeout)
+
+    def _on_overflow(self) -> None:
+        if self._consumer.overflow == "close":
+            limit = f"{self._mailbox.layer_limit} layer messages wait"
+            hit = LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "messages come faster than you read")
+            self._shutdown.begin_by_limit(hit)

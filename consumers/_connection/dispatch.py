@@ -1,4 +1,4 @@
-"""Which method a message reaches: one table for each consumer class.
+"""Which method a message reaches: one table for each consumer class, and what calls the method.
 
 Applications pass client data on to groups, so a layer's message may have a type that a client has chosen. It must not
 reach `close`, `websocket_disconnect` or any other method that the framework calls itself, whether the application
@@ -6,8 +6,7 @@ overrides that method or not.
 """
 
 import inspect
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from functools import partialmethod, singledispatchmethod
 from types import FunctionType
@@ -15,10 +14,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .._checks.classes import takes
-from ..types import handler_name
+from ..types import Message, handler_name
+from .frames import FRAME, Frames
+from .log import log_once
 from .request import OfRequest
-
-logger = logging.getLogger("consumers.connection")
 
 FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 
@@ -31,10 +30,6 @@ OF_THE_SERVER = frozenset(
 OPTIONAL = frozenset({"layer_gap", "consumers_close"})
 
 _AROUND_FUNCTIONS = (staticmethod, classmethod, partialmethod, singledispatchmethod)
-
-MAX_LOGGED_TYPES = 100
-
-_logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 
 class DispatchTable:
@@ -161,6 +156,72 @@ def table_of(consumer_class: type) -> DispatchTable:
     return table
 
 
+class Dispatcher:
+    """Calls what handles each of one consumer's messages.
+
+    Args:
+        consumer: the consumer.
+        frames: what sends raw frames, if the class passes them on.
+
+    Attributes:
+        frames: the same.
+    """
+
+    __slots__ = ("_calls_handlers", "_consumer", "_gives_text", "_table", "frames")
+
+    def __init__(self, consumer: Any, frames: Frames | None) -> None:
+        self._consumer = consumer
+        self.frames = frames
+        self._table = table_of(type(consumer))
+        # Whether these are left out, for they would only pass a message on: `dispatch()`, and `websocket_receive()` for
+        # text. `connect()` may replace them on the instance, so it is asked later.
+        self._calls_handlers = False
+        self._gives_text: bool | None = None
+
+    def connected(self) -> None:
+        """Note that `connect()` has returned."""
+        self._calls_handlers = self._table.passes_on(self._consumer, "dispatch")
+
+    def call(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
+        """Call what handles a message; return what it returned, to be awaited at once. None if nothing does.
+
+        Args:
+            message: the message.
+            is_clients: whether it came from the client, rather than from the layer.
+
+        Raises:
+            TypeError: the handler is a plain function.
+        """
+        consumer: Any = self._consumer
+        name = "dispatch"
+        handling: Awaitable[None] | None
+        if is_clients:
+            if self._calls_handlers and message["type"] == "websocket.receive" and self._takes_text(message):
+                name = "receive"
+                handling = consumer.receive(text_data=message["text"])
+            else:
+                handling = consumer.dispatch(message)
+        elif (found := self._table.handler_of(message)) is not None:
+            if self._calls_handlers and found in self._table.direct:
+                name = found
+            handling = getattr(consumer, name)(message)
+        elif self.frames is not None and message.get("type") == FRAME:
+            return self.frames.send(message)
+        elif self._table.accepts(consumer, message, consumer.strict_types):
+            handling = consumer.dispatch(message)
+        else:
+            return None
+        if handling is None:
+            raise TypeError(f"{type(consumer).__name__}.{name}() must be `async def`: this is an async consumer")
+        return handling
+
+    def _takes_text(self, message: Message) -> bool:
+        """Tell whether a frame is a text that `receive()` can be given, without `websocket_receive()`."""
+        if self._gives_text is None:
+            self._gives_text = self._table.gives_text(self._consumer)
+        return self._gives_text and message.get("text") is not None
+
+
 def _is_frameworks(consumer_class: type, name: str) -> bool:
     """Tell whether a class has a method, and has it from the framework."""
     owner = next((base for base in consumer_class.__mro__ if name in vars(base)), None)
@@ -224,16 +285,3 @@ def _takes_an_event(handler: Callable[..., Any]) -> bool:
     except ValueError:  # it has no signature
         return True
     return True
-
-
-def log_once(consumer_class: type, why: str) -> None:
-    """Log why a layer's message was dropped: a warning the first time for a class and reason, then at level DEBUG."""
-    # What a client has chosen is in `why` as its repr(), which keeps line breaks out of the log.
-    logged = _logged.setdefault(consumer_class, set())
-    is_known = why in logged or len(logged) > MAX_LOGGED_TYPES
-    more = ""
-    if not is_known:
-        logged.add(why)
-        more = " (more types are logged at level DEBUG only)" if len(logged) > MAX_LOGGED_TYPES else ""
-    level = logging.DEBUG if is_known else logging.WARNING
-    logger.log(level, "%s dropped a layer message: %s%s", consumer_class.__name__, why, more)

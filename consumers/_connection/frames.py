@@ -1,7 +1,7 @@
 """Raw frames: a layer's messages that are events for the server, and need no handler."""
 
 from ..types import Message
-from . import dispatch
+from .log import log_once
 from .sender import Sender
 
 FRAME = "websocket.send"
@@ -32,5 +32,5 @@ class Frames:
             return False
         if isinstance(message.get("text"), str) or isinstance(message.get("bytes"), bytes):
             return True
-        dispatch.log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
+        log_once(self._consumer_class, "a raw frame needs a str as its 'text' or bytes as its 'bytes'")
         return False

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
 from starlette.websockets import WebSocketDisconnect
 
@@ -14,6 +15,10 @@ MAX_PATH_LENGTH = 200
 MAX_ADDRESS_LENGTH = 100
 MAX_CONTENT_LENGTH = 1000
 """Characters; what a client chooses must not fill the log."""
+
+MAX_LOGGED_TYPES = 100
+
+_logged: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 
 class _Note(str):
@@ -123,3 +128,16 @@ class ConnectionLog:
         level = logging.DEBUG if self._scope["type"] == "http" else logging.WARNING
         text = "%s ended with %d: handlers cancelled: %d, waiting messages dropped: %d"
         self._logger.log(level, text, self, code, cancelled, waiting)
+
+
+def log_once(consumer_class: type, why: str) -> None:
+    """Log why a layer's message was dropped: a warning the first time for a class and reason, then at level DEBUG."""
+    # What a client has chosen is in `why` as its repr(), which keeps line breaks out of the log.
+    logged = _logged.setdefault(consumer_class, set())
+    is_known = why in logged or len(logged) > MAX_LOGGED_TYPES
+    more = ""
+    if not is_known:
+        logged.add(why)
+        more = " (more types are logged at level DEBUG only)" if len(logged) > MAX_LOGGED_TYPES else ""
+    level = logging.DEBUG if is_known else logging.WARNING
+    logger.log(level, "%s dropped a layer message: %s%s", consumer_class.__name__, why, more)

@@ -1,59 +1,52 @@
-"""What ends a connection, and what happens then."""
+"""How far a connection is, and what ends it.
 
+OPENING ───▶ SERVING ───▶ DRAINING ───▶ CLEANING_UP ───▶ DONE
+   │                         ▲
+   └─────────────────────────┘ it may end before `connect()` has run
+
+client's disconnect      ──┐ drains: waiting messages are handled, for at most `disconnect_timeout`
+handler's error          ──┤
+StopConsumer             ──┤
+a limit was hit          ──┤ these cancel the handlers at once
+close_group()            ──┤
+the server's cancellation──┘
+"""
+
+import enum
 import logging
-import math
-from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import NamedTuple
 
 import anyio
-from anyio.abc import TaskGroup
-from starlette.exceptions import WebSocketException
-from starlette.websockets import WebSocketDisconnect
 
-from .._aio import cancel
-from .._aio.choice import make_mailbox
-from .._sync import Threads
-from ..exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
-from ..layers.base import BaseChannelLayer
-from ..types import CloseCode, Message, Receive, Scope, Send, is_sendable
-from . import events
-from .backlog import Taken
-from .enforce import Enforcer, LimitHit, make_enforcer, make_sender
-from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only, without_layer
-from .frames import Frames
+from .._aio.mailbox import Mailbox
+from ..types import CloseCode
+from .consumer import Consumer
+from .enforce import LimitHit
 from .log import ConnectionLog
-from .sender import CLOSE_TIMEOUT, CLOSED, State
-from .undecided import Undecided
+from .tasks import Tasks
 
 logger = logging.getLogger("consumers.connection")
 
-DEFAULT_CAPACITY = 100
 INTERNAL_ERROR_REASON = "internal error"  # the reason that a client sees
 
 
-class Handler(Protocol):
-    """What a connection needs of a consumer."""
+class Phase(enum.IntEnum):
+    """How far a connection is; it goes forward only."""
 
-    scope: Scope
-    channel_layer_alias: ClassVar[str]
-    channel_layer: BaseChannelLayer | Any
-    channel_name: str
-    max_groups: int | None
-    max_tasks: int
-    inbox_limit: int
-    inbox_bytes: int
-    disconnect_timeout: float
-    cleanup_timeout: float
-    stall_timeout: float
-    overflow: Literal["drop", "close"]
-    strict_types: bool
-    raw_frames: bool
-    show_content: bool
-    _codes_as_reported: bool
-    _turns_between: ClassVar[int]
+    OPENING = 1
+    """The first message is awaited, or `connect()` runs."""
+    SERVING = 2
+    """Messages are handled as they come."""
+    DRAINING = 3
+    """Something has ended it. No more messages are taken; handlers finish, or are cancelled."""
+    CLEANING_UP = 4
+    """The client gets its close frame, all tasks end, and `disconnect()` runs."""
+    DONE = 5
+    """Nothing of it is left."""
 
-    def dispatch(self, message: Message) -> Awaitable[None]: ...
-    async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
+
+# Looking a member up costs as much as a function call in Python 3.11.
+DRAINING, CLEANING_UP, DONE = Phase.DRAINING, Phase.CLEANING_UP, Phase.DONE
 
 
 class CloseRequest(NamedTuple):
@@ -74,312 +67,106 @@ class CloseRequest(NamedTuple):
     limit: str = ""
 
 
-class EndingConnection:
-    """What a connection holds, and all the ways in which it ends; `Connection` adds how it lives until then.
+class Shutdown:
+    """One connection's phase, and what moves it on.
 
     Args:
-        consumer: the consumer, with `scope` and `channel_layer` set.
-        receive: the server's ASGI `receive`.
-        send: the server's ASGI `send`.
+        consumer: the consumer.
+        mailbox: the connection's.
+        tasks: the connection's.
+        log: the connection's.
 
     Attributes:
-        threads: those of a sync consumer, which are waited for at the end.
-        own_tasks: on asyncio, the worker, and what it has started: handlers and background tasks.
+        phase: how far the connection is.
+        request: what has ended it: the first that asked to.
+        error: what `run()` is to raise.
     """
 
-    # The class's until they change, so that making a connection costs less.
-    threads: Threads | None = None
-    _enforcer: Enforcer | None = None  # most have no limit that needs one
-    _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
-    _frames: Frames | None = None
-    _taken: Taken | None = None  # of a worker's channel
-    _background: set[anyio.CancelScope] | None = None
-    _connected = False
-    _close_request: CloseRequest | None = None
-    _error: Exception | None = None
-    _cancelled = 0
-    _forced: cancel.ForcedCancellations | None = None  # knows of this, while it ends
-    _is_finishing = False
-    _running = 0  # handlers that run beside the worker, or are about to
-    _is_disconnecting = False
+    __slots__ = ("_consumer", "_done", "_log", "_mailbox", "_tasks", "error", "phase", "request")
 
-    _reader: cancel.Task | None  # the server's, on asyncio
-    _tasks: TaskGroup
-    _scope: anyio.CancelScope  # the worker's, shielded: the handlers'; for the clean-up another, if that is cancelled
-
-    def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
-        self.own_tasks: set[cancel.Task] = set()
+    def __init__(self, consumer: Consumer, mailbox: Mailbox, tasks: Tasks, log: ConnectionLog) -> None:
         self._consumer = consumer
-        self._receive = receive
-        close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
-        limits: Any = consumer
-        enforcer = make_enforcer(limits, self._end_by_limit, send)
-        if enforcer is not None:
-            self._enforcer = enforcer
-        can_deny = events.can_deny(consumer.scope)
-        self._sender = make_sender(send, enforcer, limits, self, close_timeout, can_deny)
-        self._protocol: str = consumer.scope["type"]
-        self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
+        self._mailbox = mailbox
+        self._tasks = tasks
+        self._log = log
+        self.phase = Phase.OPENING
+        self.request: CloseRequest | None = None
+        self.error: Exception | None = None
+        self._done: anyio.Event | None = None  # while the reader waits for that
 
-    @property
-    def send(self) -> Send:
-        """The function that sends an ASGI event."""
-        return self._sender.send
+    def opened(self) -> None:
+        """Note that `connect()` has returned."""
+        if self.phase is Phase.OPENING:
+            self.phase = Phase.SERVING
 
-    @property
-    def _log(self) -> ConnectionLog:
-        return ConnectionLog(type(self._consumer), self._consumer.scope)
-
-    def _make_scope(self) -> anyio.CancelScope:
-        """Return a shielded scope; anyio's own functions look the event loop up once more for each."""
-        return type(self._tasks.cancel_scope)(shield=True)
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether the connection is draining or past that."""
-        return self._close_request is not None
-
-    def _on_sender_change(self, close_code: int | None) -> None:
-        """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
-        if close_code is None:
-            if self._enforcer is not None:
-                self._enforcer.opened()
-        elif self._close_request is None:
-            if self._enforcer is not None:
-                self._enforcer.stop()
-            self._tasks.cancel_scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
-
-    def _on_overflow(self) -> None:
-        if self._consumer.overflow == "close":
-            limit = f"{self._mailbox.layer_limit} layer messages wait"
-            self._end_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "messages come faster than you read"))
-
-    # The ways to end
-
-    def _end(self, request: CloseRequest, error: Exception | None = None) -> None:
-        if error is not None:
-            self._log.annotate(error, None)
-            if self._error is None:
-                self._error = error
-            elif self._error is not error:
-                logger.error("%s: one more error while it ends", self._log, exc_info=error)
-        if self._is_finishing:  # nothing is left to end
-            return
-        if self._close_request is None:
-            self._close_request = request
-            self._mailbox.is_closed = True
-            if self._enforcer is not None:
-                self._enforcer.stop()
-            if self._undecided is not None:
-                self._undecided.stop()
-            if self._tasks.cancel_scope.deadline != math.inf:
-                self._tasks.cancel_scope.deadline = math.inf
-            if request.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
-                for scope in self._background or ():
-                    scope.cancel()
-        # Else nothing is left to do, and the worker finishes.
-        is_busy = self._running or self._mailbox.messages or not self._mailbox.is_idle
-        if is_busy:
-            self._expect_end(self._consumer.cleanup_timeout / 2 + request.drains * self._consumer.disconnect_timeout)
-        if not request.drains:
-            self._mailbox.is_stopped = True
-            self._scope.cancel()
-            self._tasks.cancel_scope.cancel()
-        elif is_busy:
-            self._scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
-
-    def _end_by_limit(self, hit: LimitHit) -> None:
-        if self._close_request is None:
-            self._end(CloseRequest(hit.code, hit.reason, rejects=True, limit=hit.limit))
-
-    async def _guard(
-        self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None
-    ) -> None:
-        """Run the application's code and turn what it raises into an ending."""
-        try:
-            await function(*args)
-        except StopConsumer:
-            if not self._is_finishing:  # when websocket_disconnect() ends with it
-                self._end(CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True))
-        except BaseException as error:
-            await self._decide(as_failure(error, self._reader), message or getattr(function, "__qualname__", None))
-
-    async def _fail(self, error: BaseException, message: Message) -> None:
-        """Do what `_guard` does, for a handler's exception, and count a handler that was cancelled."""
-        try:
-            await self._decide(as_failure(error, self._reader), message)
-        except BaseException:
-            self._cancelled += 1
-            raise
-
-    async def _decide(self, failure: Exception, doing: Message | str | None) -> None:
-        """Turn what the application raised into an ending, after asking `on_error()`.
+    def begin(self, request: CloseRequest, error: Exception | None = None) -> None:
+        """End the connection, or its draining: a request that does not drain cuts one short.
 
         Args:
-            failure: what was raised.
-            doing: the message that was being handled, or a background task's name.
+            request: how; the first one's code and reason count.
+            error: what `run()` is to raise; the first one counts, and others are logged.
         """
-        if self._ends_as_asked(failure):
+        if error is not None:
+            self._add(error)
+        if self.phase >= CLEANING_UP:  # nothing is left to end
             return
-        failure = without_layer(failure, self._consumer)
-        self._annotate(failure, doing)
-        try:
-            if isinstance(failure, NotAnException):
-                raise failure
-            await self._consumer._on_error(failure, doing if isinstance(doing, dict) else None)
-        except BaseException as error:
-            try:
-                second = as_failure(error, self._reader)
-            except BaseException:  # nobody has decided about the failure: it must not be lost
-                self._end(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), failure)
-                raise
-            if not self._ends_as_asked(second):
-                self._annotate(second, doing)
-                self._end(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), second)
+        if self.request is None:
+            self.request = request
+            self.phase = DRAINING
+            self._mailbox.is_closed = True
+            self._tasks.forget_disconnect()
+            if request.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
+                self._tasks.cancel_background()
+        # Else nothing is left to do, and the worker finishes.
+        is_busy = self._tasks.handlers or self._mailbox.messages or not self._mailbox.is_idle
+        if is_busy:
+            draining = request.drains * self._consumer.disconnect_timeout
+            self._tasks.expect_end(draining + self._consumer.cleanup_timeout / 2)
+        if not request.drains:
+            self._mailbox.is_stopped = True
+            self._tasks.cancel()
+        elif is_busy:
+            self._tasks.scope.deadline = anyio.current_time() + self._consumer.disconnect_timeout
 
-    def _annotate(self, failure: Exception, doing: Message | str | None) -> None:
-        what = f"background task {doing}()" if isinstance(doing, str) else doing
-        self._log.annotate(failure, what, self._consumer.show_content)
+    def begin_by_error(self, error: Exception) -> None:
+        """End because the application has failed."""
+        self.begin(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), error)
 
-    def _ends_as_asked(self, failure: Exception) -> bool:
-        """End, if the exception is a way to ask for it or tells that the client has gone; else return False."""
-        match only(failure, StopConsumer, TooManyGroups, *CLOSE_EXCEPTIONS, RequestAborted):
-            case StopConsumer():
-                self._end(CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True))
-            case TooManyGroups() as too_many:
-                limit = f"more than max_groups ({too_many.max_groups})"
-                self._end_by_limit(LimitHit(CloseCode.POLICY_VIOLATION, limit, "too many groups"))
-            case (WebSocketDisconnect() | RequestAborted()) as gone if self._protocol != "websocket":
-                self._client_has_gone(gone)
-            case (InvalidFrame() | WebSocketException() | WebSocketDisconnect()) as asked if (
-                self._protocol == "websocket"
-            ):
-                self._close_as_asked(asked)
-            case _:
-                return False
-        return True
+    def begin_by_limit(self, hit: LimitHit) -> None:
+        """End because of a limit, unless something else has ended it."""
+        if self.request is None:
+            self.begin(CloseRequest(hit.code, hit.reason, rejects=True, limit=hit.limit))
 
-    def _close_as_asked(self, asked: CloseException) -> None:
-        if self._sender.state is CLOSED:
-            self._client_has_gone(asked)
-            return
-        code, reason = close_of(asked, self._sender.is_open)
-        if self._close_request is None:
-            self._log.closed_by_exception(asked, code)
-        self._end(CloseRequest(code, reason, rejects=True))
+    def clean_up(self) -> CloseRequest:
+        """Go on to the clean-up, within a new scope of the worker's; return what has ended the connection."""
+        assert self.request is not None
+        self.phase = CLEANING_UP
+        if self._tasks.is_running:
+            self._tasks.group.cancel_scope.cancel()
+        self._tasks.limit_clean_up(self._consumer.cleanup_timeout)
+        return self.request
 
-    def _client_has_gone(self, error: Exception) -> None:
-        logger.debug("%s: a handler ended because the client has gone: %r", self._log, error)
+    def end(self) -> None:
+        """Note that the worker has done everything."""
+        self.phase = DONE
+        if self._done is not None:
+            self._done.set()
 
-    # The ending
+    async def wait(self) -> None:
+        """Wait, as the reader, until the worker has done everything."""
+        if self.phase is not DONE:
+            self._done = anyio.Event()
+            await self._done.wait()
 
-    def _expect_end(self, seconds: float, scope: anyio.CancelScope | None = None) -> None:
-        """On asyncio, have force used if the ending takes longer; see `ForcedCancellations.expect()`."""
-        if self._reader is not None:
-            self._forced = cancel.of_loop(self._reader.get_loop())
-            self._forced.expect(self, seconds, scope)
-
-    def _limit_clean_up(self) -> None:
-        """Limit the time that the clean-up has."""
-        if self._reader is None:
-            self._scope.deadline = anyio.current_time() + self._consumer.cleanup_timeout
-        else:
-            if self._scope.deadline != math.inf:
-                self._scope.deadline = math.inf
-            self._expect_end(self._consumer.cleanup_timeout, self._scope)
-
-    async def _clean_up(self) -> None:
-        """Close, wait for what still runs, and call `disconnect()`."""
-        request = self._close_request
-        assert request is not None
-        if self._running or self._background:
-            self._tasks.cancel_scope.cancel()
-        self._is_finishing = True
-        self._limit_clean_up()
-        if self._sender.state is not CLOSED:
-            await self._close(request)
-        if self._running or self._background:
-            await self._wait_for_tasks(self._consumer.cleanup_timeout / 2)
-        if self.threads is not None:
-            await self.threads.wait()
-        if self._sender.state is not CLOSED:
-            await self._close(request)  # a handler that outlived its cancellation may have accepted meanwhile
-        self._is_disconnecting = True
-        if self._connected and (message := self._disconnect_message(request)) is not None:
-            await self._guard(self._consumer.dispatch, (message,), message)
-
-    def _disconnect_message(self, request: CloseRequest) -> Message | None:
-        """Return what tells the consumer of its ending, if that has a handler for it."""
-        handler = events.DISCONNECT_HANDLERS.get(self._protocol)
-        if handler is None or not hasattr(self._consumer, handler):
-            return None
-        return {"type": f"{self._protocol}.disconnect", "code": request.code, "reason": request.reason}
-
-    def _finish(self) -> None:
-        """Leave the layer, and say in the log what could not be done as it should."""
-        request = self._close_request
-        assert request is not None
-        self._detach()
-        if self._scope.cancelled_caught:
-            self._log.clean_up_was_cut(self._consumer.cleanup_timeout, self._is_disconnecting)
-        is_unanswered = not self._sender.answered and self._connected and self._protocol == "websocket"
-        was_warned_of = self._undecided is not None and self._undecided.was_warned_of
-        if request.drains and is_unanswered and not was_warned_of:
-            self._log.left_unanswered()
-        waiting = len(self._mailbox.messages)
-        if self._taken is not None:  # which gives them back
-            waiting -= len(self._taken.among(self._mailbox.messages))
-        if request.limit:
-            self._log.limit_hit(request.code, request.limit, self._cancelled, waiting)
-        elif self._cancelled or waiting:
-            self._log.dropped(request.code, self._cancelled, waiting)
-
-    async def _close(self, request: CloseRequest) -> None:
-        """Tell the client, unless somebody has: without a close frame it would see 1006."""
-        if self._protocol != "websocket" or (self._sender.state is State.CONNECTING and not request.rejects):
-            return
-        is_unsendable = self._sender.is_open and not is_sendable(request.code)
-        code = CloseCode.INTERNAL_ERROR if is_unsendable else request.code
-        try:
-            await self._sender.end(code, request.reason)
-        except WebSocketDisconnect:
-            pass
-        except Exception:
-            logger.exception("%s: the server refused a close frame", self._log)
-
-    async def _wait_for_tasks(self, seconds: float) -> None:
-        if await self._tasks_end(seconds):
-            return
-        self._log.handlers_still_run(seconds)
-        if self._forced is not None:
-            for _ in range(2):
-                self._forced.force(self)
-                if await self._tasks_end(seconds / 4):
-                    return
-
-    async def _tasks_end(self, seconds: float) -> bool:
-        """Wait until no tasks run beside the worker; return False if that takes too long."""
-        with anyio.move_on_after(seconds):
-            while self._running or self._background:
-                await self._mailbox.wait()
-            return True
-        return False
-
-    def _on_force(self, places: list[str]) -> None:
-        self._log.force_is_used(places)
-
-    def _detach(self) -> None:
-        layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name
-        if channel_name and hasattr(layer, "detach"):
-            try:
-                layer.detach(channel_name)
-            except Exception:
-                logger.exception("%s: the layer could not detach %s", self._log, channel_name)
-
-    def _let_go(self) -> None:
-        """Break the circles: what has ended is not to wait for the garbage collector, which takes its time."""
-        self._sender.release()
-        if self._enforcer is not None:
-            self._enforcer.release()
-        self._enforcer = self._mailbox.owner = None
+    def release(self) -> Exception | None:
+        """Let go of the consumer; return the error, which this forgets: its traceback refers to much."""
         del self._consumer
+        error, self.error = self.error, None
+        return error
+
+    def _add(self, error: Exception) -> None:
+        self._log.annotate(error, None)
+        if self.error is None:
+            self.error = error
+        elif self.error is not error:
+            logger.error("%s: one more error while it ends", self._log, exc_info=error)

@@ -6,11 +6,11 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from .._connection.connection import Connection
-from .._connection.dispatch import OPTIONAL
+from .._connection.consumer import Consumer
+from .._connection.dispatch import OPTIONAL, Dispatcher
 from .._connection.events import DISCONNECTS
 from .._connection.frames import Frames
 from .._connection.sender import Sender
-from .._connection.shutdown import Handler
 from ..types import CloseCode, Deliver, Message, Receive, Send, handler_name
 from . import table
 from .counters import Counters, Counts
@@ -31,26 +31,26 @@ class ObservedConnection(Connection):
     counters: ClassVar[Counters]
     durations: ClassVar[Durations]
 
-    def __init__(self, consumer: Handler, receive: Receive, send: Send) -> None:
+    def __init__(self, consumer: Consumer, receive: Receive, send: Send) -> None:
         self._counts = counts = self.counters.counts_for(type(consumer), consumer.scope)
         self._is_accepted = False
         send = counting_send(send, counts)
         super().__init__(consumer, counting_receive(receive, counts), send)
-        if self._frames is not None:
-            self._frames = ObservedFrames(self._sender, type(consumer), counts)
+        if self._reader.refuses is not None:
+            self._reader.refuses = partial(self._refuses, self._reader.refuses)
         # Every message passes it. Not a class attribute, so that those who override it need to know nothing.
         vars(consumer)["dispatch"] = self.durations.timed(consumer, "dispatch", attributes_of(type(consumer)))
 
     async def run(self) -> None:
-        counters, counts = self.counters, self._counts
+        counters, counts, errors = self.counters, self._counts, self._errors
         counters.opened(counts, self)
         try:
             await super().run()
         finally:
-            request = self._close_request
+            request = self._shutdown.request
             waiting = sum(not isinstance(entry, tuple) or is_data(entry[0]) for entry in self._mailbox.messages)
             counts.drop(table.ENDING, waiting)
-            counts.drop(table.HANDLER_CANCELLED, self._cancelled)
+            counts.drop(table.HANDLER_CANCELLED, errors.cancelled)
             code: object = ""
             if self._protocol == "websocket":
                 code = close_code(
@@ -69,9 +69,9 @@ class ObservedConnection(Connection):
     def _deliver(self) -> Deliver:
         return partial(self._count_delivery, self._mailbox)
 
-    def _refuses(self, message: Message) -> bool:
+    def _refuses(self, refuses: Callable[[Message], bool], message: Message) -> bool:
         was_ending = self.is_ending
-        refused = super()._refuses(message)
+        refused = refuses(message)
         if refused and not was_ending:
             self._counts.drop(table.LIMIT)
         return refused
@@ -79,7 +79,7 @@ class ObservedConnection(Connection):
     def _count_delivery(self, deliver: Deliver, message: Message) -> int:
         counts = self._counts
         counts.received[table.FROM_LAYER] += 1
-        if self._close_request is not None:
+        if self.is_ending:
             counts.drop(table.ENDING)
         waiting = deliver(message)
         if not waiting:
@@ -90,8 +90,29 @@ class ObservedConnection(Connection):
         self._is_accepted = self._is_accepted or close_code is None
         super()._on_sender_change(close_code)
 
-    def _handling(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
-        handling = super()._handling(message, is_clients)
+    def _make_dispatcher(self) -> Dispatcher:
+        frames = super()._make_dispatcher().frames
+        if frames is not None:
+            frames = ObservedFrames(self._sender, type(self._consumer), self._counts)
+        return ObservedDispatcher(self._consumer, frames, self._counts)
+
+
+class ObservedDispatcher(Dispatcher):
+    """Counts the messages that nothing handles.
+
+    Args:
+        consumer, frames: as of `Dispatcher`.
+        counts: what is counted in.
+    """
+
+    __slots__ = ("_counts",)
+
+    def __init__(self, consumer: Consumer, frames: Frames | None, counts: Counts) -> None:
+        super().__init__(consumer, frames)
+        self._counts = counts
+
+    def call(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
+        handling = super().call(message, is_clients)
         if handling is None and not _is_optional(message):
             self._counts.drop(table.NO_HANDLER)
         return handling

@@ -19,7 +19,7 @@ from consumers import (
     OriginValidator,
     URLRouter,
 )
-from consumers._connection import dispatch
+from consumers._connection import log
 from consumers.exceptions import InvalidFrame
 
 from ..support.wire import connected, connecting
@@ -48,7 +48,7 @@ def nasty(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def harmless_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """See after each test that there was a log, and that it is one of plain, short lines."""
-    monkeypatch.setattr(dispatch, "_logged", type(dispatch._logged)())
+    monkeypatch.setattr(log, "_logged", type(log._logged)())
     caplog.set_level(logging.DEBUG, logger="consumers")
     yield
     records = [record for record in caplog.get_records("call") if record.name.startswith("consumers")]

@@ -24,7 +24,7 @@ from consumers import (
     SyncConsumer,
     WebsocketConsumer,
 )
-from consumers._connection import dispatch
+from consumers._connection import log
 from consumers.layers.redis import RedisChannelLayer
 from consumers.types import handler_name
 
@@ -399,7 +399,7 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
     """Else: a client joins groups that the application keeps it out of, or takes others out of theirs."""
     with running_redis() as server:
         async with RedisChannelLayer([server.url]) as layer:
-            monkeypatch.setitem(dispatch._logged, Victim, set())
+            monkeypatch.setitem(log._logged, Victim, set())
             victim: list[Any] = []
             outsider: list[Any] = []
 
@@ -422,7 +422,7 @@ async def test_the_messages_by_which_processes_talk_are_no_ones_elses(monkeypatc
 async def test_two_thousand_types_fill_neither_memory_nor_log(
     unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(dispatch._logged, Victim, set())
+    monkeypatch.setitem(log._logged, Victim, set())
     spellings = itertools.cycle(["kind{}", "{}kind", "kind.{}.x", "_{}", "\U0001f600{}", "x" * 300 + "{}"])
     async with connected(Victim.as_asgi()) as wire:
         for number in range(2_000):
@@ -430,9 +430,9 @@ async def test_two_thousand_types_fill_neither_memory_nor_log(
             if number % 50 == 0:
                 await unchecked_layer.group_send("room", {"type": "note", "text": "still here"})
                 assert await wire.next_text() == '{"note": "still here"}'
-    assert len(dispatch._logged[Victim]) <= dispatch.MAX_LOGGED_TYPES + 1
-    assert sum(map(len, dispatch._logged[Victim])) < 100_000
-    assert len(caplog.records) <= dispatch.MAX_LOGGED_TYPES + 1
+    assert len(log._logged[Victim]) <= log.MAX_LOGGED_TYPES + 1
+    assert sum(map(len, log._logged[Victim])) < 100_000
+    assert len(caplog.records) <= log.MAX_LOGGED_TYPES + 1
     assert all(record.levelno == logging.WARNING and record.exc_info is None for record in caplog.records)
     assert all(len(message) < 500 and message.isprintable() for message in caplog.messages)
 

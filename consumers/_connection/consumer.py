@@ -1,0 +1,32 @@
+"""What a connection needs of its consumer."""
+
+from collections.abc import Awaitable
+from typing import Any, ClassVar, Literal, Protocol
+
+from ..layers.base import BaseChannelLayer
+from ..types import Message, Scope
+
+
+class Consumer(Protocol):
+    """A consumer with `scope` and `channel_layer` set; the options are those of `consumers.AsyncConsumer`."""
+
+    scope: Scope
+    channel_layer_alias: ClassVar[str]
+    channel_layer: BaseChannelLayer | Any
+    channel_name: str
+    max_groups: int | None
+    max_tasks: int
+    inbox_limit: int
+    inbox_bytes: int
+    disconnect_timeout: float
+    cleanup_timeout: float
+    stall_timeout: float
+    overflow: Literal["drop", "close"]
+    strict_types: bool
+    raw_frames: bool
+    show_content: bool
+    _codes_as_reported: bool
+    _turns_between: ClassVar[int]
+
+    def dispatch(self, message: Message) -> Awaitable[None]: ...
+    async def _on_error(self, exc: Exception, message: Message | None) -> None: ...

@@ -1,0 +1,134 @@
+"""The reader: the server's own task, which awaits `receive()` and nothing else."""
+
+import anyio
+
+from .._aio.mailbox import Mailbox
+from ..types import CloseCode, Message, Receive
+from . import events
+from .backlog import Taken
+from .consumer import Consumer
+from .enforce import Enforcer, LimitHit
+from .sender import Sender
+from .shutdown import CloseRequest, Shutdown
+
+
+class Reader:
+    """Puts one client's messages into its mailbox.
+
+    Args:
+        consumer: the consumer.
+        receive: the server's ASGI `receive`.
+        mailbox: the connection's.
+        sender: the connection's.
+        enforcer: the connection's, if it has one.
+        shutdown: the connection's.
+
+    Attributes:
+        refuses: tells whether a message goes beyond a limit, and then ends the connection; None without such limits.
+    """
+
+    __slots__ = ("_consumer", "_enforcer", "_mailbox", "_receive", "_sender", "_shutdown", "refuses")
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        receive: Receive,
+        mailbox: Mailbox,
+        sender: Sender,
+        enforcer: Enforcer | None,
+        shutdown: Shutdown,
+    ) -> None:
+        self._consumer = consumer
+        self._receive = receive
+        self._mailbox = mailbox
+        self._sender = sender
+        self._enforcer = enforcer
+        self._shutdown = shutdown
+        self.refuses = None if enforcer is None else enforcer.refuses
+
+    async def read(self) -> None:
+        """Read until the client disconnects, or is to be read no more; then wait for the worker's end."""
+        try:
+            message = await self._read()
+            if message is not None:
+                self._on_disconnect(message)
+                self._mailbox.notify_now()  # most connections end within
+                await self._shutdown.wait()  # here, so that a cancellation is seen while the worker drains
+        except Exception as error:
+            self._shutdown.begin(CloseRequest(CloseCode.ABNORMAL_CLOSURE), error)
+        except BaseException:
+            self._shutdown.begin(CloseRequest(self._sender.close_code or CloseCode.SERVICE_RESTART))
+            raise
+
+    async def _read(self) -> Message | None:
+        """Return the event that says that the client has gone; None if it is to be read no more."""
+        receive, mailbox, refuses = self._receive, self._mailbox, self.refuses
+        while (message := await receive()).get("type") not in events.DISCONNECTS:
+            if refuses is not None and refuses(message):
+                return None
+            mailbox.put(message)
+            del message  # an idle connection is not to keep it
+            if mailbox.is_full and not await self._wait_for_room():
+                return None
+        return message
+
+    async def _wait_for_room(self) -> bool:
+        """Wait until more may be read; return False if it is never to be."""
+        if self._shutdown.request is not None:
+            return False
+        if self._enforcer is not None:
+            self._enforcer.pause()
+        with anyio.move_on_after(self._consumer.stall_timeout):
+            await self._mailbox.wait_for_room()
+            if self._enforcer is not None:
+                self._enforcer.resume()
+            return True
+        limit = f"no message was taken for {self._consumer.stall_timeout} s while {len(self._mailbox.messages)} wait"
+        hit = LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "the server is busy with your earlier messages")
+        self._shutdown.begin_by_limit(hit)
+        return False
+
+    def _on_disconnect(self, message: Message) -> None:
+        code = message.get("code")
+        code = CloseCode.NO_STATUS_RECEIVED if code is None else code
+        drains = code != CloseCode.SERVICE_RESTART  # uvicorn's shutdown
+        own = self._sender.lost(code)
+        code = code if self._consumer._codes_as_reported else own
+        self._shutdown.begin(CloseRequest(code, message.get("reason") or "", drains=drains))
+
+
+class ChannelReader(Reader):
+    """Puts the messages of a named channel, which are a layer's, into the mailbox of its consumer.
+
+    Args:
+        consumer, receive, mailbox, sender, enforcer, shutdown: as of `Reader`.
+        taken: what the worker of the channel has given, if it asks how much is wanted.
+    """
+
+    __slots__ = ("_taken",)
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        receive: Receive,
+        mailbox: Mailbox,
+        sender: Sender,
+        enforcer: Enforcer | None,
+        shutdown: Shutdown,
+        taken: Taken | None,
+    ) -> None:
+        super().__init__(consumer, receive, mailbox, sender, enforcer, shutdown)
+        self._taken = taken
+
+    async def _read(self) -> Message:
+        while (message := await self._receive()).get("type") not in events.DISCONNECTS:
+            if self._taken is not None:
+                self._taken.add(message)
+                self._mailbox.put_anyhow(message)  # a handler was free
+                del message  # an idle channel is not to keep it
+                continue
+            while not self._mailbox.put_layer(message):
+                await self._mailbox.wait_for_layer_room()
+            del message
+            await self._mailbox.wait_for_layer_room()  # what there is no room for stays in the layer
+        return message
