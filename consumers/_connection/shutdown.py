@@ -114,9 +114,8 @@ class Shutdown:
             self.request = request
             self.phase = DRAINING
             self._mailbox.is_closed = True
-            self._tasks.forget_disconnect()
             if request.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
-                self._tasks.cancel_background()
+                self._tasks.drain()
         # Else nothing is left to do, and the worker finishes.
         is_busy = self._tasks.handlers or self._mailbox.messages or not self._mailbox.is_idle
         if is_busy:

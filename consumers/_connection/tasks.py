@@ -71,8 +71,9 @@ class Tasks:
 
     # The ways to end
 
-    def cancel_background(self) -> None:
-        """Cancel what runs in the background, and let handlers go on."""
+    def drain(self) -> None:
+        """Cancel what runs in the background, and let handlers go on: the disconnect has come."""
+        self.group.cancel_scope.deadline = math.inf  # of `expect_disconnect()`
         for scope in self._background:
             scope.cancel()
 
@@ -115,12 +116,8 @@ class Tasks:
             self.expect_end(seconds, self.scope)
 
     def expect_disconnect(self, seconds: float) -> None:
-        """Cancel everything unless the server reports the disconnect by then; `forget_disconnect()` undoes this."""
+        """Cancel everything unless the server reports the disconnect within so many seconds."""
         self.group.cancel_scope.deadline = anyio.current_time() + seconds
-
-    def forget_disconnect(self) -> None:
-        """Note that the ending has begun."""
-        self.group.cancel_scope.deadline = math.inf
 
     def have_ended(self) -> None:
         """Note that the ending is over."""
