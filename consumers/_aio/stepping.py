@@ -48,6 +48,16 @@ class SteppingMailbox(Mailbox):
     """See `Mailbox`. To its worker's task it is a future, and within `serve()` a coroutine.
 
     A task takes any object with `_asyncio_future_blocking` for a future (documented with `asyncio.isfuture()`).
+
+    Where the worker is      | `_waits` | its next step
+    -------------------------|----------|--------------------------------------------------------------------
+    waits for this mailbox   | True     | `notify()` puts it into the loop's turn, `notify_now()` and `feed()` take it
+    is woken                 | False    | `_Turn._run()` takes it
+    waits for something else | False    | its task's, as any other's
+
+    `_step()` steps the innermost coroutine, `_coroutine`, alone. If `_needs_task` is True, it lets the task take the
+    step instead: before `serve()`, after a cancellation, and where the worker is about to end. What came of a step that
+    the task must hear of, an end, an error or another future, is in `_unheard` until then.
     """
 
     __slots__ = (
@@ -55,11 +65,11 @@ class SteppingMailbox(Mailbox):
         "_callback",
         "_cancelled",
         "_context",
-        "_left",
+        "_coroutine",
         "_needs_task",
-        "_serving",
         "_task",
         "_turn",
+        "_unheard",
         "_waits",
     )
 
@@ -69,10 +79,10 @@ class SteppingMailbox(Mailbox):
         self._turn = _turns.get(asyncio.get_running_loop())
         self._waits = False
         self._cancelled: asyncio.CancelledError | None = None
-        self._serving: Any = None  # the coroutine whose steps are taken
+        self._coroutine: Any = None  # what `serve()` runs
         self._task: asyncio.Task[Any] | None = None  # the worker's, once it serves
-        self._needs_task = True  # for the next step
-        self._left: tuple[Any] | BaseException | None = None  # what the task has not heard of the last step yet
+        self._needs_task = True
+        self._unheard: tuple[Any] | BaseException | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -95,7 +105,7 @@ class SteppingMailbox(Mailbox):
         return self
 
     def serve(self, handle: Handle, failed: Failed, pauses_between: int = 0) -> Awaitable[None]:
-        self._task, self._serving = asyncio.current_task(), self.serve_in_turn(handle, failed, pauses_between)
+        self._task, self._coroutine = asyncio.current_task(), self.serve_in_turn(handle, failed, pauses_between)
         return _Served(self)
 
     @coroutine
@@ -135,14 +145,14 @@ class SteppingMailbox(Mailbox):
         """Take the worker's next step, as the current task; whoever calls this makes another the current one then."""
         if not self._needs_task:
             try:
-                waits_for = self._context.run(self._serving.send, None)
+                waits_for = self._context.run(self._coroutine.send, None)
             except BaseException as error:  # its end, too
-                self._left = error
+                self._unheard = error
             else:
                 if waits_for is self and not self._needs_task:
                     self._waits = True
                     return
-                self._left = (waits_for,)
+                self._unheard = (waits_for,)
         swap_current_task(loop, None)
         self._context.run(self._callback, self)
 
@@ -158,7 +168,7 @@ class SteppingMailbox(Mailbox):
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
         self._callback, self._context = callback, context
         self._waits = True
-        self._needs_task = not getattr(self._serving, "cr_suspended", False)  # it does not serve yet, or no more
+        self._needs_task = not getattr(self._coroutine, "cr_suspended", False)  # it does not serve yet, or no more
 
     def done(self) -> bool:
         return not self._waits
@@ -179,44 +189,46 @@ class SteppingMailbox(Mailbox):
     # What a task, and those who want to know where it waits, ask of a coroutine
 
     def __next__(self) -> Any:
-        left, self._left = self._left, None
-        if left is None:
-            return self._noted(self._serving.send(None))
-        if isinstance(left, tuple):
-            return self._noted(left[0])
+        unheard, self._unheard = self._unheard, None
+        if unheard is None:
+            return self._noted(self._coroutine.send(None))
+        if isinstance(unheard, tuple):
+            return self._noted(unheard[0])
         try:
-            raise left
+            raise unheard
         finally:
-            del left  # its traceback refers to this frame
+            del unheard  # its traceback refers to this frame
 
     def throw(self, error: BaseException) -> Any:
-        left, self._left = self._left, None
-        if left is not None and self._task is not None:  # the task has been cancelled in the very step it hears of now
+        unheard, self._unheard = self._unheard, None
+        if (
+            unheard is not None and self._task is not None
+        ):  # the task has been cancelled in the very step it hears of now
             try:
-                if isinstance(left, BaseException):
+                if isinstance(unheard, BaseException):
                     self._task.cancel(*error.args)  # where it waits next: the coroutine has ended
                     self._task.uncancel()
-                    raise left
-                waits_for = left[0]
+                    raise unheard
+                waits_for = unheard[0]
                 if waits_for is not self and asyncio.isfuture(waits_for):
                     if waits_for.cancel(*error.args):  # as a task does with what it is about to wait for
                         return waits_for
                     waits_for._asyncio_future_blocking = False
             finally:
-                del left
-        return self._noted(self._serving.throw(error))
+                del unheard
+        return self._noted(self._coroutine.throw(error))
 
     def close(self) -> None:
-        if self._serving is not None:
-            self._serving.close()
+        if self._coroutine is not None:
+            self._coroutine.close()
 
     @property
     def cr_frame(self) -> FrameType | None:
-        return getattr(self._serving, "cr_frame", None)
+        return getattr(self._coroutine, "cr_frame", None)
 
     @property
     def cr_await(self) -> Any:
-        return getattr(self._serving, "cr_await", None)
+        return getattr(self._coroutine, "cr_await", None)
 
     def _noted(self, waits_for: object) -> object:
         if waits_for is self:
