@@ -32,6 +32,24 @@ OPTIONAL = frozenset({"layer_gap", "consumers_close"})
 _AROUND_FUNCTIONS = (staticmethod, classmethod, partialmethod, singledispatchmethod)
 
 
+class HandlerNames(dict[str, str | None]):
+    """The names of handlers by the types of messages; None for a type without a handler, which is not kept.
+
+    Args:
+        handlers: the names. One of them has a few spellings as a type, such as "chat.message" and "chat_message".
+    """
+
+    def __init__(self, handlers: frozenset[str]) -> None:
+        self._handlers = handlers
+
+    def __missing__(self, kind: str) -> str | None:
+        name = kind.replace(".", "_")
+        if name not in self._handlers:
+            return None
+        self[kind] = name
+        return name
+
+
 class DispatchTable:
     """What the messages of one consumer class reach, made by `as_asgi()`.
 
@@ -42,10 +60,11 @@ class DispatchTable:
         methods: the names of all methods, which can be looked up without running code of the application's.
         reserved: the names that no message of a layer may reach.
         handlers: of the methods, those for a layer's messages: functions that take one event.
+        names: their names by the types of messages.
         direct: of the handlers, those that are coroutine functions, for which `dispatch()` has nothing to check.
     """
 
-    __slots__ = ("_passing_on", "direct", "handlers", "methods", "reserved")
+    __slots__ = ("_passing_on", "_text_receiver", "direct", "handlers", "methods", "names", "reserved")
 
     def __init__(self, consumer_class: type) -> None:
         attributes = {name: value for base in reversed(consumer_class.__mro__) for name, value in vars(base).items()}
@@ -56,6 +75,7 @@ class DispatchTable:
             for name in self.methods - self.reserved
             if not name.startswith("_") and _is_handler(attributes[name], consumer_class)
         )
+        self.names = HandlerNames(self.handlers)
         self.direct = frozenset(name for name in self.handlers if _is_async_function(attributes[name]))
         # Methods of the framework's that only pass a message on: `dispatch()` to the handler, unless it awaits
         # something itself, and `websocket_receive()` to `receive()`.
@@ -64,6 +84,8 @@ class DispatchTable:
             self._passing_on["dispatch"] = attributes["dispatch"]
         if _is_frameworks(consumer_class, "websocket_receive"):
             self._passing_on["websocket_receive"] = attributes["websocket_receive"]
+        receive = attributes.get("receive")
+        self._text_receiver = receive if _is_async_function(receive) and "text_data" in takes(receive) else None
 
     def passes_on(self, consumer: Any, name: str) -> bool:
         """Tell whether a consumer's method is one that only passes a message on, so that it can be left out."""
@@ -72,20 +94,12 @@ class DispatchTable:
 
     def gives_text(self, consumer: Any) -> bool:
         """Tell whether for a text frame `websocket_receive()` would do no more than call `receive(text_data=text)`."""
-        receive = getattr(consumer, "receive", None)
+        own = self._text_receiver
         return (
-            self.passes_on(consumer, "websocket_receive")
-            and inspect.iscoroutinefunction(receive)
-            and "text_data" in takes(type(consumer).receive)
+            own is not None
+            and getattr(consumer.receive, "__func__", None) is own
+            and self.passes_on(consumer, "websocket_receive")
         )
-
-    def handler_of(self, message: Mapping[str, Any]) -> str | None:
-        """Return the name of a layer's message's handler; None if it is none of `handlers`."""
-        kind = message.get("type")
-        if type(kind) is not str:
-            return None
-        name = kind.replace(".", "_")
-        return name if name in self.handlers else None
 
     def find(self, consumer: Any, name: str) -> Callable[..., Any] | None:
         """Return a consumer's method of this name; None if it has none.
@@ -167,20 +181,21 @@ class Dispatcher:
         frames: the same.
     """
 
-    __slots__ = ("_calls_handlers", "_consumer", "_gives_text", "_table", "frames")
+    __slots__ = ("_consumer", "_direct", "_gives_text", "_table", "frames")
 
     def __init__(self, consumer: Any, frames: Frames | None) -> None:
         self._consumer = consumer
         self.frames = frames
         self._table = table_of(type(consumer))
-        # Whether these are left out, for they would only pass a message on: `dispatch()`, and `websocket_receive()` for
-        # text. `connect()` may replace them on the instance, so it is asked later.
-        self._calls_handlers = False
-        self._gives_text: bool | None = None
+        # What is called without `dispatch()`, and without `websocket_receive()`, which would only pass a message on.
+        self._direct: frozenset[str] = frozenset()
+        self._gives_text = False
 
     def connected(self) -> None:
-        """Note that `connect()` has returned."""
-        self._calls_handlers = self._table.passes_on(self._consumer, "dispatch")
+        """Note that `connect()` has returned, which may have replaced methods of the instance."""
+        if self._table.passes_on(self._consumer, "dispatch"):
+            self._direct = self._table.direct
+            self._gives_text = self._table.gives_text(self._consumer)
 
     def call(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
         """Call what handles a message; return what it returned, to be awaited at once. None if nothing does.
@@ -193,19 +208,20 @@ class Dispatcher:
             TypeError: the handler is a plain function.
         """
         consumer: Any = self._consumer
+        kind = message.get("type")
         name = "dispatch"
         handling: Awaitable[None] | None
         if is_clients:
-            if self._calls_handlers and message["type"] == "websocket.receive" and self._takes_text(message):
+            if self._gives_text and kind == "websocket.receive" and (text := message.get("text")) is not None:
                 name = "receive"
-                handling = consumer.receive(text_data=message["text"])
+                handling = consumer.receive(text_data=text)
             else:
                 handling = consumer.dispatch(message)
-        elif (found := self._table.handler_of(message)) is not None:
-            if self._calls_handlers and found in self._table.direct:
+        elif type(kind) is str and (found := self._table.names[kind]) is not None:
+            if found in self._direct:
                 name = found
             handling = getattr(consumer, name)(message)
-        elif self.frames is not None and message.get("type") == FRAME:
+        elif self.frames is not None and kind == FRAME:
             return self.frames.send(message)
         elif self._table.accepts(consumer, message, consumer.strict_types):
             handling = consumer.dispatch(message)
@@ -214,12 +230,6 @@ class Dispatcher:
         if handling is None:
             raise TypeError(f"{type(consumer).__name__}.{name}() must be `async def`: this is an async consumer")
         return handling
-
-    def _takes_text(self, message: Message) -> bool:
-        """Tell whether a frame is a text that `receive()` can be given, without `websocket_receive()`."""
-        if self._gives_text is None:
-            self._gives_text = self._table.gives_text(self._consumer)
-        return self._gives_text and message.get("text") is not None
 
 
 def _is_frameworks(consumer_class: type, name: str) -> bool:

@@ -8,6 +8,7 @@ import anyio.lowlevel
 import pytest
 
 from consumers import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer, InMemoryChannelLayer, InvalidChannelLayerError
+from consumers._connection.dispatch import HandlerNames
 
 from ..support.recorder import Recorder
 from ..support.wire import Wire, connected, connecting, eventually, start
@@ -222,3 +223,12 @@ async def test_an_event_of_the_servers_own_goes_to_its_own_method_whatever_is_in
     async with connected(Room.as_asgi()) as wire:
         wire.event({"type": "server.event", "text": "hello"})
         await eventually(lambda: log == ["hello"])
+
+
+def test_of_the_types_that_clients_may_choose_only_spellings_of_handlers_are_kept() -> None:
+    names = HandlerNames(frozenset({"chat_user_joined"}))
+    for kind in ("chat.user.joined", "chat.user_joined", "chat_user_joined"):
+        assert names[kind] == "chat_user_joined"
+    for number in range(1000):
+        assert names[f"chat.{number}"] is None
+    assert len(names) == 3
