@@ -25,12 +25,13 @@ from ._aio.budget import ByteBudget
 from ._checks.misused import StarletteEndpoint
 from ._connection import events
 from ._connection.client import ClientWebSocket
+from ._connection.close_request import asks_to_close, close_of, code_to_send
 from ._connection.enforce import LimitHit, make_enforcer
-from ._connection.failures import HOW_TO_END, NotAnException, as_failure, asks_to_close, close_of
+from ._connection.failures import HOW_TO_END, NotAnException, as_failure
 from ._connection.log import ConnectionLog
 from ._connection.sender import State
 from ._connection.task_group import EndpointTaskGroup
-from .types import CloseCode, Message, Receive, Scope, Send, is_sendable
+from .types import CloseCode, Message, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.endpoint")
 SERVER_LEAVES = (CloseCode.SERVICE_RESTART, "The server is going away")
@@ -295,8 +296,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
         # connection first: a close would make that 403.
         is_failure = self._error is not None and code == CloseCode.INTERNAL_ERROR
         if self._state is State.OPEN:
-            if not is_sendable(code):  # it was chosen before the accept
-                self._ending = code, reason = CloseCode.INTERNAL_ERROR, reason
+            self._ending = code, reason = code_to_send(code, is_open=True), reason  # it was chosen before the accept
             await self._shielded(websocket.end, code, reason)
         elif self._state is State.CONNECTING and self._ending and not is_failure:
             await self._shielded(websocket.end, code, reason)

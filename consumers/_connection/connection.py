@@ -18,9 +18,10 @@ from .._sync import Threads
 from ..layers._overrides import is_pumped
 from ..layers.base import BaseChannelLayer
 from ..limits import LimitedLayer
-from ..types import CloseCode, Deliver, Receive, Send, is_sendable
+from ..types import CloseCode, Deliver, Receive, Send
 from . import events
 from .backlog import Taken
+from .close_request import CloseRequest, code_to_send
 from .consumer import Consumer
 from .dispatch import Dispatcher
 from .enforce import LimitHit, make_enforcer, make_sender
@@ -30,7 +31,7 @@ from .handlers import Handlers
 from .log import ConnectionLog
 from .reader import ChannelReader, Reader
 from .sender import CLOSE_TIMEOUT, CLOSED, State
-from .shutdown import DONE, DRAINING, CloseRequest, Shutdown
+from .shutdown import DONE, DRAINING, Shutdown
 from .tasks import Tasks
 from .undecided import Undecided
 
@@ -252,10 +253,8 @@ class Connection:
             return
         if self._sender.state is State.CONNECTING and not request.rejects:
             return
-        is_unsendable = self._sender.is_open and not is_sendable(request.code)
-        code = CloseCode.INTERNAL_ERROR if is_unsendable else request.code
         try:
-            await self._sender.end(code, request.reason)
+            await self._sender.end(code_to_send(request.code, self._sender.is_open), request.reason)
         except WebSocketDisconnect:
             pass
         except Exception:

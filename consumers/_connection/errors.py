@@ -9,13 +9,14 @@ from starlette.websockets import WebSocketDisconnect
 
 from ..exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
 from ..types import CloseCode, Message
+from .close_request import CLOSE_EXCEPTIONS, CloseException, CloseRequest, close_of
 from .consumer import Consumer
 from .enforce import LimitHit
-from .failures import CLOSE_EXCEPTIONS, CloseException, NotAnException, as_failure, close_of, only
+from .failures import NotAnException, as_failure, only
 from .failures import without_layer as explained
 from .log import ConnectionLog
 from .sender import CLOSED, Sender
-from .shutdown import CloseRequest, Shutdown
+from .shutdown import Shutdown
 from .tasks import Tasks
 
 logger = logging.getLogger("consumers.connection")

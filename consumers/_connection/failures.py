@@ -4,18 +4,13 @@ import traceback
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import anyio
-from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
 from .._aio import cancel
-from ..exceptions import InvalidChannelLayerError, InvalidFrame, RequestAborted
+from ..exceptions import InvalidChannelLayerError, RequestAborted
 from ..layers.registry import channel_layers
-from ..types import CloseCode, is_sendable
 
 E = TypeVar("E", bound=Exception)
-
-CloseException = InvalidFrame | WebSocketException | WebSocketDisconnect
-"""What closes a connection with a code and a reason of its own, without a traceback."""
 
 HOW_TO_END = "return to end a task, and close the connection to end all of them"
 
@@ -26,8 +21,6 @@ NO_OTHERS = frozenset({"group_add", "group_discard", "group_send", "close_group"
 """Methods of a channel layer whose names say so by themselves."""
 
 LAYER_METHODS = NO_OTHERS | {"send", "receive", "flush", "close", "attach", "detach", "groups_of"}
-
-CLOSE_EXCEPTIONS = (InvalidFrame, WebSocketException, WebSocketDisconnect)
 
 
 class NotAnException(RuntimeError):
@@ -98,26 +91,6 @@ def only(exc: BaseException, *kinds: type[E]) -> E | None:
     if isinstance(exc, BaseExceptionGroup) and exc.split(kinds)[1] is None:
         return only(exc.exceptions[0], *kinds)
     return exc if isinstance(exc, kinds) else None
-
-
-def asks_to_close(exc: BaseException) -> CloseException | None:
-    """Return `exc` if it is a `CloseException`, or the first one if it is a group of nothing else; else None."""
-    found = only(exc, *CLOSE_EXCEPTIONS)
-    return found if isinstance(found, CLOSE_EXCEPTIONS) else None
-
-
-def close_of(asked: CloseException, is_open: bool) -> tuple[int, str]:
-    """Return the close code and the reason that an exception asks for.
-
-    Args:
-        asked: the exception.
-        is_open: whether the handshake was accepted. Then a code that no close frame may carry, such as the 1005 and
-            1006 of a connection that was lost, is 1011 instead. Before that any code rejects the client.
-    """
-    code, reason = asked.code, asked.reason
-    if not isinstance(code, int) or (is_open and not is_sendable(code)):
-        code = CloseCode.INTERNAL_ERROR
-    return code, "" if reason is None else str(reason)
 
 
 def as_disconnect(exc: BaseException) -> Exception | None:

@@ -6,10 +6,11 @@ from .._aio.mailbox import Mailbox
 from ..types import CloseCode, Message, Receive
 from . import events
 from .backlog import Taken
+from .close_request import CloseRequest
 from .consumer import Consumer
 from .enforce import Enforcer, LimitHit
 from .sender import Sender
-from .shutdown import CloseRequest, Shutdown
+from .shutdown import Shutdown
 
 
 class Reader:

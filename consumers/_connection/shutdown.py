@@ -14,20 +14,18 @@ the server's cancellation──┘
 
 import enum
 import logging
-from typing import NamedTuple
 
 import anyio
 
 from .._aio.mailbox import Mailbox
 from ..types import CloseCode
+from .close_request import INTERNAL_ERROR_REASON, CloseRequest
 from .consumer import Consumer
 from .enforce import LimitHit
 from .log import ConnectionLog
 from .tasks import Tasks
 
 logger = logging.getLogger("consumers.connection")
-
-INTERNAL_ERROR_REASON = "internal error"  # the reason that a client sees
 
 
 class Phase(enum.IntEnum):
@@ -47,24 +45,6 @@ class Phase(enum.IntEnum):
 
 # Looking a member up costs as much as a function call in Python 3.11.
 DRAINING, CLEANING_UP, DONE = Phase.DRAINING, Phase.CLEANING_UP, Phase.DONE
-
-
-class CloseRequest(NamedTuple):
-    """Why a connection ends: the close code, the reason, and what it lets happen before.
-
-    Args:
-        code: the close code that `disconnect()` gets and, where nobody has closed yet, the client.
-        reason: the text that goes with it.
-        drains: finish what runs and waits first.
-        rejects: answer a handshake that is still pending with a rejection; else the server answers HTTP 500.
-        limit: the limit that was hit, for the log; "" if none was.
-    """
-
-    code: int
-    reason: str = ""
-    drains: bool = False
-    rejects: bool = False
-    limit: str = ""
 
 
 class Shutdown:
