@@ -195,7 +195,7 @@ class AsyncConsumer(Limits):
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged
-    _turns_between: ClassVar[int] = 0  # of the event loop, between two handlers, while more messages wait
+    _yields_between: ClassVar[int] = 0  # to the loop, between two handlers, while more messages wait
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse to be called as an ASGI application, which is what a route does with a class."""

@@ -1,6 +1,6 @@
 """Workers: an application that handles the messages of named channels, instead of a client's.
 
-    layer.receive("thumbnails") → Worker → connection of type "channel" → inbox → handler
+    layer.receive("thumbnails") → Worker → connection of type "channel" → mailbox → handler
 
 A worker is to a channel what a server is to a socket: it calls the application with a scope of
 `{"type": "channel", "channel": name}` and hands it the channel's messages as it asks for them.

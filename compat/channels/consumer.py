@@ -33,7 +33,7 @@ __all__ = [
 
 R = TypeVar("R")
 
-TURNS_BETWEEN = 6
+YIELDS_BETWEEN = 6
 """How often the event loop turns between two handlers while more messages wait, as in Channels. Code may rely on it: on
 a task that one handler starts to have begun before the next handler runs."""
 
@@ -46,7 +46,7 @@ class AsyncConsumer(native.AsyncConsumer):
     _is_native = False
     # {"type": "send.json", ...} sent to a group reaches every client as it is: a common idiom in Channels projects.
     _open_to_layers = frozenset({"websocket_connect", "websocket_receive", "websocket_disconnect", "send_json"})
-    _turns_between: ClassVar[int] = TURNS_BETWEEN
+    _yields_between: ClassVar[int] = YIELDS_BETWEEN
     _codes_as_reported = True
     _was_disconnected = False
     _has_ended = False  # a generic consumer's own websocket_disconnect() or http_disconnect()

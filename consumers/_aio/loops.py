@@ -7,18 +7,18 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
 import anyio
+from anyio import lowlevel
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint, current_token
 
 EXTRA_CHECKPOINTS = 8
-"""How often a sender lets others run when a receiver's mailbox is over half full, beyond once per waiting message.
+"""How often a sender yields to the loop when a receiver's mailbox is over half full, beyond once per waiting message.
 
-A sender's pause grows with the messages, so that some 30 senders in loops do not overrun a receiver whose
-handler suspends three times. This constant is for mailboxes so small that their messages alone make no pause.
+The more messages wait, the more often it yields, so that some 30 senders in loops do not overrun a receiver whose
+handler suspends three times. This constant is for mailboxes so small that their messages alone make no difference.
 """
 
 MOST_CHECKPOINTS = 1000
-"""How often a sender lets others run at most.
+"""How often a sender yields to the loop at most.
 
 Between two messages of one sender, a receiver whose handler suspends three times handles some 300 then: it needs no
 more to keep up. A channel with a far larger capacity is meant to hold many messages, not to hold its senders up.
@@ -35,7 +35,7 @@ def running_loop() -> object | None:
         if task is not None:  # else it may be trio, as a guest of asyncio's loop
             return task.get_loop()  # as below, at a tenth of the cost
     try:
-        token: Any = current_token()
+        token: Any = lowlevel.current_token()
     except RuntimeError:
         return None
     native: object = getattr(token, "native_token", token)  # anyio before 4.11 returns the native one itself
@@ -91,22 +91,22 @@ def call_soon(loop: object, callback: Callable[[], object]) -> None:
         cast(_TrioToken, loop).run_sync_soon(callback)
 
 
-def pause() -> Awaitable[None]:
-    """Let others run once: what anyio's `checkpoint()` does, which on asyncio takes longer to look up whose it is."""
-    return asyncio.sleep(0) if isinstance(running_loop(), asyncio.AbstractEventLoop) else checkpoint()
+def checkpoint() -> Awaitable[None]:
+    """Do as anyio's `checkpoint()`, which takes longer, on asyncio, to look up what to do."""
+    return asyncio.sleep(0) if isinstance(running_loop(), asyncio.AbstractEventLoop) else lowlevel.checkpoint()
 
 
-async def pauses(times: int) -> None:
-    """Let others run so many times."""
+async def checkpoints(times: int) -> None:
+    """Yield to the loop so many times."""
     for _ in range(times):
-        await pause()
+        await checkpoint()
 
 
 async def yield_to_loop(waiting: int) -> None:
-    """Let others run, also so that they can take most of what waits for the fullest of the receivers."""
-    await pause()
+    """Yield to the loop, as a sender; so often that receivers can take most of what waits for the fullest of them."""
+    await checkpoint()
     if waiting:
-        await pauses(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS))
+        await checkpoints(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS))
 
 
 class Alarm(Protocol):

@@ -15,7 +15,7 @@ import anyio
 
 from ..types import DeliversMany, Message
 from .budget import ByteBudget
-from .loops import pauses
+from .loops import checkpoints
 
 FROM_LAYER = -1
 """What `take()` returns in place of the bytes of a client's message."""
@@ -190,13 +190,13 @@ class Mailbox(DeliversMany):
             if self._client_room is not None:
                 self._client_room.set()
 
-    async def serve_in_turn(self, handle: Handle, failed: Failed, pauses_between: int) -> None:
+    async def serve_in_turn(self, handle: Handle, failed: Failed, yields_between: int) -> None:
         """Handle one message after the other, until the mailbox is closed and empty.
 
         Args:
             handle: handles a message.
             failed: called if that raises.
-            pauses_between: how often to yield to the loop between two messages.
+            yields_between: how often to yield to the loop between two messages.
         """
         while not (self.is_closed and not self.messages):
             if not self.messages or self.is_stopped:
@@ -212,8 +212,8 @@ class Mailbox(DeliversMany):
             if size > 0:
                 self.release(size)
             message, handling = {}, None  # an idle connection is not to keep them
-            if pauses_between and (self.messages or self.is_closed) and not self.is_stopped:
-                await pauses(pauses_between)
+            if yields_between and (self.messages or self.is_closed) and not self.is_stopped:
+                await checkpoints(yields_between)
 
     # How it hears, which differs
 
@@ -234,7 +234,7 @@ class Mailbox(DeliversMany):
         """Wait, as the worker, for the next message or `notify()`; a wake-up that nobody waits for is not kept."""
         raise NotImplementedError
 
-    def serve(self, handle: Handle, failed: Failed, pauses_between: int = 0) -> Awaitable[None]:
+    def serve(self, handle: Handle, failed: Failed, yields_between: int = 0) -> Awaitable[None]:
         """Do as `serve_in_turn()`, as the worker."""
         raise NotImplementedError
 

@@ -37,8 +37,8 @@ class PortableMailbox(Mailbox):
         finally:
             self._news = None
 
-    def serve(self, handle: Handle, failed: Failed, pauses_between: int = 0) -> Awaitable[None]:
-        return self.serve_in_turn(handle, failed, pauses_between)
+    def serve(self, handle: Handle, failed: Failed, yields_between: int = 0) -> Awaitable[None]:
+        return self.serve_in_turn(handle, failed, yields_between)
 
     def feed(self, reading: Coroutine[Any, Any, None]) -> Awaitable[None]:
         return reading

@@ -104,8 +104,8 @@ class SteppingMailbox(Mailbox):
     def wait(self) -> Awaitable[Any]:
         return self
 
-    def serve(self, handle: Handle, failed: Failed, pauses_between: int = 0) -> Awaitable[None]:
-        self._task, self._coroutine = asyncio.current_task(), self.serve_in_turn(handle, failed, pauses_between)
+    def serve(self, handle: Handle, failed: Failed, yields_between: int = 0) -> Awaitable[None]:
+        self._task, self._coroutine = asyncio.current_task(), self.serve_in_turn(handle, failed, yields_between)
         return _Served(self)
 
     @coroutine

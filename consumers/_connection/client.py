@@ -1,4 +1,4 @@
-"""Starlette's WebSocket as a `BaseWSEndpoint` has it: with the sending rules of `sender`, and watched."""
+"""Starlette's WebSocket as a `BaseWSEndpoint` has it: with the sending rules of `sender`, and held to its limits."""
 
 from starlette.websockets import WebSocket, WebSocketState
 
@@ -23,7 +23,7 @@ class ClientWebSocket(WebSocket):
         receive: the server's ASGI `receive`.
         send: the server's ASGI `send`.
         limits: its limits.
-        enforcer: what watches it, if anything does.
+        enforcer: what holds it to its limits, if it has any that need it.
         owner: as that of `Sender`; called when the client disconnects, too.
         close_timeout: seconds that a close frame has to leave.
     """

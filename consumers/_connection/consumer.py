@@ -26,7 +26,7 @@ class Consumer(Protocol):
     raw_frames: bool
     show_content: bool
     _codes_as_reported: bool
-    _turns_between: ClassVar[int]
+    _yields_between: ClassVar[int]
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...

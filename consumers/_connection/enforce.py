@@ -45,7 +45,7 @@ def _ignore(hit: LimitHit) -> None:
 
 
 class Enforcer:
-    """Watches one connection.
+    """Holds one connection to its limits.
 
     Args:
         limits: the limits.
@@ -121,7 +121,7 @@ class Enforcer:
         self._is_paused = False
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Look at nothing more."""
         self._is_stopped = True
         if self._alarm is not None:
             self._alarm.cancel()
@@ -210,7 +210,7 @@ class Enforcer:
 
 
 def make_enforcer(limits: Limits, on_hit: Callable[[LimitHit], None], send: Send) -> Enforcer | None:
-    """Return what watches a new connection, or None if it has no limit to watch."""
+    """Return a new connection's enforcer, or None if it has no limit that needs one."""
     if (
         limits.rate_limit is None
         and limits.max_message_size is None

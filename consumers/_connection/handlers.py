@@ -1,7 +1,7 @@
 """Runs the handlers of one connection: one after the other, or several at once."""
 
 from .._aio import cancel
-from .._aio.loops import pauses
+from .._aio.loops import checkpoints
 from .._aio.mailbox import FROM_LAYER, Mailbox
 from .backlog import Taken
 from .consumer import Consumer
@@ -60,10 +60,10 @@ class Handlers:
             await self._serve_in_turn()
 
     async def _serve_in_turn(self) -> None:
-        turns = self._consumer._turns_between
-        if turns and (self._mailbox.messages or self._mailbox.is_closed):
-            await pauses(turns)
-        await self._mailbox.serve(self._dispatcher.call, self._errors.on_handler_error, turns)
+        between = self._consumer._yields_between
+        if between and (self._mailbox.messages or self._mailbox.is_closed):
+            await checkpoints(between)
+        await self._mailbox.serve(self._dispatcher.call, self._errors.on_handler_error, between)
 
     async def _serve_channel(self) -> None:
         """Handle one message of a named channel after the other; its worker gives the next one when that is done."""

@@ -50,7 +50,7 @@ class LocalChannels(LocalGroups):
 
         Returns:
             How many messages wait for it, if that is over half its capacity and its mailbox is of this event
-            loop; otherwise 0. The sender should let others run the longer, the more there are.
+            loop; otherwise 0. The sender should yield to the loop the more often, the more there are.
 
         Raises:
             ChannelFull: if it is full; a mailbox of another event loop counts what it drops instead.

@@ -11,7 +11,7 @@ from consumers import testing as native
 from consumers.testing import application
 from consumers.types import Message
 
-from ..consumer import TURNS_BETWEEN
+from ..consumer import YIELDS_BETWEEN
 
 logger = logging.getLogger("compat.channels")
 
@@ -86,7 +86,7 @@ class Run(application.Run):
     """The application's end."""
 
     async def receive(self) -> Message:
-        for _ in range(TURNS_BETWEEN - 1):  # so that what it has received before is handled first, as in Channels
+        for _ in range(YIELDS_BETWEEN - 1):  # so that what it has received before is handled first, as in Channels
             await checkpoint()
         return await super().receive()
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
 
-from ..._aio.loops import pause, yield_to_loop
+from ..._aio.loops import checkpoint, yield_to_loop
 from .commands import Commands
 from .hosts import Host
 from .listener import Listener
@@ -108,7 +108,7 @@ class QueueReader(Listener):
             self._hand_over()
             while True:
                 for _ in range(0 if self._heard().heads else PAUSES):
-                    await pause()
+                    await checkpoint()
                 self._ask(link)
                 await self._read_due(link)
                 while self._taken:
