@@ -318,7 +318,7 @@ def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     async def checkpoint() -> None:
         passed.append(None)
 
-    monkeypatch.setattr("consumers._aio.loops.pause", checkpoint)
+    monkeypatch.setattr("consumers._aio.loops.checkpoint", checkpoint)
     return passed
 
 
@@ -563,7 +563,7 @@ async def test_a_sender_is_not_held_up_for_ever_by_a_channel_with_a_large_capaci
 
     layer = InMemoryChannelLayer(capacity=100_000 if waiting > 100 else 50)
     await layer.group_add("room", layer.attach(lambda message: waiting or 1))
-    monkeypatch.setattr("consumers._aio.loops.pause", pause)
+    monkeypatch.setattr("consumers._aio.loops.checkpoint", pause)
     await layer.group_send("room", {"type": "test"})
     assert len(pauses) == most
 
