@@ -169,7 +169,7 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         await self.channel_layer.group_send(group, message)
 
     def _require_groups(self, what: str, groups: list[str] | None = None) -> None:
-        if hasattr(self.channel_layer, "group_add"):
+        if self._connection.has_groups:
             return
         value = "" if groups is None else f" = {groups!r}"
         if self.channel_layer is None:

@@ -18,14 +18,14 @@ from ._closing import DEFAULT_CODE, closing
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._overrides import overrides
 from ._processes import server_processes
-from .base import BaseChannelLayer
+from .base import Layer
 
 logger = logging.getLogger("consumers.layers")
 
 ATTACHED_PREFIX = "specific.inmemory!attached."
 
 
-class InMemoryChannelLayer(BaseChannelLayer):
+class InMemoryChannelLayer(Layer):
     """A channel layer inside one process: for tests, for development, and where one process is enough.
 
     Works on asyncio and trio, and between threads and event loops: a message for a receiver on another loop

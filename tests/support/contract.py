@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import anyio
 
-from consumers.layers import BaseChannelLayer
+from consumers.layers.base import Layer
 from consumers.types import Deliver, Message
 
-MakeLayer = Callable[..., BaseChannelLayer]
-Listen = Callable[[BaseChannelLayer, str], Awaitable[None]]
+MakeLayer = Callable[..., Layer]
+Listen = Callable[[Layer, str], Awaitable[None]]
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
@@ -24,7 +24,7 @@ def needs(*traits: str) -> Callable[[Test], Test]:
     return mark
 
 
-async def attach(layer: BaseChannelLayer, deliver: Deliver) -> str:
+async def attach(layer: Layer, deliver: Deliver) -> str:
     """Attach a receiver; a layer that has to be pumped awaits something for it."""
     name: Any = layer.attach(deliver)
     return str(await name if inspect.isawaitable(name) else name)
@@ -53,6 +53,6 @@ class Mailbox:
         return self.messages
 
 
-async def receive(layer: BaseChannelLayer, channel: str) -> Message:
+async def receive(layer: Layer, channel: str) -> Message:
     with anyio.fail_after(5):
         return await layer.receive(channel)

@@ -26,6 +26,7 @@ class RedisLayer(RunningLayer):
     """The base of the two layers, whose code runs where `RunningLayer` says."""
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+    has_sync_senders = True
 
     _overfull = 0
     takes_any_message: ClassVar[bool] = False

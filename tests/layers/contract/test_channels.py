@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consumers import ChannelFull
-from consumers.layers import BaseChannelLayer
+from consumers.layers.base import Layer
 from consumers.types import Message
 
 from ...support.contract import Listen, Mailbox, MakeLayer, attach, needs, receive
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 @needs("listens")
-async def test_a_channels_messages_are_received_in_order(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_a_channels_messages_are_received_in_order(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     for number in range(3):
         await layer.send("worker", {"type": "test", "number": number})
@@ -30,7 +30,7 @@ async def test_a_channels_messages_are_received_in_order(layer: BaseChannelLayer
 
 
 @needs("listens")
-async def test_receive_waits_for_a_message(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_receive_waits_for_a_message(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     async with anyio.create_task_group() as task_group:
         task_group.start_soon(layer.send, "worker", {"type": "test"})
@@ -38,7 +38,7 @@ async def test_receive_waits_for_a_message(layer: BaseChannelLayer, listen: List
 
 
 @needs("ours")
-async def test_new_channels_have_names_of_their_own(layer: BaseChannelLayer) -> None:
+async def test_new_channels_have_names_of_their_own(layer: Layer) -> None:
     one, other, third = await layer.new_channel(), await layer.new_channel(), await layer.new_channel("mine")
     assert len({one, other, third}) == 3
     assert one.partition("!")[0].removeprefix("asgi").startswith("specific.")
@@ -52,7 +52,7 @@ async def test_new_channels_have_names_of_their_own(layer: BaseChannelLayer) -> 
 
 
 @needs("listens")
-async def test_each_message_reaches_one_of_several_waiters(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_each_message_reaches_one_of_several_waiters(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     received = []
 
@@ -69,7 +69,7 @@ async def test_each_message_reaches_one_of_several_waiters(layer: BaseChannelLay
 
 
 @needs("listens")
-async def test_a_cancelled_receive_loses_no_message(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_a_cancelled_receive_loses_no_message(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as task_group:
@@ -101,7 +101,7 @@ async def test_a_send_to_a_full_channel_raises(make_layer: MakeLayer) -> None:
 # Attached receivers
 
 
-async def test_an_attached_receiver_is_handed_its_messages(layer: BaseChannelLayer) -> None:
+async def test_an_attached_receiver_is_handed_its_messages(layer: Layer) -> None:
     mailbox, other = Mailbox(), Mailbox()
     name = await attach(layer, mailbox.deliver)
     assert name != await attach(layer, other.deliver)
@@ -123,7 +123,7 @@ async def test_a_send_to_a_full_receiver_raises(make_layer: MakeLayer) -> None:
 
 
 @needs("ours")
-async def test_a_detached_receiver_gets_nothing_and_is_in_no_group(layer: BaseChannelLayer) -> None:
+async def test_a_detached_receiver_gets_nothing_and_is_in_no_group(layer: Layer) -> None:
     gone, other = Mailbox(), Mailbox()
     name, other_name = await attach(layer, gone.deliver), await attach(layer, other.deliver)
     for group in ("one", "two"):
@@ -140,7 +140,7 @@ async def test_a_detached_receiver_gets_nothing_and_is_in_no_group(layer: BaseCh
 
 
 @needs("ours")
-async def test_a_layer_knows_the_groups_of_its_receivers(layer: BaseChannelLayer) -> None:
+async def test_a_layer_knows_the_groups_of_its_receivers(layer: Layer) -> None:
     name, other = await attach(layer, Mailbox().deliver), await attach(layer, Mailbox().deliver)
     for group in ("one", "two", "three"):
         await layer.group_add(group, name)
@@ -155,7 +155,7 @@ async def test_a_layer_knows_the_groups_of_its_receivers(layer: BaseChannelLayer
 
 @needs("ours")
 async def test_a_receiver_detached_during_a_group_send_is_not_called_any_more(
-    layer: BaseChannelLayer,
+    layer: Layer,
 ) -> None:
     first, second = Mailbox(), Mailbox()
     names: list[str] = []
@@ -177,7 +177,7 @@ async def test_a_receiver_detached_during_a_group_send_is_not_called_any_more(
 
 
 @needs("ours")
-async def test_a_message_must_be_a_dict(layer: BaseChannelLayer) -> None:
+async def test_a_message_must_be_a_dict(layer: Layer) -> None:
     wrong: Any
     for wrong in (["type"], "type", None, 5):
         kind = type(wrong).__name__
@@ -236,7 +236,7 @@ def test_every_method_rejects_an_invalid_name(make: MakeLayer, kind: Kind, anyio
 
 
 @needs("ours")
-async def test_flush_forgets_messages_and_groups_but_not_receivers(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_flush_forgets_messages_and_groups_but_not_receivers(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     mailbox = Mailbox()
     name = await attach(layer, mailbox.deliver)
@@ -253,7 +253,7 @@ async def test_flush_forgets_messages_and_groups_but_not_receivers(layer: BaseCh
 
 
 @needs("ours")
-async def test_a_layer_opens_again_after_it_was_closed(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_a_layer_opens_again_after_it_was_closed(layer: Layer, listen: Listen) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(layer)

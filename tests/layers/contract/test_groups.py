@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from consumers.layers import BaseChannelLayer
+from consumers.layers.base import Layer
 from consumers.types import Message
 
 from ...support.contract import Mailbox, attach, needs, receive
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 # Groups
 
 
-async def test_a_group_send_reaches_every_member_once(layer: BaseChannelLayer) -> None:
+async def test_a_group_send_reaches_every_member_once(layer: Layer) -> None:
     mailbox, outsider = Mailbox(), Mailbox()
     name = await attach(layer, mailbox.deliver)
     await attach(layer, outsider.deliver)
@@ -31,14 +31,12 @@ async def test_a_group_send_reaches_every_member_once(layer: BaseChannelLayer) -
     assert outsider.messages == []
 
 
-async def test_a_group_send_to_nobody_is_harmless(layer: BaseChannelLayer) -> None:
+async def test_a_group_send_to_nobody_is_harmless(layer: Layer) -> None:
     await layer.group_send("empty", {"type": "test"})
 
 
 @needs("ours")
-async def test_a_group_send_to_nobody_is_seen_at_level_debug(
-    layer: BaseChannelLayer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_group_send_to_nobody_is_seen_at_level_debug(layer: Layer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "consumers.layers")
     mailbox = Mailbox()
     await layer.group_add("room", await attach(layer, mailbox.deliver))
@@ -51,7 +49,7 @@ async def test_a_group_send_to_nobody_is_seen_at_level_debug(
 
 @needs("ours")
 async def test_a_send_to_a_consumer_that_has_ended_is_seen_at_level_debug(
-    layer: BaseChannelLayer, caplog: pytest.LogCaptureFixture
+    layer: Layer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "consumers.layers")
     mailbox, other = Mailbox(), Mailbox()
@@ -67,7 +65,7 @@ async def test_a_send_to_a_consumer_that_has_ended_is_seen_at_level_debug(
 
 @needs("ours")
 @pytest.mark.parametrize("message", [{}, {"text": "hello"}, {"type": 5}, {"type": "no name"}, {"type": "_hidden"}])
-async def test_a_message_without_a_handlers_type_is_refused(layer: BaseChannelLayer, message: Message) -> None:
+async def test_a_message_without_a_handlers_type_is_refused(layer: Layer, message: Message) -> None:
     mailbox = Mailbox()
     name = await attach(layer, mailbox.deliver)
     await layer.group_add("room", name)
@@ -78,7 +76,7 @@ async def test_a_message_without_a_handlers_type_is_refused(layer: BaseChannelLa
     assert await mailbox.holds(1) == [{"type": "test"}]
 
 
-async def test_discarded_members_get_nothing(layer: BaseChannelLayer) -> None:
+async def test_discarded_members_get_nothing(layer: Layer) -> None:
     mailbox, other = Mailbox(), Mailbox()
     name, other_name = await attach(layer, mailbox.deliver), await attach(layer, other.deliver)
     await layer.group_add("room", name)
@@ -91,7 +89,7 @@ async def test_discarded_members_get_nothing(layer: BaseChannelLayer) -> None:
     assert mailbox.messages == []
 
 
-async def test_a_receiver_gets_a_senders_messages_in_order(layer: BaseChannelLayer) -> None:
+async def test_a_receiver_gets_a_senders_messages_in_order(layer: Layer) -> None:
     mailbox = Mailbox()
     name = await attach(layer, mailbox.deliver)
     await layer.group_add("room", name)
@@ -102,7 +100,7 @@ async def test_a_receiver_gets_a_senders_messages_in_order(layer: BaseChannelLay
 
 
 @needs("ours")
-async def test_only_full_members_miss_a_group_send(layer: BaseChannelLayer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_only_full_members_miss_a_group_send(layer: Layer, caplog: pytest.LogCaptureFixture) -> None:
     full, healthy = Mailbox(room=0), Mailbox()
     names = [await attach(layer, full.deliver), await attach(layer, healthy.deliver)]
     for name in names:
@@ -117,7 +115,7 @@ async def test_only_full_members_miss_a_group_send(layer: BaseChannelLayer, capl
 
 @needs("ours")
 async def test_a_member_whose_deliver_raises_keeps_nothing_from_the_others(
-    layer: BaseChannelLayer, caplog: pytest.LogCaptureFixture
+    layer: Layer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(message: Message) -> bool:
         raise RuntimeError("broken")
@@ -135,7 +133,7 @@ async def test_a_member_whose_deliver_raises_keeps_nothing_from_the_others(
 
 
 @needs("isolates")
-async def test_nobody_sees_what_another_does_to_a_message(layer: BaseChannelLayer) -> None:
+async def test_nobody_sees_what_another_does_to_a_message(layer: Layer) -> None:
     one, other, channel = Mailbox(), Mailbox(), await layer.new_channel()
     names = [await attach(layer, one.deliver), await attach(layer, other.deliver)]
     for name in [*names, channel]:
@@ -160,7 +158,7 @@ sender: ContextVar[str] = ContextVar("sender", default="nobody")
 
 
 @needs("ours")
-async def test_receivers_do_not_see_the_senders_context_variables(layer: BaseChannelLayer) -> None:
+async def test_receivers_do_not_see_the_senders_context_variables(layer: Layer) -> None:
     seen = []
     mailbox = Mailbox()
     name = await attach(layer, mailbox.deliver)
