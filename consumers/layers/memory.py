@@ -160,13 +160,16 @@ class InMemoryChannelLayer(Layer):
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_group(group)
-        await self._send_to_members(group, message)
+        if self._has_own_send:
+            await self._send_to_each(group, message)
+        else:
+            await yield_to_loop(self._local.group_send(group, message))
 
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         message = closing(code, reason)
         self._require_group(group)
         self._local.close_members(message["code"], message["reason"], groups=(group,))
-        await self._send_to_members(group, message)
+        await InMemoryChannelLayer.group_send(self, group, message)  # not that of a subclass
 
     async def flush(self) -> None:
         self._local.flush()
@@ -192,10 +195,7 @@ class InMemoryChannelLayer(Layer):
                 source,
             )
 
-    async def _send_to_members(self, group: str, message: Message) -> None:
-        if not self._has_own_send:
-            await yield_to_loop(self._local.group_send(group, message))
-            return
+    async def _send_to_each(self, group: str, message: Message) -> None:
         errors: list[Exception] = []
         members = self._local.members(group)
         if not members:

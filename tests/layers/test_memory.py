@@ -207,13 +207,12 @@ class ManyAtOnce(Mailbox, DeliversMany):
 
     @staticmethod
     def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
-        others = []
+        assert all(isinstance(receiver, ManyAtOnce) for receiver in receivers)
+        if message["type"] != "batch":
+            return receivers
         for receiver in receivers:
-            if receiver.deliver_many is not ManyAtOnce.deliver_many or message["type"] != "batch":
-                others.append(receiver)
-            else:
-                receiver.deliver.messages.append({**message, "taken": "in one go"})
-        return others
+            receiver.messages.append({**message, "taken": "in one go"})
+        return []
 
 
 async def test_receivers_of_one_kind_may_take_a_message_in_one_go(layer: InMemoryChannelLayer) -> None:
