@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..exceptions import InvalidChannelLayerError
-from ..types import Close, CloseCode, Deliver, Message
+from ..types import Close, Deliver, Message
 from ._overrides import overrides
-from .base import Layer
+from .base import DEFAULT_CODE, Layer
 
 BACKENDS = (
     "consumers.layers.InMemoryChannelLayer",
@@ -107,7 +107,7 @@ class AdaptedLayer(Layer):
     def groups_of(self, channel: str) -> frozenset[str]:
         return frozenset(self._method("groups_of")(channel))
 
-    async def close_group(self, group: str, code: int = CloseCode.POLICY_VIOLATION, reason: str = "") -> None:
+    async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         await self._method("close_group")(group, code, reason)
 
     async def send(self, channel: str, message: Message) -> None:

@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
-from ..types import Close, CloseCode, Deliver, Message, handler_name
+from .._aio.loops import call_soon as call_soon
+from .._aio.loops import running_loop as running_loop
+from ..types import Close, CloseCode, Deliver, Message, check_close_code, cut_reason, handler_name
 from ._overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
 
 EXAMPLE = '{"type": "chat.message", "text": "hello"}'
 GOES_TO = '{"type": "chat.message", ...} goes to chat_message(self, event)'
+
+CLOSE = "consumers.close"
+"""The type of the message that members get which have no `close`: those in processes with channels_redis, say."""
+
+DEFAULT_CODE = CloseCode.POLICY_VIOLATION
+"""The close code of `close_group()`."""
 
 
 class BaseChannelLayer:
@@ -215,7 +223,7 @@ class Layer(BaseChannelLayer, ABC):
         """Return the groups that an attached channel is in, or is about to be. Immediate."""
 
     @abstractmethod
-    async def close_group(self, group: str, code: int = CloseCode.POLICY_VIOLATION, reason: str = "") -> None:
+    async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """Close every member of a group; see `consumers.close_group()`.
 
         A member's `close` is called, which no message can bring about. After that the group is sent
@@ -303,6 +311,19 @@ class Layer(BaseChannelLayer, ABC):
             NotImplementedError: if the layer cannot; the base.
         """
         raise NotImplementedError("put_back() is not implemented in this channel layer")
+
+
+def closing(code: int, reason: str) -> Message:
+    """Return the message that goes with a close, checked and with its reason cut.
+
+    Raises:
+        TypeError: if the reason is not a str.
+        ValueError: if the code is none that may be sent.
+    """
+    check_close_code(code)
+    if not isinstance(reason, str):
+        raise TypeError(f"the reason of a close must be a str, not {type(reason).__name__}: {reason!r:.80}")
+    return {"type": CLOSE, "code": int(code), "reason": cut_reason(reason)}
 
 
 def positive(what: str, value: Number) -> Number:

@@ -14,11 +14,10 @@ from anyio.lowlevel import checkpoint
 from .._aio.loops import yield_to_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Deliver, Message
-from ._closing import DEFAULT_CODE, closing
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._overrides import overrides
 from ._processes import server_processes
-from .base import Layer
+from .base import DEFAULT_CODE, Layer, closing
 
 logger = logging.getLogger("consumers.layers")
 

@@ -6,7 +6,7 @@ from asgiref.sync import async_to_sync
 
 from .._aio.loops import running_loop
 from ..types import Message
-from ._closing import DEFAULT_CODE
+from .base import DEFAULT_CODE
 from .registry import DEFAULT_ALIAS, channel_layers, layer_with
 
 

@@ -13,8 +13,8 @@ from asgiref.sync import async_to_sync
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
-from .._closing import DEFAULT_CODE, closing
 from .._overrides import overrides
+from ..base import DEFAULT_CODE, closing
 from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
 from .pipelined import FAILURES

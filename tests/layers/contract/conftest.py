@@ -12,10 +12,19 @@ from ...support.contract import Listen, MakeLayer
 from ...support.kinds import KINDS, Kind
 
 
+def traits_of(metafunc: pytest.Metafunc) -> frozenset[str] | set[str]:
+    """Return what a layer needs for a test to run on it."""
+    if metafunc.cls is not None:
+        needs: frozenset[str] = metafunc.cls.traits.get(metafunc.function.__name__, frozenset({"ours"}))
+        return needs
+    traits: set[str] = getattr(metafunc.function, "traits", set())
+    return traits
+
+
 @pytest.hookimpl(tryfirst=True)  # before the backends of every test are
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
-        traits: set[str] = getattr(metafunc.function, "traits", set())
+        traits = traits_of(metafunc)
         pairs = [
             pytest.param(kind, backend, id=f"{kind.name}-{backend}")
             for kind in KINDS

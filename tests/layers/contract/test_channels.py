@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from consumers import ChannelFull
 from consumers.layers.base import Layer
-from consumers.types import Message
 
 from ...support.contract import Listen, Mailbox, MakeLayer, attach, needs, receive
 from ...support.kinds import Kind
@@ -101,15 +100,6 @@ async def test_a_send_to_a_full_channel_raises(make_layer: MakeLayer) -> None:
 # Attached receivers
 
 
-async def test_an_attached_receiver_is_handed_its_messages(layer: Layer) -> None:
-    mailbox, other = Mailbox(), Mailbox()
-    name = await attach(layer, mailbox.deliver)
-    assert name != await attach(layer, other.deliver)
-    await layer.send(name, {"type": "test"})
-    assert await mailbox.holds(1) == [{"type": "test"}]
-    assert other.messages == []
-
-
 @needs("direct")
 async def test_a_send_to_a_full_receiver_raises(make_layer: MakeLayer) -> None:
     layer = make_layer(capacity=2)
@@ -120,57 +110,6 @@ async def test_a_send_to_a_full_receiver_raises(make_layer: MakeLayer) -> None:
     await mailbox.holds(2)
     with pytest.raises(ChannelFull, match=f"'{name}'.* 2 "):
         await layer.send(name, {"type": "test"})
-
-
-@needs("ours")
-async def test_a_detached_receiver_gets_nothing_and_is_in_no_group(layer: Layer) -> None:
-    gone, other = Mailbox(), Mailbox()
-    name, other_name = await attach(layer, gone.deliver), await attach(layer, other.deliver)
-    for group in ("one", "two"):
-        await layer.group_add(group, name)
-        await layer.group_add(group, other_name)
-    layer.detach(name)
-    layer.detach(name)
-    await layer.group_add("one", name)  # a blocked thread may still do this
-    await layer.send(name, {"type": "test"})
-    await layer.group_send("one", {"type": "test"})
-    await layer.group_send("two", {"type": "test"})
-    await other.holds(2)
-    assert gone.messages == []
-
-
-@needs("ours")
-async def test_a_layer_knows_the_groups_of_its_receivers(layer: Layer) -> None:
-    name, other = await attach(layer, Mailbox().deliver), await attach(layer, Mailbox().deliver)
-    for group in ("one", "two", "three"):
-        await layer.group_add(group, name)
-    await layer.group_add("one", other)
-    await layer.group_discard("two", name)
-    assert layer.groups_of(name) == {"one", "three"}
-    assert layer.groups_of(other) == {"one"}
-    layer.detach(name)
-    layer.detach(other)
-    assert layer.groups_of(name) == frozenset()
-
-
-@needs("ours")
-async def test_a_receiver_detached_during_a_group_send_is_not_called_any_more(
-    layer: Layer,
-) -> None:
-    first, second = Mailbox(), Mailbox()
-    names: list[str] = []
-
-    def detach_all(message: Message) -> bool:
-        for name in names:
-            layer.detach(name)
-        return True
-
-    for deliver in (detach_all, first.deliver, second.deliver):
-        names.append(await attach(layer, deliver))
-        await layer.group_add("room", names[-1])
-    await layer.group_send("room", {"type": "test"})
-    await anyio.wait_all_tasks_blocked()
-    assert first.messages == second.messages == []
 
 
 # Arguments
