@@ -171,11 +171,6 @@ class Connection:
         """What takes the channel layer's messages."""
         return self._mailbox
 
-    @property
-    def has_groups(self) -> bool:
-        """Whether there is a layer, and one with groups."""
-        return self._layer is not None and "group_add" not in self._layer.lacks
-
     async def _attach(self) -> None:
         """Have the layer's messages come to the mailbox."""
         layer, consumer = self._layer, self._consumer
@@ -186,7 +181,7 @@ class Connection:
         consumer.channel_name = name
         if pump is not None:
             self.start_background_task(self._pump, pump)
-        if consumer.max_groups is not None and self.has_groups:
+        if consumer.max_groups is not None and "group_add" not in layer.lacks:
             groups_of = None if "groups_of" in layer.lacks else layer.groups_of
             consumer.channel_layer = LimitedLayer(consumer.channel_layer, name, consumer.max_groups, groups_of)
         self._mailbox.layer_limit = layer.get_capacity(name)

@@ -37,6 +37,11 @@ def is_layer(value: object) -> bool:
     return hasattr(value, "send")
 
 
+def has_groups(layer: object) -> bool:
+    """Tell whether a layer, or None, has groups; it may be one that a handler sees."""
+    return hasattr(layer, "group_add")
+
+
 def adapt(layer: Any) -> Layer:
     """Return a layer's whole contract: the layer itself, or an adapter of it."""
     if _has_to_be_pumped(layer):

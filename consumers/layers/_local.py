@@ -12,7 +12,7 @@ from ..types import Close, Message
 from ._copy import Copier, choose_copier
 from ._full_mailboxes import FullMailboxes, Missed
 from ._local_groups import LocalGroups
-from ._receivers import Entry, Lane, Receiver, Waiter, among
+from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, among
 
 logger = logging.getLogger("consumers.layers")
 
@@ -236,7 +236,7 @@ class LocalChannels(LocalGroups):
             message: the message.
             copy: makes the copy for each.
             refused: hears of those that are full.
-            here: the running event loop, which a callback of another thread cannot find out by itself.
+            here: the running event loop; what `call_soon()` calls is in no task, and could not find it out.
 
         Returns:
             The largest count that one's `deliver` returned, of those over half their capacity, or 0. A receiver
@@ -263,6 +263,8 @@ class LocalChannels(LocalGroups):
         """Call each `deliver`; return as `_hand_over()`."""
         most = 0
         for receiver in receivers:
+            if receiver.lane is ENDED:
+                continue
             try:
                 waiting = receiver.deliver(copy(message))
             except Exception:

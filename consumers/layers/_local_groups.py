@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from .._aio.loops import running_loop
 from ..types import Close, Deliver, DeliverMany, DeliversMany, Message
-from ._receivers import Entry, Lane, PendingJoin, Receiver, Waiter
+from ._receivers import ENDED, Entry, Lane, PendingJoin, Receiver, Waiter
 
 
 class LocalGroups:
@@ -89,7 +89,7 @@ class LocalGroups:
             if receiver is not None and receiver.loop is not None:
                 del self._receivers[name]
                 self._queues.pop(name, None)
-                receiver.end()
+                receiver.lane, receiver.close = ENDED, None
                 for group in list(receiver.groups):
                     self._leave(group, receiver)
 

@@ -54,7 +54,11 @@ class Lane:
         self.deliver_many = deliver_many
 
 
-ANY_LOOP = Lane(None, None)
+STORED = Lane(None, None)
+"""That of the channels whose messages are stored."""
+
+ENDED = Lane(None, None)
+"""That of receivers which have ended, while a fan-out, here or on another loop, still knows them: it skips them."""
 
 
 class Receiver:
@@ -71,7 +75,7 @@ class Receiver:
     __slots__ = ("capacity", "close", "deliver", "groups", "lane", "loop", "missed", "name", "slow_until")
 
     def __init__(
-        self, name: str, deliver: Deliver, capacity: int, lane: Lane = ANY_LOOP, close: Close | None = None
+        self, name: str, deliver: Deliver, capacity: int, lane: Lane = STORED, close: Close | None = None
     ) -> None:
         self.name = name
         self.deliver = deliver
@@ -82,10 +86,6 @@ class Receiver:
         self.groups: dict[str, None] = {}  # a set of one takes more, and most are in one
         self.missed: Missed | None = None  # until it has been full
         self.slow_until = float("-inf")
-
-    def end(self) -> None:
-        """Take no more messages, also of fan-outs under way, here or on another loop."""
-        self.lane, self.deliver, self.close = ANY_LOOP, ignore_message, None
 
 
 def among(receivers: list[Receiver], delivers: list[Deliver]) -> list[Receiver]:
@@ -108,8 +108,3 @@ class PendingJoin:
     def __init__(self, is_settled: bool) -> None:
         self.blocks = 0
         self.is_settled = is_settled
-
-
-def ignore_message(message: Message) -> int:
-    """Stand in for the `deliver` of a receiver that has ended."""
-    return 1

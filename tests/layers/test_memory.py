@@ -233,6 +233,38 @@ async def test_receivers_of_one_kind_may_take_a_message_in_one_go(layer: InMemor
     ]
 
 
+class Choosy(ManyAtOnce):
+    """Of those that are to take a message all at once, every other one does."""
+
+    is_full = False
+
+    def __call__(self, message: Message) -> bool:
+        return not self.is_full and self.deliver(message)
+
+    @staticmethod
+    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
+        assert ManyAtOnce.deliver_many(receivers[::2], {**message, "type": "batch"}) == []
+        return receivers[1::2]
+
+
+async def test_those_that_do_not_take_a_message_in_one_go_are_called_one_by_one(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    mailboxes = [Choosy() for _ in range(6)]
+    names = [layer.attach(mailbox) for mailbox in mailboxes]
+    for name in names:
+        await layer.group_add("room", name)
+    mailboxes[3].is_full = True
+    await layer.group_send("room", {"type": "test"})
+    taken, singly = [{"type": "batch", "taken": "in one go"}], [{"type": "test"}]
+    assert [mailbox.messages for mailbox in mailboxes] == [taken, singly, taken, [], taken, singly]
+    assert layer.dropped == 1 and names[3] in caplog.text
+    layer.detach(names[0])
+    await layer.group_send("room", {"type": "test"})
+    assert [len(mailbox.messages) for mailbox in mailboxes] == [1, 2, 2, 1, 2, 2]
+    assert layer.dropped == 1
+
+
 async def test_an_attached_channel_cannot_be_received_from(layer: InMemoryChannelLayer, mailbox: Mailbox) -> None:
     name = layer.attach(mailbox.deliver)
     with pytest.raises(ValueError, match="is attached"):
