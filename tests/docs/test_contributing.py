@@ -15,7 +15,7 @@ UNITTEST = """
 import unittest
 
 class TestOnUnittest(LayerContract, unittest.IsolatedAsyncioTestCase):
-    def make_layer(self) -> Layer:
+    def make_layer(self):
         return PlainLayer()
 """
 
