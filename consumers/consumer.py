@@ -19,7 +19,7 @@ from ._checks.misused import is_fastapis, refuse_fastapi
 from ._connection import events
 from ._connection.connection import Connection
 from ._connection.dispatch import is_framework, table_of
-from .layers.base import BaseChannelLayer
+from .layers.base import Layer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
 from .types import Message, Receive, Scope, Send, handler_name, hook, hook_of_both
@@ -182,7 +182,7 @@ class AsyncConsumer(Limits):
     scope: Scope
     """The connection's ASGI scope. `scope["url_route"]["kwargs"]` holds the path parameters."""
 
-    channel_layer: BaseChannelLayer | Any  # or None; without Any, type checkers would want an assertion at every use
+    channel_layer: Layer | Any  # or None; without Any, type checkers would want an assertion at every use
     """The channel layer; None if `channel_layer_alias` is not configured."""
 
     channel_name: str

@@ -5,7 +5,7 @@ What a client gets that goes beyond one of them is decided in `_connection.enfor
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .exceptions import TooManyGroups
@@ -98,12 +98,20 @@ class LimitedLayer:
         layer: the layer, whose other methods and attributes are this one's.
         channel_name: the connection's channel.
         max_groups: in how many groups it may be.
+        groups_of: the layer's, if it has one: somebody else may take the channel out of groups.
     """
 
-    def __init__(self, layer: Any, channel_name: str, max_groups: int) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        channel_name: str,
+        max_groups: int,
+        groups_of: Callable[[str], frozenset[str]] | None,
+    ) -> None:
         self._layer = layer
         self._channel_name = channel_name
         self._max_groups = max_groups
+        self._groups_of = groups_of
         self._joined: set[str] = set()
         self._joining: Counter[str] = Counter()  # calls that are under way, by group
 
@@ -136,8 +144,8 @@ class LimitedLayer:
             self._joined.discard(group)
 
     def _require_place(self, group: str) -> None:
-        if len(self._places(group)) > self._max_groups and hasattr(self._layer, "groups_of"):
-            self._joined &= self._layer.groups_of(self._channel_name)  # somebody else may have taken it out of some
+        if self._groups_of is not None and len(self._places(group)) > self._max_groups:
+            self._joined &= self._groups_of(self._channel_name)
         if len(self._places(group)) > self._max_groups:
             raise TooManyGroups(self._max_groups)
 

@@ -38,21 +38,21 @@ as 1), or 0 if it was full and did not take it.
 """
 
 DeliverMany = Callable[[list[Any], Message], list[Any]]
-"""Lets those of some receivers that are of one kind, and have room, take a message in one go; returns the others.
+"""Has many `Deliver` objects of one class take a message in one go, if they have room; returns those that did not.
 
-It is called on their event loop, with a message of plain values of which each is to get a copy. A receiver has its
-`deliver`, and that one's `deliver_many`. The `deliver` of those that are returned is called next. Must not raise.
+It is called on their event loop, with a message of plain values of which each is to get a copy. Those that it returns,
+in the order in which they were given, are called one by one next. Must not raise.
 """
 
 
 class DeliversMany:
-    """Base of a `Deliver` that has a faster way for many of its kind."""
+    """Base of a `Deliver` whose class has a faster way for many of its kind."""
 
     __slots__ = ()
 
     @staticmethod
     def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
-        """Do what `DeliverMany` says; the base takes none."""
+        """Do what `DeliverMany` says, with objects of this class; the base takes none."""
         return receivers
 
 

@@ -18,6 +18,7 @@ from ._connection.request import RequestAttributes
 from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
+from .layers._adapt import has_groups
 from .layers.registry import channel_layers
 from .types import CloseCode, Message, hook
 
@@ -169,7 +170,7 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         await self.channel_layer.group_send(group, message)
 
     def _require_groups(self, what: str, groups: list[str] | None = None) -> None:
-        if hasattr(self.channel_layer, "group_add"):
+        if has_groups(self.channel_layer):
             return
         value = "" if groups is None else f" = {groups!r}"
         if self.channel_layer is None:

@@ -21,6 +21,7 @@ from ._checks.applications import require_application
 from ._connection import events
 from ._connection.backlog import Backlog
 from .exceptions import InvalidChannelLayerError
+from .layers._adapt import adapt
 from .layers.base import BaseChannelLayer
 from .layers.registry import get_channel_layer
 from .types import ASGIApp, Message
@@ -79,13 +80,13 @@ class Worker:
                 "Worker has no channel layer: give it one, or configure 'default' by channel_layers.configure({...})"
             )
         self.layer = layer
-        if hasattr(layer, "require_valid_channel_name"):  # foreign layers may have none
-            for channel in self.channels:
-                layer.require_valid_channel_name(channel)
+        contract = adapt(layer)
+        for channel in self.channels:
+            contract.require_valid_channel_name(channel)
         self.is_stopping = False
         self.deadline = math.inf
         self._runs: dict[str, _Run] = {}
-        self._backlogs = {channel: Backlog(self.layer, channel) for channel in self.channels}
+        self._backlogs = {channel: Backlog(contract, channel) for channel in self.channels}
         self._handles_rest = False
         self._waits: set[anyio.CancelScope] = set()
         self._not_ready = set(self.channels)

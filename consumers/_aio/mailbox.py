@@ -8,7 +8,7 @@ What waits, and how much may, is the same everywhere, and is here. How the worke
 reference, for every event loop; `stepping` does the same for asyncio, at a fraction of the cost.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import anyio
@@ -129,14 +129,12 @@ class Mailbox(DeliversMany):
         return waiting
 
     @staticmethod
-    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
+    def deliver_many(receivers: Sequence["Mailbox"], message: Message) -> list["Mailbox"]:
         """Put a message into all mailboxes that it makes no more than half full; see `consumers.types.DeliverMany`."""
-        others, own, shared = [], Mailbox.deliver_many, SharedMessage(message)
-        for receiver in receivers:
-            mailbox: Any = receiver.deliver
-            is_ours = receiver.deliver_many is own
-            if not is_ours or mailbox.is_closed or 2 * mailbox.layer_count + 2 > mailbox.layer_limit:
-                others.append(receiver)
+        others, shared = [], SharedMessage(message)
+        for mailbox in receivers:
+            if mailbox.is_closed or 2 * mailbox.layer_count + 2 > mailbox.layer_limit:
+                others.append(mailbox)
                 continue
             mailbox.layer_count += 1
             mailbox.messages.append(shared)

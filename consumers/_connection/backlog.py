@@ -8,8 +8,7 @@ from typing import Protocol
 
 import anyio
 
-from ..layers._overrides import overrides
-from ..layers.base import BaseChannelLayer
+from ..layers.base import Layer
 from ..types import Message
 from . import events
 
@@ -65,20 +64,17 @@ class Backlog:
     """The messages of one channel.
 
     Args:
-        layer: where they come from.
+        layer: where they come from, as `adapt()` returns it.
         channel: the channel's name.
 
     Attributes:
         messages: those that were taken from the layer, oldest first.
     """
 
-    def __init__(self, layer: BaseChannelLayer, channel: str) -> None:
+    def __init__(self, layer: Layer, channel: str) -> None:
         self.messages: deque[Message] = deque()
         self._layer = layer
         self._channel = channel
-        # A subclass may encrypt in send() and receive(), or store in a way of its own, which put_back() goes past.
-        has_own_way = overrides(type(layer), "send", "receive") and not overrides(type(layer), "put_back")
-        self._takes_back = hasattr(layer, "put_back") and not has_own_way
         self._is_taking = False
         self._rest: int | None = None  # how many more to take; None: all that come
 
@@ -87,12 +83,12 @@ class Backlog:
         """Whether a message is in this process that would be lost with it: here, or in the layer when it was closed."""
         if self._rest is None and not self._is_taking:
             self.close()
-        return bool(self.messages or (self._rest and self._held()))
+        return bool(self.messages or (self._rest and self._layer.held(self._channel)))
 
     def close(self) -> None:
         """Take no more than what waits in the layer now."""
         if not self._is_taking:  # else it is about to be cancelled, and to give back what it has got
-            self._rest = self._held()
+            self._rest = self._layer.held(self._channel)
 
     async def take(self) -> None:
         """Wait for the layer's next message."""
@@ -112,16 +108,13 @@ class Backlog:
     async def give_back(self) -> None:
         """Put what no handler has got back into the layer; say in the log how many are lost with this process."""
         with anyio.move_on_after(GIVE_BACK_TIME, shield=True):
-            while self.messages and self._takes_back:
+            while self.messages:
                 message = self.messages[-1]  # the newest first, as each is put before the others
-                with suppress(Exception):  # the layer is lost: it is counted below
+                with suppress(Exception):  # the layer is lost, or takes none back: they are counted below
                     await self._layer.put_back(self._channel, message)
                     self.messages.pop()
                     continue
                 break
-        left = len(self.messages) + self._held()
+        left = len(self.messages) + self._layer.held(self._channel)
         if left:
             logger.error("channel %r: %d message(s) are left that no handler has got", self._channel, left)
-
-    def _held(self) -> int:
-        return self._layer.held(self._channel) if self._takes_back else 0

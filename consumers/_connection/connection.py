@@ -7,7 +7,7 @@ one way through `_work()`. `shutdown` has the endings, and the phases between th
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 import anyio
 from starlette.websockets import WebSocketDisconnect
@@ -15,8 +15,8 @@ from starlette.websockets import WebSocketDisconnect
 from .._aio import cancel
 from .._aio.choice import make_mailbox
 from .._sync import Threads
-from ..layers._overrides import is_pumped
-from ..layers.base import BaseChannelLayer
+from ..layers._adapt import Pump, attach_connection
+from ..layers.registry import channel_layers
 from ..limits import LimitedLayer
 from ..types import CloseCode, Deliver, Receive, Send
 from . import events
@@ -61,6 +61,8 @@ class Connection:
         limits: Any = consumer
         self._consumer = consumer
         self._protocol: str = consumer.scope["type"]
+        layer = consumer.channel_layer
+        self._layer = None if layer is None else channel_layers.adapted(consumer.channel_layer_alias, layer)
         self._log = ConnectionLog(type(consumer), consumer.scope)
         self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
         self._tasks = Tasks(self._mailbox, self._log)
@@ -114,7 +116,7 @@ class Connection:
         cancel.note_current_task(self._tasks.own_tasks)
         try:
             with self._tasks.scope:
-                self._attach(await self._pumped_channel())
+                await self._attach()
                 if await self._open():
                     await self._handlers.serve()
         except Exception as error:
@@ -170,47 +172,32 @@ class Connection:
         """What takes the channel layer's messages."""
         return self._mailbox
 
-    async def _pumped_channel(self) -> str | None:
-        """Return a new channel of a layer that has to be asked for its messages; None if it hands them over."""
-        layer = self._consumer.channel_layer
-        name: str | None = await layer.new_channel() if layer is not None and is_pumped(layer) else None
-        return name
-
-    def _attach(self, channel_name: str | None) -> None:
-        """Let the layer hand its messages over; if it is one to be pumped, those of this channel."""
-        layer = self._consumer.channel_layer
+    async def _attach(self) -> None:
+        """Have the layer's messages come to the mailbox."""
+        layer, consumer = self._layer, self._consumer
         if layer is None:
             return
-        if channel_name is None:
-            close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
-            self._consumer.channel_name = layer.attach(self._deliver, *close)
-        else:
-            self._consumer.channel_name = channel_name
-            if hasattr(layer, "adopt"):
-                layer.adopt(channel_name, self.close_by_group)
-            self.start_background_task(self._pump, layer)
-        if (most := self._consumer.max_groups) is not None and hasattr(layer, "group_add"):
-            self._consumer.channel_layer = cast(
-                BaseChannelLayer, LimitedLayer(layer, self._consumer.channel_name, most)
-            )
-        if hasattr(layer, "get_capacity"):  # foreign layers may have none
-            self._mailbox.layer_limit = layer.get_capacity(self._consumer.channel_name)
+        room = self._mailbox.wait_for_layer_room
+        name, pump = await attach_connection(layer, self._deliver, self.close_by_group, room)
+        consumer.channel_name = name
+        if pump is not None:
+            self.start_background_task(self._pump, pump)
+        if consumer.max_groups is not None and "group_add" not in layer.lacks:
+            groups_of = None if "groups_of" in layer.lacks else layer.groups_of
+            consumer.channel_layer = LimitedLayer(consumer.channel_layer, name, consumer.max_groups, groups_of)
+        self._mailbox.layer_limit = layer.get_capacity(name)
 
-    async def _pump(self, layer: BaseChannelLayer) -> None:
-        """Call a layer's `receive()` where that stands in for `attach()`; what there is no room for waits in it."""
-        deliver = self._deliver
+    async def _pump(self, pump: Pump) -> None:
         try:
-            while True:
-                await self._mailbox.wait_for_layer_room()
-                deliver(await layer.receive(self._consumer.channel_name))
-        except Exception as error:
+            await pump()
+        except Exception as error:  # the layer's, and no handler's
             self._shutdown.begin_by_error(error)
 
     def _detach(self) -> None:
-        layer, channel_name = self._consumer.channel_layer, self._consumer.channel_name
-        if channel_name and hasattr(layer, "detach"):
+        channel_name = self._consumer.channel_name
+        if channel_name and self._layer is not None:
             try:
-                layer.detach(channel_name)
+                self._layer.detach(channel_name)
             except Exception:
                 logger.exception("%s: the layer could not detach %s", self._log, channel_name)
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, ClassVar, Literal, Protocol
 
-from ..layers.base import BaseChannelLayer
+from ..layers.base import Layer
 from ..types import Message, Scope
 
 
@@ -12,7 +12,7 @@ class Consumer(Protocol):
 
     scope: Scope
     channel_layer_alias: ClassVar[str]
-    channel_layer: BaseChannelLayer | Any
+    channel_layer: Layer | Any
     channel_name: str
     max_groups: int | None
     max_tasks: int

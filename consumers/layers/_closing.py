@@ -5,13 +5,8 @@ layer has another way to its receivers for that: the `close` that they are attac
 apart by where it is sent to, not by what it says.
 """
 
-from ..types import CloseCode, Message, check_close_code, cut_reason
+from .base import DEFAULT_CODE
 from .registry import DEFAULT_ALIAS, layer_with
-
-CLOSE = "consumers.close"
-"""The type of the message that members get which have no `close`: those in processes with channels_redis, say."""
-
-DEFAULT_CODE = CloseCode.POLICY_VIOLATION
 
 
 async def close_group(group: str, code: int = DEFAULT_CODE, reason: str = "", alias: str = DEFAULT_ALIAS) -> None:
@@ -34,16 +29,3 @@ async def close_group(group: str, code: int = DEFAULT_CODE, reason: str = "", al
         Exception: as the layer's `group_send()`.
     """
     await layer_with("close_group", alias).close_group(group, code, reason)
-
-
-def closing(code: int, reason: str) -> Message:
-    """Return the message that goes with a close, checked and with its reason cut.
-
-    Raises:
-        TypeError: if the reason is not a str.
-        ValueError: if the code is none that may be sent.
-    """
-    check_close_code(code)
-    if not isinstance(reason, str):
-        raise TypeError(f"the reason of a close must be a str, not {type(reason).__name__}: {reason!r:.80}")
-    return {"type": CLOSE, "code": int(code), "reason": cut_reason(reason)}

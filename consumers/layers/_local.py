@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -10,13 +10,11 @@ from .._aio.loops import call_soon, running_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Message
 from ._copy import Copier, choose_copier
+from ._full_mailboxes import FullMailboxes, Missed
 from ._local_groups import LocalGroups
-from ._receivers import Entry, Receiver, Waiter
+from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, among
 
 logger = logging.getLogger("consumers.layers")
-
-WARNING_INTERVAL = 60.0
-"""Seconds between two warnings that one channel is full."""
 
 SLOW = 1.0
 """Seconds that no sender pauses for a receiver that was full: it is slow by itself, and others would wait for it."""
@@ -37,13 +35,30 @@ def _type_of(message: Any) -> object:  # which ported code may send without one,
 
 
 class LocalChannels(LocalGroups):
-    """The channels and groups of one process; the arguments are those of `LocalGroups`.
+    """The channels and groups of one process.
 
-    Attributes:
-        dropped: how many messages receivers have missed because they were full.
+    Args:
+        capacity, expiry, group_expiry, attached_prefix, clock, emptied: as of `LocalGroups`.
+        full_level: the level at which the log tells that a receiver is full.
     """
 
-    dropped = 0
+    def __init__(
+        self,
+        capacity: Callable[[str], int],
+        expiry: float,
+        group_expiry: float,
+        attached_prefix: str,
+        clock: Callable[[], float],
+        emptied: Callable[[str], object] | None = None,
+        full_level: int = logging.WARNING,
+    ) -> None:
+        super().__init__(capacity, expiry, group_expiry, attached_prefix, clock, emptied)
+        self._full_mailboxes = FullMailboxes(clock, full_level)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages receivers have missed because they were full."""
+        return self._full_mailboxes.dropped
 
     def send(self, channel: str, message: Message) -> int:
         """Send one channel a copy of the message.
@@ -68,11 +83,8 @@ class LocalChannels(LocalGroups):
             if not is_awaited:
                 self._note_waiting(channel, message)
             return stored if stored > self._capacity(channel) // 2 else 0
-        if receiver.loop is not running_loop():
-            self._post([receiver], original, copy)
-            return 0
         full: list[Receiver] = []
-        waiting = self._hand_over([receiver], original, copy, full.append)
+        waiting = self._hand_over([receiver], original, copy, full.append, running_loop())
         if full:
             raise self._full(channel)
         return waiting
@@ -149,16 +161,7 @@ class LocalChannels(LocalGroups):
         if not receivers:
             return 0
         copy, original = choose_copier(message)
-        here = running_loop()
-        local = [receiver for receiver in receivers if receiver.loop is here or receiver.loop is None]
-        if len(local) < len(receivers):
-            loops: dict[object, list[Receiver]] = {}
-            for receiver in receivers:
-                if receiver.loop is not here and receiver.loop is not None:
-                    loops.setdefault(receiver.loop, []).append(receiver)
-            for remote in loops.values():
-                self._post(remote, original, copy)
-        return self._hand_over(local, original, copy, self._drop)
+        return self._hand_over(receivers, original, copy, self._drop, running_loop())
 
     def take(self, channel: str, wake: Callable[[], object]) -> Waiter:
         """Take the oldest message of a channel, or wait in line for the next.
@@ -224,18 +227,44 @@ class LocalChannels(LocalGroups):
         message: Message,
         copy: Copier,
         refused: Callable[[Receiver], None],
+        here: object | None,
     ) -> int:
-        """Call `deliver` of receivers that are stored or belong to the running loop, if no `deliver_many` does it.
+        """Have receivers take a message: those of another event loop soon, and the others before this returns.
+
+        Args:
+            receivers: the receivers.
+            message: the message.
+            copy: makes the copy for each.
+            refused: hears of those that are full.
+            here: the running event loop; what `call_soon()` calls is in no task, and could not find it out.
 
         Returns:
-            The largest count that it returned of those over half the receiver's capacity, or 0. A receiver
+            The largest count that one's `deliver` returned, of those over half their capacity, or 0. A receiver
             that is full takes nothing, so it never counts, nor does one that was so a moment ago.
         """
+        lanes: Collection[Lane] = {receiver.lane for receiver in receivers}
+        is_one = len(lanes) == 1  # nearly always
+        if not is_one:
+            lanes = dict.fromkeys([receiver.lane for receiver in receivers])  # in the members' order
+        one_by_one: list[Receiver] = []
+        for lane in lanes:
+            members = receivers if is_one else [receiver for receiver in receivers if receiver.lane is lane]
+            if lane.loop is not here and lane.loop is not None:
+                self._post(lane.loop, members, message, copy)
+            elif lane.deliver_many is None or copy is not dict.copy:
+                one_by_one += members
+            elif others := lane.deliver_many([receiver.deliver for receiver in members], message):
+                one_by_one += among(members, others)
+        return self._call_each(one_by_one, message, copy, refused) if one_by_one else 0
+
+    def _call_each(
+        self, receivers: list[Receiver], message: Message, copy: Copier, refused: Callable[[Receiver], None]
+    ) -> int:
+        """Call each `deliver`; return as `_hand_over()`."""
         most = 0
-        if copy is dict.copy:
-            for deliver_many in self._ways:
-                receivers = deliver_many(receivers, message)
         for receiver in receivers:
+            if receiver.lane is ENDED:
+                continue
             try:
                 waiting = receiver.deliver(copy(message))
             except Exception:
@@ -248,33 +277,19 @@ class LocalChannels(LocalGroups):
                 most = waiting
         return most
 
-    def _post(self, receivers: list[Receiver], message: Message, copy: Copier) -> None:
-        """Have the receivers' loop, which is not the running one, hand the message over."""
+    def _post(self, loop: object, receivers: list[Receiver], message: Message, copy: Copier) -> None:
+        """Have another event loop, which the receivers are of, hand the message over."""
         snapshot = copy(message)  # the sender may change its own before that loop gets to it
         try:
-            call_soon(receivers[0].loop, partial(self._hand_over, receivers, snapshot, copy, self._drop))
+            call_soon(loop, partial(self._hand_over, receivers, snapshot, copy, self._drop, loop))
         except RuntimeError:  # that loop is closed
             for receiver in receivers:
                 self.detach(receiver.name)
 
     def _drop(self, receiver: Receiver) -> None:
-        now = self._clock()
-        with self._lock:
-            self.dropped += 1
-            receiver.dropped += 1
-            receiver.unreported += 1
-            if now < receiver.silent_until:
-                return
-            receiver.silent_until = now + WARNING_INTERVAL
-            count, receiver.unreported = receiver.unreported, 0
-        logger.log(
-            self._full_level,
-            "Channel %.200r is full (capacity %d): %d message(s) dropped since the last warning, %d in all",
-            receiver.name,
-            receiver.capacity,
-            count,
-            receiver.dropped,
-        )
+        if receiver.missed is None:
+            receiver.missed = Missed()
+        self._full_mailboxes.note(receiver.missed, receiver.name, receiver.capacity)
 
     def _note_waiting(self, channel: str, message: Message) -> None:
         advice = ". There is a group of that name, which takes group_send()" if self.has_group(channel) else ""

@@ -7,16 +7,16 @@ A group's members are of two kinds. *Attached* ones have a `deliver` function of
 *Stored* ones are channels whose messages wait here until somebody takes them.
 """
 
-import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from weakref import WeakValueDictionary
 
 from .._aio.loops import running_loop
-from ..types import Close, Deliver, DeliverMany, Message
-from ._receivers import Entry, PendingJoin, Receiver, Waiter, ignore_message
+from ..types import Close, Deliver, DeliverMany, DeliversMany, Message
+from ._receivers import ENDED, Entry, Lane, PendingJoin, Receiver, Waiter
 
 
 class LocalGroups:
@@ -30,7 +30,6 @@ class LocalGroups:
             that is not attached has ended: it gets no messages and joins no groups.
         clock: returns the time in seconds; never goes backwards.
         emptied: told the name of a group that has lost its last member; called with the lock held, from any thread.
-        full_level: the level at which the log tells that a receiver is full.
 
     Attributes:
         has_group: tells whether the group of a name has members.
@@ -45,10 +44,8 @@ class LocalGroups:
         attached_prefix: str,
         clock: Callable[[], float],
         emptied: Callable[[str], object] | None = None,
-        full_level: int = logging.WARNING,
     ) -> None:
         self._emptied = emptied
-        self._full_level = full_level
         self._capacity = capacity
         self._expiry = expiry
         self._group_expiry = group_expiry
@@ -57,7 +54,7 @@ class LocalGroups:
         self._lock = threading.Lock()
         self._receivers: dict[str, Receiver] = {}  # the attached, and stored ones in groups
         self.has_receiver = self._receivers.__contains__
-        self._ways: tuple[DeliverMany, ...] = ()  # to deliver to many; of all kinds that there have been
+        self._lanes: WeakValueDictionary[tuple[object, DeliverMany | None], Lane] = WeakValueDictionary()
         self._groups: dict[str, dict[str, Receiver]] = {}
         self.has_group = self._groups.__contains__
         self._waiters: dict[str, deque[Waiter]] = {}
@@ -81,11 +78,9 @@ class LocalGroups:
         loop = running_loop()
         if loop is None:
             raise RuntimeError("attach() must be called on the event loop that the receiver belongs to")
-        receiver = Receiver(name, deliver, loop, self._capacity(name), close)
+        capacity = self._capacity(name)
         with self._lock:
-            self._receivers[name] = receiver
-            if receiver.deliver_many is not None and receiver.deliver_many not in self._ways:
-                self._ways = (*self._ways, receiver.deliver_many)
+            self._receivers[name] = Receiver(name, deliver, capacity, self._lane(loop, deliver), close)
 
     def detach(self, name: str) -> None:
         """Forget a channel's `deliver`, and what waits, and take it out of its groups. Harmless if it has none."""
@@ -94,8 +89,7 @@ class LocalGroups:
             if receiver is not None and receiver.loop is not None:
                 del self._receivers[name]
                 self._queues.pop(name, None)
-                receiver.deliver_many = receiver.close = None  # first: without it, any `deliver` is only called
-                receiver.deliver = ignore_message  # fan-outs under way, here or on another loop, may still hold it
+                receiver.lane, receiver.close = ENDED, None
                 for group in list(receiver.groups):
                     self._leave(group, receiver)
 
@@ -261,8 +255,16 @@ class LocalGroups:
         """Return what takes the channel's messages, made anew for a stored one; None if the channel has ended."""
         receiver = self._receivers.get(channel)
         if receiver is None and not self.is_attached_name(channel):
-            receiver = Receiver(channel, partial(self._store, channel), None, self._capacity(channel))
+            receiver = Receiver(channel, partial(self._store, channel), self._capacity(channel))
         return receiver
+
+    def _lane(self, loop: object, deliver: Deliver) -> Lane:
+        """Return what receivers share that are of one event loop, and of one kind."""
+        kind = type(deliver).deliver_many if isinstance(deliver, DeliversMany) else None
+        lane = self._lanes.get((loop, kind))
+        if lane is None:
+            lane = self._lanes[loop, kind] = Lane(loop, kind)
+        return lane
 
     def _store(self, channel: str, message: Message) -> int:
         """Do as a `Deliver` does, for a channel that is not attached; the lock is not held."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from .._aio.loops import call_soon, running_loop
-from ..types import Close, Deliver, DeliverMany, DeliversMany, Message
+from ..types import Close, Deliver, DeliverMany, Message
+from ._full_mailboxes import Missed
 
 Entry = tuple[float, Message]
 """A waiting message: when it expires, and itself."""
@@ -38,38 +39,65 @@ class Waiter:
         return True
 
 
-class Receiver:
-    """A channel as a group's member: an attached one, or (`loop` is None) a stored one."""
+class Lane:
+    """What those receivers have in common that a message is handed to together.
 
-    __slots__ = (
-        "capacity",
-        "close",
-        "deliver",
-        "deliver_many",
-        "dropped",
-        "groups",
-        "loop",
-        "name",
-        "silent_until",
-        "slow_until",
-        "unreported",
-    )
+    Args:
+        loop: the event loop that they are called on; None: any.
+        deliver_many: the way to hand it to all of them at once; None: they are called one by one.
+    """
+
+    __slots__ = ("__weakref__", "deliver_many", "loop")
+
+    def __init__(self, loop: object | None, deliver_many: DeliverMany | None) -> None:
+        self.loop = loop
+        self.deliver_many = deliver_many
+
+
+STORED = Lane(None, None)
+"""That of the channels whose messages are stored."""
+
+ENDED = Lane(None, None)
+"""That of receivers which have ended, while a fan-out, here or on another loop, still knows them: it skips them."""
+
+
+class Receiver:
+    """A channel as a group's member: an attached one, or (`loop` is None) a stored one.
+
+    Args:
+        name: the channel's name.
+        deliver: takes a message.
+        capacity: how many messages it holds.
+        lane: whom it takes messages together with.
+        close: closes it; None: it cannot be closed.
+    """
+
+    __slots__ = ("capacity", "close", "deliver", "groups", "lane", "loop", "missed", "name", "slow_until")
 
     def __init__(
-        self, name: str, deliver: Deliver, loop: object | None, capacity: int, close: Close | None = None
+        self, name: str, deliver: Deliver, capacity: int, lane: Lane = STORED, close: Close | None = None
     ) -> None:
         self.name = name
         self.deliver = deliver
-        self.deliver_many: DeliverMany | None = None
-        if isinstance(deliver, DeliversMany):
-            self.deliver_many = type(deliver).deliver_many
-        self.close = close
-        self.loop = loop
         self.capacity = capacity
+        self.lane = lane
+        self.loop = lane.loop
+        self.close = close
         self.groups: dict[str, None] = {}  # a set of one takes more, and most are in one
-        self.dropped = 0
-        self.unreported = 0
-        self.silent_until = self.slow_until = float("-inf")
+        self.missed: Missed | None = None  # until it has been full
+        self.slow_until = float("-inf")
+
+
+def among(receivers: list[Receiver], delivers: list[Deliver]) -> list[Receiver]:
+    """Return those of the receivers whose `deliver` is in a list, which has the same order."""
+    remaining = iter(delivers)
+    wanted = next(remaining, None)
+    found = []
+    for receiver in receivers:
+        if receiver.deliver is wanted:
+            found.append(receiver)
+            wanted = next(remaining, None)
+    return found
 
 
 class PendingJoin:
@@ -80,8 +108,3 @@ class PendingJoin:
     def __init__(self, is_settled: bool) -> None:
         self.blocks = 0
         self.is_settled = is_settled
-
-
-def ignore_message(message: Message) -> int:
-    """Stand in for the `deliver` of a receiver that has ended."""
-    return 1

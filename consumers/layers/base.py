@@ -2,11 +2,14 @@
 
 import fnmatch
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from ..types import Close, Deliver, Message, handler_name
+from .._aio.loops import call_soon as call_soon
+from .._aio.loops import running_loop as running_loop
+from ..types import Close, CloseCode, Deliver, Message, check_close_code, cut_reason, handler_name
 from ._overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
@@ -14,15 +17,18 @@ Number = TypeVar("Number", int, float)
 EXAMPLE = '{"type": "chat.message", "text": "hello"}'
 GOES_TO = '{"type": "chat.message", ...} goes to chat_message(self, event)'
 
+CLOSE = "consumers.close"
+"""The type of the message that members get which have no `close`: those in processes with channels_redis, say."""
+
+DEFAULT_CODE = CloseCode.POLICY_VIOLATION
+"""The close code of `close_group()`."""
+
 
 class BaseChannelLayer:
-    """What every channel layer has in common.
+    """The base of channel layers as Channels has them: a subclass overrides those methods that it has.
 
-    A layer overrides the asynchronous methods below. One that can hand messages over as they arrive also
-    has two plain methods, `attach(deliver, close)` and `detach(name)`; this class does not define them, so that
-    `hasattr(layer, "attach")` tells the two kinds apart. Connections pump `receive()` of those without, and of a
-    subclass that overrides `receive()` or `new_channel()` and not `attach()`. In the same way
-    `hasattr(layer, "close_group")` tells that a layer can close the members of a group.
+    Consumers get its messages by `receive()`, which is called in a loop for each. A layer that hands messages over as
+    they arrive derives from `Layer`, which is the whole contract.
 
     Args:
         expiry: seconds until a message that nobody has received is dropped.
@@ -136,114 +142,27 @@ class BaseChannelLayer:
     def _fits(self, name: object) -> bool:
         return isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH
 
-    if TYPE_CHECKING:  # see the class's docstring
-
-        def attach(self, deliver: Deliver, close: Close | None = None) -> str:
-            """Make a channel whose messages are handed to `deliver` as they arrive.
-
-            Must be called on the event loop that `deliver` and `close` belong to: they are called on that loop only,
-            whichever thread or loop a message is sent from.
-
-            Args:
-                deliver: takes a message; plain and immediate. Returns how many messages
-                    wait there now, or 0 if it has no room for it.
-                close: what `close_group()` calls with a code and a reason; plain and immediate. None: it only
-                    sends the channel a message.
-
-            Returns:
-                The channel's name.
-
-            Raises:
-                RuntimeError: if no event loop is running.
-            """
-
-        def detach(self, name: str) -> None:
-            """Undo `attach()`: remove the channel from every group and forget it.
-
-            Immediate. Its `deliver` and `close` are not called again. Doing it twice is harmless.
-            """
-
-        def adopt(self, name: str, close: Close) -> None:
-            """Take a channel of `new_channel()` for a consumer's, until `detach()`: it is closed with its groups.
-
-            Must be called on the event loop that `close` belongs to. Harmless if the name is no such channel's.
-            """
-
-        def groups_of(self, channel: str) -> frozenset[str]:
-            """Return the groups that an attached channel is in, or is about to be. Immediate."""
-
-        def held(self, channel: str) -> int:
-            """Return how many messages for a channel wait in this process, and would be lost with it. Immediate."""
-
-        async def put_back(self, channel: str, message: Message) -> None:
-            """Put a message that `receive()` returned back, before those that wait: nobody has handled it."""
-
-        async def close_group(self, group: str, code: int = 1008, reason: str = "") -> None:
-            """Close every member of a group; see `consumers.close_group()`.
-
-            A member's `close` is called, which no message can bring about. After that the group is sent
-            `{"type": "consumers.close", "code": code, "reason": reason}`, for the members that have none.
-
-            Raises:
-                TypeError: if the name is invalid or the reason is not a str.
-                ValueError: if the code is none that may be sent.
-            """
+    # What a subclass overrides; `Layer` says what each does
 
     async def send(self, channel: str, message: Message) -> None:
-        """Send a message to one channel.
-
-        Raises:
-            TypeError: if the name is invalid or the message is not a dict.
-            ValueError: if the message has no type, or one that no handler can have.
-            ChannelFull: if the channel holds as many messages as it may.
-        """
         raise NotImplementedError("send() should be implemented in a channel layer")
 
     async def receive(self, channel: str) -> dict[str, Any]:
-        """Wait for the oldest message of a channel and take it.
-
-        If several tasks wait on one channel, each message reaches one of them.
-
-        Raises:
-            TypeError: if the name is invalid.
-        """
         raise NotImplementedError("receive() should be implemented in a channel layer")
 
     async def new_channel(self, prefix: str = "specific.") -> str:
-        """Return a new channel name, for use with `receive()` in this process.
-
-        Raises:
-            TypeError: if the prefix makes an invalid name.
-        """
         raise NotImplementedError("new_channel() should be implemented in a channel layer")
 
     async def group_add(self, group: str, channel: str) -> None:
-        """Add a channel to a group; once more does nothing but renew the membership.
-
-        Raises:
-            TypeError: if a name is invalid.
-        """
         raise NotImplementedError("group_add() not implemented (groups extension)")
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Remove a channel from a group; harmless if it is not in it.
-
-        Raises:
-            TypeError: if a name is invalid.
-        """
         raise NotImplementedError("group_discard() not implemented (groups extension)")
 
     async def group_send(self, group: str, message: Message) -> None:
-        """Send a message to every channel in a group. It is dropped for those that are full.
-
-        Raises:
-            TypeError: if the name is invalid or the message is not a dict.
-            ValueError: if the message has no type, or one that no handler can have.
-        """
         raise NotImplementedError("group_send() not implemented (groups extension)")
 
     async def flush(self) -> None:
-        """Forget all messages and groups. Attached channels stay attached."""
         raise NotImplementedError("flush() not implemented (flush extension)")
 
     async def close(self) -> None:
@@ -256,6 +175,155 @@ class BaseChannelLayer:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class Layer(BaseChannelLayer, ABC):
+    """The contract of a layer that hands messages over as they arrive; the arguments are those of `BaseChannelLayer`.
+
+    `consumers.testing.LayerContract` tests a layer for it. CONTRIBUTING.md has a page for authors of layers.
+
+    Attributes:
+        lacks: the methods of the contract that a layer does not have. Only a foreign layer lacks any.
+        has_sync_senders: whether there are `send_sync()`, `group_send_sync()` and `close_group_sync()` too, which need
+            no event loop and block (False).
+    """
+
+    lacks: frozenset[str] = frozenset()
+    has_sync_senders: bool = False
+
+    @abstractmethod
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        """Make a channel whose messages are handed to `deliver` as they arrive.
+
+        Immediate. Must be called on the event loop that `deliver` and `close` belong to. They are called on that loop
+        only, whichever thread or loop a message is sent from.
+
+        Args:
+            deliver: takes a message; plain and immediate. Returns how many messages
+                wait there now, or 0 if it has no room for it.
+            close: what `close_group()` calls with a code and a reason; plain and immediate. None: it only
+                sends the channel a message.
+
+        Returns:
+            The channel's name.
+
+        Raises:
+            RuntimeError: if no event loop is running.
+        """
+
+    @abstractmethod
+    def detach(self, name: str) -> None:
+        """Undo `attach()`: remove the channel from every group and forget it.
+
+        Immediate. Its `deliver` and `close` are not called again. Doing it twice is harmless.
+        """
+
+    @abstractmethod
+    def groups_of(self, channel: str) -> frozenset[str]:
+        """Return the groups that an attached channel is in, or is about to be. Immediate."""
+
+    @abstractmethod
+    async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
+        """Close every member of a group; see `consumers.close_group()`.
+
+        A member's `close` is called, which no message can bring about. After that the group is sent
+        `{"type": "consumers.close", "code": code, "reason": reason}`, for the members that have none.
+
+        Raises:
+            TypeError: if the name is invalid or the reason is not a str.
+            ValueError: if the code is none that may be sent.
+        """
+
+    @abstractmethod
+    async def send(self, channel: str, message: Message) -> None:
+        """Send a message to one channel.
+
+        Raises:
+            TypeError: if the name is invalid or the message is not a dict.
+            ValueError: if the message has no type, or one that no handler can have.
+            ChannelFull: if the channel holds as many messages as it may.
+        """
+
+    @abstractmethod
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the oldest message of a channel and take it.
+
+        If several tasks wait on one channel, each message reaches one of them.
+
+        Raises:
+            TypeError: if the name is invalid.
+        """
+
+    @abstractmethod
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        """Return a new channel name, for use with `receive()` in this process.
+
+        Raises:
+            TypeError: if the prefix makes an invalid name.
+        """
+
+    @abstractmethod
+    async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel to a group; once more does nothing but renew the membership.
+
+        Raises:
+            TypeError: if a name is invalid.
+        """
+
+    @abstractmethod
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Remove a channel from a group; harmless if it is not in it.
+
+        Raises:
+            TypeError: if a name is invalid.
+        """
+
+    @abstractmethod
+    async def group_send(self, group: str, message: Message) -> None:
+        """Send a message to every channel in a group. It is dropped for those that are full.
+
+        Raises:
+            TypeError: if the name is invalid or the message is not a dict.
+            ValueError: if the message has no type, or one that no handler can have.
+        """
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Forget all messages and groups. Attached channels stay attached."""
+
+    # What a layer may have
+
+    def adopt(self, name: str, close: Close) -> None:
+        """Take a channel of `new_channel()` for a consumer's, until `detach()`: it is closed with its groups.
+
+        Must be called on the event loop that `close` belongs to. Harmless if the name is no such channel's. The base
+        does nothing: such a consumer gets the message that `close_group()` sends.
+        """
+
+    def held(self, channel: str) -> int:
+        """Return how many messages for a channel wait in this process, and would be lost with it. Immediate."""
+        return 0
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        """Put a message that `receive()` returned back, before those that wait: nobody has handled it.
+
+        Raises:
+            NotImplementedError: if the layer cannot; the base.
+        """
+        raise NotImplementedError("put_back() is not implemented in this channel layer")
+
+
+def closing(code: int, reason: str) -> Message:
+    """Return the message that goes with a close, checked and with its reason cut.
+
+    Raises:
+        TypeError: if the reason is not a str.
+        ValueError: if the code is none that may be sent.
+    """
+    check_close_code(code)
+    if not isinstance(reason, str):
+        raise TypeError(f"the reason of a close must be a str, not {type(reason).__name__}: {reason!r:.80}")
+    return {"type": CLOSE, "code": int(code), "reason": cut_reason(reason)}
 
 
 def positive(what: str, value: Number) -> Number:

@@ -14,18 +14,17 @@ from anyio.lowlevel import checkpoint
 from .._aio.loops import yield_to_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Deliver, Message
-from ._closing import DEFAULT_CODE, closing
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._overrides import overrides
 from ._processes import server_processes
-from .base import BaseChannelLayer
+from .base import DEFAULT_CODE, Layer, closing
 
 logger = logging.getLogger("consumers.layers")
 
 ATTACHED_PREFIX = "specific.inmemory!attached."
 
 
-class InMemoryChannelLayer(BaseChannelLayer):
+class InMemoryChannelLayer(Layer):
     """A channel layer inside one process: for tests, for development, and where one process is enough.
 
     Works on asyncio and trio, and between threads and event loops: a message for a receiver on another loop
@@ -160,13 +159,16 @@ class InMemoryChannelLayer(BaseChannelLayer):
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_group(group)
-        await self._send_to_members(group, message)
+        if self._has_own_send:
+            await self._send_to_each(group, message)
+        else:
+            await yield_to_loop(self._local.group_send(group, message))
 
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         message = closing(code, reason)
         self._require_group(group)
         self._local.close_members(message["code"], message["reason"], groups=(group,))
-        await self._send_to_members(group, message)
+        await InMemoryChannelLayer.group_send(self, group, message)  # not that of a subclass
 
     async def flush(self) -> None:
         self._local.flush()
@@ -192,10 +194,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
                 source,
             )
 
-    async def _send_to_members(self, group: str, message: Message) -> None:
-        if not self._has_own_send:
-            await yield_to_loop(self._local.group_send(group, message))
-            return
+    async def _send_to_each(self, group: str, message: Message) -> None:
         errors: list[Exception] = []
         members = self._local.members(group)
         if not members:

@@ -11,7 +11,8 @@ from typing import Any, cast
 import anyio
 
 from ..exceptions import InvalidChannelLayerError
-from .base import BaseChannelLayer
+from ._adapt import BACKENDS, adapt, is_layer, lacking
+from .base import BaseChannelLayer, Layer
 
 logger = logging.getLogger("consumers.layers")
 
@@ -21,14 +22,6 @@ CLOSE_TIMEOUT = 10.0
 """Seconds that the layers have to close when the application ends."""
 
 KEYS = ("BACKEND", "CONFIG", "TEST_CONFIG")
-
-BACKENDS = (
-    "consumers.layers.InMemoryChannelLayer",
-    "consumers.layers.memory.InMemoryChannelLayer",
-    "consumers.layers.redis.RedisChannelLayer",
-    "consumers.layers.redis.RedisPubSubChannelLayer",
-)
-"""What a misspelt BACKEND may have meant."""
 
 
 class ChannelLayerManager:
@@ -40,10 +33,11 @@ class ChannelLayerManager:
         on_layer: called with every layer that comes into use; None: nobody wants to know.
     """
 
-    on_layer: Callable[[BaseChannelLayer], object] | None = None
+    on_layer: Callable[[Layer], object] | None = None
 
     def __init__(self) -> None:
-        self.backends: dict[str, BaseChannelLayer] = {}
+        self.backends: dict[str, Layer] = {}
+        self._adapted: dict[str, tuple[object, Layer]] = {}  # each with the layer that it was made for
         self._configs: Mapping[str, Any] | None = None
         self._source: Callable[[], Mapping[str, Any]] = dict
         self._lock = threading.RLock()  # a layer that two threads ask for at once is made once
@@ -67,7 +61,7 @@ class ChannelLayerManager:
             _check_config(alias, config)
         with self._lock:
             self._configs = dict(configs)
-            self.backends = {}
+            self._forget()
             for alias, config in configs.items():
                 if not isinstance(config, Mapping):
                     self._use(alias, config)
@@ -83,13 +77,13 @@ class ChannelLayerManager:
         with self._lock:
             self._source = source
             if self._configs is None:
-                self.backends = {}
+                self._forget()
 
     @property
     def configs(self) -> Mapping[str, Any]:
         return self._source() if self._configs is None else self._configs
 
-    def make_backend(self, alias: str) -> BaseChannelLayer:
+    def make_backend(self, alias: str) -> Layer:
         """Make a new layer from the alias' CONFIG.
 
         Raises:
@@ -98,7 +92,7 @@ class ChannelLayerManager:
         """
         return self._make(alias, "CONFIG", {})
 
-    def make_test_backend(self, alias: str) -> BaseChannelLayer:
+    def make_test_backend(self, alias: str) -> Layer:
         """Make a new layer from the alias' TEST_CONFIG.
 
         Raises:
@@ -107,7 +101,7 @@ class ChannelLayerManager:
         """
         return self._make(alias, "TEST_CONFIG", None)
 
-    def set(self, alias: str, layer: BaseChannelLayer | None) -> BaseChannelLayer | None:
+    def set(self, alias: str, layer: BaseChannelLayer | None) -> Layer | None:
         """Put another layer in an alias' place, as tests do, and return the old one.
 
         Args:
@@ -119,11 +113,12 @@ class ChannelLayerManager:
         """
         with self._lock:
             old = self.backends.pop(alias, None)
+            self._adapted.pop(alias, None)
             if layer is not None:
                 self._use(alias, layer)
             return old
 
-    def __getitem__(self, alias: str) -> BaseChannelLayer:
+    def __getitem__(self, alias: str) -> Layer:
         with self._lock:
             if alias not in self.backends:
                 self._use(alias, self.make_backend(alias))
@@ -156,10 +151,9 @@ class ChannelLayerManager:
         layers = {alias: self[alias] for alias in self.configs}
         async with anyio.create_task_group() as tasks:
             for alias, layer in layers.items():
-                if hasattr(layer, "__aenter__"):  # not those of channels_redis, say
-                    tasks.start_soon(self._enter, alias, layer)
+                tasks.start_soon(self._enter, alias, self.adapted(alias, layer))
 
-    async def _enter(self, alias: str, layer: BaseChannelLayer) -> None:
+    async def _enter(self, alias: str, layer: Layer) -> None:
         try:
             await layer.__aenter__()
         except Exception as error:
@@ -173,25 +167,43 @@ class ChannelLayerManager:
             except Exception:
                 logger.exception("Channel layer %r failed to close", alias)
 
-    def _use(self, alias: str, layer: BaseChannelLayer) -> None:
-        self.backends[alias] = layer
-        if self.on_layer is not None:
-            self.on_layer(layer)
+    def adapted(self, alias: str, layer: BaseChannelLayer) -> Layer:
+        """Return the whole contract of an alias' layer, as the library uses it: made once, and for this layer.
 
-    def _make(self, alias: str, key: str, default: dict[str, Any] | None) -> BaseChannelLayer:
+        Args:
+            alias: the alias.
+            layer: the layer that it has now; somebody may have put it into `backends`.
+        """
+        made_for, contract = self._adapted.get(alias, (None, None))
+        if contract is None or made_for is not layer:
+            contract = adapt(layer)
+            self._adapted[alias] = layer, contract
+        return contract
+
+    def _forget(self) -> None:
+        self.backends = {}
+        self._adapted.clear()
+
+    def _use(self, alias: str, layer: BaseChannelLayer) -> None:
+        self.backends[alias] = cast(Layer, layer)  # for type checkers; it may be a foreign one
+        self.adapted(alias, layer)
+        if self.on_layer is not None:
+            self.on_layer(self.backends[alias])
+
+    def _make(self, alias: str, key: str, default: dict[str, Any] | None) -> Layer:
         config = self.configs[alias]
         _check_config(alias, config)
         if not isinstance(config, Mapping):
             if default is None:
                 raise InvalidChannelLayerError(f"Channel layer {alias!r} is a layer object, it has no {key}")
-            return cast(BaseChannelLayer, config)
+            return cast(Layer, config)
         arguments = config.get(key, default)
         if arguments is None:
             raise InvalidChannelLayerError(f"No {key} specified for {alias}")
         backend = config["BACKEND"]
         factory = _import_backend(alias, backend) if isinstance(backend, str) else backend
         try:
-            return cast(BaseChannelLayer, factory(**arguments))
+            return cast(Layer, factory(**arguments))
         except (TypeError, ValueError) as error:
             raise InvalidChannelLayerError(
                 f"Channel layer {alias!r}: {_name(backend)} does not take its {key}: {error}"
@@ -203,7 +215,7 @@ def _check_config(alias: str, config: object) -> None:
     if isinstance(config, type):
         name = config.__name__
         raise InvalidChannelLayerError(f"{where} must be a layer, not the class {name}: write {name}()")
-    if not (isinstance(config, Mapping) or hasattr(config, "send")):
+    if not (isinstance(config, Mapping) or is_layer(config)):
         raise InvalidChannelLayerError(f"{where} must be a layer or a dict with a BACKEND, not {config!r}")
     if not isinstance(config, Mapping):
         return
@@ -243,7 +255,7 @@ channel_layers = ChannelLayerManager()
 """The application's layers; none until `channel_layers.configure({...})` or `configure_from(source)`."""
 
 
-def get_channel_layer(alias: str = DEFAULT_ALIAS) -> BaseChannelLayer | Any:
+def get_channel_layer(alias: str = DEFAULT_ALIAS) -> Layer | Any:
     """Return the layer with this alias, or None if it is not configured.
 
     Type checkers see Any in the place of None: else they would want an assertion before every use.
@@ -266,11 +278,8 @@ def layer_with(method: str, alias: str) -> Any:
     layer = get_channel_layer(alias)
     if layer is None:
         raise InvalidChannelLayerError(channel_layers.missing(alias))
-    if not hasattr(layer, method):
-        name = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        raise InvalidChannelLayerError(
-            f"Channel layer {alias!r} is a {name}, which has no {method}(): configure one of {', '.join(BACKENDS)}"
-        )
+    if method in channel_layers.adapted(alias, layer).lacks:
+        raise lacking(layer, method, f"Channel layer {alias!r}")
     return layer
 
 

@@ -9,7 +9,6 @@ import pytest
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers
 from consumers._aio.mailbox import FROM_LAYER, Mailbox
 from consumers._aio.portable import PortableMailbox
-from consumers.layers._receivers import Receiver
 from consumers.types import Message
 
 from ..support.wire import connected
@@ -114,11 +113,9 @@ async def test_mailboxes_that_are_half_full_or_closed_are_left_to_be_filled_one_
         for _ in range(waiting):
             assert mailbox(note("before"))
     mailboxes[3].is_closed = True
-    receivers = [Receiver("", mailbox, loop=None, capacity=10) for mailbox in mailboxes[:4]]
-    receivers.append(Receiver("", mailboxes[4].put_layer, loop=None, capacity=10))
-    assert Mailbox.deliver_many(receivers, note("hello")) == receivers[2:]
-    assert [len(mailbox.messages) for mailbox in mailboxes] == [1, 5, 5, 0, 0]
-    assert [receiver.deliver(note("hello")) for receiver in receivers[2:]] == [6, 1, 1]
+    assert Mailbox.deliver_many(mailboxes, note("hello")) == mailboxes[2:4]
+    assert [len(mailbox.messages) for mailbox in mailboxes] == [1, 5, 5, 0, 1]
+    assert [mailbox(note("hello")) for mailbox in mailboxes[2:4]] == [6, 1]
     for mailbox, before in zip(mailboxes, (0, 4, 5, None, 0), strict=True):
         expected = [] if before is None else [note("before")] * before + [note("hello")]
         assert [mailbox.take() for _ in range(len(mailbox.messages))] == [(one, FROM_LAYER) for one in expected]

@@ -207,13 +207,12 @@ class ManyAtOnce(Mailbox, DeliversMany):
 
     @staticmethod
     def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
-        others = []
+        assert all(isinstance(receiver, ManyAtOnce) for receiver in receivers)
+        if message["type"] != "batch":
+            return receivers
         for receiver in receivers:
-            if receiver.deliver_many is not ManyAtOnce.deliver_many or message["type"] != "batch":
-                others.append(receiver)
-            else:
-                receiver.deliver.messages.append({**message, "taken": "in one go"})
-        return others
+            receiver.messages.append({**message, "taken": "in one go"})
+        return []
 
 
 async def test_receivers_of_one_kind_may_take_a_message_in_one_go(layer: InMemoryChannelLayer) -> None:
@@ -232,6 +231,38 @@ async def test_receivers_of_one_kind_may_take_a_message_in_one_go(layer: InMemor
         [taken, *singly, taken],
         [taken, *singly],
     ]
+
+
+class Choosy(ManyAtOnce):
+    """Of those that are to take a message all at once, every other one does."""
+
+    is_full = False
+
+    def __call__(self, message: Message) -> bool:
+        return not self.is_full and self.deliver(message)
+
+    @staticmethod
+    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
+        assert ManyAtOnce.deliver_many(receivers[::2], {**message, "type": "batch"}) == []
+        return receivers[1::2]
+
+
+async def test_those_that_do_not_take_a_message_in_one_go_are_called_one_by_one(
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    mailboxes = [Choosy() for _ in range(6)]
+    names = [layer.attach(mailbox) for mailbox in mailboxes]
+    for name in names:
+        await layer.group_add("room", name)
+    mailboxes[3].is_full = True
+    await layer.group_send("room", {"type": "test"})
+    taken, singly = [{"type": "batch", "taken": "in one go"}], [{"type": "test"}]
+    assert [mailbox.messages for mailbox in mailboxes] == [taken, singly, taken, [], taken, singly]
+    assert layer.dropped == 1 and names[3] in caplog.text
+    layer.detach(names[0])
+    await layer.group_send("room", {"type": "test"})
+    assert [len(mailbox.messages) for mailbox in mailboxes] == [1, 2, 2, 1, 2, 2]
+    assert layer.dropped == 1
 
 
 async def test_an_attached_channel_cannot_be_received_from(layer: InMemoryChannelLayer, mailbox: Mailbox) -> None:

@@ -57,7 +57,7 @@ class Noting:
     def dropped_for(self, channel: str) -> int:
         """Return how many messages a channel's mailbox has had no room for."""
         receiver = self._process.local._receivers.get(channel)  # type: ignore[attr-defined]
-        return 0 if receiver is None else int(receiver.dropped)
+        return 0 if receiver is None or receiver.missed is None else int(receiver.missed.count)
 
 
 class NotingPubSubLayer(Noting, RedisPubSubChannelLayer):

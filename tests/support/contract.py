@@ -4,13 +4,13 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import anyio
+from consumers.layers.base import Layer
+from consumers.testing.mailbox import Mailbox as Mailbox
+from consumers.testing.mailbox import receive as receive
+from consumers.types import Close, Deliver
 
-from consumers.layers import BaseChannelLayer
-from consumers.types import Deliver, Message
-
-MakeLayer = Callable[..., BaseChannelLayer]
-Listen = Callable[[BaseChannelLayer, str], Awaitable[None]]
+MakeLayer = Callable[..., Layer]
+Listen = Callable[[Layer, str], Awaitable[None]]
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
@@ -24,35 +24,7 @@ def needs(*traits: str) -> Callable[[Test], Test]:
     return mark
 
 
-async def attach(layer: BaseChannelLayer, deliver: Deliver) -> str:
+async def attach(layer: Layer, deliver: Deliver, close: Close | None = None) -> str:
     """Attach a receiver; a layer that has to be pumped awaits something for it."""
-    name: Any = layer.attach(deliver)
+    name: Any = layer.attach(deliver, close)
     return str(await name if inspect.isawaitable(name) else name)
-
-
-class Mailbox:
-    """A receiver: takes messages while it has room, and can be waited on."""
-
-    def __init__(self, room: int = 1_000_000) -> None:
-        self.messages: list[Message] = []
-        self.room = room
-        self._changed = anyio.Event()
-
-    def deliver(self, message: Message) -> int:
-        if len(self.messages) >= self.room:
-            return 0
-        self.messages.append(message)
-        self._changed.set()
-        return len(self.messages)
-
-    async def holds(self, count: int) -> list[Message]:
-        with anyio.fail_after(5):
-            while len(self.messages) < count:
-                self._changed = anyio.Event()
-                await self._changed.wait()
-        return self.messages
-
-
-async def receive(layer: BaseChannelLayer, channel: str) -> Message:
-    with anyio.fail_after(5):
-        return await layer.receive(channel)

@@ -68,7 +68,7 @@ class Pumped:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layer, name)
 
-    async def attach(self, deliver: Deliver) -> str:
+    async def attach(self, deliver: Deliver, close: object = None) -> str:
         channel = await self._layer.new_channel()
         self._pumps[channel] = asyncio.create_task(self._pump(channel, deliver))
         return str(channel)

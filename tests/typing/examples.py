@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from ..support.pages import ROOT, Block, blocks
 from .checkers import UNANNOTATED, Fault, mypy, pyright
 
-PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 
-WITHOUT_TYPES = ("app", "chat", "django", "example_project", "mysite")
+WITHOUT_TYPES = ("app", "chat", "django", "example_project", "mysite", "plain_layer")
 """Packages that are not there, the reader's own and Django, and what is code for Channels."""
 
 ANYTHING = "from typing import Any\n\ndef __getattr__(name: str) -> Any: ...\n"

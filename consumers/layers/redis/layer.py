@@ -13,8 +13,8 @@ from asgiref.sync import async_to_sync
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
-from .._closing import DEFAULT_CODE, closing
 from .._overrides import overrides
+from ..base import DEFAULT_CODE, closing
 from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
 from .pipelined import FAILURES
@@ -26,6 +26,7 @@ class RedisLayer(RunningLayer):
     """The base of the two layers, whose code runs where `RunningLayer` says."""
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+    has_sync_senders = True
 
     _overfull = 0
     takes_any_message: ClassVar[bool] = False

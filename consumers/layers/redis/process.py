@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
-from .._local import WARNING_INTERVAL, LocalChannels
+from .._full_mailboxes import WARNING_INTERVAL
+from .._local import LocalChannels
 from .commands import BlockingCommands
 from .home import FAREWELL_TIMEOUT, Home, HomeEnded
 from .own_queues import OwnQueues

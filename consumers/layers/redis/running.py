@@ -18,7 +18,7 @@ from ..._aio.loops import call_soon
 from ...types import Message
 from .._local import LocalChannels
 from .._overrides import overrides, refuse
-from ..base import BaseChannelLayer, positive
+from ..base import Layer, positive
 from ..codec import Codec
 from .commands import BlockingCommands, Commands
 from .home import Home, HomeEnded
@@ -70,7 +70,7 @@ class Events(Basics, total=False):
     on_reconnect: Event
 
 
-class RunningLayer(BaseChannelLayer):
+class RunningLayer(Layer):
     """The base of the two layers; see there for the arguments.
 
     Attributes:

@@ -6,16 +6,25 @@ from typing import Any
 import anyio
 import pytest
 
-from consumers.layers import BaseChannelLayer
+from consumers.layers.base import Layer
 
 from ...support.contract import Listen, MakeLayer
 from ...support.kinds import KINDS, Kind
 
 
+def traits_of(metafunc: pytest.Metafunc) -> frozenset[str] | set[str]:
+    """Return what a layer needs for a test to run on it."""
+    if metafunc.cls is not None:
+        needs: frozenset[str] = metafunc.cls.traits.get(metafunc.function.__name__, frozenset({"ours"}))
+        return needs
+    traits: set[str] = getattr(metafunc.function, "traits", set())
+    return traits
+
+
 @pytest.hookimpl(tryfirst=True)  # before the backends of every test are
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
-        traits: set[str] = getattr(metafunc.function, "traits", set())
+        traits = traits_of(metafunc)
         pairs = [
             pytest.param(kind, backend, id=f"{kind.name}-{backend}")
             for kind in KINDS
@@ -42,7 +51,7 @@ async def make_layer(make: MakeLayer, anyio_backend: str) -> AsyncIterator[MakeL
     """Make layers that are closed after the test."""
     made = []
 
-    def make_one(**arguments: Any) -> BaseChannelLayer:
+    def make_one(**arguments: Any) -> Layer:
         made.append(make(**arguments))
         return made[-1]
 
@@ -52,7 +61,7 @@ async def make_layer(make: MakeLayer, anyio_backend: str) -> AsyncIterator[MakeL
 
 
 @pytest.fixture
-async def layer(make_layer: MakeLayer) -> BaseChannelLayer:
+async def layer(make_layer: MakeLayer) -> Layer:
     return make_layer()
 
 
@@ -60,7 +69,7 @@ async def layer(make_layer: MakeLayer) -> BaseChannelLayer:
 def listen(kind: Kind, request: pytest.FixtureRequest) -> Listen:
     """Have a layer that keeps nothing for channels nobody listens to listen to this one."""
 
-    async def listen(layer: BaseChannelLayer, channel: str) -> None:
+    async def listen(layer: Layer, channel: str) -> None:
         if "stores" in kind.traits:
             return
         with request.getfixturevalue("redis_server").client() as client, anyio.fail_after(5):

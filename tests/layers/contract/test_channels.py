@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consumers import ChannelFull
-from consumers.layers import BaseChannelLayer
-from consumers.types import Message
+from consumers.layers.base import Layer
 
 from ...support.contract import Listen, Mailbox, MakeLayer, attach, needs, receive
 from ...support.kinds import Kind
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 @needs("listens")
-async def test_a_channels_messages_are_received_in_order(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_a_channels_messages_are_received_in_order(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     for number in range(3):
         await layer.send("worker", {"type": "test", "number": number})
@@ -30,7 +29,7 @@ async def test_a_channels_messages_are_received_in_order(layer: BaseChannelLayer
 
 
 @needs("listens")
-async def test_receive_waits_for_a_message(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_receive_waits_for_a_message(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     async with anyio.create_task_group() as task_group:
         task_group.start_soon(layer.send, "worker", {"type": "test"})
@@ -38,7 +37,7 @@ async def test_receive_waits_for_a_message(layer: BaseChannelLayer, listen: List
 
 
 @needs("ours")
-async def test_new_channels_have_names_of_their_own(layer: BaseChannelLayer) -> None:
+async def test_new_channels_have_names_of_their_own(layer: Layer) -> None:
     one, other, third = await layer.new_channel(), await layer.new_channel(), await layer.new_channel("mine")
     assert len({one, other, third}) == 3
     assert one.partition("!")[0].removeprefix("asgi").startswith("specific.")
@@ -52,7 +51,7 @@ async def test_new_channels_have_names_of_their_own(layer: BaseChannelLayer) -> 
 
 
 @needs("listens")
-async def test_each_message_reaches_one_of_several_waiters(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_each_message_reaches_one_of_several_waiters(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     received = []
 
@@ -69,7 +68,7 @@ async def test_each_message_reaches_one_of_several_waiters(layer: BaseChannelLay
 
 
 @needs("listens")
-async def test_a_cancelled_receive_loses_no_message(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_a_cancelled_receive_loses_no_message(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as task_group:
@@ -101,15 +100,6 @@ async def test_a_send_to_a_full_channel_raises(make_layer: MakeLayer) -> None:
 # Attached receivers
 
 
-async def test_an_attached_receiver_is_handed_its_messages(layer: BaseChannelLayer) -> None:
-    mailbox, other = Mailbox(), Mailbox()
-    name = await attach(layer, mailbox.deliver)
-    assert name != await attach(layer, other.deliver)
-    await layer.send(name, {"type": "test"})
-    assert await mailbox.holds(1) == [{"type": "test"}]
-    assert other.messages == []
-
-
 @needs("direct")
 async def test_a_send_to_a_full_receiver_raises(make_layer: MakeLayer) -> None:
     layer = make_layer(capacity=2)
@@ -122,62 +112,11 @@ async def test_a_send_to_a_full_receiver_raises(make_layer: MakeLayer) -> None:
         await layer.send(name, {"type": "test"})
 
 
-@needs("ours")
-async def test_a_detached_receiver_gets_nothing_and_is_in_no_group(layer: BaseChannelLayer) -> None:
-    gone, other = Mailbox(), Mailbox()
-    name, other_name = await attach(layer, gone.deliver), await attach(layer, other.deliver)
-    for group in ("one", "two"):
-        await layer.group_add(group, name)
-        await layer.group_add(group, other_name)
-    layer.detach(name)
-    layer.detach(name)
-    await layer.group_add("one", name)  # a blocked thread may still do this
-    await layer.send(name, {"type": "test"})
-    await layer.group_send("one", {"type": "test"})
-    await layer.group_send("two", {"type": "test"})
-    await other.holds(2)
-    assert gone.messages == []
-
-
-@needs("ours")
-async def test_a_layer_knows_the_groups_of_its_receivers(layer: BaseChannelLayer) -> None:
-    name, other = await attach(layer, Mailbox().deliver), await attach(layer, Mailbox().deliver)
-    for group in ("one", "two", "three"):
-        await layer.group_add(group, name)
-    await layer.group_add("one", other)
-    await layer.group_discard("two", name)
-    assert layer.groups_of(name) == {"one", "three"}
-    assert layer.groups_of(other) == {"one"}
-    layer.detach(name)
-    layer.detach(other)
-    assert layer.groups_of(name) == frozenset()
-
-
-@needs("ours")
-async def test_a_receiver_detached_during_a_group_send_is_not_called_any_more(
-    layer: BaseChannelLayer,
-) -> None:
-    first, second = Mailbox(), Mailbox()
-    names: list[str] = []
-
-    def detach_all(message: Message) -> bool:
-        for name in names:
-            layer.detach(name)
-        return True
-
-    for deliver in (detach_all, first.deliver, second.deliver):
-        names.append(await attach(layer, deliver))
-        await layer.group_add("room", names[-1])
-    await layer.group_send("room", {"type": "test"})
-    await anyio.wait_all_tasks_blocked()
-    assert first.messages == second.messages == []
-
-
 # Arguments
 
 
 @needs("ours")
-async def test_a_message_must_be_a_dict(layer: BaseChannelLayer) -> None:
+async def test_a_message_must_be_a_dict(layer: Layer) -> None:
     wrong: Any
     for wrong in (["type"], "type", None, 5):
         kind = type(wrong).__name__
@@ -236,7 +175,7 @@ def test_every_method_rejects_an_invalid_name(make: MakeLayer, kind: Kind, anyio
 
 
 @needs("ours")
-async def test_flush_forgets_messages_and_groups_but_not_receivers(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_flush_forgets_messages_and_groups_but_not_receivers(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     mailbox = Mailbox()
     name = await attach(layer, mailbox.deliver)
@@ -253,7 +192,7 @@ async def test_flush_forgets_messages_and_groups_but_not_receivers(layer: BaseCh
 
 
 @needs("ours")
-async def test_a_layer_opens_again_after_it_was_closed(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_a_layer_opens_again_after_it_was_closed(layer: Layer, listen: Listen) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(layer)

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from consumers.layers import BaseChannelLayer
+from consumers.layers.base import Layer
 from consumers.types import Message
 
 from ...support.contract import Listen, Mailbox, MakeLayer, attach, needs
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 @needs("ours")
-async def test_sends_let_other_tasks_run(layer: BaseChannelLayer) -> None:
+async def test_sends_let_other_tasks_run(layer: Layer) -> None:
     ran = []
 
     async def other() -> None:
@@ -76,7 +76,7 @@ async def overrun(make_layer: MakeLayer, senders: int, sends: int, capacity: int
 
 
 @needs("paced")
-async def test_a_sender_in_a_loop_does_not_overrun_a_worker(layer: BaseChannelLayer, listen: Listen) -> None:
+async def test_a_sender_in_a_loop_does_not_overrun_a_worker(layer: Layer, listen: Listen) -> None:
     await listen(layer, "worker")
     received: list[Message] = []
 

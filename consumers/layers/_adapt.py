@@ -1,0 +1,221 @@
+"""Foreign layers, and layers with a way of their own, as the rest of the library uses them: each is a `Layer`.
+
+    a layer with the whole contract ─────────────▶ itself: messages are handed over
+    a subclass with a `send()` of its own ───────▶ `AdaptedLayer`: messages are handed over, none is put back past it
+    no `attach()`, or a subclass with a
+    `receive()` or `new_channel()` of its own ───▶ `PumpedLayer`: a task of each connection calls `receive()`
+
+Only here does the library look what a layer has; it does so once. Applications keep the layer that they configured.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from ..exceptions import InvalidChannelLayerError
+from ..types import Close, Deliver, Message
+from ._overrides import overrides
+from .base import DEFAULT_CODE, Layer
+
+BACKENDS = (
+    "consumers.layers.InMemoryChannelLayer",
+    "consumers.layers.memory.InMemoryChannelLayer",
+    "consumers.layers.redis.RedisChannelLayer",
+    "consumers.layers.redis.RedisPubSubChannelLayer",
+)
+"""The layers that have the whole contract."""
+
+CONTRACT: frozenset[str] = Layer.__abstractmethods__
+OPTIONAL = ("adopt", "close", "get_capacity", "held", "put_back", "require_valid_channel_name", "__aenter__")
+
+Pump = Callable[[], Coroutine[Any, Any, None]]
+
+
+def is_layer(value: object) -> bool:
+    """Tell a layer, of whatever kind, from something else."""
+    return hasattr(value, "send")
+
+
+def has_groups(layer: object) -> bool:
+    """Tell whether a layer, or None, has groups; it may be one that a handler sees."""
+    return hasattr(layer, "group_add")
+
+
+def adapt(layer: Any) -> Layer:
+    """Return a layer's whole contract: the layer itself, or an adapter of it."""
+    if _has_to_be_pumped(layer):
+        return PumpedLayer(layer)
+    is_whole = isinstance(layer, Layer) and not _goes_its_own_way(layer)
+    return layer if is_whole else AdaptedLayer(layer)
+
+
+async def attach_connection(
+    layer: Layer, deliver: Deliver, close: Close, wait_for_room: Callable[[], Awaitable[object]]
+) -> tuple[str, Pump | None]:
+    """Have a connection get a layer's messages.
+
+    Args:
+        layer: what `adapt()` has returned.
+        deliver, close: the connection's, for `Layer.attach()`.
+        wait_for_room: returns when the connection has room for one more message.
+
+    Returns:
+        The name of the connection's channel, and what has to run as long as the connection does, or None.
+    """
+    if not isinstance(layer, PumpedLayer):
+        return layer.attach(deliver, close), None
+    name = await layer.open_channel(close)
+    return name, partial(layer.pump, name, deliver, wait_for_room)
+
+
+def lacking(layer: object, method: str, what: str = "The channel layer") -> InvalidChannelLayerError:
+    """Return the error for a method that a layer does not have."""
+    name = f"{type(layer).__module__}.{type(layer).__qualname__}"
+    return InvalidChannelLayerError(
+        f"{what} is a {name}, which has no {method}(): configure one of {', '.join(BACKENDS)}"
+    )
+
+
+class AdaptedLayer(Layer):
+    """A layer that lacks a part of the contract, or has a way of its own.
+
+    What it lacks raises InvalidChannelLayerError, except for what others can do without.
+
+    Args:
+        layer: the layer.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self._layer = layer
+        has = {name for name in (*CONTRACT, *OPTIONAL) if callable(getattr(layer, name, None))}
+        self.lacks = CONTRACT - has
+        self.has_sync_senders = hasattr(layer, "send_sync")
+        if _goes_its_own_way(layer):  # it may encrypt, or store elsewhere; put_back() would go past that
+            has -= {"put_back", "held"}
+        self._has = frozenset(has)
+
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        if close is None or "close_group" in self.lacks:  # then attach() may take no `close`
+            return str(self._method("attach")(deliver))
+        return str(self._layer.attach(deliver, close))
+
+    def detach(self, name: str) -> None:
+        if "detach" in self._has:
+            self._layer.detach(name)
+
+    def adopt(self, name: str, close: Close) -> None:
+        if "adopt" in self._has:
+            self._layer.adopt(name, close)
+
+    def groups_of(self, channel: str) -> frozenset[str]:
+        return frozenset(self._method("groups_of")(channel))
+
+    async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
+        await self._method("close_group")(group, code, reason)
+
+    async def send(self, channel: str, message: Message) -> None:
+        await self._method("send")(channel, message)
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        message: dict[str, Any] = await self._method("receive")(channel)
+        return message
+
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        return str(await self._method("new_channel")(prefix))
+
+    async def group_add(self, group: str, channel: str) -> None:
+        await self._method("group_add")(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        await self._method("group_discard")(group, channel)
+
+    async def group_send(self, group: str, message: Message) -> None:
+        await self._method("group_send")(group, message)
+
+    async def flush(self) -> None:
+        await self._method("flush")()
+
+    def held(self, channel: str) -> int:
+        return int(self._layer.held(channel)) if "held" in self._has else 0
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        if "put_back" in self._has:
+            await self._layer.put_back(channel, message)
+        else:
+            await super().put_back(channel, message)
+
+    def get_capacity(self, channel: str) -> int:
+        own = "get_capacity" in self._has
+        return int(self._layer.get_capacity(channel)) if own else super().get_capacity(channel)
+
+    def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
+        if "require_valid_channel_name" in self._has:
+            self._layer.require_valid_channel_name(name)
+        return True  # a foreign one has rules that nobody knows
+
+    async def close(self) -> None:
+        if "close" in self._has:
+            await self._layer.close()
+
+    async def __aenter__(self) -> Self:
+        if "__aenter__" in self._has:  # not those of channels_redis, say
+            await self._layer.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _method(self, name: str) -> Any:
+        if name in self.lacks:
+            raise lacking(self._layer, name)
+        return getattr(self._layer, name)  # now: telemetry may have put another in its place
+
+
+class PumpedLayer(AdaptedLayer):
+    """A layer that has to be asked for its messages; what there is no room for waits in it.
+
+    Args:
+        layer: the layer.
+    """
+
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        raise RuntimeError(f"a {type(self._layer).__qualname__} has to be pumped: await attach_connection()")
+
+    async def open_channel(self, close: Close) -> str:
+        """Return the name of a new channel for a consumer, which `close` closes where the layer can have it closed."""
+        name = str(await self._layer.new_channel())  # a foreign one may take no prefix
+        self.adopt(name, close)
+        return name
+
+    async def pump(self, name: str, deliver: Deliver, wait_for_room: Callable[[], Awaitable[object]]) -> None:
+        """Hand over what comes to a channel, until this is cancelled.
+
+        Args:
+            name: the channel, one of `new_channel()`.
+            deliver: takes a message.
+            wait_for_room: returns when there is room for one.
+
+        Raises:
+            Exception: what the layer's `receive()` has raised.
+        """
+        while True:
+            await wait_for_room()
+            deliver(await self._layer.receive(name))
+
+
+def _has_to_be_pumped(layer: Any) -> bool:
+    """Tell whether a layer's consumers are to call its `new_channel()` and `receive()`, as Channels' do."""
+    cls = type(layer)
+    is_replaced = overrides(cls, "receive", "new_channel") and not overrides(cls, "attach")
+    return is_replaced or not hasattr(layer, "attach")
+
+
+def _goes_its_own_way(layer: Any) -> bool:
+    """Tell whether a layer's `put_back()` would go past a `send()` or `receive()` that an application has replaced."""
+    cls = type(layer)
+    takes_back = getattr(cls, "put_back", Layer.put_back) is not Layer.put_back
+    return takes_back and overrides(cls, "send", "receive") and not overrides(cls, "put_back")

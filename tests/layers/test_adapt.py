@@ -1,0 +1,223 @@
+"""How the library uses layers that lack a part of the contract, or have a way of their own."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from compat.channels.layers import InMemoryChannelLayer as CompatInMemoryChannelLayer
+from consumers import (
+    AsyncWebsocketConsumer,
+    BaseChannelLayer,
+    InMemoryChannelLayer,
+    InvalidChannelLayerError,
+    TooManyGroups,
+    channel_layers,
+    get_channel_layer,
+)
+from consumers.layers._adapt import CONTRACT, AdaptedLayer, PumpedLayer, adapt, attach_connection
+from consumers.layers.base import Layer
+from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
+from consumers.types import Close, Deliver, Message
+
+from ..support.contract import Mailbox
+from ..support.wire import connected
+
+pytestmark = pytest.mark.anyio
+
+
+class Sealing(InMemoryChannelLayer):
+    async def send(self, channel: str, message: Message) -> None:
+        await super().send(channel, {**message, "sealed": True})
+
+
+class Renaming(InMemoryChannelLayer):
+    async def new_channel(self, prefix: str = "mine") -> str:
+        return await super().new_channel(prefix)
+
+
+class OfAnAuthor(Sealing):
+    """Stands for a layer that is all an author's own."""
+
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+        return super().attach(deliver, close)
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        return await super().receive(channel)
+
+    async def put_back(self, channel: str, message: Message) -> None:
+        await super().put_back(channel, message)
+
+
+class Foreign(BaseChannelLayer):
+    """Has what Channels' contract asks for at least, and what it needs of its own layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = InMemoryChannelLayer()
+
+    async def send(self, channel: str, message: Message) -> None:
+        await self.within.send(channel, message)
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        return await self.within.receive(channel)
+
+    async def new_channel(self) -> str:  # type: ignore[override]
+        return await self.within.new_channel()
+
+    async def group_add(self, group: str, channel: str) -> None:
+        await self.within.group_add(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        await self.within.group_discard(group, channel)
+
+
+class Least:
+    """Has nothing but two methods."""
+
+    async def send(self, channel: str, message: Message) -> None: ...
+
+    def attach(self, deliver: Deliver) -> str:
+        return "least"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        InMemoryChannelLayer(),
+        CompatInMemoryChannelLayer(),
+        RedisChannelLayer(),
+        RedisPubSubChannelLayer(),
+        OfAnAuthor(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_layer_with_the_whole_contract_is_used_as_it_is(layer: Layer) -> None:
+    assert adapt(layer) is layer
+    assert not layer.lacks
+
+
+def test_a_layer_without_a_part_of_the_contract_cannot_be_made() -> None:
+    class Half(Layer):
+        async def receive(self, channel: str) -> dict[str, Any]:
+            return {}
+
+    half: Any = Half
+    with pytest.raises(TypeError, match=r"abstract class Half.*attach.*close_group.*groups_of"):
+        half()
+
+
+async def test_a_layer_for_channels_needs_receive_alone() -> None:
+    class Receiving(BaseChannelLayer):
+        async def receive(self, channel: str) -> dict[str, Any]:
+            return {"type": "test"}
+
+    layer = adapt(Receiving())
+    assert isinstance(layer, PumpedLayer)
+    assert await layer.receive("any") == {"type": "test"}
+    assert layer.get_capacity("any") == 100
+    with pytest.raises(TypeError, match="Channel name must be"):
+        layer.require_valid_channel_name("a b")
+
+
+async def test_a_layer_is_wrapped_once_where_it_is_registered(no_layer: None) -> None:
+    layer, other = Foreign(), Foreign()
+    channel_layers.configure({"default": layer})
+    assert get_channel_layer() is layer
+    contract = channel_layers.adapted("default", layer)
+    assert isinstance(contract, PumpedLayer) and channel_layers.adapted("default", layer) is contract
+    channel_layers.set("default", other)
+    assert get_channel_layer() is other
+    assert channel_layers.adapted("default", other) not in (contract, other)
+
+
+async def test_what_a_subclass_sends_in_its_own_way_is_not_put_back_past_that() -> None:
+    layer = adapt(Sealing())
+    assert isinstance(layer, AdaptedLayer) and not isinstance(layer, PumpedLayer)
+    await layer.send("worker", {"type": "test"})
+    assert layer.held("worker") == 0
+    with pytest.raises(NotImplementedError):
+        await layer.put_back("worker", {"type": "test"})
+    assert await layer.receive("worker") == {"type": "test", "sealed": True}
+    mailbox = Mailbox()
+    name, pump = await attach_connection(layer, mailbox.deliver, mailbox.close, anyio.lowlevel.checkpoint)
+    assert pump is None
+    await layer.send(name, {"type": "test"})
+    assert mailbox.messages == [{"type": "test", "sealed": True}]
+
+
+async def test_what_there_is_no_room_for_waits_in_a_pumped_layer() -> None:
+    layer = Renaming()
+    mailbox, room = Mailbox(), anyio.Semaphore(0)
+    name, pump = await attach_connection(adapt(layer), mailbox.deliver, mailbox.close, room.acquire)
+    assert name.startswith("mine.") and pump is not None
+    await layer.group_add("room", name)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pump)
+        for number in range(3):
+            await layer.send(name, {"type": "test", "number": number})
+        await anyio.wait_all_tasks_blocked()
+        assert mailbox.messages == [] and layer.stored == 3
+        room.release()
+        await anyio.wait_all_tasks_blocked()
+        assert [message["number"] for message in mailbox.messages] == [0] and layer.stored == 2
+        await layer.close_group("room", 4001, "bye")
+        assert mailbox.closed == (4001, "bye")
+        tasks.cancel_scope.cancel()
+    adapt(layer).detach(name)
+    assert not layer.groups
+
+
+async def test_what_a_layer_lacks_is_an_error_that_names_one_that_has_it() -> None:
+    layer = adapt(Least())
+    assert layer.lacks == CONTRACT - {"send", "attach"}
+    for call in (
+        lambda: layer.group_add("room", "name"),
+        lambda: layer.group_send("room", {"type": "test"}),
+        lambda: layer.close_group("room"),
+        lambda: layer.new_channel(),
+        lambda: layer.flush(),
+    ):
+        with pytest.raises(
+            InvalidChannelLayerError, match=r"is a .*Least, which has no \w+\(\): .*InMemoryChannelLayer"
+        ):
+            await call()
+    with pytest.raises(InvalidChannelLayerError, match=r"has no groups_of\(\)"):
+        layer.groups_of("name")
+
+
+async def test_what_others_can_do_without_may_be_missing() -> None:
+    layer = adapt(Least())
+    async with layer as entered:
+        assert entered is layer
+        assert layer.attach(lambda message: 1, lambda code, reason: None) == "least"
+        layer.adopt("least", lambda code, reason: None)
+        layer.detach("least")
+        assert layer.held("least") == 0
+        assert layer.get_capacity("least") == 100
+        assert layer.require_valid_channel_name("any name")
+
+
+async def test_a_pumped_layer_says_that_nothing_can_be_attached_to_it() -> None:
+    with pytest.raises(RuntimeError, match="Foreign has to be pumped"):
+        adapt(Foreign()).attach(lambda message: 1)
+
+
+async def test_max_groups_counts_on_a_layer_that_does_not_know_the_groups(no_layer: None) -> None:
+    class Member(AsyncWebsocketConsumer):
+        groups = ["one", "two"]
+        max_groups = 2
+
+        async def receive(self, text_data: str) -> None:
+            with pytest.raises(TooManyGroups):
+                await self.channel_layer.group_add("three", self.channel_name)
+            await self.channel_layer.group_discard("two", self.channel_name)
+            await self.channel_layer.group_add("three", self.channel_name)
+            await self.send("done")
+
+    layer = Foreign()
+    channel_layers.configure({"default": layer})
+    async with connected(Member.as_asgi()) as wire:
+        wire.text("go")
+        assert await wire.next_text() == "done"
+        assert set(layer.within.groups) == {"one", "three"}
