@@ -33,7 +33,7 @@ async def test_a_name_without_bytes_is_refused_and_harms_nobody(make: Make, kind
 async def test_a_command_without_bytes_leaves_the_replies_of_others_in_their_order(make: Make, kind: str) -> None:
     layer = make(kind)
     await Member().join(layer)
-    commands = layer._process.home.commands[0]
+    commands = layer._process.owners.current.commands[0]
     with pytest.raises(UnicodeEncodeError):
         await commands.run([("ECHO", "\ud800")])
     assert await commands.run([("ECHO", "a")]) == [b"a"]
@@ -56,8 +56,8 @@ async def test_a_closed_layer_opens_no_connection_for_what_runs_late(
 ) -> None:
     layer = make(kind)
     await Member().join(layer)
-    home = layer._process.home
+    owner = layer._process.owners.current
     await layer.close()
     with pytest.raises(ConnectionError, match="the layer was closed"):
-        await home.run(0, [("PING",)], time.monotonic() + 5)
+        await owner.run(0, [("PING",)], time.monotonic() + 5)
     assert redis_server.connections() == []

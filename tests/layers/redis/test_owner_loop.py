@@ -10,16 +10,16 @@ import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from consumers.layers.redis.commands import Commands
-from consumers.layers.redis.home import Home, HomeEnded
 from consumers.layers.redis.hosts import Host
 from consumers.layers.redis.layer import RedisLayer
+from consumers.layers.redis.owner_loop import OwnerLoop, OwnerLoopEnded
 
 from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, until
 from ...support.redis_server import RedisServer
@@ -54,12 +54,12 @@ def another_loop() -> Iterator[Loop]:
         other.end()
 
 
-async def be_home(layer: RedisLayer) -> Home:
-    """Make the running loop the home, whichever loop is it."""
-    layer._process.home = None
-    home = layer._ensure_home()
-    await home.until_ready()
-    return home
+async def be_owner(layer: RedisLayer) -> OwnerLoop:
+    """Make the running loop the owner, whichever loop is it."""
+    layer._process.owners.current = None
+    owner = layer._process.owners.ensure()
+    await owner.until_ready()
+    return owner
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -128,7 +128,7 @@ layer.group_send_sync("room", {"type": "test"})
 process, is_busy, is_over = layer._process, threading.Event(), threading.Event()
 
 def be_busy():
-    with process.lock, process._clock_lock, process.local._lock:
+    with process.owners.lock, process._clock_lock, process.local._lock:
         is_busy.set()
         is_over.wait()
 
@@ -167,26 +167,26 @@ def test_a_loop_does_before_its_end_what_its_own_process_wants() -> None:
 # Loops in several threads
 
 
-async def test_what_runs_on_a_loop_that_is_home_no_more_leaves_the_new_homes_connections_alone(
+async def test_what_runs_on_a_loop_that_is_owner_no_more_leaves_the_new_owners_connections_alone(
     layer: RedisLayer, kind: str
 ) -> None:
-    process, what = layer._process, cast(Any, layer)
+    exchange = layer._process.exchange
     member = await Member().join(layer)
-    first = layer._ensure_home()
+    first = layer._process.owners.ensure()
     functions = {
-        "pubsub": lambda: [
-            what._subscribe(process, "room"),
-            what._find_name(process, "x"),
-            what._listen_to(process, "x"),
+        "pubsub": lambda: [exchange.subscribe("room"), exchange.new_channel("x"), exchange.listen_to("x")],
+        "queue": lambda: [
+            exchange.memberships.join("room"),
+            exchange.memberships.renew(0),
+            exchange.listen_to("x"),
         ],
-        "queue": lambda: [what._join(process, "room"), what._renew(process, 0, False), what._listen_to(process, "x")],
     }
     with another_loop() as other:
-        await other.do(be_home(layer))
-        for work in [*functions[kind](), what._listen_to(process, "named")]:
-            with pytest.raises(HomeEnded):
+        await other.do(be_owner(layer))
+        for work in [*functions[kind](), exchange.listen_to("named")]:
+            with pytest.raises(OwnerLoopEnded):
                 await work
-        await layer._return_to(process, 0, first)
+        await layer._process.owners.gaps.restore(0, first)
         await layer.group_add("other", member.name)
         await layer.group_send("other", {"type": "test", "number": 1})
         await until(lambda: member.numbers == [1])
@@ -195,17 +195,17 @@ async def test_what_runs_on_a_loop_that_is_home_no_more_leaves_the_new_homes_con
         await layer.close()
 
 
-async def test_a_join_goes_on_at_the_next_home_when_its_own_ends(layer: RedisLayer) -> None:
+async def test_a_join_goes_on_at_the_next_owner_loop_when_its_own_ends(layer: RedisLayer) -> None:
     member = Member()
     with another_loop() as other:
-        home = await other.do(be_home(layer))
+        owner = await other.do(be_owner(layer))
         member.name = layer.attach(member.deliver)
-        for commands, listener in zip(home.commands, home.listeners, strict=True):  # it is about to end
+        for commands, receiver in zip(owner.commands, owner.receivers, strict=True):  # it is about to end
             await other.do(commands.close())
-            listener.note_up()
+            receiver.connection.note_up()
         joining = asyncio.create_task(layer.group_add("room", member.name))
         await asyncio.sleep(0)
-        asyncio.run_coroutine_threadsafe(home.end(), other.loop).result(
+        asyncio.run_coroutine_threadsafe(owner.end(), other.loop).result(
             PATIENCE
         )  # before the join hears of its failure
         await joining
@@ -235,20 +235,20 @@ async def test_a_join_that_waits_for_a_connection_goes_on_when_another_loop_clos
         await layer.close()
 
 
-async def test_a_home_that_has_ended_starts_nothing(layer: RedisLayer) -> None:
+async def test_an_owner_loop_that_has_ended_starts_nothing(layer: RedisLayer) -> None:
     started = []
 
     async def start() -> None:
         started.append(True)
 
-    async def call(home: Home) -> None:
-        await home.call(start)
+    async def call(owner: OwnerLoop) -> None:
+        await owner.call(start)
 
-    home = layer._ensure_home()
-    await home.until_ready()
-    await home.end()
-    with pytest.raises(HomeEnded):
-        await anyio.to_thread.run_sync(lambda: asyncio.run(call(home)))
+    owner = layer._process.owners.ensure()
+    await owner.until_ready()
+    await owner.end()
+    with pytest.raises(OwnerLoopEnded):
+        await anyio.to_thread.run_sync(lambda: asyncio.run(call(owner)))
     assert started == []
 
 
@@ -257,25 +257,25 @@ async def test_what_is_asked_of_a_loop_while_it_ends_is_ended_with_it(
 ) -> None:
     outcomes: list[concurrent.futures.Future[None]] = []
 
-    def start_while_it_ends(home: Home) -> None:
-        if home._task.cancelling():
+    def start_while_it_ends(owner: OwnerLoop) -> None:
+        if owner._task.cancelling():
             outcomes.append(concurrent.futures.Future())
-            home._start(outcomes[0], anyio.sleep_forever, ())
+            owner._start(outcomes[0], anyio.sleep_forever, ())
             layer._process.spawn(anyio.sleep_forever())
         else:
-            home.loop.call_soon(start_while_it_ends, home)
+            owner.loop.call_soon(start_while_it_ends, owner)
 
     async def live() -> None:
-        home = layer._ensure_home()
-        await home.until_ready()
-        start_while_it_ends(home)
+        owner = layer._process.owners.ensure()
+        await owner.until_ready()
+        start_while_it_ends(owner)
 
     await anyio.to_thread.run_sync(lambda: asyncio.run(live()))
-    assert isinstance(outcomes[0].exception(0), HomeEnded)
+    assert isinstance(outcomes[0].exception(0), OwnerLoopEnded)
     assert errors(caplog) == []
 
 
-async def test_receivers_are_told_of_a_gap_whichever_loop_is_the_next_home(layer: RedisLayer) -> None:
+async def test_receivers_are_told_of_a_gap_whichever_loop_is_the_next_owner(layer: RedisLayer) -> None:
     member, is_busy, go_on = Member(), threading.Event(), threading.Event()
 
     def be_busy() -> None:
@@ -283,34 +283,34 @@ async def test_receivers_are_told_of_a_gap_whichever_loop_is_the_next_home(layer
         go_on.wait(PATIENCE)
 
     with another_loop() as first, another_loop() as second:
-        await first.do(be_home(layer))
+        await first.do(be_owner(layer))
         await second.do(member.join(layer))
         second.loop.call_soon_threadsafe(be_busy)
         await anyio.to_thread.run_sync(is_busy.wait)
-        await first.do(layer._process.home.end())  # type: ignore[union-attr]
+        await first.do(layer._process.owners.current.end())  # type: ignore[union-attr]
         layer.attach(Mailbox().deliver)  # here, before the loop that has the member has seen that
-        assert layer._ensure_home().is_here
+        assert layer._process.owners.ensure().is_here
         go_on.set()
         await until(lambda: member.gaps)
         await second.do(layer.close())
 
 
-async def test_a_receiver_that_comes_while_the_home_ends_has_a_home(
+async def test_a_receiver_that_comes_while_the_owner_loop_ends_has_an_owner(
     layer: RedisLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mailbox, local = Mailbox(), layer._process.local
     with another_loop() as other:
-        home = await other.do(be_home(layer))
+        owner = await other.do(be_owner(layer))
         attach = local.attach
 
         def attach_late(*arguments: Any) -> None:
-            asyncio.run_coroutine_threadsafe(home.end(), other.loop).result(PATIENCE)
+            asyncio.run_coroutine_threadsafe(owner.end(), other.loop).result(PATIENCE)
             attach(*arguments)
 
         monkeypatch.setattr(local, "attach", attach_late)
         name = layer.attach(mailbox.deliver)
-        assert layer._process.home is not None
-        await layer._process.home.until_ready()
+        assert layer._process.owners.current is not None
+        await layer._process.owners.current.until_ready()
         await layer.send(name, {"type": "test"})
         await until(lambda: {"type": "test"} in mailbox)
         await layer.close()
@@ -320,22 +320,23 @@ async def test_a_group_that_is_joined_while_a_loop_leaves_it_stays_joined(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer, other = (LAYERS["queue"]([server.url]) for _ in range(2))
-    leaving, go_on, farewell = threading.Event(), threading.Event(), layer._farewell
+    exchange = layer._process.exchange
+    leaving, go_on, clean_up = threading.Event(), threading.Event(), exchange.clean_up
 
     def leave(*arguments: Any) -> Any:
         leaving.set()
         go_on.wait(PATIENCE)
-        yield from farewell(*arguments)
+        yield from clean_up(*arguments)
 
-    monkeypatch.setattr(layer, "_farewell", leave)
+    monkeypatch.setattr(exchange, "clean_up", leave)
     with concurrent.futures.ThreadPoolExecutor() as threads:
         first = threads.submit(asyncio.run, Member().join(layer))
         await anyio.to_thread.run_sync(leaving.wait)
-        monkeypatch.setattr(layer, "_farewell", farewell)
+        monkeypatch.setattr(exchange, "clean_up", clean_up)
         member = Member()
         joining = asyncio.create_task(member.join(layer))
         await asyncio.wait([joining], timeout=0.1)
-        assert layer._ensure_home().is_here
+        assert layer._process.owners.ensure().is_here
         assert not joining.done()
         go_on.set()
         await asyncio.wrap_future(first)
@@ -348,22 +349,22 @@ async def test_a_group_that_is_joined_while_a_loop_leaves_it_stays_joined(
     await other.close()
 
 
-async def test_a_new_home_waits_for_what_the_one_before_has_yet_to_write(server: RedisServer) -> None:
+async def test_a_new_owner_waits_for_what_the_one_before_has_yet_to_write(server: RedisServer) -> None:
     layer, member = LAYERS["queue"]([server.url]), Member()
     is_busy, go_on = threading.Event(), threading.Event()
 
-    def begin_to_end(home: Home) -> None:
-        home._task.cancel()
+    def begin_to_end(owner: OwnerLoop) -> None:
+        owner._task.cancel()
         is_busy.set()
         go_on.wait(PATIENCE)
 
     with another_loop() as first, server.client() as client:
-        home = await first.do(be_home(layer))
-        first.loop.call_soon_threadsafe(begin_to_end, home)
+        owner = await first.do(be_owner(layer))
+        first.loop.call_soon_threadsafe(begin_to_end, owner)
         await anyio.to_thread.run_sync(is_busy.wait)
         joining = asyncio.create_task(member.join(layer))
         await asyncio.wait([joining], timeout=0.1)
-        assert layer._ensure_home().is_here
+        assert layer._process.owners.ensure().is_here
         assert not joining.done()
         assert not client.exists("asgi:group:room")
         go_on.set()
@@ -375,7 +376,7 @@ async def test_a_new_home_waits_for_what_the_one_before_has_yet_to_write(server:
 async def test_commands_are_executed_in_their_order_while_the_connection_is_opened(server: RedisServer) -> None:
     commands = Commands(LAYERS["queue"]([server.url]).hosts[0], timeout=5)
     first = asyncio.create_task(commands.run([("RPUSH", "order", "first")]))
-    while commands._link is None:
+    while commands._pipelined is None:
         await anyio.lowlevel.checkpoint()
     await commands.run([("RPUSH", "order", "second")])
     await first
