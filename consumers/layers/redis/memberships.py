@@ -60,13 +60,9 @@ class Memberships:
         """Return a group's key in Redis."""
         return f"{self._settings.group_prefix}{group}".encode()
 
-    def name_in(self, group: str) -> str:
-        """Return the process' name as a member of a group."""
-        return f"{self._process.head}group.{group}"
-
     def addressed(self, names: list[str]) -> tuple[list[str], list[str]]:
         """Tell the channels of this process from the groups that stand for those of its channels in them."""
-        of_group = self.name_in("")
+        of_group = member_name(self._process.head, "")
         groups = [name[len(of_group) :] for name in names if name.startswith(of_group)]
         return [name for name in names if not name.startswith(of_group) and self._process.is_own(name)], groups
 
@@ -122,7 +118,7 @@ class Memberships:
         """Return the command by which the process joins groups for a number of seconds."""
         oldest = time.time() - self._settings.group_expiry
         keys = [self.key_of(group) for group in groups]
-        names = [self.name_in(group) for group in groups]
+        names = [member_name(self._process.head, group) for group in groups]
         return scripts.join(keys, names, oldest + lasts, oldest, math.ceil(lasts))
 
     # Leaving
@@ -140,7 +136,7 @@ class Memberships:
 
     def leaving(self, group: str) -> Command:
         """Return the command by which the process leaves a group."""
-        return ("ZREM", self.key_of(group), self.name_in(group))
+        return ("ZREM", self.key_of(group), member_name(self._process.head, group))
 
     def leaving_late(self, group: str) -> list[Command]:
         """Return the command by which it leaves a group where no owner loop will do it, if it has yet to be done."""
@@ -237,6 +233,16 @@ class Memberships:
         )
         for group in groups:
             self._local.tell_attached({**GAP, "group": group}, group)
+
+
+def member_name(head: str, group: str) -> str:
+    """Return a process' name as a member of a group.
+
+    Args:
+        head: what the names of the process' channels begin with.
+        group: the group.
+    """
+    return f"{head}group.{group}"
 
 
 def _in_parts(groups: list[str]) -> Iterator[list[str]]:

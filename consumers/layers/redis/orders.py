@@ -13,7 +13,7 @@ from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .dropped import DroppedLog
 from .memberships import Memberships
-from .own_queues import head_of
+from .own_queues import head_of, process_of
 from .round_trips import Request
 from .settings import Settings
 
@@ -53,15 +53,15 @@ class Orders:
         self._memberships = memberships
         self._dropped = dropped
 
-    def give(self, type_: str, group: str, channel: str, head: str) -> Request:
+    def give(self, type_: str, group: str, channel: str) -> Request:
         """Return what tells a channel's process, if it has this layer, to let it join or leave a group.
 
         Args:
             type_: JOIN or DISCARD.
             group: the group.
             channel: the channel.
-            head: what the names of its process' channels begin with.
         """
+        head = process_of(channel)
         order = {"type": type_, "group": group, "channel": channel, CHANNELS_KEY: control_of(head)}
         entry = (self._settings.prefix + head, self._codec.encode(order), self._settings.capacity_of(channel))
         push = scripts.push([entry], self._process.now(), self._settings.expiry)

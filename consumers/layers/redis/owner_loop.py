@@ -41,6 +41,8 @@ CLEAN_UP_TIMEOUT = 1.0
 LOOK_INTERVAL = 0.1
 """Seconds between two looks, while another loop waits for the owner loop, whether that still runs."""
 
+JOB_PAUSE = 1.0
+"""Seconds after which a background job that failed is started again."""
 
 ENDED = "The event loop that the Redis layer lived on has ended"
 
@@ -319,4 +321,4 @@ async def _work(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
             await job()
         except Exception:
             logger.exception("A Redis layer's background job failed and is started again")
-            await asyncio.sleep(1)
+            await asyncio.sleep(JOB_PAUSE)

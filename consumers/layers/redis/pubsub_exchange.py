@@ -57,7 +57,7 @@ class PubSubExchange:
     # For the layer
 
     def publish(self, name: str, payload: bytes) -> Flow[bool]:
-        """Publish; where this process does not listen, its own receivers get the message all the same.
+        """Publish; where this process hears nothing, its own receivers get the message all the same.
 
         Returns:
             Whether there are receivers.
@@ -66,12 +66,12 @@ class PubSubExchange:
         is_deaf = owner is None or owner.loop.is_closed()
         # Asked now: the subscription to a channel may be answered after the message was lost.
         is_new = "!" in name and self._is_new(owner, shard, name)
-        [[listeners]] = yield [(shard, [("PUBLISH", name, payload)])]
-        is_missed = not listeners and (is_new or self._is_between_owners(shard, name))
+        [[reached]] = yield [(shard, [("PUBLISH", name, payload)])]
+        is_missed = not reached and (is_new or self._is_between_owners(shard, name))
         if is_missed or (is_deaf and self._has_any() and not self._owners.exists()):
             self.on_message(name, payload)
             return True
-        return bool(listeners)
+        return bool(reached)
 
     async def new_channel(self, head: str) -> str:
         """Return the name of a new channel of a shard that messages arrive from; on the owner loop.
@@ -244,7 +244,7 @@ class PubSubExchange:
     def _is_between_owners(self, shard: int, name: str) -> bool:
         """Tell whether a name is for receivers here, and none hears it now: an owner loop has ended, the next begins.
 
-        Where one listens it is no use to ask who was reached: a node of a Redis Cluster counts its own clients alone.
+        Where one hears it is no use to ask who was reached: a node of a Redis Cluster counts its own clients alone.
         One that has lost its connection tells its receivers of the gap.
         """
         owner = self._owners.current

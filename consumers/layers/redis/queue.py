@@ -18,8 +18,9 @@ from . import scripts
 from .commands import as_pattern
 from .dropped import DroppedLog
 from .layer import RedisLayer
+from .memberships import member_name
 from .orders import CLOSE, CONTROL, DISCARD, JOIN, control_of
-from .own_queues import head_of
+from .own_queues import head_of_process, process_of
 from .pipelined import FAILURES, Command
 from .process import ATTACHED, Process
 from .queue_exchange import QueueExchange
@@ -142,7 +143,7 @@ class RedisChannelLayer(RedisLayer):
         self._require_channel(channel)
         process = self._process
         if not process.is_own(channel):
-            await self._process.trips.run(self._add_foreign(group, channel))
+            await process.trips.run(self._add_foreign(group, channel))
             return
         if not process.local.is_attached_name(channel):
             process.has_channels = True
@@ -155,20 +156,21 @@ class RedisChannelLayer(RedisLayer):
         self._require_channel(channel)
         process = self._process
         if not process.is_own(channel):
-            await self._process.trips.run(self._discard_foreign(group, channel))
+            await process.trips.run(self._discard_foreign(group, channel))
             return
         process.local.group_discard(group, channel)
         with contextlib.suppress(*FAILURES):  # it has left, here; what may be in Redis is another process' doing
-            await self._process.trips.run(self._forget(group, channel))
+            await process.trips.run(self._forget(group, channel))
 
     async def flush(self) -> None:
         """Delete all messages and groups, those of other processes too. Attached channels stay attached.
 
         As with channels_redis that is whatever begins with the prefix; with an empty one, all that is in the database.
         """
-        await self._process.trips.run(self._delete_all())
-        self._process.local.flush()
-        self._process.exchange.memberships.forget_all()
+        process = self._process
+        await process.trips.run(self._delete_all())
+        process.local.flush()
+        process.exchange.memberships.forget_all()
 
     async def put_back(self, channel: str, message: Message) -> None:
         if "!" in channel:
@@ -233,7 +235,7 @@ class RedisChannelLayer(RedisLayer):
         queues = yield from self._members(group)
         for queue, channels in queues.items():
             # Processes with channels_redis know no orders, and would keep them for ever.
-            ours = [name for name in channels if ATTACHED in name or name == f"{queue}group.{group}"]
+            ours = [name for name in channels if ATTACHED in name or name == member_name(queue, group)]
             if ours:
                 order = {**message, "type": CLOSE, "channels": ours, CHANNELS_KEY: control_of(queue)}
                 entry = (self.prefix + queue, self._codec.encode(order), NO_LIMIT)
@@ -254,7 +256,7 @@ class RedisChannelLayer(RedisLayer):
         )
         yield [(self.consistent_hash(group), [command])]
         if ATTACHED in channel:
-            yield [self._process.exchange.orders.give(JOIN, group, channel, _process_of(channel))]
+            yield [self._process.exchange.orders.give(JOIN, group, channel)]
 
     def _forget(self, group: str, channel: str) -> Flow[None]:
         memberships = self._process.exchange.memberships
@@ -265,11 +267,11 @@ class RedisChannelLayer(RedisLayer):
         if "!" not in channel:
             yield from self._forget(group, channel)
             return
-        key, other = self._process.exchange.memberships.key_of(group), _process_of(channel)
-        commands: list[Command] = [("ZREM", key, channel), ("ZSCORE", key, f"{other}group.{group}")]
+        key = self._process.exchange.memberships.key_of(group)
+        commands: list[Command] = [("ZREM", key, channel), ("ZSCORE", key, member_name(process_of(channel), group))]
         [[_, is_ours]] = yield [(self.consistent_hash(group), commands)]
         if is_ours is not None:  # a process with this layer, which alone knows who of it is in the group
-            yield [self._process.exchange.orders.give(DISCARD, group, channel, other)]
+            yield [self._process.exchange.orders.give(DISCARD, group, channel)]
 
     def _delete_all(self) -> Flow[None]:
         pattern = as_pattern(self.prefix) + "*"
@@ -299,13 +301,3 @@ class RedisChannelLayer(RedisLayer):
                 f"Channel {name!r:.200} is a layer's own: its key in Redis contains {self.group_mark!r}, as a group's, "
                 f"or the name ends with {CONTROL!r}"
             )
-
-
-def head_of_process(process_id: str) -> str:
-    """Return what the names of a process' channels begin with."""
-    return f"specific.{process_id}!"
-
-
-def _process_of(channel: str) -> str:
-    """Return what the names of the channels of a channel's process begin with."""
-    return head_of_process(head_of(channel)[:-1].rpartition(".")[2])

@@ -216,7 +216,7 @@ class Subscriptions:
             self._on_reply(reply)
 
     def _subscribe_first(self, names: Iterable[str]) -> None:
-        """Subscribe to names whose answers are waited for before it listens."""
+        """Subscribe to names whose answers are waited for before it is up."""
         new = sorted(set(names) - self._asked)
         self._asked.update(new)
         for part in _in_parts(new):

@@ -1,238 +1,108 @@
-"""Event loops that come and go in several threads, and forked processes: whose connections are used by whom."""
+"""The event loop that a layer lives on, and what is asked of it from others."""
 
 import asyncio
 import concurrent.futures
-import gc
-import logging
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from consumers.layers.redis.commands import Commands
-from consumers.layers.redis.hosts import Host
+from consumers.layers.redis.hosts import decode_hosts
 from consumers.layers.redis.layer import RedisLayer
 from consumers.layers.redis.owner_loop import OwnerLoop, OwnerLoopEnded
 
-from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, until
+from ...support.redis_layers import until
+from ...support.redis_loops import errors
 from ...support.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
 
-class Loop:
-    """An event loop in a thread."""
+class Recorded:
+    """An owner loop without receivers; `done` is what it has done."""
 
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
+    def __init__(self, server: RedisServer) -> None:
+        self.done: list[object] = []
+        self.commands = Commands(decode_hosts([server.url])[0], 5)
+        self.owner = OwnerLoop([self.commands], [], self._work, self._clean_up, self._on_end, [], 5)
 
-    async def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
-
-    def end(self) -> None:
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join()
-            self.loop.close()
-
-
-@contextmanager
-def another_loop() -> Iterator[Loop]:
-    other = Loop()
-    try:
-        yield other
-    finally:
-        other.end()
-
-
-async def be_owner(layer: RedisLayer) -> OwnerLoop:
-    """Make the running loop the owner, whichever loop is it."""
-    layer._process.owners.current = None
-    owner = layer._process.owners.ensure()
-    await owner.until_ready()
-    return owner
-
-
-def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what event loops have logged: tasks that nobody awaited or ended."""
-    gc.collect()
-    return [record.getMessage() for record in caplog.records if record.name == "asyncio" and record.levelno > 20]
-
-
-# Forked processes
-
-
-def run_script(code: str, *arguments: str) -> None:
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-
-IMPORTS = """
-import asyncio, os, sys, threading
-from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
-from consumers.layers.redis.loop_close import before_close
-"""
-
-CLOSING_CHILD = """
-layer = {"pubsub": RedisPubSubChannelLayer, "queue": RedisChannelLayer}[sys.argv[1]]([sys.argv[2]])
-loop, arrived = asyncio.new_event_loop(), asyncio.Event()
-
-async def join():
-    await layer.group_add("room", layer.attach(lambda message: arrived.set() or 1))
-
-async def talk():
-    await layer.group_send("room", {"type": "test"})
-    await asyncio.wait_for(arrived.wait(), 5)
-
-loop.run_until_complete(join())
-if (child := os.fork()) == 0:
-    loop.close()
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-loop.run_until_complete(talk())
-loop.close()
-"""
-
-OWN_WORK_OF_A_CHILD = """
-loop, done = asyncio.new_event_loop(), []
-
-async def work(whose):
-    done.append(whose)
-
-before_close(loop, lambda: work("the parent's"))
-reader, writer = os.pipe()
-if (child := os.fork()) == 0:
-    before_close(loop, lambda: work("the child's"))
-    loop.close()
-    os._exit(done != ["the child's"])
-assert os.waitpid(child, 0)[1] == 0
-loop.close()
-assert done == ["the parent's"], done
-"""
-
-FORK_IN_A_BUSY_MOMENT = """
-layer = {"pubsub": RedisPubSubChannelLayer, "queue": RedisChannelLayer}[sys.argv[1]]([sys.argv[2]])
-layer.group_send_sync("room", {"type": "test"})
-process, is_busy, is_over = layer._process, threading.Event(), threading.Event()
-
-def be_busy():
-    with process.owners.lock, process._clock_lock, process.local._lock:
-        is_busy.set()
-        is_over.wait()
-
-thread = threading.Thread(target=be_busy)
-thread.start()
-is_busy.wait()
-if (child := os.fork()) == 0:
-    async def join():
-        await layer.group_add("room", layer.attach(lambda message: 1))
-        await layer.group_send("room", {"type": "test"})
-    asyncio.run(asyncio.wait_for(join(), 10))
-    os._exit(0)
-status = os.waitpid(child, 0)[1]
-is_over.set()
-assert status == 0
-"""
-
-
-@needs_fork
-@pytest.mark.parametrize(
-    "script", [CLOSING_CHILD, FORK_IN_A_BUSY_MOMENT], ids=["closes its loop", "is used by a child"]
-)
-def test_what_a_forked_child_does_leaves_its_parents_connections_alone(
-    script: str, kind: str, redis_server: RedisServer
-) -> None:
-    run_script(IMPORTS + script, kind, redis_server.url)
-    with redis_server.client() as client:
-        client.flushall()
-
-
-@needs_fork
-def test_a_loop_does_before_its_end_what_its_own_process_wants() -> None:
-    run_script(IMPORTS + OWN_WORK_OF_A_CHILD)
-
-
-# Loops in several threads
-
-
-async def test_what_runs_on_a_loop_that_is_owner_no_more_leaves_the_new_owners_connections_alone(
-    layer: RedisLayer, kind: str
-) -> None:
-    exchange = layer._process.exchange
-    member = await Member().join(layer)
-    first = layer._process.owners.ensure()
-    functions = {
-        "pubsub": lambda: [exchange.subscribe("room"), exchange.new_channel("x"), exchange.listen_to("x")],
-        "queue": lambda: [
-            exchange.memberships.join("room"),
-            exchange.memberships.renew(0),
-            exchange.listen_to("x"),
-        ],
-    }
-    with another_loop() as other:
-        await other.do(be_owner(layer))
-        for work in [*functions[kind](), exchange.listen_to("named")]:
-            with pytest.raises(OwnerLoopEnded):
-                await work
-        await layer._process.owners.gaps.restore(0, first)
-        await layer.group_add("other", member.name)
-        await layer.group_send("other", {"type": "test", "number": 1})
-        await until(lambda: member.numbers == [1])
-        await layer.group_discard("other", member.name)
-        await first.end()
-        await layer.close()
-
-
-async def test_a_join_goes_on_at_the_next_owner_loop_when_its_own_ends(layer: RedisLayer) -> None:
-    member = Member()
-    with another_loop() as other:
-        owner = await other.do(be_owner(layer))
-        member.name = layer.attach(member.deliver)
-        for commands, receiver in zip(owner.commands, owner.receivers, strict=True):  # it is about to end
-            await other.do(commands.close())
-            receiver.connection.note_up()
-        joining = asyncio.create_task(layer.group_add("room", member.name))
-        await asyncio.sleep(0)
-        asyncio.run_coroutine_threadsafe(owner.end(), other.loop).result(
-            PATIENCE
-        )  # before the join hears of its failure
-        await joining
-        await layer.group_send("room", {"type": "test", "number": 1})
-        await until(lambda: member.numbers == [1])
-        await layer.close()
-
-
-async def test_a_join_that_waits_for_a_connection_goes_on_when_another_loop_closes_the_layer(
-    layer: RedisLayer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    member, connect = Member(), Host.connect
-    is_connecting = asyncio.Event()
-
-    async def never_connect(host: Host) -> Any:
-        is_connecting.set()
+    async def _work(self) -> None:
+        self.done.append("works")
         await anyio.sleep_forever()
 
-    monkeypatch.setattr(Host, "connect", never_connect)
-    member.name = layer.attach(member.deliver)
-    joining = asyncio.create_task(layer.group_add("room", member.name))
-    await is_connecting.wait()
-    monkeypatch.setattr(Host, "connect", connect)
-    with another_loop() as other, anyio.fail_after(layer.timeout - 1):
-        await other.do(layer.close())
-        await joining
-        await layer.close()
+    async def _clean_up(self, is_final: bool) -> None:
+        await self.commands.run([("PING",)])
+        self.done.append("cleans up all" if is_final else "cleans up")
+
+    def _on_end(self, owner: OwnerLoop) -> None:
+        self.done.append("has ended")
+
+
+@pytest.mark.parametrize("is_final", [True, False])
+async def test_it_works_until_it_is_ended_and_cleans_up_then(redis_server: RedisServer, is_final: bool) -> None:
+    recorded = Recorded(redis_server)
+    await until(lambda: recorded.done == ["works"])
+    assert recorded.owner.is_alive and recorded.owner.is_here
+    assert await recorded.owner.end(is_final)
+    assert recorded.done == ["works", "cleans up all" if is_final else "cleans up", "has ended"]
+    assert not recorded.owner.is_alive
+    assert not await recorded.owner.end(is_final)
+
+
+async def test_one_that_is_replaced_cleans_nothing_up(redis_server: RedisServer) -> None:
+    recorded = Recorded(redis_server)
+    await until(lambda: recorded.done == ["works"])
+    recorded.owner.replace()
+    await until(lambda: recorded.done == ["works", "has ended"])
+
+
+async def test_the_end_of_its_loop_is_its_end(redis_server: RedisServer) -> None:
+    found: list[Recorded] = []
+
+    async def live() -> None:
+        found.append(Recorded(redis_server))
+        await until(lambda: found[0].done)
+
+    await anyio.to_thread.run_sync(lambda: asyncio.run(live()))
+    assert found[0].done[:3] == ["works", "cleans up", "has ended"]
+
+
+async def test_another_loop_has_a_coroutine_run_on_it(redis_server: RedisServer) -> None:
+    recorded = Recorded(redis_server)
+    owner = recorded.owner
+
+    async def where(value: int) -> tuple[object, int]:
+        return asyncio.get_running_loop(), value
+
+    async def fail() -> None:
+        raise LookupError
+
+    assert await anyio.to_thread.run_sync(lambda: asyncio.run(owner.call(where, 5))) == (owner.loop, 5)
+    with pytest.raises(LookupError):
+        await anyio.to_thread.run_sync(lambda: asyncio.run(owner.call(fail)))
+    await owner.end()
+
+
+async def test_a_background_job_that_fails_is_logged_and_begun_again(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[None] = []
+
+    async def fail() -> None:
+        begun.append(None)
+        if len(begun) < 2:
+            raise LookupError
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr("consumers.layers.redis.owner_loop.JOB_PAUSE", 0.01)
+    recorded = Recorded(redis_server)
+    owner = OwnerLoop([], [], fail, recorded._clean_up, recorded._on_end, [], 5)
+    await until(lambda: len(begun) == 2)
+    assert [record.message for record in caplog.records] == [
+        "A Redis layer's background job failed and is started again"
+    ]
+    await owner.end()
+    await recorded.owner.end()
 
 
 async def test_an_owner_loop_that_has_ended_starts_nothing(layer: RedisLayer) -> None:
@@ -273,158 +143,3 @@ async def test_what_is_asked_of_a_loop_while_it_ends_is_ended_with_it(
     await anyio.to_thread.run_sync(lambda: asyncio.run(live()))
     assert isinstance(outcomes[0].exception(0), OwnerLoopEnded)
     assert errors(caplog) == []
-
-
-async def test_receivers_are_told_of_a_gap_whichever_loop_is_the_next_owner(layer: RedisLayer) -> None:
-    member, is_busy, go_on = Member(), threading.Event(), threading.Event()
-
-    def be_busy() -> None:
-        is_busy.set()
-        go_on.wait(PATIENCE)
-
-    with another_loop() as first, another_loop() as second:
-        await first.do(be_owner(layer))
-        await second.do(member.join(layer))
-        second.loop.call_soon_threadsafe(be_busy)
-        await anyio.to_thread.run_sync(is_busy.wait)
-        await first.do(layer._process.owners.current.end())  # type: ignore[union-attr]
-        layer.attach(Mailbox().deliver)  # here, before the loop that has the member has seen that
-        assert layer._process.owners.ensure().is_here
-        go_on.set()
-        await until(lambda: member.gaps)
-        await second.do(layer.close())
-
-
-async def test_a_receiver_that_comes_while_the_owner_loop_ends_has_an_owner(
-    layer: RedisLayer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mailbox, local = Mailbox(), layer._process.local
-    with another_loop() as other:
-        owner = await other.do(be_owner(layer))
-        attach = local.attach
-
-        def attach_late(*arguments: Any) -> None:
-            asyncio.run_coroutine_threadsafe(owner.end(), other.loop).result(PATIENCE)
-            attach(*arguments)
-
-        monkeypatch.setattr(local, "attach", attach_late)
-        name = layer.attach(mailbox.deliver)
-        assert layer._process.owners.current is not None
-        await layer._process.owners.current.until_ready()
-        await layer.send(name, {"type": "test"})
-        await until(lambda: {"type": "test"} in mailbox)
-        await layer.close()
-
-
-async def test_a_group_that_is_joined_while_a_loop_leaves_it_stays_joined(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layer, other = (LAYERS["queue"]([server.url]) for _ in range(2))
-    exchange = layer._process.exchange
-    leaving, go_on, clean_up = threading.Event(), threading.Event(), exchange.clean_up
-
-    def leave(*arguments: Any) -> Any:
-        leaving.set()
-        go_on.wait(PATIENCE)
-        yield from clean_up(*arguments)
-
-    monkeypatch.setattr(exchange, "clean_up", leave)
-    with concurrent.futures.ThreadPoolExecutor() as threads:
-        first = threads.submit(asyncio.run, Member().join(layer))
-        await anyio.to_thread.run_sync(leaving.wait)
-        monkeypatch.setattr(exchange, "clean_up", clean_up)
-        member = Member()
-        joining = asyncio.create_task(member.join(layer))
-        await asyncio.wait([joining], timeout=0.1)
-        assert layer._process.owners.ensure().is_here
-        assert not joining.done()
-        go_on.set()
-        await asyncio.wrap_future(first)
-        await joining
-    with server.client() as client:
-        assert client.zcard("asgi:group:room") == 1
-    await other.group_send("room", {"type": "test", "number": 1})
-    await until(lambda: member.numbers == [1])
-    await layer.close()
-    await other.close()
-
-
-async def test_a_new_owner_waits_for_what_the_one_before_has_yet_to_write(server: RedisServer) -> None:
-    layer, member = LAYERS["queue"]([server.url]), Member()
-    is_busy, go_on = threading.Event(), threading.Event()
-
-    def begin_to_end(owner: OwnerLoop) -> None:
-        owner._task.cancel()
-        is_busy.set()
-        go_on.wait(PATIENCE)
-
-    with another_loop() as first, server.client() as client:
-        owner = await first.do(be_owner(layer))
-        first.loop.call_soon_threadsafe(begin_to_end, owner)
-        await anyio.to_thread.run_sync(is_busy.wait)
-        joining = asyncio.create_task(member.join(layer))
-        await asyncio.wait([joining], timeout=0.1)
-        assert layer._process.owners.ensure().is_here
-        assert not joining.done()
-        assert not client.exists("asgi:group:room")
-        go_on.set()
-        await joining
-        assert client.zcard("asgi:group:room") == 1
-        await layer.close()
-
-
-async def test_commands_are_executed_in_their_order_while_the_connection_is_opened(server: RedisServer) -> None:
-    commands = Commands(LAYERS["queue"]([server.url]).hosts[0], timeout=5)
-    first = asyncio.create_task(commands.run([("RPUSH", "order", "first")]))
-    while commands._pipelined is None:
-        await anyio.lowlevel.checkpoint()
-    await commands.run([("RPUSH", "order", "second")])
-    await first
-    await commands.close()
-    with server.client() as client:
-        assert client.lrange("order", 0, -1) == ["first", "second"]
-
-
-async def test_commands_that_nobody_waits_for_when_the_connection_opens_are_not_executed(server: RedisServer) -> None:
-    commands = Commands(LAYERS["queue"]([server.url]).hosts[0], timeout=5)
-    given_up, kept = (asyncio.create_task(commands.run([("INCR", key)])) for key in ("given up", "kept"))
-    await anyio.lowlevel.checkpoint()
-    given_up.cancel()
-    assert await kept == [1]
-    await commands.close()
-    with server.client() as client:
-        assert client.keys() == ["kept"]
-
-
-async def test_loops_that_come_and_go_lose_nothing_in_queues_and_nothing_else_without_a_word(
-    kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    layer = LAYERS[kind]([server.url])
-    caplog.set_level(logging.WARNING)
-
-    async def live(group: str) -> bool:
-        got = Mailbox()
-        name = layer.attach(got.deliver)
-        try:
-            await layer.group_add(group, name)
-            sent = len(got)
-            await layer.group_send(group, {"type": "test"})
-            if kind == "queue":
-                await until(lambda: {"type": "test"} in got)
-                return True
-            await until(lambda: got[sent:])  # the message, or that it may have been missed
-            return {"type": "test"} in got or any(message["type"] == "layer.gap" for message in got[sent:])
-        finally:
-            layer.detach(name)
-
-    def come_and_go(group: str) -> list[bool]:
-        return [asyncio.run(live(group)) for _ in range(15)]
-
-    with concurrent.futures.ThreadPoolExecutor() as threads:
-        lives = [threads.submit(come_and_go, f"room{number}") for number in range(4)]
-        for outcomes in lives:
-            assert all(await anyio.to_thread.run_sync(outcomes.result))
-    await layer.close()
-    assert errors(caplog) == []
-    with server.client() as client:
-        assert client.keys() == []
