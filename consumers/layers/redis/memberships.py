@@ -44,21 +44,21 @@ class Memberships:
         process: the process.
         settings: the layer's.
         lease: seconds until a process that was killed is in no group any more.
+        key_of: returns a group's key in Redis.
     """
 
-    def __init__(self, process: "Process[Any]", settings: Settings, lease: float) -> None:
+    def __init__(
+        self, process: "Process[Any]", settings: Settings, lease: float, key_of: Callable[[str], bytes]
+    ) -> None:
         self._process = process
         self._local = process.local
         self._owners = process.owners
         self._settings = settings
         self._lease = lease
+        self._key_of = key_of
         self._joined: dict[str, asyncio.Future[Any]] = {}  # groups, and whether Redis knows
         self._in_redis: set[str] = set()  # groups that Redis has had the process in, while they have members here
         self._left: set[str] = set()  # groups that have no members here, and may have the process in Redis yet
-
-    def key_of(self, group: str) -> bytes:
-        """Return a group's key in Redis."""
-        return f"{self._settings.group_prefix}{group}".encode()
 
     def addressed(self, names: list[str]) -> tuple[list[str], list[str]]:
         """Tell the channels of this process from the groups that stand for those of its channels in them."""
@@ -117,7 +117,7 @@ class Memberships:
     def _joining(self, groups: list[str], lasts: float) -> Command:
         """Return the command by which the process joins groups for a number of seconds."""
         oldest = time.time() - self._settings.group_expiry
-        keys = [self.key_of(group) for group in groups]
+        keys = [self._key_of(group) for group in groups]
         names = [member_name(self._process.head, group) for group in groups]
         return scripts.join(keys, names, oldest + lasts, oldest, math.ceil(lasts))
 
@@ -136,7 +136,7 @@ class Memberships:
 
     def leaving(self, group: str) -> Command:
         """Return the command by which the process leaves a group."""
-        return ("ZREM", self.key_of(group), member_name(self._process.head, group))
+        return ("ZREM", self._key_of(group), member_name(self._process.head, group))
 
     def leaving_late(self, group: str) -> list[Command]:
         """Return the command by which it leaves a group where no owner loop will do it, if it has yet to be done."""

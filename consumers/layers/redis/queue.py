@@ -111,7 +111,7 @@ class RedisChannelLayer(RedisLayer):
         return Process(
             settings,
             head_of_process,
-            lambda process: QueueExchange(process, settings, self._codec, self.lease),
+            lambda process: QueueExchange(process, settings, self._codec, self.lease, self._group_key),
         )
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
@@ -220,9 +220,7 @@ class RedisChannelLayer(RedisLayer):
 
     def _members(self, group: str) -> Flow[dict[str, list[str]]]:
         """Find out which channels are in a group, by their queues."""
-        command = scripts.members(
-            self._process.exchange.memberships.key_of(group), int(time.time()) - self.group_expiry
-        )
+        command = scripts.members(self._group_key(group), int(time.time()) - self.group_expiry)
         [[names]] = yield [(self.consistent_hash(group), [command])]
         queues: dict[str, list[str]] = {}
         for name in map(bytes.decode, names):
@@ -251,23 +249,21 @@ class RedisChannelLayer(RedisLayer):
         # until then. Nobody vouches for others.
         lasts = self.lease if ATTACHED in channel else self.group_expiry
         oldest = now - self.group_expiry
-        command = scripts.join(
-            [self._process.exchange.memberships.key_of(group)], [channel], oldest + lasts, oldest, math.ceil(lasts)
-        )
+        command = scripts.join([self._group_key(group)], [channel], oldest + lasts, oldest, math.ceil(lasts))
         yield [(self.consistent_hash(group), [command])]
         if ATTACHED in channel:
             yield [self._process.exchange.orders.give(JOIN, group, channel)]
 
     def _forget(self, group: str, channel: str) -> Flow[None]:
         memberships = self._process.exchange.memberships
-        commands: list[Command] = [("ZREM", memberships.key_of(group), channel), *memberships.leaving_late(group)]
+        commands: list[Command] = [("ZREM", self._group_key(group), channel), *memberships.leaving_late(group)]
         yield [(self.consistent_hash(group), commands)]
 
     def _discard_foreign(self, group: str, channel: str) -> Flow[None]:
         if "!" not in channel:
             yield from self._forget(group, channel)
             return
-        key = self._process.exchange.memberships.key_of(group)
+        key = self._group_key(group)
         commands: list[Command] = [("ZREM", key, channel), ("ZSCORE", key, member_name(process_of(channel), group))]
         [[_, is_ours]] = yield [(self.consistent_hash(group), commands)]
         if is_ours is not None:  # a process with this layer, which alone knows who of it is in the group
@@ -293,6 +289,9 @@ class RedisChannelLayer(RedisLayer):
             )
 
     # Names
+
+    def _group_key(self, group: str) -> bytes:
+        return f"{self.prefix}{self.group_mark}{group}".encode()
 
     def _require_channel(self, name: str) -> None:
         super()._require_channel(name)

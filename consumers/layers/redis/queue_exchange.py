@@ -32,6 +32,7 @@ class QueueExchange:
         settings: the layer's.
         codec: the layer's.
         lease: seconds until a process that was killed is in no group any more.
+        group_key: returns a group's key in Redis.
 
     Attributes:
         queues: which of its own queues messages are taken from.
@@ -40,10 +41,17 @@ class QueueExchange:
         orders: what other processes order.
     """
 
-    def __init__(self, process: "Process[QueueExchange]", settings: Settings, codec: Codec, lease: float) -> None:
+    def __init__(
+        self,
+        process: "Process[QueueExchange]",
+        settings: Settings,
+        codec: Codec,
+        lease: float,
+        group_key: Callable[[str], bytes],
+    ) -> None:
         self._dropped = DroppedLog()
         self.queues = OwnQueues(process.head, process.local, settings.expiry)
-        self.memberships = Memberships(process, settings, lease)
+        self.memberships = Memberships(process, settings, lease, group_key)
         self.put_back = PutBack(process.local, process.trips, settings, codec, self._dropped)
         self.orders = Orders(process, settings, codec, self.memberships, self._dropped)
         self._process = process
