@@ -4,7 +4,7 @@ from functools import partialmethod
 from typing import Any, ClassVar
 
 from consumers.layers import redis
-from consumers.layers.redis.running import Flow
+from consumers.layers.redis.round_trips import Flow
 from consumers.types import Message
 
 from ..channels.layers import BaseChannelLayer
@@ -20,6 +20,9 @@ class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):
     instead = INSTEAD
     takes_any_message: ClassVar[bool] = True
     __init__ = partialmethod(redis.RedisPubSubChannelLayer.__init__, validate_names=False)
+
+    def require_valid_message(self, message: object) -> None:
+        """Take any value."""
 
     async def group_add(self, group: Any, channel: str) -> None:
         await super().group_add(str(group), channel)

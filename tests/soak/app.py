@@ -49,10 +49,17 @@ class Noting:
 
     record: Recorder
 
-    def _deliver(self, process: Any, message: Message, channels: Iterable[str], groups: Iterable[str]) -> int:
-        for group in groups:
-            self.record(Kind.ARRIVED, a=message["of"], b=message["number"], room=int(group.removeprefix(GROUP)))
-        return super()._deliver(process, message, channels, groups)  # type: ignore[misc,no-any-return]
+    def _make_process(self, settings: Any) -> Any:
+        process = super()._make_process(settings)  # type: ignore[misc]
+        deliver = process.local.deliver
+
+        def noted(message: Message, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> int:
+            for group in groups:
+                self.record(Kind.ARRIVED, a=message["of"], b=message["number"], room=int(group.removeprefix(GROUP)))
+            return int(deliver(message, channels, groups))
+
+        process.local.deliver = noted
+        return process
 
     def dropped_for(self, channel: str) -> int:
         """Return how many messages a channel's mailbox has had no room for."""

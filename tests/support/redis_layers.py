@@ -85,4 +85,6 @@ def groups_by_shard(kind: str, layer: RedisLayer) -> list[str]:
     """Return, for each shard of a layer, the name of a group whose messages go by it."""
     names = [f"room{number}" for number in range(50)]
     head = f"{layer.prefix}__group__" if kind == "pubsub" else ""
-    return [next(name for name in names if layer._shard(head + name) == shard) for shard in range(len(layer.hosts))]
+    return [
+        next(name for name in names if layer.consistent_hash(head + name) == shard) for shard in range(len(layer.hosts))
+    ]

@@ -1,7 +1,8 @@
-"""Commands to one shard, with a deadline: from the event loop that the layer lives on, and from anywhere else."""
+"""Commands to one shard, with a deadline: from the owner loop, and from anywhere else."""
 
 import asyncio
 import contextlib
+import re
 import threading
 import time
 import weakref
@@ -15,9 +16,17 @@ from .hosts import Host
 from .pipelined import FAILURES, Command, PipelinedConnection, connect, told_apart
 
 IDLE = 16
-"""Connections without an owner that are kept for the next thread; as many as `process.THREADS` need at once."""
+"""Connections without an owner that are kept for the next thread; as many as `round_trips.THREADS` need at once."""
 
 CLOSED = "the layer was closed"
+
+_Replies = asyncio.Future[list[Any]]
+
+_Waiting = tuple[Sequence[Command], _Replies]
+"""Commands that are to be written when the connection is open."""
+
+_Written = tuple[int, _Replies]
+"""How many commands were written together."""
 
 
 class Commands:
@@ -34,9 +43,9 @@ class Commands:
     def __init__(self, host: Host, timeout: float) -> None:
         self._host = host
         self._timeout = timeout
-        self._link: PipelinedConnection | None = None
-        self._pending: deque[_Batch] = deque()
-        self._opening: deque[_Batch] | None = None  # what is written first of all, while the connection is being opened
+        self._pipelined: PipelinedConnection | None = None
+        self._written: deque[_Written] = deque()  # what is not answered yet
+        self._opening: deque[_Waiting] | None = None  # what is written first of all, while the connection is opened
         self._session: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -54,15 +63,15 @@ class Commands:
         """
         try:
             async with asyncio.timeout(self._timeout if deadline is None else deadline - time.monotonic()):
-                batch = _Batch(commands)
-                if self._link is not None and self._link.is_open:
-                    _write(self._link, self._pending, batch)
+                replies: _Replies = asyncio.get_running_loop().create_future()
+                if self._pipelined is not None and self._pipelined.is_open:
+                    self._pipelined.write(*commands)
+                    self._written.append((len(commands), replies))
                 else:
-                    self._open().append(batch)
-                replies = await batch.future
+                    self._open().append((commands, replies))
+                return await replies
         except TimeoutError:
             raise exceptions.TimeoutError(_no_answer(self._host, self._timeout)) from None
-        return _checked(replies, self._host)
 
     async def probe(self, patience: float) -> None:
         """Give the connection up if nothing comes over it in time; the next command opens another.
@@ -70,15 +79,15 @@ class Commands:
         Args:
             patience: seconds that the answer may take.
         """
-        link = self._link
-        if link is None:
+        pipelined = self._pipelined
+        if pipelined is None:
             return
         try:
             await self.run([("PING",)], time.monotonic() + patience)
         except exceptions.ResponseError:
             pass  # that is an answer too
         except FAILURES:
-            await link.abort(f"no answer within {patience:g} s")
+            await pipelined.abort(f"no answer within {patience:g} s")
 
     async def close(self) -> None:
         """Close the connection for good: what runs late, such as a sender that waited, opens no other."""
@@ -88,7 +97,7 @@ class Commands:
                 self._session.cancel()
             await asyncio.wait([self._session], timeout=2)
 
-    def _open(self) -> "deque[_Batch]":
+    def _open(self) -> deque[_Waiting]:
         """Begin to open the connection, unless that has begun, and return what is written first of all."""
         if self._is_closed:
             raise exceptions.ConnectionError(f"No connection to Redis at {self._host}: {CLOSED}")
@@ -98,74 +107,65 @@ class Commands:
             self._session = asyncio.create_task(self._live(self._opening))
         return self._opening
 
-    async def _live(self, first: "deque[_Batch]") -> None:
+    async def _live(self, first: deque[_Waiting]) -> None:
         """Be the connection's owner for as long as it is open."""
         reason = CLOSED
-        link: PipelinedConnection | None = None
-        pending: deque[_Batch] = deque()
+        pipelined: PipelinedConnection | None = None
+        watch: asyncio.Task[None] | None = None
+        written: deque[_Written] = deque()
         try:
-            link = await connect(self._host, self._timeout)
-            self._link, self._pending, self._opening = link, pending, None
+            pipelined = await connect(self._host, self._timeout)
+            self._pipelined, self._written, self._opening = pipelined, written, None
             while first:
-                _write(link, pending, first.popleft())
-            watch = asyncio.create_task(link.watch(self._timeout, lambda: pending[0] if pending else None))
-            try:
-                while True:
-                    reply = await link.read()
-                    _on_reply(pending, reply)
-                    if isinstance(reply, exceptions.ReadOnlyError):
-                        raise reply  # another server may be the master now: connect anew
-            finally:
-                watch.cancel()
-                await link.end()
+                _write(pipelined, written, *first.popleft())
+            watch = asyncio.create_task(pipelined.watch(self._timeout, lambda: written[0] if written else None))
+            replies: list[Any] = []
+            failed: Exception | None = None
+            while True:
+                reply = await pipelined.read()
+                replies.append(reply)
+                if failed is None and isinstance(reply, Exception):
+                    failed = _noted(reply, self._host)
+                if len(replies) == written[0][0]:
+                    _, outcome = written.popleft()
+                    if failed is not None:
+                        _fail(outcome, failed)
+                    elif not outcome.done():
+                        outcome.set_result(replies)
+                    replies, failed = [], None
+                if isinstance(reply, exceptions.ReadOnlyError):
+                    raise reply  # another server may be the master now: connect anew
         except FAILURES as error:
             reason = str(error)
         finally:
-            if self._link is link:  # else the next one is there already
-                self._link = None
+            if self._pipelined is pipelined:  # else the next one is there already
+                self._pipelined = None
             if self._opening is first:
                 self._opening = None
-            for batch in (*first, *pending):
-                batch.fail(exceptions.ConnectionError(f"No connection to Redis at {self._host}: {reason}"))
+            for _, outcome in (*first, *written):
+                _fail(outcome, exceptions.ConnectionError(f"No connection to Redis at {self._host}: {reason}"))
+            if watch is not None:
+                watch.cancel()
+            if pipelined is not None:  # last, as a second cancellation may cut it short
+                await pipelined.end()
 
 
-class _Batch:
-    """Commands that are on their way."""
-
-    __slots__ = ("commands", "future", "replies", "size")
-
-    def __init__(self, commands: Sequence[Command]) -> None:
-        self.commands = commands
-        self.size = len(commands)
-        self.replies: list[Any] = []
-        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-            self.future.exception()  # who waited may have been cancelled at the same time
-
-
-def _write(link: PipelinedConnection, pending: deque[_Batch], batch: _Batch) -> None:
-    """Write a batch to an open connection, unless nobody waits for it any more."""
-    if batch.future.done():
+def _write(pipelined: PipelinedConnection, written: deque[_Written], commands: Sequence[Command], to: _Replies) -> None:
+    """Write commands to an open connection, unless nobody waits for their replies any more."""
+    if to.done():
         return
     try:
-        link.write(*batch.commands)
+        pipelined.write(*commands)
     except (exceptions.DataError, UnicodeError) as error:  # an argument has no bytes
-        batch.fail(error)
+        _fail(to, error)
     else:
-        pending.append(batch)
-    batch.commands = ()
+        written.append((len(commands), to))
 
 
-def _on_reply(pending: deque[_Batch], reply: Any) -> None:
-    batch = pending[0]
-    batch.replies.append(reply)
-    if len(batch.replies) == batch.size:
-        pending.popleft()
-        if not batch.future.done():
-            batch.future.set_result(batch.replies)
+def _fail(to: _Replies, error: Exception) -> None:
+    if not to.done():
+        to.set_exception(error)
+        to.exception()  # who waited may have been cancelled at the same time
 
 
 class BlockingCommands:
@@ -211,7 +211,10 @@ class BlockingCommands:
             connection.disconnect()  # another server may be the master now
         else:
             self._give_back(connection)
-        return _checked(replies, self._host)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise _noted(reply, self._host)
+        return replies
 
     def close(self) -> None:
         """Close the connections that nobody uses now."""
@@ -269,9 +272,11 @@ def _no_answer(host: Host, timeout: float) -> str:
     return f"Redis at {host} did not answer within {timeout:g} s"
 
 
-def _checked(replies: list[Any], host: Host) -> list[Any]:
-    for reply in replies:
-        if isinstance(reply, Exception):
-            reply.add_note(f"Redis at {host} answered so")
-            raise reply
-    return replies
+def _noted(error: Exception, host: Host) -> Exception:
+    error.add_note(f"Redis at {host} answered so")
+    return error
+
+
+def as_pattern(text: str) -> str:
+    """Return a pattern of Redis' that matches this text alone."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)

@@ -93,8 +93,6 @@ def _check_url(url: object) -> None:
 
 def shard_of(name: str | bytes, shards: int) -> int:
     """Return the index of the shard that a name belongs to, as channels_redis reckons it."""
-    if shards == 1:
-        return 0
     key = name.encode() if isinstance(name, str) else name
     return int((binascii.crc32(key) & (RING - 1)) / (RING / float(shards)))
 

@@ -1,10 +1,15 @@
-"""What both Redis layers have in common: the contract of a layer, names, what is received."""
+"""What both Redis layers have in common: the contract of a layer, and the rules for names.
+
+A layer is a face. In each operating system process it has a `Process`, which holds the parts that do the work.
+"""
 
 import asyncio
 import contextlib
+import logging
+import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
 import anyio
@@ -13,24 +18,122 @@ from asgiref.sync import async_to_sync
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
-from .._overrides import overrides
-from ..base import DEFAULT_CODE, closing
-from .home import FAREWELL_TIMEOUT
-from .hosts import shard_of
+from .._overrides import overrides, refuse
+from ..base import DEFAULT_CODE, Layer, closing, positive
+from ..codec import Codec
+from .hosts import decode_hosts, shard_of
+from .names import checked_prefix, require_text
+from .owner_loop import CLEAN_UP_TIMEOUT
 from .pipelined import FAILURES
 from .process import Process
-from .running import Flow, RunningLayer
+from .round_trips import Flow
+from .settings import Event, Settings
 
 
-class RedisLayer(RunningLayer):
-    """The base of the two layers, whose code runs where `RunningLayer` says."""
+class RedisLayer(Layer):
+    """The base of the two layers; see there for the arguments.
+
+    Attributes:
+        works_on_cluster: whether a host may be a node of a Redis Cluster.
+        takes_any_message: whether a message may be something else than a dict, as with channels_redis' pub/sub layer.
+        instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
+        full_level: the level at which the log tells that a receiver here is full.
+        group_mark: what stands between the prefix and a group's name in Redis.
+    """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
     has_sync_senders = True
+    works_on_cluster: ClassVar[bool] = True
+    takes_any_message: ClassVar[bool] = False
+    instead: ClassVar[Mapping[str, str]] = {}
+    full_level: ClassVar[int] = logging.WARNING
+    group_mark: ClassVar[str]
 
     _overfull = 0
-    takes_any_message: ClassVar[bool] = False
-    """Whether a message may be something else than a dict, as with channels_redis' pub/sub layer."""
+
+    def __init__(
+        self,
+        hosts: object,
+        prefix: str,
+        codec: Codec,
+        *,
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        on_disconnect: Event = None,
+        on_reconnect: Event = None,
+        timeout: float = 5,
+        validate_names: bool = True,
+        **unknown: object,
+    ) -> None:
+        for name in unknown:
+            raise TypeError(f"{type(self).__name__} has no argument {name!r}")
+        for what, event in (("on_disconnect", on_disconnect), ("on_reconnect", on_reconnect)):
+            if not (event is None or isinstance(event, str) or callable(event)):
+                raise TypeError(f"{what} must be a type of message or a function, not {event!r}")
+        refuse(type(self), self.instead)
+        super().__init__(expiry, capacity, channel_capacity)
+        self.hosts = decode_hosts(hosts, self.works_on_cluster)
+        self.prefix = self._checked_prefix(prefix)
+        self.group_expiry = positive("group_expiry", group_expiry)
+        self.timeout = positive("timeout", timeout)
+        self.validate_names = validate_names
+        self.on_disconnect = on_disconnect
+        self.on_reconnect = on_reconnect
+        self._serializer = codec.serializer
+        self._codec = codec.through(cast(Any, self)) if overrides(type(self), "serialize", "deserialize") else codec
+        self._processes: dict[int, Process[Any]] = {}  # by their ids: this one, and those that it was forked from
+
+    @property
+    def _process(self) -> Process[Any]:
+        pid = os.getpid()
+        process = self._processes.get(pid)
+        if process is None:
+            # In one step, and without a lock: a fork copies one that is held, and nobody would release the copy.
+            process = self._processes.setdefault(pid, self._make_process(self._settings()))
+        return process
+
+    def _settings(self) -> Settings:
+        return Settings(
+            hosts=self.hosts,
+            shard_of=self.consistent_hash,
+            prefix=self.prefix,
+            group_prefix=f"{self.prefix}{self.group_mark}",
+            expiry=self.expiry,
+            group_expiry=self.group_expiry,
+            timeout=self.timeout,
+            capacity_of=self.get_capacity,
+            full_level=self.full_level,
+            on_disconnect=self.on_disconnect,
+            on_reconnect=self.on_reconnect,
+        )
+
+    # What differs
+
+    def _make_process(self, settings: Settings) -> Process[Any]:
+        raise NotImplementedError
+
+    def _send(self, channel: str, message: Message) -> Flow[int]:
+        """Send; return how many messages wait if a queue is over half full, else 0."""
+        raise NotImplementedError
+
+    def _group_send(self, group: str, message: Message) -> Flow[int]:
+        """Send; return how many messages wait if a queue is over half full, else 0."""
+        raise NotImplementedError
+
+    def _close_group(self, group: str, message: Message) -> Flow[int]:
+        """Have the members of a group closed, then send it the message; return as `_group_send()`."""
+        raise NotImplementedError
+
+    def _checked_prefix(self, prefix: str) -> str:
+        return checked_prefix(prefix, self.group_mark)
+
+    def _wrong(self, error: Exception) -> Exception:
+        """Return what is raised for a wrong argument; ported code may expect something else."""
+        return error
+
+    # What a layer knows
 
     @property
     def dropped(self) -> int:
@@ -56,11 +159,11 @@ class RedisLayer(RunningLayer):
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         process = self._process
-        home = self._ensure_home()
+        owner = process.owners.ensure()
         name = process.attached_prefix + secrets.token_hex(8)
         process.local.attach(name, deliver, close)
-        if not home.is_here:  # it may have ended meanwhile, on its loop, without knowing of this receiver
-            self._ensure_home()
+        if not owner.is_here:  # it may have ended meanwhile, on its loop, without knowing of this receiver
+            process.owners.ensure()
         return name
 
     def detach(self, name: str) -> None:
@@ -92,19 +195,19 @@ class RedisLayer(RunningLayer):
                 ValueError(f"Channel {channel!r} is another process': only that one receives its messages")
             )
         process.has_channels |= "!" in channel
-        self._ensure_home()
+        process.owners.ensure()
         await asyncio.sleep(0)  # before taking a message, which a cancellation would lose
         arrived = anyio.Event()
         waiter = process.local.take(channel, arrived.set)
         try:
             if waiter.entry is None:
-                await self._at_home(self._listen_to, process, channel)
+                await process.owners.call(process.exchange.listen_to, channel)
                 await arrived.wait()
         except BaseException:
             process.local.withdraw(waiter)
             raise
         finally:
-            self._after_receive(process, channel)
+            process.exchange.after_receive(channel)
         return cast("tuple[float, dict[str, Any]]", waiter.entry)[1]
 
     def held(self, channel: str) -> int:
@@ -119,36 +222,34 @@ class RedisLayer(RunningLayer):
         Raises:
             redis.exceptions.ConnectionError: if a shard cannot be reached; the layer goes on trying.
         """
-        await self._ensure_home().until_ready()
+        await self._process.owners.ensure().until_ready()
         return self
 
     async def close(self) -> None:
-        """Leave the groups, close the connections; the layer opens again when it is next used."""
+        """Leave the groups, put back what was taken for nobody, close the connections.
+
+        The layer opens again when it is next used.
+        """
         process = self._process
-        with process.lock:
-            home, process.home = process.home, None
-        may_be_there = process.has_channels or process.local.has_groups() or process.left
-        has_left = not may_be_there if home is None else await home.close()
+        owner = process.owners.release()
+        has_anything = process.exchange.has_anything()
+        has_left = not has_anything if owner is None else await owner.close()
         if not has_left:  # loops have ended, or stand still, that had something in Redis
             with contextlib.suppress(*FAILURES):
-                await self._run(self._farewell(process, True), FAREWELL_TIMEOUT)
+                await process.trips.run(process.exchange.clean_up(True), CLEAN_UP_TIMEOUT)
         process.has_channels = False
         process.local.flush()
-        for commands in process.blocking:
-            commands.close()
+        process.trips.close_idle()
+        if await process.exchange.settle(self.timeout):
+            process.trips.close_idle()
 
     async def _rest(self) -> None:
         """Close the connections that nobody on the running event loop needs, as its end would; keep all else."""
         process, loop = self._process, asyncio.get_running_loop()
-        home = process.home
-        if home is not None and home.loop is loop and loop not in process.local.loops():
-            await home.end()
-        for commands in process.blocking:
-            commands.close()
-
-    def require_valid_message(self, message: object) -> None:
-        if not self.takes_any_message:
-            super().require_valid_message(message)
+        owner = process.owners.current
+        if owner is not None and owner.loop is loop and loop not in process.local.loops():
+            await owner.end()
+        process.trips.close_idle()
 
     # Senders
 
@@ -163,11 +264,11 @@ class RedisLayer(RunningLayer):
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
         try:
-            waiting = await self._run(self._send(channel, message))
+            waiting = await self._process.trips.run(self._send(channel, message))
         except ChannelFull:
-            await yield_to_loop(0)  # whoever tries again and again must let the receiver run
+            await asyncio.sleep(0)  # whoever tries again and again must let the receiver run
             raise
-        await yield_to_loop(waiting)
+        await (yield_to_loop(waiting) if waiting else asyncio.sleep(0))
 
     async def group_send(self, group: str, message: Message) -> None:
         """Send a message to every channel in a group. It is dropped for those that are full.
@@ -178,7 +279,8 @@ class RedisLayer(RunningLayer):
             ValueError: if it has no type that a handler can have, or is nested too deeply for its receivers.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
-        await yield_to_loop(await self._run(self._group_send(group, message)))
+        waiting = await self._process.trips.run(self._group_send(group, message))
+        await (yield_to_loop(waiting) if waiting else asyncio.sleep(0))
 
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """Close every member of a group; see `consumers.close_group()`. Full queues do not hold it up.
@@ -188,28 +290,28 @@ class RedisLayer(RunningLayer):
             ValueError: if the code is none that may be sent.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
-        await yield_to_loop(await self._run(self._close_group(group, closing(code, reason))))
+        await yield_to_loop(await self._process.trips.run(self._close_group(group, closing(code, reason))))
 
     def send_sync(self, channel: str, message: Message) -> None:
         """As `send()`, without an event loop: blocks."""
         if overrides(type(self), "send"):
             async_to_sync(self.send)(channel, message)
         else:
-            self._run_blocking(self._send(channel, message))
+            self._process.trips.run_blocking(self._send(channel, message))
 
     def group_send_sync(self, group: str, message: Message) -> None:
         """As `group_send()`, without an event loop: blocks."""
         if overrides(type(self), "group_send"):
             async_to_sync(self.group_send)(group, message)
         else:
-            self._run_blocking(self._group_send(group, message))
+            self._process.trips.run_blocking(self._group_send(group, message))
 
     def close_group_sync(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """As `close_group()`, without an event loop: blocks."""
         if overrides(type(self), "close_group"):
             async_to_sync(self.close_group)(group, code, reason)
         else:
-            self._run_blocking(self._close_group(group, closing(code, reason)))
+            self._process.trips.run_blocking(self._close_group(group, closing(code, reason)))
 
     # For subclasses to override
 
@@ -227,28 +329,7 @@ class RedisLayer(RunningLayer):
 
     def consistent_hash(self, value: str | bytes) -> int:
         """Return the index of the shard that a name belongs to."""
-        return shard_of(value, len(self.hosts))
-
-    # What differs
-
-    def _send(self, channel: str, message: Message) -> Flow[int]:
-        """Send; return how many messages wait if a queue is over half full, else 0."""
-        raise NotImplementedError
-
-    def _group_send(self, group: str, message: Message) -> Flow[int]:
-        """Send; return how many messages wait if a queue is over half full, else 0."""
-        raise NotImplementedError
-
-    def _close_group(self, group: str, message: Message) -> Flow[int]:
-        """Have the members of a group closed, then send it the message; return as `_group_send()`."""
-        raise NotImplementedError
-
-    async def _listen_to(self, process: Process, channel: str) -> None:
-        """Have the messages of a channel come here; on the home loop."""
-        raise NotImplementedError
-
-    def _after_receive(self, process: Process, channel: str) -> None:
-        """Take note that a `receive()` of this channel has ended."""
+        return shard_of(value, len(self.hosts)) if len(self.hosts) > 1 else 0
 
     # Names
 
@@ -258,7 +339,7 @@ class RedisLayer(RunningLayer):
         if self.validate_names:
             self.require_valid_channel_name(name)
         else:
-            _require_text("Channel", name)
+            require_text("Channel", name)
 
     def _require_group(self, name: str) -> None:
         if not self._has_own_rules and isinstance(name, str) and self._process.local.has_group(name):
@@ -266,56 +347,4 @@ class RedisLayer(RunningLayer):
         if self.validate_names:
             self.require_valid_group_name(name)
         else:
-            _require_text("Group", name)
-
-    def _shard(self, name: str) -> int:
-        return self.consistent_hash(name)
-
-    def _wrong(self, error: Exception) -> Exception:
-        """Return what is raised for a wrong argument; ported code may expect something else."""
-        return error
-
-    # What is received
-
-    def _decode(self, payload: bytes) -> Any:
-        try:
-            return self._codec.decode(payload, self.takes_any_message)
-        except ValueError as error:
-            self._payload_alarm.note(str(error))
-            return None
-
-    def _deliver(self, process: Process, message: Message, channels: Iterable[str], groups: Iterable[str]) -> int:
-        try:
-            return process.local.deliver(message, channels, groups)
-        except Exception as error:  # whatever a copy for each receiver makes of a foreign value
-            self._payload_alarm.note(f"it cannot be copied for its receivers ({type(error).__name__}: {error})")
-            return 0
-
-    def _close(self, process: Process, order: Message, channels: Iterable[str], groups: Iterable[str]) -> None:
-        """Close those who are here, with what the order of another process, or this one, says."""
-        try:
-            checked = closing(order["code"], order["reason"])
-        except (KeyError, TypeError, ValueError) as error:
-            self._payload_alarm.note(f"an order to close a group that is none ({type(error).__name__}: {error})")
-            return
-        process.local.close_members(checked["code"], checked["reason"], channels, groups)
-
-
-def _require_text(noun: str, name: object) -> None:
-    """Check what a name needs even where no other rule for names holds: that it can be sent to Redis.
-
-    Raises:
-        TypeError: if it cannot.
-    """
-    try:
-        if isinstance(name, str):
-            name.encode()
-            return
-    except UnicodeEncodeError:  # a lone surrogate, which JSON from a client can have
-        pass
-    raise TypeError(f"{noun} name must be a string that UTF-8 has bytes for, not {name!r:.100}")
-
-
-def as_pattern(text: str) -> str:
-    """Return a pattern of Redis' that matches this text alone."""
-    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
+            require_text("Group", name)

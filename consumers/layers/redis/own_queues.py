@@ -107,6 +107,16 @@ class OwnQueues:
         self._many = 2 * len(self._used) + SPARE
 
 
+def head_of_process(process_id: str) -> str:
+    """Return what the names of a process' attached channels, and of those that `new_channel()` makes, begin with."""
+    return f"specific.{process_id}!"
+
+
+def process_of(channel: str) -> str:
+    """Return what `head_of_process()` does for the process of a channel."""
+    return head_of_process(head_of(channel)[:-1].rpartition(".")[2])
+
+
 def head_of(channel: str) -> str:
     """Return what the names of the channels of a channel's queue begin with."""
     return channel.partition("!")[0] + "!"

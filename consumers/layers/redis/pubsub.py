@@ -1,28 +1,16 @@
 """The layer on Redis' publish and subscribe."""
 
-import asyncio
-import math
-import secrets
-import time
-from collections.abc import Callable, Iterable
-from typing import Unpack
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Unpack
 
 from ...types import Close, Deliver, Message
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from ..codec import Codec
-from .commands import Commands
-from .home import Home
-from .layer import RedisLayer, as_pattern
-from .listener import Listener
+from .layer import RedisLayer
 from .process import Process
-from .running import Event, Flow, Limits
-from .subscriber import Subscriber
-
-CHORE_INTERVAL = 5.0
-"""Seconds between two looks for what has expired."""
-
-ORDERS = ":close"
-"""How the name ends by which the layers of a prefix tell each other to close a group."""
+from .pubsub_exchange import ORDERS, PubSubExchange
+from .round_trips import Flow
+from .settings import Event, Limits, Settings
 
 
 class RedisPubSubChannelLayer(RedisLayer):
@@ -72,16 +60,29 @@ class RedisPubSubChannelLayer(RedisLayer):
         codec = Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys)
         super().__init__(hosts, prefix, codec, on_disconnect=on_disconnect, on_reconnect=on_reconnect, **options)
         self._group_prefix = f"{prefix}{self.group_mark}"
-        self._orders = f"{prefix}{ORDERS}"  # the name of no channel or group, so that no message comes by it
+
+    if TYPE_CHECKING:
+
+        @property
+        def _process(self) -> Process[PubSubExchange]: ...
+
+    def _make_process(self, settings: Settings) -> Process[PubSubExchange]:
+        return Process(
+            settings,
+            lambda process_id: f"{settings.prefix}specific.{process_id}!",
+            lambda process: PubSubExchange(process, settings, self._codec, self.takes_any_message),
+        )
+
+    # Receivers
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         name = super().attach(deliver, close)
-        self._update_own(self._process, name)
+        self._process.exchange.update_own(name)
         return name
 
     def detach(self, name: str) -> None:
         super().detach(name)
-        self._update_own(self._process, name)
+        self._process.exchange.update_own(name)
 
     async def new_channel(self, prefix: str = "specific.") -> str:
         self._require_channel(prefix)
@@ -89,24 +90,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         head = f"{self.prefix}{prefix.removesuffix('.')}.{process.id}!n."
         self._require_channel(head + "f" * 16)
         process.has_channels = True
-        return await self._at_home(self._find_name, process, head)
-
-    async def _find_name(self, process: Process, head: str) -> str:
-        """Return the name of a new channel of a shard that messages arrive from."""
-        home = process.require_home()
-        listeners = home.listeners
-        await home.until_one_is_ready()
-        while True:
-            name = head + secrets.token_hex(8)
-            if listeners[self._shard(name)].is_up or not any(listener.is_up for listener in listeners):
-                break
-        if self._subscriber(home, name).is_by_name:
-            process.named[name] = math.inf
-            try:
-                await self._subscribe(process, name)
-            finally:
-                self._after_receive(process, name)
-        return name
+        return await process.owners.call(process.exchange.new_channel, head)
 
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel of this process to a group; once more does nothing but renew the membership.
@@ -124,7 +108,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         if "!" in channel and not process.is_own(channel):
             raise RuntimeError(f"Channel {channel!r} is another process': only that one can add it to a group")
         with process.local.joining(group, channel):
-            await self._at_home(self._subscribe, process, self._group_prefix + group)
+            await process.owners.call(process.exchange.subscribe, self._group_prefix + group)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
@@ -135,8 +119,32 @@ class RedisPubSubChannelLayer(RedisLayer):
         """Forget what waits in this process, and its groups; other processes keep theirs."""
         process = self._process
         process.local.flush()
-        if process.home is not None:
-            process.home.call_soon(self._update_all, process, lambda subscriber: True)
+        process.owners.call_soon(process.exchange.update_all)
+
+    # Senders
+
+    def _send(self, channel: str, message: Message) -> Flow[int]:
+        self.require_valid_message(message)
+        self._require_channel(channel)
+        if not (yield from self._process.exchange.publish(channel, self._codec.encode(message))):
+            note_unheard(message, NO_RECEIVER, channel)
+        return 0
+
+    def _group_send(self, group: str, message: Message) -> Flow[int]:
+        self.require_valid_message(message)
+        self._require_group(group)
+        payload = self._codec.encode(message)
+        if not (yield from self._process.exchange.publish(self._group_prefix + group, payload)):
+            note_unheard(message, EMPTY_GROUP, group)
+        return 0
+
+    def _close_group(self, group: str, message: Message) -> Flow[int]:
+        self._require_group(group)
+        order, shard = self._codec.encode({**message, "group": group}), self.consistent_hash(self._group_prefix + group)
+        yield [(shard, [("PUBLISH", self._process.exchange.orders, order)])]
+        return (yield from self._group_send(group, message))
+
+    # Names
 
     def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
         if isinstance(name, str) and name.startswith(self.prefix):  # as those that a layer makes, whatever that is
@@ -152,192 +160,7 @@ class RedisPubSubChannelLayer(RedisLayer):
                 f"orders, which ends with {ORDERS!r}"
             )
 
-    # What is sent
-
     def _checked_prefix(self, prefix: str) -> str:
         if "!" in super()._checked_prefix(prefix):
             raise ValueError(f"prefix must not have a '!', by which the names of channels are divided: {prefix!r}")
         return prefix
-
-    def _head(self, process_id: str) -> str:
-        return f"{self.prefix}specific.{process_id}!"
-
-    def _send(self, channel: str, message: Message) -> Flow[int]:
-        self.require_valid_message(message)
-        self._require_channel(channel)
-        if not (yield from self._publish(channel, message)):
-            note_unheard(message, NO_RECEIVER, channel)
-        return 0
-
-    def _group_send(self, group: str, message: Message) -> Flow[int]:
-        self.require_valid_message(message)
-        self._require_group(group)
-        yield from self._publish_to_group(group, message)
-        return 0
-
-    def _publish_to_group(self, group: str, message: Message) -> Flow[None]:
-        if not (yield from self._publish(self._group_prefix + group, message)):
-            note_unheard(message, EMPTY_GROUP, group)
-
-    def _publish(self, name: str, message: Message) -> Flow[bool]:
-        """Publish; where this process does not listen, its own receivers get the message all the same.
-
-        Returns:
-            Whether there are receivers.
-        """
-        payload, process = self._codec.encode(message), self._process
-        is_deaf, shard = not self._has_home(), self._shard(name)
-        is_new = self._is_new(process, shard, name)  # now: its subscription may be answered after the message was lost
-        [[listeners]] = yield [(shard, [("PUBLISH", name, payload)])]
-        has_any = process.has_channels or process.named or process.local.has_groups()
-        is_missed = not listeners and (is_new or self._is_between_homes(process, shard, name))
-        if is_missed or (is_deaf and has_any and not self._has_home()):
-            self._on_message(process, name, payload)
-            return True
-        return bool(listeners)
-
-    def _is_between_homes(self, process: Process, shard: int, name: str) -> bool:
-        """Tell whether a name is for receivers here, and no home listens now: one has ended, the next one begins.
-
-        Where one listens it is no use to ask who was reached: a node of a Redis Cluster counts its own clients alone.
-        One that has lost its connection tells its receivers of the gap.
-        """
-        home = process.home
-        if home is not None and home.is_alive and home.listeners[shard].has_been_up:
-            return False
-        return process.is_own(name) or self._is_wanted(process, name)
-
-    def _is_new(self, process: Process, shard: int, name: str) -> bool:
-        """Tell whether a channel is this process' own, and is about to be subscribed to by its name."""
-        home = process.home
-        listener = None if home is None else home.listeners[shard]
-        if not isinstance(listener, Subscriber) or not listener.is_by_name:
-            return False
-        return process.is_own(name) and not listener.is_subscribed(name)
-
-    def _close_group(self, group: str, message: Message) -> Flow[int]:
-        self._require_group(group)
-        order = self._codec.encode({**message, "group": group})
-        yield [(self._shard(self._group_prefix + group), [("PUBLISH", self._orders, order)])]
-        yield from self._publish_to_group(group, message)
-        return 0
-
-    # What is received
-
-    def _make_listener(
-        self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
-    ) -> Listener:
-        def wanted() -> list[str]:
-            names = [self._group_prefix + group for group in process.local.groups()]
-            now = time.monotonic()
-            names += [name for name, until in process.named.items() if until > now and not process.is_own(name)]
-            names = [name for name in names if self._shard(name) == shard]
-            return [self._orders, *names] if process.local.has_groups() else names
-
-        def own() -> list[str]:
-            local = process.local
-            members = (name for names in local.groups(False).values() for name in names)
-            names = {*local.channels(False), *members, *process.named}
-            return [n for n in names if process.is_own(n) and self._is_wanted(process, n) and self._shard(n) == shard]
-
-        def does_without(name: str) -> bool:
-            return not process.is_own(name) and process.named.pop(name, None) is not None
-
-        return Subscriber(
-            self.hosts[shard],
-            self.timeout,
-            on_change,
-            f"{as_pattern(self.prefix)}*{process.id}!*",
-            wanted,
-            own,
-            lambda name: self._is_wanted(process, name),
-            does_without,
-            lambda channel, payload: self._on_message(process, channel, payload),
-        )
-
-    def _is_wanted(self, process: Process, name: str) -> bool:
-        if process.named.get(name, 0) > time.monotonic():
-            return True
-        if process.is_own(name) and (process.local.has_receiver(name) or process.local.is_awaited(name)):
-            return True
-        if name == self._orders:
-            return process.local.has_groups()
-        return name.startswith(self._group_prefix) and process.local.has_group(name[len(self._group_prefix) :])
-
-    def _on_message(self, process: Process, channel: str, payload: bytes) -> int:
-        message = self._decode(payload)
-        if message is None:
-            return 0
-        groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
-        channels = [channel] if channel in process.named or (not groups and process.is_own(channel)) else []
-        if not isinstance(message, dict):  # no consumer could handle it
-            names = {*channels, *(name for group in groups for name in process.local.members(group))}
-            return self._deliver(process, message, [n for n in names if not process.local.is_attached_name(n)], ())
-        if channel == self._orders:
-            self._close(process, message, (), [str(message.get("group"))])
-            return 0
-        return self._deliver(process, message, channels, groups)
-
-    async def _subscribe(self, process: Process, name: str) -> None:
-        subscriber = self._subscriber(process.require_home(), name)
-        subscriber.update(self._orders)  # first, so that it is there when the group is
-        await subscriber.until_subscribed(name)
-
-    async def _listen_to(self, process: Process, channel: str) -> None:
-        if process.is_own(channel):
-            subscriber = self._subscriber(process.require_home(), channel)
-            await subscriber.until_up()
-            if not subscriber.is_by_name:  # the pattern covers it
-                return
-        process.named[channel] = math.inf
-        await self._subscribe(process, channel)
-
-    def _after_receive(self, process: Process, channel: str) -> None:
-        # What comes before the next receive() is not to be lost; and it is kept for no longer than that.
-        if channel in process.named and not process.local.is_awaited(channel):
-            process.named[channel] = time.monotonic() + self.expiry
-
-    async def _do_chores(self, process: Process) -> None:
-        while True:
-            await asyncio.sleep(min(CHORE_INTERVAL, self.expiry))
-            process.local.channels()  # drops what has expired
-            now = time.monotonic()
-            for name in [name for name, until in process.named.items() if until <= now]:
-                del process.named[name]
-                self._update(process, name)
-            self._update_all(process, lambda subscriber: subscriber.is_by_name)
-
-    def _leave(self, process: Process, group: str) -> None:
-        self._update(process, self._group_prefix + group)
-        for shard in range(len(self.hosts)):
-            self._update(process, self._orders, shard)
-
-    def _update(self, process: Process, name: str, shard: int | None = None) -> None:
-        home = process.home_here
-        if home is not None:
-            self._subscriber(home, name, shard).update(name)
-
-    def _update_all(self, process: Process, which: Callable[[Subscriber], bool]) -> None:
-        home = process.home_here
-        for listener in home.listeners if home is not None else ():
-            if isinstance(listener, Subscriber) and which(listener):
-                listener.update_all()
-
-    def _update_own(self, process: Process, name: str) -> None:
-        """Take note, on whichever loop, that one of the process' own channels was attached or detached."""
-        home = process.home
-        if home is None:
-            return
-        subscriber = self._subscriber(home, name)
-        if not subscriber.is_by_name:  # the pattern covers it
-            return
-        if home.is_here:
-            subscriber.update(name)
-        else:
-            home.call_soon(subscriber.update, name)
-
-    def _subscriber(self, home: Home, name: str, shard: int | None = None) -> Subscriber:
-        """Return what hears from a shard; default: the name's."""
-        listener = home.listeners[self._shard(name) if shard is None else shard]
-        assert isinstance(listener, Subscriber)
-        return listener

@@ -1,97 +1,113 @@
 """How a message is put back: one that a process has taken from a queue in Redis, and that nobody there handles.
 
-    who has it                                                  put back by               to
-    a worker, which received it and handles it no more          put_back()                the front of its queue
-    a pop, after whoever waited was cancelled                   _put_back_entry()         where it was in its queue
-    the process' own store, after the same                      _put_back_stored()        the front of its queue
-    that store, at the end of the home loop                     _farewell()               the front of its queue
+    who has it                                                  put back by         to
+    a worker, which received it and handles it no more          putting_back()      the front of its queue
+    a pop, after whoever waited was cancelled                   entry()             where it was in its queue
+    the process' own store, after the same                      stored()            the front of its queue
+    that store, at the end of the owner loop                    all_stored()        the front of its queue
 
 Only the queue of a named channel is meant, from which other processes receive too. A message of a channel with a "!"
 is put back into the process' own store, and so is any that Redis cannot be reached for.
 """
 
+import asyncio
+import concurrent.futures
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from ..._aio.loops import running_loop
 from ...types import Message
+from .._local import LocalChannels
+from ..codec import Codec
 from . import scripts
-from .commands import Commands
-from .places import GroupedLayer
-from .process import Process
+from .dropped import DroppedLog
 from .queue_reader import Entry
-from .running import Flow
-
-PUT_BACK_TIMEOUT = 0.5
-"""Seconds that the end of a loop waits for what is being put back; what is not in Redis in time stays here."""
+from .round_trips import Flow, RoundTrips
+from .settings import Settings
 
 
-class PutBackLayer(GroupedLayer):
-    """A layer with queues, which puts back what was taken for nobody."""
+class PutBack:
+    """Puts messages back for one process, in threads: no end of an event loop cuts it short.
 
-    async def put_back(self, channel: str, message: Message) -> None:
-        if "!" in channel:
-            await super().put_back(channel, message)
-        else:
-            await self._run(self._putting_back(channel, [(0.0, message)]))
+    Args:
+        local: the process' channels, where they go if Redis cannot be reached.
+        trips: the process'.
+        settings: the layer's.
+        codec: the layer's.
+        dropped: told of what cannot be decoded.
+    """
 
-    async def close(self) -> None:
-        """Leave the groups, put back what was taken for nobody, close the connections.
+    def __init__(
+        self, local: LocalChannels, trips: RoundTrips, settings: Settings, codec: Codec, dropped: DroppedLog
+    ) -> None:
+        self._local = local
+        self._trips = trips
+        self._settings = settings
+        self._codec = codec
+        self._dropped = dropped
+        self._outcomes: set[concurrent.futures.Future[None]] = set()
 
-        The layer opens again when it is next used.
-        """
-        await super().close()
-        if await self._process.put_backs.wait(self.timeout):
-            for commands in self._process.blocking:
-                commands.close()
-
-    def _put_back_entry(self, process: Process, shard: int, queue: str, entry: Entry) -> None:
-        process.put_backs.start(
-            lambda: self._run_blocking(self._putting_back_entry(shard, entry)),
-            lambda: self._put_back_here(process, queue, [self._decode(entry[1])]),
+    def entry(self, shard: int, queue: str, entry: Entry) -> None:
+        """Put back what was taken from a queue, to where it was, beside."""
+        self._start(
+            self._putting_back_entry(shard, entry),
+            lambda: self._put_back_entry_here(queue, entry[1]),
         )
 
-    def _put_back_stored(self, process: Process, channel: str) -> None:
-        stored = process.local.remove_stored(channel)
+    def stored(self, channel: str) -> None:
+        """Put back what is stored here for a channel, beside."""
+        stored = self._local.remove_stored(channel)
         messages = [message for _, message in stored]
-        process.put_backs.start(
-            lambda: self._run_blocking(self._putting_back(channel, stored)),
-            lambda: self._put_back_here(process, channel, messages),
-        )
+        self._start(self.putting_back(channel, stored), lambda: self._put_back_here(channel, messages))
 
-    def _put_back_here(self, process: Process, channel: str, messages: Iterable[Message | None]) -> None:
-        for message in reversed(list(messages)):
-            if message is not None:
-                process.local.put_back(channel, message)
+    def all_stored(self) -> Flow[None]:
+        """Put back what is stored here for named channels."""
+        for channel in self._local.channels():
+            if "!" not in channel and (stored := self._local.remove_stored(channel)):
+                yield from self.putting_back(channel, stored)
 
-    def _putting_back(self, queue: str, stored: list[tuple[float, Message]]) -> Flow[None]:
+    def putting_back(self, queue: str, stored: list[tuple[float, Message]]) -> Flow[None]:
         """Put messages into a queue before all others: oldest first, each with the seconds since it was taken."""
-        key, now = self.prefix + queue, time.time()
+        key, now = self._settings.prefix + queue, time.time()
         commands = [
-            scripts.put_back(key, self._codec.encode(message), now - waited, self.expiry)
+            scripts.put_back(key, self._codec.encode(message), now - waited, self._settings.expiry)
             for waited, message in reversed(stored)
         ]
         yield [(0, commands)]  # any shard will do: a named channel has a queue at each
 
+    async def wait(self, timeout: float) -> bool:
+        """Wait until all that is beside has ended; return whether there was any.
+
+        Args:
+            timeout: seconds that it may take.
+        """
+        outcomes = [asyncio.wrap_future(outcome) for outcome in self._outcomes.copy()]
+        if outcomes:
+            await asyncio.wait(outcomes, timeout=timeout)
+            await asyncio.gather(*(outcome for outcome in outcomes if outcome.done()), return_exceptions=True)
+        return bool(outcomes)
+
     def _putting_back_entry(self, shard: int, entry: Entry) -> Flow[None]:
         key, payload, sent = entry
-        yield [(shard, [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self.expiry))])]
+        yield [(shard, [("ZADD", key, repr(sent), payload), ("EXPIRE", key, math.ceil(self._settings.expiry))])]
 
-    def _after_receive(self, process: Process, channel: str) -> None:
-        if "!" in channel:
-            process.queues.note_received(channel)
-        elif process.local.held(channel) and not process.local.is_awaited(channel) and running_loop() is not None:
-            # It had got a message, and was cancelled. Another process may wait for that now. (Without a running loop
-            # nobody has been cancelled: the coroutine of receive() is thrown away, after its loop.)
-            self._put_back_stored(process, channel)
+    def _put_back_entry_here(self, channel: str, payload: bytes) -> None:
+        try:
+            self._local.put_back(channel, self._codec.decode(payload))
+        except ValueError as error:
+            self._dropped.note(str(error))
 
-    async def _say_farewell(self, process: Process, commands: list[Commands], is_final: bool) -> None:
-        await process.put_backs.wait(PUT_BACK_TIMEOUT)
-        await super()._say_farewell(process, commands, is_final)
+    def _put_back_here(self, channel: str, messages: Iterable[Message]) -> None:
+        for message in reversed(list(messages)):
+            self._local.put_back(channel, message)
 
-    def _farewell(self, process: Process, is_final: bool) -> Flow[None]:
-        for channel in process.local.channels():
-            if "!" not in channel and (stored := process.local.remove_stored(channel)):
-                yield from self._putting_back(channel, stored)
-        yield from super()._farewell(process, is_final)
+    def _start(self, flow: Flow[None], put_back_here: Callable[[], object]) -> None:
+        outcome = self._trips.threads.submit(self._trips.run_blocking, flow)
+        self._outcomes.add(outcome)
+        outcome.add_done_callback(partial(self._on_end, put_back_here))
+
+    def _on_end(self, put_back_here: Callable[[], object], outcome: "concurrent.futures.Future[None]") -> None:
+        if outcome.cancelled() or outcome.exception() is not None:
+            put_back_here()
+        self._outcomes.discard(outcome)

@@ -1,14 +1,13 @@
 """The layer on queues in Redis, with capacity and expiry."""
 
-import asyncio
 import contextlib
 import itertools
 import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Unpack
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
@@ -16,17 +15,17 @@ from .._local import EMPTY_GROUP, note_unheard
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
-from .commands import Commands
-from .home import Home
-from .layer import as_pattern
-from .listener import Listener
-from .own_queues import Wanted
+from .commands import as_pattern
+from .dropped import DroppedLog
+from .layer import RedisLayer
+from .memberships import member_name
+from .orders import CLOSE, CONTROL, DISCARD, JOIN, control_of
+from .own_queues import head_of_process, process_of
 from .pipelined import FAILURES, Command
-from .places import CLOSE, DISCARD, JOIN
 from .process import ATTACHED, Process
-from .put_back import PutBackLayer
-from .queue_reader import Entry, QueueReader
-from .running import Events, Flow, Request
+from .queue_exchange import QueueExchange
+from .round_trips import Flow
+from .settings import Events, Settings
 
 PATIENCE = 3
 """How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
@@ -35,7 +34,7 @@ NO_LIMIT = 10**9
 """The capacity of a queue for what must not be dropped."""
 
 
-class RedisChannelLayer(PutBackLayer):
+class RedisChannelLayer(RedisLayer):
     """A channel layer across processes, with a queue in Redis for each process and each named channel.
 
     `capacity` counts per queue, that is per process for the channels of consumers, and for each of their mailboxes.
@@ -66,6 +65,7 @@ class RedisChannelLayer(PutBackLayer):
     """
 
     works_on_cluster: ClassVar[bool] = False  # scripts and pops have keys of several slots
+    group_mark = ":group:"
 
     def __init__(
         self,
@@ -100,14 +100,25 @@ class RedisChannelLayer(PutBackLayer):
         )
         self.lease = min(positive("lease", lease), group_expiry)
         self._turns = itertools.count()
+        self._full_log = DroppedLog()
+
+    if TYPE_CHECKING:
+
+        @property
+        def _process(self) -> Process[QueueExchange]: ...
+
+    def _make_process(self, settings: Settings) -> Process[QueueExchange]:
+        return Process(
+            settings,
+            head_of_process,
+            lambda process: QueueExchange(process, settings, self._codec, self.lease, self._group_key),
+        )
 
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
         process = self._process
         is_first = not process.local.has_attached()
         name = super().attach(deliver, close)
-        home = process.home
-        if is_first and home is not None:  # what is in the queue has waited there for somebody
-            home.call_soon(lambda: process.spawn(self._update_listeners(home)))
+        process.exchange.note_attached(is_first)
         return name
 
     async def new_channel(self, prefix: str = "specific") -> str:
@@ -117,8 +128,8 @@ class RedisChannelLayer(PutBackLayer):
         name = f"{head}n.{secrets.token_hex(8)}"
         self._require_channel(name)
         process.has_channels = True
-        process.queues.note_used(name)
-        self._ensure_home()
+        process.exchange.queues.note_used(name)
+        process.owners.ensure()
         return name
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -132,39 +143,43 @@ class RedisChannelLayer(PutBackLayer):
         self._require_channel(channel)
         process = self._process
         if not process.is_own(channel):
-            await self._run(self._add_foreign(group, channel))
+            await process.trips.run(self._add_foreign(group, channel))
             return
         if not process.local.is_attached_name(channel):
             process.has_channels = True
-            process.queues.note_used(channel)
+            process.exchange.queues.note_used(channel)
         with process.local.joining(group, channel):
-            await self._at_home(self._join, process, group)
+            await process.owners.call(process.exchange.memberships.join, group)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)
         process = self._process
         if not process.is_own(channel):
-            await self._run(self._discard_foreign(group, channel))
+            await process.trips.run(self._discard_foreign(group, channel))
             return
         process.local.group_discard(group, channel)
         with contextlib.suppress(*FAILURES):  # it has left, here; what may be in Redis is another process' doing
-            await self._run(self._forget(group, channel))
+            await process.trips.run(self._forget(group, channel))
 
     async def flush(self) -> None:
         """Delete all messages and groups, those of other processes too. Attached channels stay attached.
 
         As with channels_redis that is whatever begins with the prefix; with an empty one, all that is in the database.
         """
-        await self._run(self._delete_all())
-        self._process.local.flush()
-        self._process.joined.clear()
-        self._process.in_redis.clear()
+        process = self._process
+        await process.trips.run(self._delete_all())
+        process.local.flush()
+        process.exchange.memberships.forget_all()
 
-    # What is sent
+    async def put_back(self, channel: str, message: Message) -> None:
+        if "!" in channel:
+            await super().put_back(channel, message)
+        else:
+            process = self._process
+            await process.trips.run(process.exchange.put_back.putting_back(channel, [(0.0, message)]))
 
-    def _head(self, process_id: str) -> str:
-        return f"specific.{process_id}!"
+    # Senders
 
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
@@ -174,7 +189,7 @@ class RedisChannelLayer(PutBackLayer):
         queue, shard = channel, next(self._turns) % len(self.hosts)
         if "!" in channel:
             queue = self.non_local_name(channel)
-            shard = self._shard(queue)
+            shard = self.consistent_hash(queue)
             message = {**message, CHANNELS_KEY: channel}
         capacity = self.get_capacity(channel)
         payload = self._codec.encode(message)
@@ -192,7 +207,7 @@ class RedisChannelLayer(PutBackLayer):
         by_shard: dict[int, list[tuple[str, bytes, int]]] = {}
         for queue, channels in queues.items():
             entry = (self.prefix + queue, payload_for(channels), self.get_capacity(channels[0]))
-            by_shard.setdefault(self._shard(queue), []).append(entry)
+            by_shard.setdefault(self.consistent_hash(queue), []).append(entry)
         if not by_shard:
             note_unheard(message, EMPTY_GROUP, group)
             return 0
@@ -206,7 +221,7 @@ class RedisChannelLayer(PutBackLayer):
     def _members(self, group: str) -> Flow[dict[str, list[str]]]:
         """Find out which channels are in a group, by their queues."""
         command = scripts.members(self._group_key(group), int(time.time()) - self.group_expiry)
-        [[names]] = yield [(self._shard(group), [command])]
+        [[names]] = yield [(self.consistent_hash(group), [command])]
         queues: dict[str, list[str]] = {}
         for name in map(bytes.decode, names):
             queues.setdefault(self.non_local_name(name), []).append(name)
@@ -218,11 +233,11 @@ class RedisChannelLayer(PutBackLayer):
         queues = yield from self._members(group)
         for queue, channels in queues.items():
             # Processes with channels_redis know no orders, and would keep them for ever.
-            ours = [name for name in channels if ATTACHED in name or name == f"{queue}group.{group}"]
+            ours = [name for name in channels if ATTACHED in name or name == member_name(queue, group)]
             if ours:
-                order = {**message, "type": CLOSE, "channels": ours, CHANNELS_KEY: self._control(queue)}
+                order = {**message, "type": CLOSE, "channels": ours, CHANNELS_KEY: control_of(queue)}
                 entry = (self.prefix + queue, self._codec.encode(order), NO_LIMIT)
-                orders.setdefault(self._shard(queue), []).append(entry)
+                orders.setdefault(self.consistent_hash(queue), []).append(entry)
         if orders:
             now = self._process.now()
             yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in orders.items()]
@@ -235,34 +250,24 @@ class RedisChannelLayer(PutBackLayer):
         lasts = self.lease if ATTACHED in channel else self.group_expiry
         oldest = now - self.group_expiry
         command = scripts.join([self._group_key(group)], [channel], oldest + lasts, oldest, math.ceil(lasts))
-        yield [(self._shard(group), [command])]
+        yield [(self.consistent_hash(group), [command])]
         if ATTACHED in channel:
-            yield self._order(JOIN, group, channel)
+            yield [self._process.exchange.orders.give(JOIN, group, channel)]
 
     def _forget(self, group: str, channel: str) -> Flow[None]:
-        commands: list[Command] = [("ZREM", self._group_key(group), channel)]
-        process = self._process
-        if group in process.left and not self._has_home() and not process.local.has_group(group):
-            commands.append(self._leaving(process, group))
-        yield [(self._shard(group), commands)]
+        memberships = self._process.exchange.memberships
+        commands: list[Command] = [("ZREM", self._group_key(group), channel), *memberships.leaving_late(group)]
+        yield [(self.consistent_hash(group), commands)]
 
     def _discard_foreign(self, group: str, channel: str) -> Flow[None]:
         if "!" not in channel:
             yield from self._forget(group, channel)
             return
-        commands: list[Command] = [("ZREM", self._group_key(group), channel)]
-        other = self._head(self.non_local_name(channel)[:-1].rpartition(".")[2])
-        commands.append(("ZSCORE", self._group_key(group), f"{other}group.{group}"))
-        [[_, is_ours]] = yield [(self._shard(group), commands)]
+        key = self._group_key(group)
+        commands: list[Command] = [("ZREM", key, channel), ("ZSCORE", key, member_name(process_of(channel), group))]
+        [[_, is_ours]] = yield [(self.consistent_hash(group), commands)]
         if is_ours is not None:  # a process with this layer, which alone knows who of it is in the group
-            yield self._order(DISCARD, group, channel)
-
-    def _order(self, type_: str, group: str, channel: str) -> list[Request]:
-        """Return what tells a channel's process, if it has this layer, to let it join or leave a group."""
-        other = self._head(self.non_local_name(channel)[:-1].rpartition(".")[2])
-        message = {"type": type_, "group": group, "channel": channel, CHANNELS_KEY: self._control(other)}
-        entry = (self.prefix + other, self._codec.encode(message), self.get_capacity(channel))
-        return [(self._shard(other), [scripts.push([entry], self._process.now(), self.expiry)])]
+            yield [self._process.exchange.orders.give(DISCARD, group, channel)]
 
     def _delete_all(self) -> Flow[None]:
         pattern = as_pattern(self.prefix) + "*"
@@ -279,72 +284,19 @@ class RedisChannelLayer(PutBackLayer):
         """Take note of the queues that had no room for a message to a group of so many channels."""
         self._overfull += len(entries)
         for key, _, capacity in entries:
-            self._full_alarm.note(
+            self._full_log.note(
                 f"the queue {key!r:.200} is full (capacity {capacity}), a message of group {group!r:.200}"
             )
 
-    # What is received
+    # Names
 
-    def _make_listener(
-        self, process: Process, shard: int, commands: Commands, on_change: Callable[[bool], object]
-    ) -> Listener:
-        def heard() -> Wanted:
-            wanted = process.queues.wanted()
-            heads, together = ({self.prefix + head for head in these} for these in (wanted.heads, wanted.together))
-            return Wanted(heads, together, wanted.at_once)
+    def _group_key(self, group: str) -> bytes:
+        return f"{self.prefix}{self.group_mark}{group}".encode()
 
-        def others() -> list[str]:
-            return [self.prefix + name for name in process.local.awaited() if "!" not in name]
-
-        predecessor = process.home.listeners[shard] if process.home is not None else None
-        assert predecessor is None or isinstance(predecessor, QueueReader)
-        return QueueReader(
-            self.hosts[shard],
-            self.timeout,
-            on_change,
-            commands,
-            self.prefix + process.head,
-            heard,
-            others,
-            lambda entry: self._on_entry(process, shard, entry),
-            predecessor,
-            process.after_other_homes,
-        )
-
-    def _on_entry(self, process: Process, shard: int, entry: Entry) -> int:
-        key, payload, sent = entry
-        if sent + self.expiry < time.time():
-            self._payload_alarm.note(f"it was sent {time.time() - sent:.1f} s ago, and expires after {self.expiry} s")
-            return 0
-        queue = key.decode(errors="replace").removeprefix(self.prefix)
-        if "!" not in queue and not process.local.is_awaited(queue):  # whoever waited has been cancelled
-            self._put_back_entry(process, shard, queue, entry)
-            return 0
-        message = self._decode(payload)
-        if message is None:
-            return 0
-        to = message.pop(CHANNELS_KEY, None)
-        if "!" not in queue:
-            return self._deliver(process, message, [queue], ())
-        names = [name for name in (to if isinstance(to, list) else [to]) if isinstance(name, str)]
-        if not names:
-            self._payload_alarm.note(f"it is in the queue {queue!r:.200} and for no channel")
-        return self._on_message(process, message, names)
-
-    def _on_message(self, process: Process, message: Message, names: list[str]) -> int:
-        if names == [self._control(process.head)]:
-            self._obey(process, message)
-            return 0
-        return self._deliver(process, message, *self._addressed(process, names))
-
-    async def _listen_to(self, process: Process, channel: str) -> None:
-        home = process.require_home()
-        await home.until_one_is_ready()
-        await self._update_listeners(home)
-
-    async def _update_listeners(self, home: Home) -> None:
-        readers = [
-            listener for listener in home.listeners if isinstance(listener, QueueReader) and not listener.hears_all
-        ]
-        if readers:
-            await asyncio.gather(*(reader.update() for reader in readers))
+    def _require_channel(self, name: str) -> None:
+        super()._require_channel(name)
+        if name.endswith(CONTROL) or self.group_mark in self.prefix + name:
+            raise TypeError(
+                f"Channel {name!r:.200} is a layer's own: its key in Redis contains {self.group_mark!r}, as a group's, "
+                f"or the name ends with {CONTROL!r}"
+            )

@@ -175,9 +175,9 @@ async def test_a_channel_hears_its_own_process_while_its_subscription_is_on_its_
     async with proxying(server.port) as proxy:
         url = user(server, "pubsub").replace(str(server.port), str(proxy.port))
         async with LAYERS["pubsub"]([url]) as layer:
-            link = layer._ensure_home().listeners[0]._link
-            assert link is not None
-            proxy.abandon(link._connection._writer.get_extra_info("sockname")[1])
+            pipelined = layer._process.owners.ensure().receivers[0].connection.pipelined
+            assert pipelined is not None
+            proxy.abandon(pipelined._connection._writer.get_extra_info("sockname")[1])
             member = Member()
             await layer.send(layer.attach(member.deliver), {"type": "test", "number": 1})
             assert member.numbers == [1]
@@ -202,7 +202,7 @@ async def test_a_channel_of_another_loop_hears_from_the_moment_it_is_attached(pu
 async def test_a_new_channel_that_nobody_receives_from_is_left_after_the_expiry(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumers.layers.redis.pubsub.CHORE_INTERVAL", 0.1)
+    monkeypatch.setattr("consumers.layers.redis.pubsub_exchange.INTERVAL", 0.1)
     async with LAYERS["pubsub"]([user(server, "pubsub")], expiry=0.5) as layer:
         name = await layer.new_channel()
         assert names_of(server) == {name}
@@ -277,7 +277,7 @@ async def test_a_prefix_that_is_not_allowed_is_told_and_does_not_hang(
         name = layer.attach(Mailbox().deliver)
         with pytest.raises((NoPermissionError, ConnectionError), match="no permissions"):
             await layer.group_add("room", name)
-        await until(lambda: lines(caplog))  # the listener's own refusal may come a moment later
+        await until(lambda: lines(caplog))  # the receiver's own refusal may come a moment later
         assert "no permissions" in lines(caplog)[0]
     finally:
         await layer.close()

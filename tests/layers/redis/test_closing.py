@@ -35,7 +35,7 @@ class Closeable(Member):
 async def test_members_of_other_processes_are_closed_before_they_are_told(is_open: bool, make: Make, kind: str) -> None:
     layers = [make(kind) for _ in range(3)]
     for layer in layers if is_open else ():  # else the groups are there when it connects
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
     members = [await Closeable().join(layer) for layer in layers for _ in range(2)]
     other = await Closeable().join(layers[0], "other_room")
     await layers[2].close_group("room", 4001, "bye")

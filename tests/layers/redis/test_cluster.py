@@ -114,7 +114,7 @@ async def test_the_queue_layer_uses_the_server_when_it_is_a_cluster_no_more() ->
                 await Member().join(layer)
             node.stop()
             with running_redis(port=node.port):
-                await until(lambda: layer._ensure_home().listeners[0].is_up)
+                await until(lambda: layer._process.owners.ensure().receivers[0].connection.is_up)
                 member = await Member().join(layer)
                 assert await send(layer, 1) == [1]
                 await until(lambda: member.numbers == [1])

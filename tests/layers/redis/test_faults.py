@@ -159,14 +159,14 @@ async def test_all_connections_are_reset(kind: str, server: RedisServer, caplog:
 async def test_a_connection_that_is_dead_without_a_sign_is_given_up(
     kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumers.layers.redis.subscriber.QUIET", 0.3)
+    monkeypatch.setattr("consumers.layers.redis.subscriptions.QUIET", 0.3)
     monkeypatch.setattr("consumers.layers.redis.queue_reader.BLOCK", 1)
     async with proxying(server.port) as proxy, layer_on(kind, proxy.port, timeout=0.5) as layer:
         member = await Member().join(layer)
         proxy.flowing.clear()
-        home = layer._process.home
-        assert home is not None
-        await until(lambda: not home.listeners[0]._up.is_set())
+        owner = layer._process.owners.current
+        assert owner is not None
+        await until(lambda: not owner.receivers[0].connection.is_up)
         with pytest.raises((ConnectionError, TimeoutError)):
             await layer.group_send("room", {"type": "test"})
         proxy.flowing.set()
@@ -196,7 +196,7 @@ async def test_a_slow_redis_is_a_timeout_and_no_hang(kind: str, server: RedisSer
         await arrives_within(layer, member, RECOVERY)
 
 
-async def test_many_senders_beside_the_layers_home_share_one_deadline(kind: str, server: RedisServer) -> None:
+async def test_many_senders_beside_the_owner_loop_share_one_deadline(kind: str, server: RedisServer) -> None:
     async with layer_on(kind, server.port, timeout=0.5) as layer:
         await layer.group_send("room", {"type": "test"})
         server.send_signal(signal.SIGSTOP)
@@ -210,12 +210,12 @@ async def test_many_senders_beside_the_layers_home_share_one_deadline(kind: str,
             server.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("way", ["home", "another loop", "no loop"])
+@pytest.mark.parametrize("way", ["owner loop", "another loop", "no loop"])
 async def test_all_round_trips_of_a_send_share_one_deadline(way: str, server: RedisServer) -> None:
     async with proxying(server.port) as proxy, layer_on("queue", server.port) as receiver:
         await Member().join(receiver)
         async with layer_on("queue", proxy.port, timeout=1) as layer:
-            if way == "home":
+            if way == "owner loop":
                 layer.attach(Member().deliver)
             call = partial(layer.group_send, "room", {"type": "test"})
             if way == "no loop":
@@ -233,7 +233,7 @@ async def test_cancelling_one_of_two_joins_leaves_the_other(kind: str, cancelled
     async with layer_on(kind, server.port) as layer:
         member = Member()
         name = layer.attach(member.deliver)
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
         server.send_signal(signal.SIGSTOP)
         try:
             joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
@@ -251,7 +251,7 @@ async def test_a_member_that_leaves_while_it_joins_is_out(kind: str, server: Red
     async with layer_on(kind, server.port) as layer:
         member = Member()
         name = layer.attach(member.deliver)
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
         server.send_signal(signal.SIGSTOP)
         try:
             joining = [asyncio.create_task(layer.group_add("room", name)) for _ in range(2)]
@@ -412,16 +412,16 @@ async def test_a_connection_for_commands_that_died_without_a_sign_does_not_keep_
         layer_on(kind, server.port) as other,
     ):
         member = await Member().join(layer)
-        home = layer._process.home
-        assert home is not None
-        link = home.commands[0]._link
-        if link is None:  # nothing has been sent yet
+        owner = layer._process.owners.current
+        assert owner is not None
+        pipelined = owner.commands[0]._pipelined
+        if pipelined is None:  # nothing has been sent yet
             await send(layer, 0)
-            link = home.commands[0]._link
-        assert link is not None
-        proxy.abandon(link._connection._writer.get_extra_info("sockname")[1])
+            pipelined = owner.commands[0]._pipelined
+        assert pipelined is not None
+        proxy.abandon(pipelined._connection._writer.get_extra_info("sockname")[1])
         server.stop()
-        await until(lambda: not home.listeners[0]._up.is_set())
+        await until(lambda: not owner.receivers[0].connection.is_up)
         server.start()
         await arrives_within(other, member, RECOVERY)
         await until(lambda: member.gaps == 1)

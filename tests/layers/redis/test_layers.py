@@ -394,7 +394,7 @@ async def test_a_prefix_may_be_nearly_anything(make: Make, kind: str, prefix: st
     own = await layer.new_channel()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(layer.receive, own)
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
         await other.send(own, {"type": "three"})
     assert await mailbox.holds(2) == [{"type": "one"}, {"type": "two"}]
 

@@ -35,7 +35,7 @@ async def test_an_application_starts_without_redis_and_has_it_later(
         layer: Any = channel_layers["default"]
         member.name = layer.attach(member.deliver)
         server.start()
-        await until(lambda: layer._ensure_home().listeners[0].has_been_up)  # by itself
+        await until(lambda: layer._process.owners.ensure().receivers[0].connection.has_been_up)  # by itself
         await layer.group_add("room", member.name)
         await layer.group_send("room", {"type": "test"})
         assert await member.holds(2) == [

@@ -20,8 +20,8 @@ from asgiref.sync import async_to_sync
 
 from consumers.layers.redis import RedisChannelLayer, queue_reader
 from consumers.layers.redis.commands import IDLE
-from consumers.layers.redis.home import Home, HomeEnded
 from consumers.layers.redis.layer import RedisLayer
+from consumers.layers.redis.owner_loop import OwnerLoop, OwnerLoopEnded
 from consumers.types import Message
 
 from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, layer_on, until
@@ -150,12 +150,12 @@ async def test_another_loop_takes_over_when_the_first_one_ends(layer: RedisLayer
     await until(ready.is_set)
     mailbox = Mailbox()
     await layer.group_add("room", layer.attach(mailbox.deliver))
-    first_home = layer._process.home
+    first_owner = layer._process.owners.current
     done.set()
     thread.join()
-    await until(lambda: layer._process.home not in (None, first_home))
-    assert layer._process.home is not None
-    await layer._process.home.until_ready()
+    await until(lambda: layer._process.owners.current not in (None, first_owner))
+    assert layer._process.owners.current is not None
+    await layer._process.owners.current.until_ready()
 
     async def arrives() -> None:
         while not mailbox:
@@ -193,13 +193,13 @@ async def test_the_end_of_the_layers_loop_does_not_cancel_those_on_others(kind: 
     layer = LAYERS[kind]([("127.0.0.1", server.port)])
     ready, end = threading.Event(), threading.Event()
 
-    async def be_home() -> None:
-        await layer._ensure_home().until_ready()
+    async def be_owner() -> None:
+        await layer._process.owners.ensure().until_ready()
         ready.set()
         await asyncio.to_thread(end.wait)
 
     with ThreadPoolExecutor() as threads:
-        home = threads.submit(anyio.run, be_home)
+        owner = threads.submit(anyio.run, be_owner)
         await anyio.to_thread.run_sync(ready.wait)
         member = Member()
         name = layer.attach(member.deliver)
@@ -208,12 +208,12 @@ async def test_the_end_of_the_layers_loop_does_not_cancel_those_on_others(kind: 
             joining = asyncio.create_task(layer.group_add("room", name))
             await anyio.sleep(0.1)
             end.set()
-            await anyio.to_thread.run_sync(home.result)
+            await anyio.to_thread.run_sync(owner.result)
         finally:
             server.send_signal(signal.SIGCONT)
         await asyncio.wait([joining])
     assert not joining.cancelled()
-    joining.result()  # the next home has done it
+    joining.result()  # the next owner loop has done it
     assert layer.groups == {"room": {name}}
     await layer.group_send("room", {"type": "test"})
     await member.holds(1)
@@ -224,13 +224,13 @@ async def test_a_layer_is_closed_from_another_loop_while_redis_is_slow(kind: str
     layer = LAYERS[kind]([server.url])
     ready, end = threading.Event(), threading.Event()
 
-    async def be_home() -> None:
+    async def be_owner() -> None:
         await Member().join(layer)
         ready.set()
         await asyncio.to_thread(end.wait)
 
     with ThreadPoolExecutor() as threads:
-        home = threads.submit(asyncio.run, be_home())
+        owner = threads.submit(asyncio.run, be_owner())
         await anyio.to_thread.run_sync(ready.wait)
         server.send_signal(signal.SIGSTOP)
         try:
@@ -238,23 +238,24 @@ async def test_a_layer_is_closed_from_another_loop_while_redis_is_slow(kind: str
         finally:
             server.send_signal(signal.SIGCONT)
             end.set()
-        await anyio.to_thread.run_sync(home.result)
+        await anyio.to_thread.run_sync(owner.result)
     await until(lambda: server.connections() == [])
 
 
-async def test_a_call_to_a_loop_that_was_closed_goes_to_the_next_home(
+async def test_a_call_to_a_loop_that_was_closed_goes_to_the_next_owner_loop(
     layer: RedisLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def be_home() -> Home:
+    async def be_owner() -> OwnerLoop:
         async with layer:
-            return layer._ensure_home()
+            return layer._process.owners.ensure()
 
-    closed = await anyio.to_thread.run_sync(lambda: asyncio.run(be_home()))
+    closed = await anyio.to_thread.run_sync(lambda: asyncio.run(be_owner()))
     assert closed.loop.is_closed()
-    with pytest.raises(HomeEnded):
+    with pytest.raises(OwnerLoopEnded):
         await closed.call(anyio.sleep, 0)
-    name, found, ensure_home = layer.attach(Mailbox().deliver), [closed], layer._ensure_home
-    monkeypatch.setattr(layer, "_ensure_home", lambda: found.pop() if found else ensure_home())
+    name, found, owners = layer.attach(Mailbox().deliver), [closed], layer._process.owners
+    ensure = owners.ensure
+    monkeypatch.setattr(owners, "ensure", lambda: found.pop() if found else ensure())
     await layer.group_add("room", name)
     assert layer.groups == {"room": {name}}
     assert not found
@@ -327,17 +328,17 @@ def two_loops(layer: RedisLayer, member: Member) -> Iterator[tuple[asyncio.Abstr
         await layer.__aenter__()
         await asyncio.to_thread(run, member.join(layer))
 
-    home = asyncio.new_event_loop()
+    owner = asyncio.new_event_loop()
     try:
-        home.run_until_complete(begin())
-        yield home, run
+        owner.run_until_complete(begin())
+        yield owner, run
     finally:
         run(layer.close())
         running.call_soon_threadsafe(running.stop)
         thread.join()
         running.close()
-        home.run_until_complete(cancel_all())
-        home.close()
+        owner.run_until_complete(cancel_all())
+        owner.close()
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -355,9 +356,9 @@ def test_receivers_are_told_what_they_missed_while_the_layers_loop_stood_still(s
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_loop_that_runs_again_after_the_layer_was_closed_finds_nothing_of_it(server: RedisServer, kind: str) -> None:
     layer, member = LAYERS[kind]([server.url]), Member()
-    with two_loops(layer, member) as (home, run):
+    with two_loops(layer, member) as (owner, run):
         run(layer.close())
-        home.run_until_complete(until(lambda: server.connections() == []))
+        owner.run_until_complete(until(lambda: server.connections() == []))
 
 
 def count_pops(server: RedisServer) -> int:
@@ -369,7 +370,7 @@ def test_a_stopped_loop_takes_no_messages_from_the_next(redis_server: RedisServe
 
     async def receive() -> None:
         member = await Member().join(layer)
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
         await other.group_send("room", {"type": "first"})
         assert await member.holds(1) == [{"type": "first"}]
         await until(lambda: count_pops(redis_server) == 1)
@@ -395,7 +396,7 @@ def test_what_a_stopped_loop_had_taken_arrives_when_it_ends(redis_server: RedisS
 
     async def take_over() -> None:
         await Member().join(layer)
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
 
     with stopped_loop(begin):
         other.group_send_sync("room", {"type": "test", "number": 1})
@@ -410,7 +411,7 @@ def test_a_redis_that_ends_no_connections_works_after_a_loop_stopped(monkeypatch
 
     async def receive() -> None:
         member = await Member().join(layer)
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
         while not member:  # the old pop may take the first
             await layer.group_send("room", {"type": "test"})
             await anyio.sleep(0.05)
@@ -433,8 +434,8 @@ async def test_a_redis_that_forbids_what_is_about_clients_is_enough(kind: str, m
                 tasks.start_soon(expect, layer, "named", {"type": "named"})
                 await until(lambda: layer._process.local.is_awaited("named"))
                 if kind == "pubsub":
-                    await until(lambda: layer._process.named)
-                    await layer._subscribe(layer._process, "named")  # type: ignore[attr-defined]
+                    await until(lambda: layer._process.exchange.named)
+                    await layer._process.exchange.subscribe("named")
                 await layer.send("named", {"type": "named"})
 
 
@@ -450,9 +451,9 @@ def test_only_the_connection_that_was_lost_is_ended(redis_server: RedisServer) -
 
         async def receive() -> None:
             async with layer_on("queue", redis_server.port) as layer:
-                layer._ensure_home().listeners[0]._last = last  # type: ignore[attr-defined]
-                await layer._ensure_home().until_ready()
-                assert layer._ensure_home().listeners[0]._last != last  # type: ignore[attr-defined]
+                layer._process.owners.ensure().receivers[0]._last = last  # type: ignore[attr-defined]
+                await layer._process.owners.ensure().until_ready()
+                assert layer._process.owners.ensure().receivers[0]._last != last  # type: ignore[attr-defined]
 
         asyncio.run(receive())
         assert client.client_info()["id"] == bystander["id"]
@@ -461,7 +462,7 @@ def test_only_the_connection_that_was_lost_is_ended(redis_server: RedisServer) -
 async def test_a_loop_that_was_held_up_takes_no_connection_for_dead(
     kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("consumers.layers.redis.subscriber.QUIET", 0.2)
+    monkeypatch.setattr("consumers.layers.redis.subscriptions.QUIET", 0.2)
     monkeypatch.setattr("consumers.layers.redis.queue_reader.BLOCK", 0.2)
     async with layer_on(kind, server.port, timeout=0.5) as layer:
         member = await Member().join(layer)

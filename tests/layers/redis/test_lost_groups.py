@@ -64,7 +64,7 @@ async def test_the_members_of_a_lost_group_are_told_of_the_gap_each_time(
 async def test_each_of_many_lost_groups_is_told_to_its_own_members(
     make: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumers.layers.redis.places.GROUPS_AT_ONCE", 4)
+    monkeypatch.setattr("consumers.layers.redis.memberships.GROUPS_AT_ONCE", 4)
     layer = make("queue", lease=LEASE)
     members = [await Member().join(layer, f"room{number}") for number in range(10)]
     lost = [1, 2, 5, 9]
@@ -134,7 +134,7 @@ async def test_where_the_connection_is_lost_too_its_return_tells_all_and_no_grou
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "default", "-bzpopmin")
         client.client_kill_filter(_type="normal", skipme=True)
-        await until(lambda: not layer._ensure_home().listeners[0].is_up)
+        await until(lambda: not layer._process.owners.ensure().receivers[0].connection.is_up)
         client.flushall()
         await until(lambda: client.zcard("asgi:group:room"))
         assert member == []

@@ -317,7 +317,7 @@ async def test_consistent_hash_chooses_the_shard(base: Any, redis_server: RedisS
 
     hosts = [f"{redis_server.url}/{database}" for database in (0, 1)]
     layer = Layer(hosts)
-    assert [layer._shard(str(number)) for number in range(9)] == [1] * 9
+    assert [layer.consistent_hash(str(number)) for number in range(9)] == [1] * 9
 
 
 @pytest.mark.parametrize("base", ON_REDIS[2:], ids=name_of)

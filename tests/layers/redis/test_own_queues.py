@@ -50,7 +50,7 @@ async def test_kinds_of_channels_that_nobody_uses_are_forgotten(make: Make) -> N
         await layer.new_channel(f"user{value}")
         if value % 100 == 0:
             await asyncio.sleep(0.02)
-    heads = layer._process.queues.all()
+    heads = layer._process.exchange.queues.all()
     assert len(heads) < 300
     assert kept.partition("!")[0] + "!" in heads
 

@@ -29,7 +29,7 @@ async def layer(kind: str, server: RedisServer, dead: int, anyio_backend: str) -
     """A layer with a shard that is there, the first, and one that is not; its process' queue is on the first."""
     while True:
         async with layer_on(kind, server.port, dead, timeout=TIMEOUT) as layer:
-            if layer._shard(layer._process.head) == 0:
+            if layer.consistent_hash(layer._process.head) == 0:
                 yield layer
                 return
 
@@ -42,7 +42,7 @@ def at_once() -> Iterator[None]:
 
 
 def channel_on_first(layer: RedisLayer) -> str:
-    return next(name for name in (f"worker{number}" for number in range(50)) if layer._shard(name) == 0)
+    return next(name for name in (f"worker{number}" for number in range(50)) if layer.consistent_hash(name) == 0)
 
 
 async def test_groups_of_the_shards_that_are_there_work_from_the_start(kind: str, layer: RedisLayer) -> None:
@@ -70,7 +70,7 @@ async def test_what_waits_for_messages_gets_those_of_the_shards_that_are_there(
     named = channel_on_first(layer)
     with at_once():
         own = await layer.new_channel()
-        while layer._shard(own if kind == "pubsub" else layer.non_local_name(own)) != 0:
+        while layer.consistent_hash(own if kind == "pubsub" else layer.non_local_name(own)) != 0:
             own = await layer.new_channel()
 
         async def receive(channel: str) -> None:
@@ -79,8 +79,8 @@ async def test_what_waits_for_messages_gets_those_of_the_shards_that_are_there(
         async with anyio.create_task_group() as tasks:
             for channel in (own, named):
                 tasks.start_soon(receive, channel)
-            home = layer._ensure_home()
-            await home.listeners[0].until_up()
+            owner = layer._process.owners.ensure()
+            await owner.receivers[0].connection.until_up()
             await until(lambda: set(layer._process.local.awaited()) == {own, named})
             if kind == "pubsub":  # a queue keeps what comes before
                 with server.client() as client:
@@ -95,7 +95,7 @@ async def test_what_waits_for_messages_gets_those_of_the_shards_that_are_there(
 async def test_the_shard_that_comes_later_is_used_then(kind: str, layer: RedisLayer, dead: int) -> None:
     await Member().join(layer, groups_by_shard(kind, layer)[0])
     with running_redis(port=dead):
-        await layer._ensure_home().until_ready()
+        await layer._process.owners.ensure().until_ready()
         late = groups_by_shard(kind, layer)[1]
         member = await Member().join(layer, late)
         await layer.group_send(late, {"type": "test"})

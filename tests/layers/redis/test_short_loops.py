@@ -15,7 +15,7 @@ import pytest
 import uvloop
 from asgiref.sync import async_to_sync
 
-from consumers.layers.redis import process
+from consumers.layers.redis import owners
 from consumers.layers.redis.layer import RedisLayer
 
 from ...support.redis_layers import LAYERS, Mailbox
@@ -233,7 +233,7 @@ def test_a_message_that_is_sent_before_the_next_loop_listens_arrives(run: Run, s
     run(layer.group_add("room", name))
 
     async def talk() -> list[Any]:
-        layer._ensure_home()  # which listens when this step is over
+        layer._process.owners.ensure()  # which listens when this step is over
         layer.send_sync(name, number(1))
         layer.group_send_sync("room", number(2))
         return [await received(layer, name) for _ in range(2)]
@@ -247,13 +247,13 @@ def test_a_message_that_is_sent_before_the_next_loop_listens_arrives(run: Run, s
 def test_loops_that_take_turns_in_one_thread_do_not_wait_for_each_other(
     kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "STOPPED_TIMEOUT", 60)
+    monkeypatch.setattr(owners, "STOPPED_TIMEOUT", 60)
     layer, loops = LAYERS[kind]([server.url]), [asyncio.new_event_loop() for _ in range(2)]
     try:
         name = loops[0].run_until_complete(layer.new_channel())
         for loop in loops * 2:
             loop.run_until_complete(asyncio.wait_for(layer.group_add("room", name), 5))
-            assert layer._process.replaced == set()
+            assert layer._process.owners.replaced == set()
         loops[1].run_until_complete(layer.close())
     finally:
         for loop in loops:

@@ -1,4 +1,9 @@
-"""The pub/sub layer's ear at one shard: one pattern for all of the process' channels, and a subscription per group.
+"""The subscriptions of a process at one shard: one pattern for all of its channels, and one subscription per group.
+
+    not asked for ──is wanted: SUBSCRIBE──► asked for ──answered──► subscribed to
+          ▲                                     │                        │
+          ├───────────────refused───────────────┘                        │
+          └──────────is not wanted any more: UNSUBSCRIBE─────────────────┘
 
 Redis refuses the pattern to a user whose ACL allows channels by a pattern other than this very one. Then there is a
 subscription for each of the process' channels, as channels_redis has.
@@ -10,14 +15,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from redis.exceptions import ConnectionError, NoPermissionError
 
 from ..._aio.loops import yield_to_loop
 from .hosts import Host
-from .listener import Listener
 from .pipelined import PipelinedConnection
+from .reconnect import ReconnectingConnection
 
 logger = logging.getLogger("consumers.layers")
 
@@ -32,7 +37,7 @@ AT_ONCE = 500
 
 
 @dataclass(slots=True)
-class _Order:
+class _Sent:
     """A command that Redis has not answered yet.
 
     Attributes:
@@ -48,26 +53,45 @@ class _Order:
     is_first: bool
 
 
-class Subscriber(Listener):
-    """Keeps the shard's subscriptions equal to what is wanted.
+class Names(Protocol):
+    """Which names a process is to hear, and what it does with what comes."""
+
+    def wanted(self, shard: int) -> Iterable[str]:
+        """Return the names of a shard to be subscribed to."""
+
+    def own(self, shard: int) -> Iterable[str]:
+        """Return those to be subscribed to besides where Redis refuses the pattern."""
+
+    def is_wanted(self, name: str) -> bool:
+        """Whether a name is to be subscribed to."""
+
+    def does_without(self, name: str) -> bool:
+        """Take note that Redis refuses a name; return whether that is no reason to give the connection up."""
+
+    def on_message(self, channel: str, payload: bytes) -> int:
+        """Take a message; return as `LocalChannels.send`."""
+
+
+class Subscriptions:
+    """Keeps a shard's subscriptions equal to what is wanted.
 
     The difference is worked out when a command is written, never remembered as an order, so that joining and
     leaving cannot overtake each other. All of it runs on one event loop.
 
     Args:
         host: the shard.
-        timeout: see `Listener`.
-        on_change: see `Listener`.
+        timeout: seconds without an answer after which the connection is given up.
+        on_change: see `ReconnectingConnection`.
         pattern: the pattern of the process' own channels.
-        wanted: returns the names to be subscribed to.
-        own: returns those to be subscribed to besides where Redis refuses the pattern.
-        is_wanted: whether a name is one of them.
-        does_without: told a name that Redis refuses; returns whether that is no reason to give the connection up.
-        on_message: takes a channel and a payload; returns as `LocalChannels.send`.
+        names: what is wanted.
+        shard: the shard's index.
 
     Attributes:
+        connection: what it hears by.
         is_by_name: whether Redis refuses the pattern.
     """
+
+    takes_alone: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -75,38 +99,33 @@ class Subscriber(Listener):
         timeout: float,
         on_change: Callable[[bool], object],
         pattern: str,
-        wanted: Callable[[], Iterable[str]],
-        own: Callable[[], Iterable[str]],
-        is_wanted: Callable[[str], bool],
-        does_without: Callable[[str], bool],
-        on_message: Callable[[str, bytes], int],
+        names: Names,
+        shard: int,
     ) -> None:
-        super().__init__(host, timeout, on_change)
+        self.connection = ReconnectingConnection(host, timeout, on_change)
+        self.is_by_name = False
         self._pattern = pattern
-        self._wanted = wanted
-        self._own = own
-        self._is_wanted = is_wanted
-        self._does_without = does_without
-        self._on_message = on_message
+        self._names = names
+        self._shard = shard
         self._asked: set[str] = set()  # names whose latest command was to subscribe
         self._unanswered: Counter[str] = Counter()  # commands per name
-        self._orders: deque[_Order] = deque()  # the commands that are not answered yet, oldest first
+        self._sent: deque[_Sent] = deque()  # the commands that are not answered yet, oldest first
         self._awaited: Counter[str] = Counter()  # calls of `until_subscribed()` per name
         self._refusals: dict[str, NoPermissionError] = {}  # of names that are awaited
-        self.is_by_name = False
         self._waiters: dict[str, asyncio.Event] = {}
         self._heard = 0.0
         self._pinged_at: float | None = None
 
     def is_subscribed(self, name: str) -> bool:
         """Whether messages for a name arrive, without the pattern; from any thread."""
-        return self._up.is_set() and name in self._asked and name not in self._unanswered
+        return self.connection.is_up and name in self._asked and name not in self._unanswered
 
     def update(self, name: str) -> None:
         """Subscribe to a name, or unsubscribe from it, if that is not done yet."""
-        if self._link is None or not self._link.is_open:
+        pipelined = self.connection.pipelined
+        if pipelined is None or not pipelined.is_open:
             return  # all that is wanted is asked for at the next connection
-        if self._is_wanted(name):
+        if self._names.is_wanted(name):
             if name not in self._asked:
                 self._write("SUBSCRIBE", [name])
                 self._asked.add(name)
@@ -128,48 +147,57 @@ class Subscriber(Listener):
         """
         self._awaited[name] += 1
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.connection.timeout):
                 self.update(name)
-                while not self._up.is_set() or self._unanswered[name]:
-                    if self._is_over:
+                while not self.connection.is_up or self._unanswered[name]:
+                    if self.connection.is_over:
                         raise TimeoutError
                     await self._waiters.setdefault(name, asyncio.Event()).wait()
             if name in self._refusals:
-                raise NoPermissionError(f"Redis at {self.host} refuses channel {name!r:.200}: {self._refusals[name]}")
+                host, why = self.connection.host, self._refusals[name]
+                raise NoPermissionError(f"Redis at {host} refuses channel {name!r:.200}: {why}")
         except TimeoutError:
-            raise ConnectionError(f"No connection to Redis at {self.host}: {self.reason}") from None
+            host, reason = self.connection.host, self.connection.reason
+            raise ConnectionError(f"No connection to Redis at {host}: {reason}") from None
         finally:
             self._awaited[name] -= 1
             if not self._awaited[name]:
                 del self._awaited[name]
                 self._refusals.pop(name, None)
 
-    async def listen(self, link: PipelinedConnection) -> None:
+    async def run(self) -> None:
+        """Hear from the shard, for ever. Cancelled, it leaves its connection to `take_the_rest()`."""
+        while True:
+            pipelined = await self.connection.open()
+            watch = asyncio.create_task(pipelined.watch(self.connection.timeout, self._sign_of_life))
+            try:
+                self._begin()
+                while True:
+                    waiting = self._on_reply(await pipelined.read())
+                    self._heard, self._pinged_at = time.monotonic(), None
+                    if waiting is not None:
+                        await (yield_to_loop(waiting) if waiting else asyncio.sleep(0))
+            except Exception as error:
+                reason = error
+            finally:
+                watch.cancel()
+            self._wake_all()
+            await self.connection.lose(reason)  # not above: it calls functions whose errors have another cause
+
+    def _begin(self) -> None:
+        """Subscribe to all that is wanted; a new connection has no subscription."""
         self._asked.clear()
         self._unanswered.clear()
-        self._orders.clear()
+        self._sent.clear()
         self._refusals.clear()
         self.is_by_name = False
         self._heard, self._pinged_at = time.monotonic(), None
         self._write("PSUBSCRIBE", [self._pattern], is_first=True)
-        self._subscribe_first(self._wanted())
-        watch = asyncio.create_task(link.watch(self.timeout, self._sign_of_life))
-        try:
-            while True:
-                waiting = self._on_reply(await link.read())
-                self._heard, self._pinged_at = time.monotonic(), None
-                if waiting is not None:
-                    await yield_to_loop(waiting)
-        finally:
-            watch.cancel()
-            self._wake_all()
-
-    def note_up(self) -> None:
-        super().note_up()
-        self._wake_all()
+        self._subscribe_first(self._names.wanted(self._shard))
 
     def end(self) -> None:
-        super().end()
+        """Take note that it will not receive again: who waits for it waits in vain."""
+        self.connection.end()
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -178,25 +206,26 @@ class Subscriber(Listener):
             waiter.set()
         self._waiters.clear()
 
-    async def take_the_rest(self, link: PipelinedConnection) -> None:
-        link.write(("PING", THE_END))  # what this process has published before comes before its answer
+    async def take_the_rest(self, pipelined: PipelinedConnection) -> None:
+        """Hand over what this process has published before now, and what has come besides."""
+        pipelined.write(("PING", THE_END))  # what this process has published before comes before its answer
         while True:
-            reply = await link.read()
+            reply = await pipelined.read()
             if reply == THE_END or (isinstance(reply, list) and reply[-1] == THE_END and reply[0] == b"pong"):
                 return
             self._on_reply(reply)
 
     def _subscribe_first(self, names: Iterable[str]) -> None:
-        """Subscribe to names whose answers are waited for before it listens."""
+        """Subscribe to names whose answers are waited for before it is up."""
         new = sorted(set(names) - self._asked)
         self._asked.update(new)
         for part in _in_parts(new):
             self._write("SUBSCRIBE", part, is_first=True)
 
     def _write(self, command: str, names: list[str], is_first: bool = False) -> None:
-        assert self._link is not None
-        self._link.write((command, *names))
-        self._orders.append(_Order(command, names, len(names) or 1, is_first))
+        assert self.connection.pipelined is not None
+        self.connection.pipelined.write((command, *names))
+        self._sent.append(_Sent(command, names, len(names) or 1, is_first))
         self._unanswered.update(names)
 
     def _on_reply(self, reply: Any) -> int | None:
@@ -204,25 +233,26 @@ class Subscriber(Listener):
             self._on_error(reply)
             return None
         kind = reply[0]
-        if kind == b"message":
-            return self._on_message(_name(reply[1]), reply[2])
+        if kind == b"message":  # anybody may publish to a name that is no UTF-8
+            return self._names.on_message(reply[1].decode(errors="replace"), reply[2])
         if kind == b"pmessage":
+            name = reply[2].decode(errors="replace")
             # A group whose name has the process' own in it is covered by the pattern too.
-            return self._on_message(name, reply[3]) if (name := _name(reply[2])) not in self._asked else None
+            return self._names.on_message(name, reply[3]) if name not in self._asked else None
         if kind in (b"subscribe", b"psubscribe", b"unsubscribe"):
             self._on_answer(reply[1].decode())
         elif reply == b"PONG" or kind == b"pong":  # without any subscription, and with one
-            self._orders.popleft()
+            self._sent.popleft()
         return None
 
     def _on_answer(self, name: str) -> None:
-        order = self._orders[0]
-        order.left -= 1
-        if not order.left:
-            self._orders.popleft()
+        sent = self._sent[0]
+        sent.left -= 1
+        if not sent.left:
+            self._sent.popleft()
         self._note_answered([name])
-        if not order.left:
-            self._note_done(order)
+        if not sent.left:
+            self._note_done(sent)
 
     def _note_answered(self, names: Iterable[str]) -> None:
         for name in names:
@@ -232,9 +262,10 @@ class Subscriber(Listener):
                 if name in self._waiters:
                     self._waiters.pop(name).set()
 
-    def _note_done(self, order: _Order) -> None:
-        if order.is_first and not any(other.is_first for other in self._orders):
-            self.note_up()
+    def _note_done(self, sent: _Sent) -> None:
+        if sent.is_first and not any(other.is_first for other in self._sent):
+            self.connection.note_up()
+            self._wake_all()
 
     def _on_error(self, error: Exception) -> None:
         """Do without what Redis refuses to the layer's user, if that can be.
@@ -242,35 +273,35 @@ class Subscriber(Listener):
         Raises:
             Exception: if it cannot.
         """
-        if not self._orders or not isinstance(error, NoPermissionError):
+        if not self._sent or not isinstance(error, NoPermissionError):
             raise error
-        order = self._orders.popleft()
-        if order.command == "PSUBSCRIBE":
+        sent = self._sent.popleft()
+        if sent.command == "PSUBSCRIBE":
             self.is_by_name = True
-            self._subscribe_first(self._own())
-        elif order.command == "SUBSCRIBE" and len(order.names) > 1:  # one of them is reason enough to refuse all
-            for name in filter(self._asked.__contains__, order.names):
-                self._write("SUBSCRIBE", [name], order.is_first)
-        elif order.command == "SUBSCRIBE":
-            self._on_refused(order.names[0], error)
-        elif order.command != "PING":  # which is a sign of life all the same
+            self._subscribe_first(self._names.own(self._shard))
+        elif sent.command == "SUBSCRIBE" and len(sent.names) > 1:  # one of them is reason enough to refuse all
+            for name in filter(self._asked.__contains__, sent.names):
+                self._write("SUBSCRIBE", [name], sent.is_first)
+        elif sent.command == "SUBSCRIBE":
+            self._on_refused(sent.names[0], error)
+        elif sent.command != "PING":  # which is a sign of life all the same
             raise error
-        self._note_answered(order.names)
-        self._note_done(order)
+        self._note_answered(sent.names)
+        self._note_done(sent)
 
     def _on_refused(self, name: str, error: NoPermissionError) -> None:
         self._asked.discard(name)
-        does_without = self._does_without(name)
+        does_without = self._names.does_without(name)
         if name in self._awaited:
             self._refusals[name] = error
         elif does_without:
-            logger.warning("Redis at %s refuses channel %.200r: %s", self.host, name, error)
+            logger.warning("Redis at %s refuses channel %.200r: %s", self.connection.host, name, error)
         else:
             raise error
 
     def _sign_of_life(self) -> float | None:
         """Ask for a sign of life when it has been quiet; return what is due, for `PipelinedConnection.watch()`."""
-        if self._pinged_at is None and time.monotonic() - self._heard > QUIET and self._link is not None:
+        if self._pinged_at is None and time.monotonic() - self._heard > QUIET and self.connection.pipelined is not None:
             self._write("PING", [])
             self._pinged_at = time.monotonic()
         return self._pinged_at
@@ -279,7 +310,3 @@ class Subscriber(Listener):
 def _in_parts(names: list[str]) -> Iterator[list[str]]:
     for start in range(0, len(names), AT_ONCE):
         yield names[start : start + AT_ONCE]
-
-
-def _name(channel: bytes) -> str:
-    return channel.decode(errors="replace")  # anybody may publish to a name that is no UTF-8

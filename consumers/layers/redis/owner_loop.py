@@ -1,9 +1,14 @@
 """The event loop that a Redis layer lives on: the one owner of its connections.
 
-    a receiver is attached   → Home: a task on that loop → per shard: a listener, and a connection for commands
-    the loop cancels all     → the task is cancelled     → what has come is taken, the groups of what ends with the loop
-    the loop is to be closed → the task is ended         → are left, connections closed; another loop takes over
-    the layer is closed      → the task is ended         → all groups are left, nothing stays in Redis
+    a receiver is attached ──► running: a task on that loop; per shard a receiver, and a connection for commands
+                                  │
+      the loop cancels its tasks ─┤► ending: what has come is taken; the groups of what ends with the loop are left
+      the loop is to be closed ───┤► ending, the same
+      the layer is closed ────────┤► ending: all groups are left, nothing stays in Redis
+      another loop took over ─────┘► ending: only what a pop has taken is delivered
+                                  │
+                                  ▼
+                                ended: connections are closed, who waits is told; `Owners` finds another loop
 
 A sender on another loop, in a thread or without any uses connections that belong to no loop (`BlockingCommands`).
 """
@@ -22,7 +27,7 @@ from typing import Any, TypeVar
 from redis.exceptions import ConnectionError, TimeoutError
 
 from .commands import Commands
-from .listener import Listener
+from .exchange import Receiver
 from .loop_close import before_close
 from .pipelined import FAILURES, Command
 
@@ -30,28 +35,30 @@ logger = logging.getLogger("consumers.layers")
 
 T = TypeVar("T")
 
-FAREWELL_TIMEOUT = 1.0
+CLEAN_UP_TIMEOUT = 1.0
 """Seconds that the end may take to remove what the process has in Redis."""
 
 LOOK_INTERVAL = 0.1
-"""Seconds between two looks, while another loop waits for the home loop, whether that still runs."""
+"""Seconds between two looks, while another loop waits for the owner loop, whether that still runs."""
 
+JOB_PAUSE = 1.0
+"""Seconds after which a background job that failed is started again."""
 
 ENDED = "The event loop that the Redis layer lived on has ended"
 
 
-class HomeEnded(ConnectionError):
+class OwnerLoopEnded(ConnectionError):
     """The event loop that the layer lived on has ended."""
 
 
-class Home:
-    """Runs a layer's listeners on the event loop that is running now, until `close()` or the loop's end.
+class OwnerLoop:
+    """Runs a layer's receivers on the event loop that is running now, until `close()` or the loop's end.
 
     Args:
         commands: one per shard.
-        listeners: one per shard.
-        chores: more work for as long as it lasts: functions that run for ever.
-        farewell: removes from Redis what the process has there: all of it if its argument is True, else what ends with
+        receivers: one per shard.
+        job: the background job: a function that runs for ever.
+        clean_up: removes from Redis what the process has there: all of it if its argument is True, else what ends with
             the loop.
         on_end: told when it has ended, whatever ended it; plain.
         beside: what the layer has running; of that, what is on this loop is cancelled before the loop is closed.
@@ -61,19 +68,19 @@ class Home:
     def __init__(
         self,
         commands: Sequence[Commands],
-        listeners: Sequence[Listener],
-        chores: Sequence[Callable[[], Coroutine[Any, Any, None]]],
-        farewell: Callable[[bool], Awaitable[None]],
-        on_end: Callable[["Home"], object],
+        receivers: Sequence[Receiver],
+        job: Callable[[], Coroutine[Any, Any, None]],
+        clean_up: Callable[[bool], Awaitable[None]],
+        on_end: Callable[["OwnerLoop"], object],
         beside: Iterable["asyncio.Future[Any]"],
         timeout: float,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self.commands = commands
-        self.listeners = listeners
-        self._chores = chores
-        self._farewell = farewell
+        self.receivers = receivers
+        self._job = job
+        self._clean_up = clean_up
         self._on_end = on_end
         self._beside = beside
         self._timeout = timeout
@@ -106,22 +113,22 @@ class Home:
         return self.loop.is_running() or self._thread != threading.get_ident()
 
     async def until_ready(self) -> None:
-        """Wait until every listener listens.
+        """Wait until everything arrives from every shard.
 
         Raises:
-            redis.exceptions.ConnectionError: if one does not in time.
+            redis.exceptions.ConnectionError: if it does not in time.
         """
         await self.call(self._until_all_up)
 
     async def until_one_is_ready(self) -> None:
-        """Wait, on this loop, until one of the listeners listens.
+        """Wait, on this loop, until everything arrives from one of the shards.
 
         Raises:
-            redis.exceptions.ConnectionError: if none does in time.
+            redis.exceptions.ConnectionError: if it does from none in time.
         """
-        if any(listener.is_up for listener in self.listeners):
+        if any(receiver.connection.is_up for receiver in self.receivers):
             return
-        tasks = [asyncio.create_task(listener.until_up()) for listener in self.listeners]
+        tasks = [asyncio.create_task(receiver.connection.until_up()) for receiver in self.receivers]
         try:
             for number, first in enumerate(asyncio.as_completed(tasks), 1):
                 try:
@@ -135,7 +142,7 @@ class Home:
                 task.cancel()
 
     async def run(self, shard: int, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Execute commands at a shard, on this loop; not before its listener has listened once.
+        """Execute commands at a shard, on this loop; not before its receiver has received once.
 
         What the process sends is to arrive at its own receivers too.
 
@@ -147,9 +154,9 @@ class Home:
         Raises:
             redis.exceptions.RedisError: as `Commands.run()`.
         """
-        listener = self.listeners[shard]
-        if not listener.has_been_up:
-            await listener.until_up(deadline)
+        connection = self.receivers[shard].connection
+        if not connection.has_been_up:
+            await connection.until_up(deadline)
         return await self.commands[shard].run(commands, deadline)
 
     async def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
@@ -157,7 +164,7 @@ class Home:
 
         Raises:
             redis.exceptions.TimeoutError: if that loop is too busy for it.
-            HomeEnded: if that loop has ended meanwhile.
+            OwnerLoopEnded: if that loop has ended meanwhile.
         """
         if self.is_here:
             return await function(*args)
@@ -168,7 +175,7 @@ class Home:
             while not future.done():
                 await asyncio.wait([future], timeout=LOOK_INTERVAL)
                 if not future.done() and not self.loop.is_running():
-                    raise HomeEnded(ENDED)
+                    raise OwnerLoopEnded(ENDED)
                 if not future.done() and time.monotonic() > deadline:
                     raise TimeoutError("The event loop that the Redis layer lives on is too busy to answer")
         finally:
@@ -184,7 +191,7 @@ class Home:
         if not outcome.set_running_or_notify_cancel():
             return
         if self._ended:  # nobody would wait for the task any more
-            outcome.set_exception(HomeEnded(ENDED))
+            outcome.set_exception(OwnerLoopEnded(ENDED))
         else:
             task = self.loop.create_task(function(*args))
             self._calls.add(task)
@@ -194,14 +201,14 @@ class Home:
         self._calls.discard(task)
         if task.cancelled():  # by its loop, whose end is not to look like a cancellation of the caller
             self._is_being_cancelled = True
-            outcome.set_exception(HomeEnded(ENDED))
+            outcome.set_exception(OwnerLoopEnded(ENDED))
         elif (error := task.exception()) is not None:
             outcome.set_exception(error)
         else:
             outcome.set_result(task.result())
 
     async def _until_all_up(self) -> None:
-        await asyncio.gather(*(listener.until_up() for listener in self.listeners))
+        await asyncio.gather(*(receiver.connection.until_up() for receiver in self.receivers))
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> None:
         """Have its loop call a function; from any thread."""
@@ -217,7 +224,7 @@ class Home:
         if self.is_here:
             return await self.end(is_final=True)
         if self.is_alive:
-            with contextlib.suppress(HomeEnded):
+            with contextlib.suppress(OwnerLoopEnded):
                 return await self.call(self.end, True)
         else:
             self.replace()  # should its loop run again
@@ -230,13 +237,13 @@ class Home:
 
     async def end(self, is_final: bool = False) -> bool:
         """End it, on its own loop, as the end of that would; or with `is_final` as `close()`, and return likewise."""
-        can_say_farewell = not self._ended and not self._task.done()
+        can_clean_up = not self._ended and not self._task.done()
         self._is_final |= is_final
         if (task := asyncio.current_task()) is not None:
             self._calls.discard(task)  # those are cancelled by what is awaited below
         self._closing.set()
-        await asyncio.wait([self._task], timeout=2 * FAREWELL_TIMEOUT + 2)
-        return can_say_farewell
+        await asyncio.wait([self._task], timeout=2 * CLEAN_UP_TIMEOUT + 2)
+        return can_clean_up
 
     async def _end_with_loop(self) -> None:
         """Leave nothing behind on a loop that is about to be closed."""
@@ -250,8 +257,8 @@ class Home:
         return [future for future in beside if future.get_loop() is self.loop and not future.done()]
 
     async def _run(self) -> None:
-        running = [asyncio.create_task(listener.run()) for listener in self.listeners]
-        running += [asyncio.create_task(_do(chore)) for chore in self._chores]
+        running = [asyncio.create_task(receiver.run()) for receiver in self.receivers]
+        running.append(asyncio.create_task(_work(self._job)))
         try:
             await self._closing.wait()
         finally:
@@ -261,12 +268,12 @@ class Home:
             try:
                 await _cancel(running)
                 with contextlib.suppress(*FAILURES):
-                    async with asyncio.timeout(FAREWELL_TIMEOUT):
-                        # What a pop has taken reaches nobody else; what is published reaches the next home too.
-                        last = [each for each in self.listeners if each.takes_alone or not was_replaced]
-                        await asyncio.gather(*(listener.finish() for listener in last))
+                    async with asyncio.timeout(CLEAN_UP_TIMEOUT):
+                        # What a pop has taken reaches nobody else; what is published reaches the next owner too.
+                        last = [each for each in self.receivers if each.takes_alone or not was_replaced]
+                        await asyncio.gather(*map(_finish, last))
                         if not was_replaced:
-                            await self._farewell(self._is_final)
+                            await self._clean_up(self._is_final)
             finally:
                 await self._release()
                 if not self._task.cancelling():  # else by its loop, on which more may be started until it is closed
@@ -274,13 +281,22 @@ class Home:
 
     async def _release(self) -> None:
         self._ended = True
-        for listener in self.listeners:
-            await listener.hang_up()
-            listener.end()
+        for receiver in self.receivers:
+            await receiver.connection.hang_up()
+            receiver.end()
         for commands in self.commands:
             await commands.close()
         self._on_end(self)
-        await _cancel_all(self._calls)  # their callers ask the next home
+        await _cancel_all(self._calls)  # their callers ask the next owner loop
+
+
+async def _finish(receiver: Receiver) -> None:
+    """Have a receiver take what has come after all, when its task has been cancelled."""
+    pipelined = receiver.connection.pipelined
+    if pipelined is not None and pipelined.is_open:
+        pipelined.resume()
+        with contextlib.suppress(*FAILURES):
+            await receiver.take_the_rest(pipelined)
 
 
 async def _cancel_all(futures: "Iterable[asyncio.Future[Any]]") -> None:
@@ -299,10 +315,10 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.wait(tasks)
 
 
-async def _do(chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _work(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while True:
         try:
-            await chore()
+            await job()
         except Exception:
-            logger.exception("A Redis layer's chore failed and is started again")
-            await asyncio.sleep(1)
+            logger.exception("A Redis layer's background job failed and is started again")
+            await asyncio.sleep(JOB_PAUSE)

@@ -1,0 +1,65 @@
+"""The arguments of the two layers, and what their parts have to know of them."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+from .hosts import Host
+
+Event = str | Callable[[], object] | None
+"""What happens when the connection is lost or back: a message of this type to all consumers, or a function's call."""
+
+
+class Basics(TypedDict, total=False):
+    """Arguments that both layers take by name."""
+
+    timeout: float
+    validate_names: bool
+
+
+class Limits(Basics, total=False):
+    """Arguments that the pub/sub layer takes by name, the queue layer also in channels_redis' order."""
+
+    expiry: float
+    group_expiry: float
+    capacity: int
+    channel_capacity: Mapping[str | re.Pattern[str], int] | None
+
+
+class Events(Basics, total=False):
+    """Arguments that the queue layer takes by name, the pub/sub layer also in channels_redis' order."""
+
+    on_disconnect: Event
+    on_reconnect: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What parts need of their layer.
+
+    Attributes:
+        hosts: the shards.
+        shard_of: returns the index of the shard that a name belongs to; a layer's `consistent_hash()`.
+        prefix: what names in Redis begin with.
+        group_prefix: what the names of groups in Redis begin with.
+        expiry: seconds until a message is dropped.
+        group_expiry: seconds until a channel that nobody vouches for leaves a group.
+        timeout: seconds that any operation may take.
+        capacity_of: returns how many messages a channel holds; a layer's `get_capacity()`.
+        full_level: the level at which the log tells that a receiver here is full.
+        on_disconnect: see `Event`.
+        on_reconnect: see `Event`.
+    """
+
+    hosts: list[Host]
+    shard_of: Callable[[str], int]
+    prefix: str
+    group_prefix: str
+    expiry: float
+    group_expiry: float
+    timeout: float
+    capacity_of: Callable[[str], int]
+    full_level: int
+    on_disconnect: Event
+    on_reconnect: Event
