@@ -307,7 +307,7 @@ async def test_the_consumer_sees_its_disconnect_while_a_thread_sends(layer: InMe
         asyncio.run(send())
 
     async with serving(Member.as_asgi()) as server:
-        async with connect(server.url("/")) as client:
+        async with connect(server.url("/"), max_queue=None) as client:  # else it stops to read, and its close waits
             thread = threading.Thread(target=flood)
             thread.start()
             for _ in range(50):
