@@ -90,13 +90,16 @@ async def test_a_client_that_says_nothing_is_closed_with_1001(kind: type, lines:
 
 
 @kinds
-async def test_a_client_that_speaks_in_time_is_not_idle(kind: type) -> None:
-    made, app = limited(kind, idle_timeout=0.3)
+async def test_a_client_that_speaks_in_time_is_not_idle(kind: type, clock: Iterator[list[float]]) -> None:
+    now = next(clock)
+    made, app = limited(kind, idle_timeout=0.1)
     async with connected(app) as wire:
-        for _ in range(6):
-            await anyio.sleep(0.1)
+        for _ in range(4):
+            now[0] += 0.06
+            await anyio.sleep(0.12)  # the alarm rings
             wire.text("here")
             assert await wire.next_text() == "here"
+        now[0] += 0.1
         assert (await closed(wire))[0] == 1001
     assert made.codes == [1001]
 

@@ -223,11 +223,11 @@ async def test_all_round_trips_of_a_send_share_one_deadline(way: str, server: Re
             if way == "no loop":
                 call = partial(anyio.to_thread.run_sync, layer.group_send_sync, "room", {"type": "test"})
             await call()
-            proxy.delay = 0.7
+            proxy.delay = 0.9
             started = time.monotonic()
             with pytest.raises(TimeoutError, match="did not answer within 1 s"):
                 await call()
-            assert time.monotonic() - started < 1.2
+            assert time.monotonic() - started < 1.7
 
 
 @pytest.mark.parametrize("cancelled", [0, 1])
