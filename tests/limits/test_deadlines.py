@@ -81,8 +81,8 @@ async def test_an_answered_handshake_has_no_deadline_any_more(kind: type, clock:
 @kinds
 async def test_a_client_that_says_nothing_is_closed_with_1001(kind: type, lines: Lines) -> None:
     made, app = limited(kind, idle_timeout=0.1)
+    started = anyio.current_time()
     async with connected(app, client=CLIENT) as wire:
-        started = anyio.current_time()
         assert await closed(wire) == (1001, "no message within 0.1 s")
         assert anyio.current_time() - started >= 0.09
     assert made.codes == [1001]
