@@ -23,6 +23,7 @@ from consumers.layers.redis.layer import RedisLayer
 
 from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, until
 from ...support.redis_server import RedisServer
+from ...support.slow import left_to_ci
 
 pytestmark = pytest.mark.anyio
 
@@ -148,6 +149,7 @@ assert status == 0
 
 
 @needs_fork
+@pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 @pytest.mark.parametrize(
     "script", [CLOSING_CHILD, FORK_IN_A_BUSY_MOMENT], ids=["closes its loop", "is used by a child"]
 )

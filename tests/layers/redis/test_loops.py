@@ -26,6 +26,7 @@ from consumers.types import Message
 
 from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, layer_on, until
 from ...support.redis_server import RedisServer, running_redis
+from ...support.slow import left_to_ci
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +83,7 @@ async_to_sync(layer.group_send)("room", {"type": "test", "by": "async_to_sync"})
 """
 
 
+@pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 async def test_a_plain_process_sends_without_warnings(layer: RedisLayer, kind: str, redis_server: RedisServer) -> None:
     mailbox = Mailbox()
     name = layer.attach(mailbox.deliver)
@@ -168,6 +170,7 @@ async def test_another_loop_takes_over_when_the_first_one_ends(layer: RedisLayer
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 def test_a_forked_process_is_another_process(kind: str, redis_server: RedisServer) -> None:
     code = f"""
 import asyncio, os, sys
