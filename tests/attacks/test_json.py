@@ -83,7 +83,7 @@ async def test_what_is_no_json_closes_with_1007_and_others_live_on(
             wire.text(BOMBS[bomb])
             event = await wire.next()
             assert (event["type"], event["code"]) == ("websocket.close", 1007)
-            assert time.perf_counter() - started < 1
+            assert time.perf_counter() - started < 2
         assert wire.error is None
         other.text('"hello"')
         assert await other.next_text() == '"hello"'

@@ -183,9 +183,9 @@ async def test_a_name_that_utf_8_has_no_bytes_for_hurts_its_sender_alone(uncheck
             unchecking.group_send("chat.\ud800", {"type": "note"}),
             unchecking.send("chat.\ud800", {"type": "note"}),
         ):
-            with anyio.fail_after(1), pytest.raises(TypeError, match="name must be"):
+            with anyio.fail_after(3), pytest.raises(TypeError, match="name must be"):
                 await call
-    with anyio.fail_after(1):
+    with anyio.fail_after(3):
         await unchecking.group_add("another", victim.name)
         await unchecking.group_send("other", {"type": "note"})
         await unchecking.group_send("another", {"type": "note"})
@@ -291,7 +291,7 @@ async def assert_refused(layer: Any, name: str) -> None:
         lambda: layer.group_discard("another", name),
     ]
     for call in calls:
-        with anyio.fail_after(1), pytest.raises(TypeError, match=r"own|name must be"):
+        with anyio.fail_after(3), pytest.raises(TypeError, match=r"own|name must be"):
             await call()
     with pytest.raises(TypeError, match=r"own|name must be"):
         await anyio.to_thread.run_sync(layer.send_sync, name, {"type": "note"})

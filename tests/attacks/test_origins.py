@@ -184,5 +184,5 @@ async def test_the_sites_own_pages_are_let_in(guard: str) -> None:
 async def test_a_huge_origin_is_refused_at_once(guard: str, origin: str, caplog: pytest.LogCaptureFixture) -> None:
     started = time.perf_counter()
     await assert_refused(GUARDED[guard], origin.encode())
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 2
     assert len(caplog.text) < 1000

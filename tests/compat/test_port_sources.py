@@ -1,5 +1,6 @@
 """The porting tool on awkward sources: what it edits, and what it leaves to a person."""
 
+import functools
 from textwrap import dedent
 
 import pytest
@@ -7,10 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compat.moves import INSTEAD, MOVES
-from compat.port.plan import Kind
+from compat.port.plan import Finding, Kind
 from compat.port.source import Edit, Source, Unreadable
 
 from ..support.port_cases import CASES, port
+
+
+@functools.cache
+def ported_case(name: str, native: bool) -> tuple[bytes, list[Finding]]:
+    """Port a case; each is what three tests begin with."""
+    return port(dedent(CASES[name][0]), native)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -18,7 +25,7 @@ from ..support.port_cases import CASES, port
 def test_it_is_ported(name: str, native: bool) -> None:
     source, plain, moved = CASES[name]
     expected = moved if native else plain
-    ported, findings = port(dedent(source), native)
+    ported, findings = ported_case(name, native)
     if expected is None:
         expected = source if not native else plain
     assert ported.decode() == dedent(expected or "")
@@ -27,16 +34,15 @@ def test_it_is_ported(name: str, native: bool) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_second_run_changes_nothing(name: str) -> None:
-    source = dedent(CASES[name][0])
     for native in (False, True):
-        ported, _ = port(source, native)
+        ported, _ = ported_case(name, native)
         assert port(ported, native)[0] == ported
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("a name that is bound otherwise too",)])
 def test_the_plain_port_can_be_moved_on(name: str) -> None:
-    source = dedent(CASES[name][0])
-    assert port(port(source)[0], native=True)[0] == port(source, native=True)[0]
+    plain, _ = ported_case(name, False)
+    assert port(plain, native=True)[0] == ported_case(name, True)[0]
 
 
 UNTOUCHED = [

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from ..support.processes import run_python, serve, start
+from ..support.processes import run_pytest, run_python, serve, start
+from ..support.slow import left_to_ci
 
 RUN = ["-m", "compat", "run", "mysite.asgi:application"]
 
@@ -64,7 +65,7 @@ def connect_soon(url: str) -> ClientConnection:
     return connect(url)
 
 
-@pytest.mark.parametrize(("options", "servers"), [([], 0), (["--reload"], 1), (["--workers", "2"], 2)])
+@pytest.mark.parametrize(("options", "servers"), [([], 0), (["--workers", "2"], 2), *left_to_ci((["--reload"], 1))])
 def test_run_imports_the_application_before_there_is_an_event_loop(
     project: Path, options: list[str], servers: int
 ) -> None:
@@ -105,7 +106,7 @@ def test_a_worker_answers_its_parent_while_it_imports_the_application(project: P
         process.send_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize(("options", "servers"), [([], 1), (["--reload"], 1), (["--workers", "2"], 2)])
+@pytest.mark.parametrize(("options", "servers"), [([], 1), (["--reload"], 1), *left_to_ci((["--workers", "2"], 2))])
 def test_run_is_interrupted_while_the_application_is_imported(project: Path, options: list[str], servers: int) -> None:
     wait = 'import os, time\nos.write(2, b"importing\\n")  # in one piece\ntime.sleep(60)\n'
     (project / "mysite" / "asgi.py").write_text(wait)
@@ -125,7 +126,7 @@ def test_run_is_interrupted_while_the_application_is_imported(project: Path, opt
         ("mysite.asgi:app", "'mysite.asgi:app': <module 'mysite.asgi' from "),
     ],
 )
-@pytest.mark.parametrize("options", [[], ["--workers", "2"]])
+@pytest.mark.parametrize("options", [[], *left_to_ci(["--workers", "2"])])
 def test_run_says_what_is_wrong_with_the_application(
     project: Path, target: str, problem: str, options: list[str]
 ) -> None:
@@ -199,7 +200,7 @@ def test_a_real_channels_is_refused_in_one_line_under_pytest(tmp_path: Path, way
     elif way == "conftest":
         (tmp_path / "conftest.py").write_text('pytest_plugins = ["compat.pytest"]\n')
     words = ["-p", "compat.pytest"] if way == "-p" else []
-    ended = run_python("-m", "pytest", *words, "-p", "no:cacheprovider", cwd=tmp_path)
+    ended = run_pytest(*words, cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (pytest.ExitCode.USAGE_ERROR, "")
     assert ended.stderr.startswith("ERROR: compat.install() makes `import channels` mean `compat.channels`, but ")
     assert len(ended.stderr.strip().splitlines()) == 1
@@ -227,5 +228,5 @@ def test_the_pytest_plugin_installs_the_hook_before_the_tests_are_imported(proje
             """
         )
     )
-    ended = run_python("-m", "pytest", "-q", "-p", "compat.pytest", "-p", "no:cacheprovider", cwd=project)
+    ended = run_pytest("-q", "-p", "compat.pytest", "-p", "anyio", cwd=project)
     assert "1 passed" in ended.stdout, ended.stdout + ended.stderr

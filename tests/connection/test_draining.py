@@ -82,7 +82,7 @@ async def test_the_drain_has_an_end_if_messages_and_the_disconnect_come_in_one_g
 @pytest.mark.parametrize("handling", [0.0, 0.02])
 async def test_disconnect_has_its_own_time_after_the_drain(layer: InMemoryChannelLayer, handling: float) -> None:
     class Thorough(Recorder):
-        disconnect_timeout = 0.1
+        disconnect_timeout = 0.3
         cleanup_timeout = 5.0
 
         async def receive(self, text_data: str) -> None:
@@ -91,7 +91,7 @@ async def test_disconnect_has_its_own_time_after_the_drain(layer: InMemoryChanne
             self.log.append(text_data)
 
         async def disconnect(self, code: int) -> None:
-            await anyio.sleep(2 * self.disconnect_timeout)
+            await anyio.sleep(self.disconnect_timeout + 0.05)
             await super().disconnect(code)
 
     log: list[Any] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from consumers.telemetry import table
 
 from ..support.pages import ROOT, blocks
+from ..support.processes import run_pytest
 
 PAGE = "docs/observability.md"
 
@@ -52,10 +53,7 @@ def test_the_pages_own_test_passes_each_time_the_application_starts(tmp_path: Pa
     for block in (application, test):
         assert block.file is not None
         (tmp_path / block.file).write_text(block.text, encoding="utf-8")
-    options = ("-q", "-p", "no:cacheprovider", "-W", "error", "--capture", "no")
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
-    )
+    run = run_pytest("-q", "-p", "anyio", "-W", "error", "--capture", "no", str(tmp_path), cwd=tmp_path)
     assert run.returncode == 0, run.stdout
     assert "2 passed" in run.stdout
 

@@ -1,7 +1,5 @@
 """Every Python example in the README runs; those that are tests run in a file of their own, as a reader's would."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 from consumers.testing import WebsocketCommunicator
 
 from ..support.pages import Block, blocks
+from ..support.processes import run_pytest
 
 EXAMPLES = blocks("README.md", "python")
 
@@ -23,8 +22,7 @@ def test_an_example_of_the_readme_runs(block: Block, no_layer: None, no_limits: 
     if any(name.startswith("test_") for name in namespace):
         copy = tmp_path / "test_copied.py"
         copy.write_text(block.source, encoding="utf-8")
-        pytest_run = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(copy)]
-        result = subprocess.run(pytest_run, cwd=tmp_path, capture_output=True, text=True)
+        result = run_pytest("-q", "-W", "error", "-p", "anyio", str(copy), cwd=tmp_path)
         assert result.returncode == 0, result.stdout
 
 

@@ -20,6 +20,7 @@ from consumers.layers import _processes
 from consumers.testing import WebsocketCommunicator
 from consumers.types import Message
 
+from ..support.slow import left_to_ci
 from .answers import answers, last_line, log_lines, visit
 from .mistake import Mistake
 from .sending_records import NO_LAYER, SEVERAL_PROCESSES
@@ -202,7 +203,7 @@ def test_reloading_uvicorn_has_one_process(tmp_path: Path) -> None:
         assert warnings_until(lines, STARTED) == []
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+@pytest.mark.parametrize("kind", ["asyncio", *left_to_ci("trio")])
 def test_hypercorns_workers_warn(kind: str, tmp_path: Path) -> None:
     with serving(tmp_path, "hypercorn", "app:app", "-b", "127.0.0.1:0", "-w", "2", "-k", kind) as lines:
         running = warnings_until(lines, "Running on", 2)

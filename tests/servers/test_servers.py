@@ -59,11 +59,13 @@ KINDS = {
     "uvicorn, websockets-sansio": Kind(f"uvicorn --ws websockets-sansio --port {{port}} {APP}"),
     "uvicorn, wsproto": Kind(f"uvicorn --ws wsproto --port {{port}} {APP}"),
     "hypercorn, asyncio": Kind(
-        f"hypercorn -k asyncio --bind 127.0.0.1:{{port}} {APP}",
+        f"hypercorn -k asyncio --graceful-timeout 1 --bind 127.0.0.1:{{port}} {APP}",
         reports_codes=False,
         ends_by_itself=sys.version_info < (3, 12),  # from then on asyncio's servers wait for their connections to end
     ),
-    "hypercorn, trio": Kind(f"hypercorn -k trio --bind 127.0.0.1:{{port}} {APP}", reports_codes=False),
+    "hypercorn, trio": Kind(
+        f"hypercorn -k trio --graceful-timeout 1 --bind 127.0.0.1:{{port}} {APP}", reports_codes=False
+    ),
     "daphne": Kind(
         f"daphne -b 127.0.0.1 -p {{port}} {APP}",
         denies=False,

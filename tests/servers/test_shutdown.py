@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ..support.redis_server import running_redis
+from ..support.slow import left_to_ci
 from ..support.stopping import HUNG_FOR
 
 pytestmark = pytest.mark.anyio
@@ -159,13 +160,13 @@ async def stop_a_crowd(served: Served, clients: list[Client]) -> None:
 
 
 @pytest.mark.parametrize("clients", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto", "websockets"])
+@pytest.mark.parametrize("ws", ["websockets-sansio", *left_to_ci("wsproto", "websockets")])
 async def test_every_client_is_told_every_disconnect_runs_and_the_layer_is_closed_last(ws: str, clients: int) -> None:
     async with serving(ws=ws) as served:
         await stop_a_crowd(served, await served.connect(*["member"] * clients))
 
 
-@pytest.mark.parametrize("layer", ["RedisPubSubChannelLayer", "RedisChannelLayer"])
+@pytest.mark.parametrize("layer", ["RedisChannelLayer", *left_to_ci("RedisPubSubChannelLayer")])
 async def test_a_shutdown_leaves_nothing_in_redis(layer: str) -> None:
     with running_redis() as server:
         async with serving(redis_layer=layer, redis_url=server.url) as served:
@@ -178,7 +179,7 @@ async def test_a_shutdown_leaves_nothing_in_redis(layer: str) -> None:
         assert server.connections() == []
 
 
-@pytest.mark.parametrize("grace", [None, GRACE])
+@pytest.mark.parametrize("grace", [None, *left_to_ci(GRACE)])
 @pytest.mark.parametrize("kind", ["hanging", "deaf", "blocking"])
 async def test_a_handler_that_hangs_holds_the_process_for_no_longer_than_its_timeouts(
     kind: str, grace: int | None
@@ -196,14 +197,16 @@ async def test_a_handler_that_hangs_holds_the_process_for_no_longer_than_its_tim
 
 STUBBORN = [
     "shielded",
-    "shielded-beside",
-    "stubborn",
     "stubborn-beside",
-    "stubborn-in-background",
-    "stubborn-on-error",
-    "stubborn-disconnect",
     "endpoint",
-    "endpoint-disconnect",
+    *left_to_ci(
+        "shielded-beside",
+        "stubborn",
+        "stubborn-in-background",
+        "stubborn-on-error",
+        "stubborn-disconnect",
+        "endpoint-disconnect",
+    ),
 ]
 
 
@@ -221,7 +224,7 @@ async def test_what_ignores_its_cancellation_is_ended_by_force(kind: str) -> Non
         assert "ignores its cancellation" in served.errors()
 
 
-@pytest.mark.parametrize("kind", ["shielded", "stubborn-beside", "blocking"])
+@pytest.mark.parametrize("kind", ["blocking", *left_to_ci("shielded", "stubborn-beside")])
 async def test_a_grace_period_that_is_shorter_holds_too(kind: str) -> None:
     async with serving(grace=1) as served:
         hanging, *others = clients = await served.connect(kind, *["member"] * 20)

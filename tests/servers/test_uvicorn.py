@@ -24,6 +24,7 @@ from consumers import (
 )
 
 from ..support.serving import PATIENCE, close_of, serving
+from ..support.wire import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -208,6 +209,7 @@ async def test_bad_input_is_answered_with_one_line_and_the_server_goes_on(
             async with connect(server.url(path)) as client:
                 await client.send(frame)
                 assert (await close_of(client))[0] == code
+            await eventually(lambda: bool(own_lines(caplog)))
             lines = own_lines(caplog)
             assert len(lines) == 1, lines
             assert f"is closed with {code}" in lines[0].getMessage()
@@ -307,7 +309,7 @@ async def test_the_consumer_sees_its_disconnect_while_a_thread_sends(layer: InMe
         asyncio.run(send())
 
     async with serving(Member.as_asgi()) as server:
-        async with connect(server.url("/")) as client:
+        async with connect(server.url("/"), max_queue=None) as client:  # else it stops to read, and its close waits
             thread = threading.Thread(target=flood)
             thread.start()
             for _ in range(50):

@@ -53,11 +53,24 @@ class RedisServer:
         self._sentinel = sentinel
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
         self._process: subprocess.Popen[bytes] | None = None
+        self._may_choose = not port
         self.port = port or free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start it; return when it answers."""
+        while not self._started():
+            self.stop()
+            if not self._may_choose:
+                raise RuntimeError(f"another server has taken port {self.port}")
+            self.port = free_port()
+        self._may_choose = False
+
+    def _started(self) -> bool:
+        """Start it and wait until it answers; return False if another has taken its port since that was found free."""
         folder = Path(self._folder.name)
         settings = [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", 'save ""', "appendonly no", *self._options]
         if self._sentinel:
@@ -65,17 +78,18 @@ class RedisServer:
         config = folder / "redis.conf"
         config.write_text("\n".join(settings) + "\n")
         command = [self._program, str(config), *(["--sentinel"] if self._sentinel else [])]
-        with (folder / "log").open("ab") as log:
+        with (folder / "log").open("wb" if self._may_choose else "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 with self.client() as client:
-                    client.ping()
-                return
+                    return bool(client.info("server")["process_id"] == self._process.pid)
             except redis.exceptions.RedisError:
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     text = (folder / "log").read_text()
+                    if self._may_choose and "Address already in use" in text:
+                        return False
                     if "tls-port" in text and "Bad directive" in text:
                         pytest.skip("this redis-server was built without TLS")
                     raise RuntimeError(text) from None

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ..support.slow import left_to_ci
 from .checkers import STRICT, UNANNOTATED, Fault, mypy, pyright
 
 IMPORTS = """
@@ -116,7 +117,7 @@ MODULES = {
 }
 
 
-@pytest.fixture(scope="module", params=["mypy", "pyright"])
+@pytest.fixture(scope="module", params=["mypy", *left_to_ci("pyright")])
 def faults(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Fault]:
     """Return what one of the type checkers has against the modules."""
     folder = tmp_path_factory.mktemp("modules")

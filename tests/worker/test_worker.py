@@ -174,7 +174,7 @@ async def test_what_nobody_can_handle_any_more_is_put_back_before_what_waits(
 async def test_what_no_handler_gets_in_time_is_counted_in_the_log(
     layer: InMemoryChannelLayer, log: Log, gate: anyio.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running(Impatient(recorder(log), ["images"])):
+    async with running(Impatient(recorder(log, disconnect_timeout=0.5), ["images"])):
         await layer.send("images", WAIT)
         assert await log.next() == ("waits",)
         await layer.send("images", note(1))

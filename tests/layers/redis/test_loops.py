@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import anyio
@@ -26,6 +26,7 @@ from consumers.types import Message
 
 from ...support.redis_layers import LAYERS, PATIENCE, Mailbox, Member, layer_on, until
 from ...support.redis_server import RedisServer, running_redis
+from ...support.slow import left_to_ci
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +83,7 @@ async_to_sync(layer.group_send)("room", {"type": "test", "by": "async_to_sync"})
 """
 
 
+@pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 async def test_a_plain_process_sends_without_warnings(layer: RedisLayer, kind: str, redis_server: RedisServer) -> None:
     mailbox = Mailbox()
     name = layer.attach(mailbox.deliver)
@@ -168,6 +170,7 @@ async def test_another_loop_takes_over_when_the_first_one_ends(layer: RedisLayer
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 def test_a_forked_process_is_another_process(kind: str, redis_server: RedisServer) -> None:
     code = f"""
 import asyncio, os, sys
@@ -460,21 +463,24 @@ def test_only_the_connection_that_was_lost_is_ended(redis_server: RedisServer) -
 
 
 async def test_a_loop_that_was_held_up_takes_no_connection_for_dead(
-    kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("consumers.layers.redis.subscriptions.QUIET", 0.2)
     monkeypatch.setattr("consumers.layers.redis.queue_reader.BLOCK", 0.2)
-    async with layer_on(kind, server.port, timeout=0.5) as layer:
-        member = await Member().join(layer)
+    async with AsyncExitStack() as stack:
+        layers = [await stack.enter_async_context(layer_on(kind, server.port, timeout=0.5)) for kind in LAYERS]
+        members = [await Member().join(layer) for layer in layers]
         with server.client() as client:
             for _ in range(3):
-                await layer.group_send("room", {"type": "test"})
+                for layer in layers:
+                    await layer.group_send("room", {"type": "test"})
                 time.sleep(1.2)  # noqa: ASYNC251
                 await anyio.sleep(0.15)  # a look or two
             known = client.info("stats")["total_connections_received"]
             await anyio.sleep(0.5)
             assert client.info("stats")["total_connections_received"] == known
-        assert (member.gaps, len(member), caplog.records) == (0, 3, [])
+        assert [(member.gaps, len(member)) for member in members] == [(0, 3)] * len(layers)
+        assert caplog.records == []
 
 
 async def test_many_threads_leave_few_connections(kind: str, server: RedisServer) -> None:

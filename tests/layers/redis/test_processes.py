@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from ...support.pages import ROOT
 from ...support.redis_layers import LAYERS
 from ...support.redis_server import RedisServer, free_port, running_redis
+from ...support.slow import left_to_ci
 
 PATIENCE = 20  # seconds
 
@@ -82,7 +83,7 @@ def processes_with_members(kind: str, url: str) -> Iterator[list[int]]:
             process.communicate()
 
 
-@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 def test_a_script_closes_the_sockets_that_two_servers_have(kind: str, server: RedisServer) -> None:
     with processes_with_members(kind, server.url) as ports, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(f"ws://127.0.0.1:{port}/")) for port in ports for _ in range(3)]

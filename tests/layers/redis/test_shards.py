@@ -53,6 +53,7 @@ async def test_groups_of_the_shards_that_are_there_work_from_the_start(kind: str
         await member.holds(1)
         await layer.group_discard(living, member.name)
     assert layer.groups == {}
+    layer.timeout = TIMEOUT / 4
     with pytest.raises(RedisError, match=str(layer.hosts[1])):
         await layer.group_send(dead, {"type": "test"})
 

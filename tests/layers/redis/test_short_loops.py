@@ -281,24 +281,24 @@ def by_async_to_sync(work):
         return await work
     return async_to_sync(wait)()
 
-kind, url, ending = sys.argv[1:]
-run = {"asyncio.run": asyncio.run, "loop.close": by_loop, "async_to_sync": by_async_to_sync}[ending]
+kind, url = sys.argv[1:]
+runs = {"asyncio.run": asyncio.run, "loop.close": by_loop, "async_to_sync": by_async_to_sync}
 make = {"pubsub": RedisPubSubChannelLayer, "queue": RedisChannelLayer}[kind]
-ended = {}
+ended = []
 gc.freeze()  # what is there before the children is none of their garbage
-for number, (use, code) in enumerate(json.load(sys.stdin).items()):
+for number, (ending, use, code) in enumerate(json.load(sys.stdin)):
     with tempfile.TemporaryFile("w+") as output:
         if not (child := os.fork()):  # a process that has imported everything
             for stream in (1, 2):
                 os.dup2(output.fileno(), stream)
-            layer = make([url], prefix=f"use{number}")
+            run, layer = runs[ending], make([url], prefix=f"use{number}")
             exec(code)
             del layer
             gc.collect()
             break  # and so it ends as any other does
         _, status = os.waitpid(child, 0)
         output.seek(0)
-        ended[use] = [os.waitstatus_to_exitcode(status), output.read()]
+        ended.append([ending, use, os.waitstatus_to_exitcode(status), output.read()])
 else:
     print(json.dumps(ended))
 """
@@ -357,15 +357,14 @@ USES = {
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("ending", RUNS)
-def test_a_loop_ends_without_a_warning(kind: str, ending: str, server: RedisServer) -> None:
-    uses = {use: textwrap.dedent(code) for use, code in USES.items()}
-    if ending == "loop.close":  # the task that is left behind would be the script's own
-        del uses["clean-up"], uses["receive"]
-    command = [sys.executable, "-W", "error", "-c", SCRIPT, kind, server.url, ending]
-    done = subprocess.run(command, input=json.dumps(uses), capture_output=True, text=True, timeout=60)
+def test_a_loop_ends_without_a_warning(kind: str, server: RedisServer) -> None:
+    todo = [(ending, use, textwrap.dedent(code)) for ending in RUNS for use, code in USES.items()]
+    for use in ("clean-up", "receive"):  # the task that is left behind would be the script's own
+        todo.remove(("loop.close", use, textwrap.dedent(USES[use])))
+    command = [sys.executable, "-W", "error", "-c", SCRIPT, kind, server.url]
+    done = subprocess.run(command, input=json.dumps(todo), capture_output=True, text=True, timeout=60)
     assert (done.stderr, done.returncode) == ("", 0)
-    assert json.loads(done.stdout) == {use: [0, ""] for use in uses}
+    assert json.loads(done.stdout) == [[ending, use, 0, ""] for ending, use, _ in todo]
 
 
 @pytest.mark.parametrize("delay", [0, 0.0005, 0.001, 0.002, 0.004, 0.008])
