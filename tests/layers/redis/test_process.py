@@ -11,6 +11,7 @@ from consumers.layers.redis.process import Process
 from ...support.redis_layers import Make
 from ...support.redis_loops import run_script
 from ...support.redis_server import RedisServer
+from ...support.slow import left_to_ci
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +66,7 @@ assert status == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 @pytest.mark.parametrize(
     "script", [CLOSING_CHILD, FORK_IN_A_BUSY_MOMENT], ids=["closes its loop", "is used by a child"]
 )
