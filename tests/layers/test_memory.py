@@ -17,7 +17,7 @@ from asgiref.sync import async_to_sync
 
 from consumers import ChannelFull, InMemoryChannelLayer
 from consumers._aio.loops import EXTRA_CHECKPOINTS, call_soon
-from consumers.types import DeliversMany, Message
+from consumers.types import Message
 
 pytestmark = pytest.mark.anyio
 
@@ -197,72 +197,6 @@ async def test_used_channels_and_groups_leave_the_tables_empty(layer: InMemoryCh
 async def test_names_look_as_in_channels(layer: InMemoryChannelLayer, mailbox: Mailbox) -> None:
     assert (await layer.new_channel()).startswith("specific.inmemory!")
     assert layer.attach(mailbox.deliver).startswith("specific.inmemory!")
-
-
-class ManyAtOnce(Mailbox, DeliversMany):
-    """Receivers that take messages of type "batch" all at once."""
-
-    def __call__(self, message: Message) -> bool:
-        return self.deliver(message)
-
-    @staticmethod
-    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
-        assert all(isinstance(receiver, ManyAtOnce) for receiver in receivers)
-        if message["type"] != "batch":
-            return receivers
-        for receiver in receivers:
-            receiver.messages.append({**message, "taken": "in one go"})
-        return []
-
-
-async def test_receivers_of_one_kind_may_take_a_message_in_one_go(layer: InMemoryChannelLayer) -> None:
-    mailboxes = [Mailbox(), ManyAtOnce(), ManyAtOnce()]
-    names = [layer.attach(one if isinstance(one, ManyAtOnce) else one.deliver) for one in mailboxes]
-    for name in names:
-        await layer.group_add("room", name)
-    await layer.group_send("room", {"type": "batch"})
-    await layer.group_send("room", {"type": "batch", "tree": []})
-    await layer.group_send("room", {"type": "other"})
-    await layer.send(names[1], {"type": "batch"})
-    taken: Message = {"type": "batch", "taken": "in one go"}
-    singly: list[Message] = [{"type": "batch", "tree": []}, {"type": "other"}]
-    assert [mailbox.messages for mailbox in mailboxes] == [
-        [{"type": "batch"}, *singly],
-        [taken, *singly, taken],
-        [taken, *singly],
-    ]
-
-
-class Choosy(ManyAtOnce):
-    """Of those that are to take a message all at once, every other one does."""
-
-    is_full = False
-
-    def __call__(self, message: Message) -> bool:
-        return not self.is_full and self.deliver(message)
-
-    @staticmethod
-    def deliver_many(receivers: list[Any], message: Message) -> list[Any]:
-        assert ManyAtOnce.deliver_many(receivers[::2], {**message, "type": "batch"}) == []
-        return receivers[1::2]
-
-
-async def test_those_that_do_not_take_a_message_in_one_go_are_called_one_by_one(
-    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
-) -> None:
-    mailboxes = [Choosy() for _ in range(6)]
-    names = [layer.attach(mailbox) for mailbox in mailboxes]
-    for name in names:
-        await layer.group_add("room", name)
-    mailboxes[3].is_full = True
-    await layer.group_send("room", {"type": "test"})
-    taken, singly = [{"type": "batch", "taken": "in one go"}], [{"type": "test"}]
-    assert [mailbox.messages for mailbox in mailboxes] == [taken, singly, taken, [], taken, singly]
-    assert layer.dropped == 1 and names[3] in caplog.text
-    layer.detach(names[0])
-    await layer.group_send("room", {"type": "test"})
-    assert [len(mailbox.messages) for mailbox in mailboxes] == [1, 2, 2, 1, 2, 2]
-    assert layer.dropped == 1
 
 
 async def test_an_attached_channel_cannot_be_received_from(layer: InMemoryChannelLayer, mailbox: Mailbox) -> None:
