@@ -12,13 +12,14 @@ from typing import Any, cast
 import anyio
 from starlette.websockets import WebSocketDisconnect
 
+from .. import _observing
 from .._aio import cancel
 from .._aio.choice import make_mailbox
 from .._sync import Threads
 from ..layers._overrides import is_pumped
 from ..layers.base import BaseChannelLayer
 from ..limits import LimitedLayer
-from ..types import CloseCode, Deliver, Receive, Send, is_sendable
+from ..types import CloseCode, ConnectionObserver, Receive, Send, is_sendable
 from . import events
 from .backlog import Taken
 from .consumer import Consumer
@@ -61,19 +62,24 @@ class Connection:
         self._consumer = consumer
         self._protocol: str = consumer.scope["type"]
         self._log = ConnectionLog(type(consumer), consumer.scope)
+        self._observer: ConnectionObserver | None = None
+        if _observing.observer is not None:
+            self._observer = _observing.observer.connection(type(consumer), consumer.scope)
         self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
+        self._mailbox.observer = self._observer
         self._tasks = Tasks(self._mailbox, self._log)
         self._shutdown = Shutdown(consumer, self._mailbox, self._tasks, self._log)
         self._enforcer = make_enforcer(limits, self._shutdown.begin_by_limit, send)
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
-        self._sender = make_sender(send, self._enforcer, limits, self, close_timeout, events.can_deny(consumer.scope))
+        can_deny = events.can_deny(consumer.scope)
+        self._sender = make_sender(send, self._enforcer, limits, self, close_timeout, can_deny, self._observer)
         self._errors = Errors(consumer, self._protocol, self._tasks, self._sender, self._shutdown, self._log)
         self._reader = self._make_reader(receive)
         self._dispatcher = self._make_dispatcher()
         self._handlers = Handlers(consumer, self._mailbox, self._tasks, self._dispatcher, self._errors, self._taken)
 
     def _make_reader(self, receive: Receive) -> Reader:
-        parts = self._consumer, receive, self._mailbox, self._sender, self._enforcer, self._shutdown
+        parts = self._consumer, receive, self._mailbox, self._sender, self._enforcer, self._shutdown, self._observer
         if self._protocol != "channel":
             return Reader(*parts)
         source = (self._consumer.scope.get("extensions") or {}).get(events.WORKER)
@@ -83,7 +89,8 @@ class Connection:
 
     def _make_dispatcher(self) -> Dispatcher:
         passes_on = self._consumer.raw_frames and not hasattr(self._consumer, "websocket_send")
-        return Dispatcher(self._consumer, Frames(self._sender, type(self._consumer)) if passes_on else None)
+        frames = Frames(self._sender, type(self._consumer), self._observer) if passes_on else None
+        return Dispatcher(self._consumer, frames, self._observer)
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -91,6 +98,8 @@ class Connection:
         Raises:
             Exception: whatever a handler raised, as it was raised.
         """
+        if self._observer is not None:
+            self._observer.opened(self._mailbox.messages.__len__)
         try:
             async with anyio.create_task_group() as self._tasks.group:
                 self._tasks.new_scope()
@@ -101,6 +110,8 @@ class Connection:
                     self._taken.source.serve(self._handlers.free)
                 await self._mailbox.feed(self._reader.read())
         finally:
+            if self._observer is not None:
+                self._tell_end(self._observer)
             error = self._release()
             try:
                 if error is not None:
@@ -164,11 +175,6 @@ class Connection:
 
     # The channel layer
 
-    @property
-    def _deliver(self) -> Deliver:
-        """What takes the channel layer's messages."""
-        return self._mailbox
-
     async def _pumped_channel(self) -> str | None:
         """Return a new channel of a layer that has to be asked for its messages; None if it hands them over."""
         layer = self._consumer.channel_layer
@@ -182,7 +188,7 @@ class Connection:
             return
         if channel_name is None:
             close = (self.close_by_group,) if hasattr(layer, "close_group") else ()  # foreign layers may lack it
-            self._consumer.channel_name = layer.attach(self._deliver, *close)
+            self._consumer.channel_name = layer.attach(self._mailbox, *close)
         else:
             self._consumer.channel_name = channel_name
             if hasattr(layer, "adopt"):
@@ -197,11 +203,10 @@ class Connection:
 
     async def _pump(self, layer: BaseChannelLayer) -> None:
         """Call a layer's `receive()` where that stands in for `attach()`; what there is no room for waits in it."""
-        deliver = self._deliver
         try:
             while True:
                 await self._mailbox.wait_for_layer_room()
-                deliver(await layer.receive(self._consumer.channel_name))
+                self._mailbox(await layer.receive(self._consumer.channel_name))
         except Exception as error:
             self._shutdown.begin_by_error(error)
 
@@ -269,7 +274,7 @@ class Connection:
         handler = events.DISCONNECT_HANDLERS.get(self._protocol)
         if handler is not None and hasattr(self._consumer, handler):
             message = {"type": f"{self._protocol}.disconnect", "code": request.code, "reason": request.reason}
-            await self._errors.guard(self._consumer.dispatch, (message,), message)
+            await self._errors.guard(self._dispatcher.dispatch, (message,), message)
 
     def _log_losses(self) -> None:
         """Say in the log what could not be done as it should."""
@@ -284,6 +289,19 @@ class Connection:
             self._log.limit_hit(request.code, request.limit, cancelled, waiting)
         elif cancelled or waiting:
             self._log.dropped(request.code, cancelled, waiting)
+
+    def _tell_end(self, observer: ConnectionObserver) -> None:
+        """Have the observer see what was dropped, and how the connection ended."""
+        waiting = [entry[0] for entry in self._mailbox.messages if isinstance(entry, tuple)]
+        opens = sum(event.get("type") not in events.FROM_CLIENT for event in waiting)  # and these are no messages
+        observer.dropped("ending", len(self._mailbox.messages) - opens)
+        observer.dropped("handler_cancelled", self._errors.cancelled)
+        request, code = self._shutdown.request, None
+        if self._protocol == "websocket":
+            code = self._sender.close_code
+            if code is None:
+                code = CloseCode.ABNORMAL_CLOSURE if request is None else request.code
+        observer.closed(code, self._sender.is_rejected)
 
     def _release(self) -> Exception | None:
         """Let go of all that refers to this, and return the error that ended it.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from ..types import Close, Deliver, Message, handler_name
+from ..types import CallObserver, Close, Deliver, Message, handler_name
 from ._overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
@@ -45,6 +45,8 @@ class BaseChannelLayer:
         "alphanumerics, hyphens, underscores, or periods"
     )
     """The text of the error for a name, with a place for "Channel" or "Group". What is wrong with it follows."""
+
+    _observer: CallObserver | None = None  # sees the operations; see `_observed`
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
 from .._closing import DEFAULT_CODE, closing
+from .._observed import operation
 from .._overrides import overrides
 from .home import FAREWELL_TIMEOUT
 from .hosts import shard_of
@@ -151,6 +152,7 @@ class RedisLayer(RunningLayer):
 
     # Senders
 
+    @operation
     async def send(self, channel: str, message: Message) -> None:
         """Send a message to one channel.
 
@@ -168,6 +170,7 @@ class RedisLayer(RunningLayer):
             raise
         await yield_to_loop(waiting)
 
+    @operation
     async def group_send(self, group: str, message: Message) -> None:
         """Send a message to every channel in a group. It is dropped for those that are full.
 
@@ -179,6 +182,7 @@ class RedisLayer(RunningLayer):
         """
         await yield_to_loop(await self._run(self._group_send(group, message)))
 
+    @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """Close every member of a group; see `consumers.close_group()`. Full queues do not hold it up.
 
@@ -189,6 +193,7 @@ class RedisLayer(RunningLayer):
         """
         await yield_to_loop(await self._run(self._close_group(group, closing(code, reason))))
 
+    @operation
     def send_sync(self, channel: str, message: Message) -> None:
         """As `send()`, without an event loop: blocks."""
         if overrides(type(self), "send"):
@@ -196,6 +201,7 @@ class RedisLayer(RunningLayer):
         else:
             self._run_blocking(self._send(channel, message))
 
+    @operation
     def group_send_sync(self, group: str, message: Message) -> None:
         """As `group_send()`, without an event loop: blocks."""
         if overrides(type(self), "group_send"):
@@ -203,6 +209,7 @@ class RedisLayer(RunningLayer):
         else:
             self._run_blocking(self._group_send(group, message))
 
+    @operation
     def close_group_sync(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """As `close_group()`, without an event loop: blocks."""
         if overrides(type(self), "close_group"):

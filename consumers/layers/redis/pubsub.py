@@ -9,6 +9,7 @@ from typing import Unpack
 
 from ...types import Close, Deliver, Message
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
+from .._observed import operation
 from ..codec import Codec
 from .commands import Commands
 from .home import Home
@@ -108,6 +109,7 @@ class RedisPubSubChannelLayer(RedisLayer):
                 self._after_receive(process, name)
         return name
 
+    @operation
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel of this process to a group; once more does nothing but renew the membership.
 
@@ -126,6 +128,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         with process.local.joining(group, channel):
             await self._at_home(self._subscribe, process, self._group_prefix + group)
 
+    @operation
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)

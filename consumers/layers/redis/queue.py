@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Unpack
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
 from .._local import EMPTY_GROUP, note_unheard
+from .._observed import operation
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
@@ -121,6 +122,7 @@ class RedisChannelLayer(PutBackLayer):
         self._ensure_home()
         return name
 
+    @operation
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel to a group; once more does nothing but renew the membership.
 
@@ -140,6 +142,7 @@ class RedisChannelLayer(PutBackLayer):
         with process.local.joining(group, channel):
             await self._at_home(self._join, process, group)
 
+    @operation
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)
