@@ -219,6 +219,20 @@ async def test_a_message_beyond_a_limit_is_seen_and_then_dropped(
     assert recorder.of("closed") == [("closed", 1009, False)]
 
 
+async def test_a_type_that_names_no_method_is_seen_as_none(
+    recorder: Recorder, unchecked_layer: InMemoryChannelLayer
+) -> None:
+    class Strict(Member):
+        strict_types = True
+
+    async with connecting(Strict.as_asgi()) as wire:
+        await wire.accepted()
+        await unchecked_layer.group_send("g", {"type": "_private"})
+        await wire.end()
+    assert isinstance(wire.error, ValueError)
+    assert recorder.of("begins", "ends")[2:4] == [("begins", None), ("ends", None, "ValueError")]
+
+
 async def test_a_refused_handshake_is_seen_as_that(recorder: Recorder, layer: InMemoryChannelLayer) -> None:
     class Refusing(Member):
         async def connect(self) -> None:

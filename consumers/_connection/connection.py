@@ -55,6 +55,7 @@ class Connection:
     threads: Threads | None = None
     _taken: Taken | None = None  # of a named channel
     _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
+    _observer: ConnectionObserver | None = None  # if one was in force when the connection began
     _owes_disconnect = False  # the consumer has seen the connection begin, and is to see its end
 
     def __init__(self, consumer: Consumer, receive: Receive, send: Send) -> None:
@@ -62,7 +63,6 @@ class Connection:
         self._consumer = consumer
         self._protocol: str = consumer.scope["type"]
         self._log = ConnectionLog(type(consumer), consumer.scope)
-        self._observer: ConnectionObserver | None = None
         if _observing.observer is not None:
             self._observer = _observing.observer.connection(type(consumer), consumer.scope)
         self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)

@@ -65,12 +65,10 @@ class Reader:
         while (message := await receive()).get("type") not in events.DISCONNECTS:
             if observer is not None and message.get("type") in events.FROM_CLIENT:
                 observer.received("client")
-            if enforcer is not None:
-                was_ending = self._shutdown.request is not None
-                if enforcer.refuses(message):
-                    if observer is not None and not was_ending:
-                        observer.dropped("limit")
-                    return None
+            if enforcer is not None and enforcer.refuses(message):
+                if observer is not None:
+                    observer.dropped("limit")
+                return None
             mailbox.put(message)
             del message  # an idle connection is not to keep it
             if mailbox.is_full and not await self._wait_for_room():
