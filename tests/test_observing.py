@@ -233,6 +233,44 @@ async def test_a_type_that_names_no_method_is_seen_as_none(
     assert recorder.of("begins", "ends")[2:4] == [("begins", None), ("ends", None, "ValueError")]
 
 
+@pytest.mark.parametrize("ends", ["before the accept", "after a close"])
+async def test_the_code_is_the_sockets_or_else_that_of_the_end(
+    recorder: Recorder, layer: InMemoryChannelLayer, ends: str
+) -> None:
+    async def fail(websocket: Any) -> None:
+        if ends == "after a close":
+            await websocket.accept()
+            await websocket.close(4001)
+        raise KeyError(ends)
+
+    class Failing(Member):
+        connect = fail
+
+    class FailingEndpoint(Endpoint):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            await fail(websocket)
+
+    for app in (Failing.as_asgi(), FailingEndpoint):
+        async with connecting(app) as wire:
+            await wire.end()
+        assert isinstance(wire.error, KeyError)
+    assert recorder.of("closed") == [("closed", 4001 if ends == "after a close" else 1011, False)] * 2
+
+
+async def test_an_event_that_nobody_handled_is_no_message_that_is_dropped(recorder: Recorder) -> None:
+    class Late(InMemoryChannelLayer):
+        async def new_channel(self, prefix: str = "") -> str:
+            await anyio.wait_all_tasks_blocked()
+            raise ConnectionError("no channel")
+
+    channel_layers.set("default", Late())
+    async with connecting(Member.as_asgi()) as wire:
+        await wire.end()
+    assert isinstance(wire.error, ConnectionError)
+    assert recorder.waiting() == 1  # `websocket.connect`
+    assert recorder.of("received", "dropped") == []
+
+
 async def test_a_refused_handshake_is_seen_as_that(recorder: Recorder, layer: InMemoryChannelLayer) -> None:
     class Refusing(Member):
         async def connect(self) -> None:
@@ -329,6 +367,20 @@ async def test_a_subclass_with_an_operation_of_its_own_is_seen_once(recorder: Re
     assert [name for _, name in recorder.of("begins")] == ["group_send", "group_add"]
     _observed.release(layer)
     assert vars(layer) == before
+
+
+async def test_an_operation_that_was_put_on_the_object_is_seen_and_stays(recorder: Recorder) -> None:
+    layer: Any = InMemoryChannelLayer()
+
+    async def own(channel: str, message: Any) -> None: ...
+
+    layer.send = own
+    channel_layers.set("default", layer)
+    await layer.send("c", {"type": "x"})
+    await layer.group_add("g", "c")
+    assert [name for _, name in recorder.of("begins")] == ["send", "group_add"]
+    _observed.release(layer)
+    assert layer.send is own and "group_add" not in vars(layer)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

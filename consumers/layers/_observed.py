@@ -65,9 +65,10 @@ def release(layer: Any) -> None:
     """Have them seen no more."""
     attributes = getattr(layer, "__dict__", {})
     attributes.pop("_observer", None)
-    for method in OPERATIONS:
-        if getattr(attributes.get(method), "is_observed", False) is True:
-            del attributes[method]
+    for name in OPERATIONS:
+        if isinstance(in_front_of := getattr(attributes.get(name), "in_front_of", None), dict):
+            del attributes[name]
+            attributes.update(in_front_of)
 
 
 def _sees_to_it(layer: Any) -> bool:
@@ -78,10 +79,11 @@ def _sees_to_it(layer: Any) -> bool:
 
 def _put_in_front(layer: Any, sees: CallObserver) -> None:
     """Put methods in front of a foreign layer's: it knows of no observer, and stays the object that it was."""
+    own = dict(getattr(layer, "__dict__", {}))
     for name, operation_name in OPERATIONS.items():
         method = getattr(layer, name, None)
         if callable(method):
             observes = observed_plain if name.endswith("_sync") else observed
             seen: Any = observes(sees, operation_name, method)
-            seen.is_observed = True
+            seen.in_front_of = {name: own[name]} if name in own else {}
             setattr(layer, name, seen)
