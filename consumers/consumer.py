@@ -191,7 +191,6 @@ class AsyncConsumer(Limits):
     base_send: Callable[[Message], Any]
     """The function that every ASGI event is sent with."""
 
-    _connection_class: ClassVar[type[Connection]] = Connection  # another one while connections are measured
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged
@@ -256,7 +255,7 @@ class AsyncConsumer(Limits):
         self.scope = scope
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = ""
-        self._connection = self._connection_class(self, receive, send)
+        self._connection = Connection(self, receive, send)
         self.base_send = self._connection.send
         return self._connection.run()
 

@@ -13,7 +13,7 @@ A shield does not stop a server's native `Task.cancel()`. So that reaches a task
 import logging
 from collections.abc import Awaitable, Callable
 from secrets import token_hex
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -31,6 +31,7 @@ from ._connection.failures import HOW_TO_END, NotAnException, as_failure
 from ._connection.log import ConnectionLog
 from ._connection.sender import State
 from ._connection.task_group import EndpointTaskGroup
+from ._observing import observed
 from .types import CloseCode, Message, Receive, Scope, Send
 
 logger = logging.getLogger("consumers.endpoint")
@@ -86,8 +87,6 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
     `on_disconnect()` waits for it. An exception of such a task ends the connection; it has no `task_id`, so no hook is
     asked. Cancelling the group by hand is an error: `websocket.close()` says what the client is to see.
     """
-
-    _client_class: ClassVar[type[ClientWebSocket]] = ClientWebSocket  # another one while connections are measured
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
@@ -245,9 +244,8 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
         """Live the connection's life, whatever happens to the server's own task."""
         if self._enforcer is not None:
             self._enforcer.start(self._keeping)
-        websocket = self._client_class(
-            self.scope, self.receive, self.send, self, self._enforcer, self, self.stall_timeout
-        )
+        websocket = ClientWebSocket(self.scope, self.receive, self.send, self, self._enforcer, self, self.stall_timeout)
+        self._observer = websocket.observer
         try:
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
@@ -265,12 +263,12 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
                 await self._close(websocket)  # a task that outlived its cancellation may have accepted meanwhile
             finally:
                 self._ending = self._ending or SERVER_LEAVES
-                await self._shielded(self.on_disconnect, websocket, self._ending[0])
+                await self._shielded(websocket.last(self.on_disconnect), websocket, self._ending[0])
 
     async def _serve(self, websocket: ClientWebSocket) -> None:
         """Connect and read, until the connection ends."""
         try:
-            await self.on_connect(websocket)
+            await observed(self._observer, "on_connect", self.on_connect)(websocket)
             self._connected = True
             while self._ending is None:
                 await self._handle_event(websocket, await self._receive(websocket))
@@ -307,7 +305,8 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
         result = None
         try:
             try:
-                result = await self._background_handler(task_id, websocket, data)
+                handler = observed(self._observer, "_background_handler", self._background_handler)
+                result = await handler(task_id, websocket, data)
             except BaseException as exc:
                 await self._task_failed(task_id, websocket, as_failure(exc, self._server))
             finally:

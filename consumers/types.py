@@ -1,11 +1,11 @@
-"""What every other package uses: the aliases, and the rules for close codes and for the type of a message.
+"""What every other package uses: aliases, protocols, and the rules for close codes and for the type of a message.
 
 ASGI's own aliases are Starlette's, so that both type-check together.
 """
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from starlette.types import ASGIApp as ASGIApp
 from starlette.types import Message as Message
@@ -58,6 +58,71 @@ class DeliversMany:
 
 Close = Callable[[int, str], object]
 """Closes a receiver with a code and a reason, plain and immediate: nothing that waits or runs there holds it up."""
+
+
+MessageSource = Literal["client", "layer"]
+
+DropReason = Literal["mailbox_full", "no_handler", "limit", "ending", "handler_cancelled"]
+"""Why no handler saw a message to its end; docs/observability.md explains each."""
+
+
+Ends = Callable[[BaseException | None], object]
+"""Sees the end of a call: gets what that raised, a cancellation included, or None if it returned."""
+
+
+class CallObserver(Protocol):
+    """Sees the begin and the end of calls. No observer's method may raise, or take long."""
+
+    def begins(self, name: str | None) -> Ends:
+        """See a call that is about to begin; return what sees its end.
+
+        Args:
+            name: the method's name. A client may have chosen it, in the type of a message, so there may be no such
+                method. None: the type names none.
+        """
+
+
+class ConnectionObserver(CallObserver, Protocol):
+    """Sees one connection. The calls are those of its handlers, `disconnect()` included."""
+
+    def opened(self, waiting: Callable[[], int]) -> None:
+        """See the connection begin.
+
+        Args:
+            waiting: returns how many messages wait for handlers now. Any thread may call it.
+        """
+
+    def closed(self, code: int | None, is_rejected: bool = False) -> None:
+        """See the end of the connection, after `disconnect()`; nothing comes after it.
+
+        Args:
+            code: the close code; None for a protocol without one.
+            is_rejected: whether the application refused the handshake.
+        """
+
+    def received(self, source: MessageSource) -> None:
+        """See a message for the consumer come."""
+
+    def sent(self) -> None:
+        """See that the server took a message for the client."""
+
+    def dropped(self, reason: DropReason, count: int = 1) -> None:
+        """See that messages reach no handler, or not its end."""
+
+
+class Observer(Protocol):
+    """Sees connections begin, and layers come into use; see `consumers.telemetry`."""
+
+    def connection(self, owner: type, scope: Scope) -> ConnectionObserver:
+        """Return what sees a new connection to its end.
+
+        Args:
+            owner: the consumer's or the endpoint's class.
+            scope: the connection's.
+        """
+
+    def layer(self, layer: Any) -> None:
+        """Hear of a layer that `channel_layers` has from now on, perhaps not for the first time."""
 
 
 class CloseCode:

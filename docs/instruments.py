@@ -1,9 +1,9 @@
-"""Writes the tables of docs/observability.md from `consumers/telemetry/table.py`: `python docs/instruments.py`."""
+"""Writes the tables of docs/observability.md from `consumers/telemetry/semconv.py`: `python docs/instruments.py`."""
 
 import re
 from pathlib import Path
 
-from consumers.telemetry import table
+from consumers.telemetry import semconv
 
 PAGE = Path(__file__).with_name("observability.md")
 
@@ -17,10 +17,10 @@ TABLES = {
     "name": rows(
         *(
             (f"`{name}`", each.kind, f"`{each.unit}`", each.description, ", ".join(f"`{a}`" for a in each.attributes))
-            for name, each in table.INSTRUMENTS.items()
+            for name, each in semconv.INSTRUMENTS.items()
         )
     ),
-    "reason": rows(*((f"`{reason}`", text) for reason, text in table.REASONS.items())),
+    "reason": rows(*((f"`{reason}`", text) for reason, text in semconv.REASONS.items())),
 }
 
 

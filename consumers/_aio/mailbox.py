@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from ..types import DeliversMany, Message
+from ..types import ConnectionObserver, DeliversMany, Message
 from .budget import ByteBudget
 from .loops import checkpoints
 
@@ -69,6 +69,7 @@ class Mailbox(DeliversMany):
         layer_count: how many of them are the layer's.
         is_closed: whether the layer's messages are taken no more.
         is_stopped: whether no more messages are to be handled.
+        observer: the connection's, if it has one: sees the layer's messages.
     """
 
     __slots__ = (
@@ -81,11 +82,13 @@ class Mailbox(DeliversMany):
         "layer_count",
         "layer_limit",
         "messages",
+        "observer",
         "owner",
     )
 
     def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
         self.owner = owner
+        self.observer: ConnectionObserver | None = None
         self._client_limit = client_limit
         self._budget = ByteBudget(byte_limit, client_limit)
         self.layer_limit = layer_limit
@@ -121,11 +124,18 @@ class Mailbox(DeliversMany):
     # The layer's
 
     def __call__(self, message: Message) -> int:
+        if self.observer is not None:
+            self.observer.received("layer")
         if self.is_closed:
+            if self.observer is not None:
+                self.observer.dropped("ending")
             return 1
         waiting = self.put_layer(message)
-        if not waiting and self.owner is not None:
-            self.owner._on_overflow()
+        if not waiting:
+            if self.observer is not None:
+                self.observer.dropped("mailbox_full")
+            if self.owner is not None:
+                self.owner._on_overflow()
         return waiting
 
     @staticmethod
@@ -136,6 +146,8 @@ class Mailbox(DeliversMany):
             if mailbox.is_closed or 2 * mailbox.layer_count + 2 > mailbox.layer_limit:
                 others.append(mailbox)
                 continue
+            if mailbox.observer is not None:
+                mailbox.observer.received("layer")
             mailbox.layer_count += 1
             mailbox.messages.append(shared)
             mailbox.notify()

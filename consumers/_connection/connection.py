@@ -12,13 +12,14 @@ from typing import Any
 import anyio
 from starlette.websockets import WebSocketDisconnect
 
+from .. import _observing
 from .._aio import cancel
 from .._aio.choice import make_mailbox
 from .._sync import Threads
 from ..layers._adapt import Pump, attach_connection
 from ..layers.registry import channel_layers
 from ..limits import LimitedLayer
-from ..types import CloseCode, Deliver, Receive, Send
+from ..types import CloseCode, ConnectionObserver, Receive, Send
 from . import events
 from .backlog import Taken
 from .close_request import CloseRequest, code_to_send
@@ -55,6 +56,7 @@ class Connection:
     threads: Threads | None = None
     _taken: Taken | None = None  # of a named channel
     _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
+    _observer: ConnectionObserver | None = None  # if one was in force when the connection began
     _owes_disconnect = False  # the consumer has seen the connection begin, and is to see its end
 
     def __init__(self, consumer: Consumer, receive: Receive, send: Send) -> None:
@@ -64,19 +66,23 @@ class Connection:
         layer = consumer.channel_layer
         self._layer = None if layer is None else channel_layers.adapted(consumer.channel_layer_alias, layer)
         self._log = ConnectionLog(type(consumer), consumer.scope)
+        if _observing.observer is not None:
+            self._observer = _observing.observer.connection(type(consumer), consumer.scope)
         self._mailbox = make_mailbox(consumer.inbox_limit, consumer.inbox_bytes, DEFAULT_CAPACITY, self)
+        self._mailbox.observer = self._observer
         self._tasks = Tasks(self._mailbox, self._log)
         self._shutdown = Shutdown(consumer, self._mailbox, self._tasks, self._log)
         self._enforcer = make_enforcer(limits, self._shutdown.begin_by_limit, send)
         close_timeout = min(CLOSE_TIMEOUT, consumer.cleanup_timeout / 4)
-        self._sender = make_sender(send, self._enforcer, limits, self, close_timeout, events.can_deny(consumer.scope))
+        can_deny = events.can_deny(consumer.scope)
+        self._sender = make_sender(send, self._enforcer, limits, self, close_timeout, can_deny, self._observer)
         self._errors = Errors(consumer, self._protocol, self._tasks, self._sender, self._shutdown, self._log)
         self._reader = self._make_reader(receive)
         self._dispatcher = self._make_dispatcher()
         self._handlers = Handlers(consumer, self._mailbox, self._tasks, self._dispatcher, self._errors, self._taken)
 
     def _make_reader(self, receive: Receive) -> Reader:
-        parts = self._consumer, receive, self._mailbox, self._sender, self._enforcer, self._shutdown
+        parts = self._consumer, receive, self._mailbox, self._sender, self._enforcer, self._shutdown, self._observer
         if self._protocol != "channel":
             return Reader(*parts)
         source = (self._consumer.scope.get("extensions") or {}).get(events.WORKER)
@@ -86,7 +92,8 @@ class Connection:
 
     def _make_dispatcher(self) -> Dispatcher:
         passes_on = self._consumer.raw_frames and not hasattr(self._consumer, "websocket_send")
-        return Dispatcher(self._consumer, Frames(self._sender, type(self._consumer)) if passes_on else None)
+        frames = Frames(self._sender, type(self._consumer), self._observer) if passes_on else None
+        return Dispatcher(self._consumer, frames, self._observer)
 
     async def run(self) -> None:
         """Live the connection's life, in the server's task.
@@ -94,6 +101,8 @@ class Connection:
         Raises:
             Exception: whatever a handler raised, as it was raised.
         """
+        if self._observer is not None:
+            self._observer.opened(self._mailbox.messages.__len__)
         try:
             async with anyio.create_task_group() as self._tasks.group:
                 self._tasks.new_scope()
@@ -104,6 +113,8 @@ class Connection:
                     self._taken.source.serve(self._handlers.free)
                 await self._mailbox.feed(self._reader.read())
         finally:
+            if self._observer is not None:
+                self._tell_end(self._observer)
             error = self._release()
             try:
                 if error is not None:
@@ -167,18 +178,13 @@ class Connection:
 
     # The channel layer
 
-    @property
-    def _deliver(self) -> Deliver:
-        """What takes the channel layer's messages."""
-        return self._mailbox
-
     async def _attach(self) -> None:
         """Have the layer's messages come to the mailbox."""
         layer, consumer = self._layer, self._consumer
         if layer is None:
             return
         room = self._mailbox.wait_for_layer_room
-        name, pump = await attach_connection(layer, self._deliver, self.close_by_group, room)
+        name, pump = await attach_connection(layer, self._mailbox, self.close_by_group, room)
         consumer.channel_name = name
         if pump is not None:
             self.start_background_task(self._pump, pump)
@@ -255,7 +261,7 @@ class Connection:
         handler = events.DISCONNECT_HANDLERS.get(self._protocol)
         if handler is not None and hasattr(self._consumer, handler):
             message = {"type": f"{self._protocol}.disconnect", "code": request.code, "reason": request.reason}
-            await self._errors.guard(self._consumer.dispatch, (message,), message)
+            await self._errors.guard(self._dispatcher.dispatch, (message,), message)
 
     def _log_losses(self) -> None:
         """Say in the log what could not be done as it should."""
@@ -270,6 +276,19 @@ class Connection:
             self._log.limit_hit(request.code, request.limit, cancelled, waiting)
         elif cancelled or waiting:
             self._log.dropped(request.code, cancelled, waiting)
+
+    def _tell_end(self, observer: ConnectionObserver) -> None:
+        """Have the observer see what was dropped, and how the connection ended."""
+        waiting = [entry[0] for entry in self._mailbox.messages if isinstance(entry, tuple)]
+        opens = sum(event.get("type") not in events.FROM_CLIENT for event in waiting)  # and these are no messages
+        observer.dropped("ending", len(self._mailbox.messages) - opens)
+        observer.dropped("handler_cancelled", self._errors.cancelled)
+        request, code = self._shutdown.request, None
+        if self._protocol == "websocket":
+            code = self._sender.close_code
+            if code is None:
+                code = CloseCode.ABNORMAL_CLOSURE if request is None else request.code
+        observer.closed(code, self._sender.is_rejected)
 
     def _release(self) -> Exception | None:
         """Let go of all that refers to this, and return the error that ended it.

@@ -14,9 +14,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .._checks.classes import takes
-from ..types import Message, handler_name
+from ..types import ConnectionObserver, Message, handler_name
 from .frames import FRAME, Frames
 from .log import log_once
+from .observed import Dispatches, ObservedConsumer
 from .request import OfRequest
 
 FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
@@ -176,16 +177,16 @@ class Dispatcher:
     Args:
         consumer: the consumer.
         frames: what sends raw frames, if the class passes them on.
-
-    Attributes:
-        frames: the same.
+        observer: the connection's, if it has one.
     """
 
-    __slots__ = ("_consumer", "_direct", "_gives_text", "_table", "frames")
+    __slots__ = ("_consumer", "_direct", "_frames", "_gives_text", "_observer", "_table", "_target")
 
-    def __init__(self, consumer: Any, frames: Frames | None) -> None:
+    def __init__(self, consumer: Any, frames: Frames | None, observer: ConnectionObserver | None) -> None:
         self._consumer = consumer
-        self.frames = frames
+        self._frames = frames
+        self._observer = observer
+        self._target: Dispatches = consumer if observer is None else ObservedConsumer(consumer, observer)
         self._table = table_of(type(consumer))
         # What is called without `dispatch()`, and without `websocket_receive()`, which would only pass a message on.
         self._direct: frozenset[str] = frozenset()
@@ -193,9 +194,13 @@ class Dispatcher:
 
     def connected(self) -> None:
         """Note that `connect()` has returned, which may have replaced methods of the instance."""
-        if self._table.passes_on(self._consumer, "dispatch"):
+        if self._observer is None and self._table.passes_on(self._consumer, "dispatch"):
             self._direct = self._table.direct
             self._gives_text = self._table.gives_text(self._consumer)
+
+    def dispatch(self, message: Message) -> Awaitable[None]:
+        """Have the consumer handle a message of the connection's own, which tells of its end."""
+        return self._target.dispatch(message)
 
     def call(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
         """Call what handles a message; return what it returned, to be awaited at once. None if nothing does.
@@ -216,20 +221,32 @@ class Dispatcher:
                 name = "receive"
                 handling = consumer.receive(text_data=text)
             else:
-                handling = consumer.dispatch(message)
+                handling = self._target.dispatch(message)
         elif type(kind) is str and (found := self._table.names[kind]) is not None:
             if found in self._direct:
                 name = found
-            handling = getattr(consumer, name)(message)
-        elif self.frames is not None and kind == FRAME:
-            return self.frames.send(message)
+                handling = getattr(consumer, name)(message)
+            else:
+                handling = self._target.dispatch(message)
+        elif self._frames is not None and kind == FRAME:
+            return self._frames.send(message)
         elif self._table.accepts(consumer, message, consumer.strict_types):
-            handling = consumer.dispatch(message)
+            handling = self._target.dispatch(message)
         else:
+            if self._observer is not None and not _is_optional(message):
+                self._observer.dropped("no_handler")
             return None
         if handling is None:
             raise TypeError(f"{type(consumer).__name__}.{name}() must be `async def`: this is an async consumer")
         return handling
+
+
+def _is_optional(message: Message) -> bool:
+    """Tell what a layer sends to all consumers: who has no handler for it misses nothing."""
+    try:
+        return handler_name(message) in OPTIONAL
+    except ValueError:
+        return False
 
 
 def _is_frameworks(consumer_class: type, name: str) -> bool:

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from .._aio.loops import Alarm, running_loop, set_alarm
 from ..limits import Limits
-from ..types import CloseCode, Message, Send
+from ..types import CloseCode, ConnectionObserver, Message, Send
 from .sender import Owner, Sender
 
 BURST_SECONDS = 5
@@ -229,11 +229,12 @@ def make_sender(
     owner: Owner,
     close_timeout: float,
     can_deny: bool,
+    observer: ConnectionObserver | None,
 ) -> Sender:
     """Return a new connection's sender; what its limits do not ask for costs its sends nothing."""
     if enforcer is not None and limits.send_timeout is not None:
         send = enforcer.send
-    return Sender(send, owner, close_timeout, can_deny)
+    return Sender(send, owner, close_timeout, can_deny, observer)
 
 
 def _size(message: Message, most: float) -> int:

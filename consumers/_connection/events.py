@@ -12,6 +12,10 @@ from ..exceptions import InvalidFrame
 from ..types import CloseCode, Message, Scope, cut_reason
 
 DISCONNECTS = frozenset({"websocket.disconnect", "http.disconnect"})
+FROM_CLIENT = frozenset({"websocket.receive", "http.request"})
+"""The client's messages, beside what opens and ends its connection."""
+FOR_CLIENT = frozenset({"websocket.send", "http.response.body"})
+"""Those for the client."""
 DISCONNECT_HANDLERS = {"websocket": "websocket_disconnect", "http": "http_disconnect"}
 
 WORKER = "consumers.worker"

@@ -1,6 +1,6 @@
 """Raw frames: a layer's messages that are events for the server, and need no handler."""
 
-from ..types import Message
+from ..types import ConnectionObserver, Message
 from .log import log_once
 from .sender import Sender
 
@@ -13,20 +13,24 @@ class Frames:
     Args:
         sender: the connection's.
         consumer_class: named in the log.
+        observer: the connection's, if it has one.
     """
 
-    __slots__ = ("_consumer_class", "_sender")
+    __slots__ = ("_consumer_class", "_observer", "_sender")
 
-    def __init__(self, sender: Sender, consumer_class: type) -> None:
+    def __init__(self, sender: Sender, consumer_class: type, observer: ConnectionObserver | None) -> None:
         self._sender = sender
+        self._observer = observer
         self._consumer_class = consumer_class
 
     async def send(self, message: Message) -> None:
         """Send a frame; one for a socket that is not open is dropped."""
-        if self.takes(message):
+        if self._takes(message):
             await self._sender.send(message)
+        elif self._observer is not None:
+            self._observer.dropped("no_handler")
 
-    def takes(self, message: Message) -> bool:
+    def _takes(self, message: Message) -> bool:
         """Tell whether a frame can be sent; log what is none once."""
         if not self._sender.is_open:
             return False

@@ -3,7 +3,7 @@
 import anyio
 
 from .._aio.mailbox import Mailbox
-from ..types import CloseCode, Message, Receive
+from ..types import CloseCode, ConnectionObserver, Message, Receive
 from . import events
 from .backlog import Taken
 from .close_request import CloseRequest
@@ -23,12 +23,10 @@ class Reader:
         sender: the connection's.
         enforcer: the connection's, if it has one.
         shutdown: the connection's.
-
-    Attributes:
-        refuses: tells whether a message goes beyond a limit, and then ends the connection; None without such limits.
+        observer: the connection's, if it has one.
     """
 
-    __slots__ = ("_consumer", "_enforcer", "_mailbox", "_receive", "_sender", "_shutdown", "refuses")
+    __slots__ = ("_consumer", "_enforcer", "_mailbox", "_observer", "_receive", "_sender", "_shutdown")
 
     def __init__(
         self,
@@ -38,6 +36,7 @@ class Reader:
         sender: Sender,
         enforcer: Enforcer | None,
         shutdown: Shutdown,
+        observer: ConnectionObserver | None,
     ) -> None:
         self._consumer = consumer
         self._receive = receive
@@ -45,7 +44,7 @@ class Reader:
         self._sender = sender
         self._enforcer = enforcer
         self._shutdown = shutdown
-        self.refuses = None if enforcer is None else enforcer.refuses
+        self._observer = observer
 
     async def read(self) -> None:
         """Read until the client disconnects, or is to be read no more; then wait for the worker's end."""
@@ -63,9 +62,13 @@ class Reader:
 
     async def _read(self) -> Message | None:
         """Return the event that says that the client has gone; None if it is to be read no more."""
-        receive, mailbox, refuses = self._receive, self._mailbox, self.refuses
+        receive, mailbox, enforcer, observer = self._receive, self._mailbox, self._enforcer, self._observer
         while (message := await receive()).get("type") not in events.DISCONNECTS:
-            if refuses is not None and refuses(message):
+            if observer is not None and message.get("type") in events.FROM_CLIENT:
+                observer.received("client")
+            if enforcer is not None and enforcer.refuses(message):
+                if observer is not None:
+                    observer.dropped("limit")
                 return None
             mailbox.put(message)
             del message  # an idle connection is not to keep it
@@ -102,7 +105,7 @@ class ChannelReader(Reader):
     """Puts the messages of a named channel, which are a layer's, into the mailbox of its consumer.
 
     Args:
-        consumer, receive, mailbox, sender, enforcer, shutdown: as of `Reader`.
+        consumer, receive, mailbox, sender, enforcer, shutdown, observer: as of `Reader`.
         taken: what the worker of the channel has given, if it asks how much is wanted.
     """
 
@@ -116,13 +119,16 @@ class ChannelReader(Reader):
         sender: Sender,
         enforcer: Enforcer | None,
         shutdown: Shutdown,
+        observer: ConnectionObserver | None,
         taken: Taken | None,
     ) -> None:
-        super().__init__(consumer, receive, mailbox, sender, enforcer, shutdown)
+        super().__init__(consumer, receive, mailbox, sender, enforcer, shutdown, observer)
         self._taken = taken
 
     async def _read(self) -> Message:
         while (message := await self._receive()).get("type") not in events.DISCONNECTS:
+            if self._observer is not None:
+                self._observer.received("layer")
             if self._taken is not None:
                 self._taken.add(message)
                 self._mailbox.put_anyhow(message)  # a handler was free

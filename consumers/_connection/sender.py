@@ -7,7 +7,7 @@ import anyio
 from starlette.websockets import WebSocketDisconnect
 
 from ..exceptions import RequestAborted
-from ..types import CloseCode, Message, Send, check_close_code, private_code
+from ..types import CloseCode, ConnectionObserver, Message, Send, check_close_code, private_code
 from . import events
 
 # How servers and test clients say that the peer has gone: ASGI asks for an OSError (2.4, "send"), the memory
@@ -52,9 +52,20 @@ class Sender:
             it closed the socket or a send failed.
         close_timeout: seconds that a close frame has to leave.
         can_deny: whether the server answers a handshake with an HTTP response (`websocket.http.response`).
+        observer: the connection's, if it has one.
     """
 
-    __slots__ = ("_can_deny", "_close_timeout", "_owner", "_send", "answered", "close_code", "is_rejected", "state")
+    __slots__ = (
+        "_can_deny",
+        "_close_timeout",
+        "_observer",
+        "_owner",
+        "_send",
+        "answered",
+        "close_code",
+        "is_rejected",
+        "state",
+    )
 
     def __init__(
         self,
@@ -62,11 +73,13 @@ class Sender:
         owner: Owner,
         close_timeout: float = CLOSE_TIMEOUT,
         can_deny: bool = True,
+        observer: ConnectionObserver | None = None,
     ) -> None:
         self._send = send
         self._close_timeout = close_timeout
         self._can_deny = can_deny
         self._owner = owner
+        self._observer = observer
         self.state = State.CONNECTING
         self.close_code: int | None = None
         self.answered = False  # the handshake, by accept(), close() or deny()
@@ -122,6 +135,9 @@ class Sender:
         except FAILURES as error:
             self._on_failure(error)
             raise
+        else:
+            if self._observer is not None and kind in events.FOR_CLIENT:
+                self._observer.sent()
 
     async def end(self, code: int, reason: str) -> None:
         """Close the socket, or, while the handshake is pending, reject it: for 1013 by HTTP 503, if the server can."""

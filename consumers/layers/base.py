@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from .._aio.loops import call_soon as call_soon
 from .._aio.loops import running_loop as running_loop
-from ..types import Close, CloseCode, Deliver, Message, check_close_code, cut_reason, handler_name
+from ..types import CallObserver, Close, CloseCode, Deliver, Message, check_close_code, cut_reason, handler_name
 from ._overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
@@ -51,6 +51,8 @@ class BaseChannelLayer:
         "alphanumerics, hyphens, underscores, or periods"
     )
     """The text of the error for a name, with a place for "Channel" or "Group". What is wrong with it follows."""
+
+    _observer: CallObserver | None = None  # sees the operations; see `_observed`
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from .._aio.loops import yield_to_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Deliver, Message
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
+from ._observed import operation
 from ._overrides import overrides
 from ._processes import server_processes
 from .base import DEFAULT_CODE, Layer, closing
@@ -101,6 +102,7 @@ class InMemoryChannelLayer(Layer):
     def groups_of(self, channel: str) -> frozenset[str]:
         return self._local.groups_of(channel)
 
+    @operation
     async def send(self, channel: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_channel(channel)
@@ -146,16 +148,19 @@ class InMemoryChannelLayer(Layer):
         self.require_valid_channel_name(name)
         return name
 
+    @operation
     async def group_add(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)
         self._local.group_add(group, channel)
 
+    @operation
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)
         self._local.group_discard(group, channel)
 
+    @operation
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_group(group)
@@ -164,6 +169,7 @@ class InMemoryChannelLayer(Layer):
         else:
             await yield_to_loop(self._local.group_send(group, message))
 
+    @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         message = closing(code, reason)
         self._require_group(group)

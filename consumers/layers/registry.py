@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import anyio
 
+from .. import _observing
 from ..exceptions import InvalidChannelLayerError
 from ._adapt import BACKENDS, adapt, is_layer, lacking
 from .base import BaseChannelLayer, Layer
@@ -30,10 +31,7 @@ class ChannelLayerManager:
     Attributes:
         configs: what `configure()` was given, or else what the source given to `configure_from()` says now.
         backends: the layers that exist, by alias.
-        on_layer: called with every layer that comes into use; None: nobody wants to know.
     """
-
-    on_layer: Callable[[Layer], object] | None = None
 
     def __init__(self) -> None:
         self.backends: dict[str, Layer] = {}
@@ -187,8 +185,8 @@ class ChannelLayerManager:
     def _use(self, alias: str, layer: BaseChannelLayer) -> None:
         self.backends[alias] = cast(Layer, layer)  # for type checkers; it may be a foreign one
         self.adapted(alias, layer)
-        if self.on_layer is not None:
-            self.on_layer(self.backends[alias])
+        if _observing.observer is not None:
+            _observing.observer.layer(layer)
 
     def _make(self, alias: str, key: str, default: dict[str, Any] | None) -> Layer:
         config = self.configs[alias]

@@ -33,7 +33,7 @@ def instrument(meter_provider: "MeterProvider | None" = None, close_codes: "Iter
     """
     global _active
     try:
-        from .switch import Switch
+        from .instrumentor import Instrumentor
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "opentelemetry":
             raise
@@ -41,11 +41,11 @@ def instrument(meter_provider: "MeterProvider | None" = None, close_codes: "Iter
             f"consumers.telemetry needs opentelemetry-api ({error}): pip install 'starlette-consumers[opentelemetry]'",
             name=error.name,
         ) from error
-    switch = Switch(meter_provider, close_codes)
+    instrumentor = Instrumentor(meter_provider, close_codes)
     if _active is None:
-        switch.turn_on()
-        _active = switch
-    elif _active != switch:
+        instrumentor.turn_on()
+        _active = instrumentor
+    elif _active != instrumentor:
         raise RuntimeError("instrument() was called before with other arguments: call uninstrument() first")
 
 

@@ -1,214 +1,76 @@
-"""A consumer's connection that is measured."""
+"""One connection's measurements."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from time import perf_counter
 from weakref import WeakKeyDictionary
 
-from .._connection.connection import Connection
-from .._connection.consumer import Consumer
-from .._connection.dispatch import OPTIONAL, Dispatcher
-from .._connection.events import DISCONNECTS
-from .._connection.frames import Frames
-from .._connection.sender import Sender
-from ..types import CloseCode, Deliver, Message, Receive, Send, handler_name
-from . import table
-from .counters import Counters, Counts
+from ..types import DropReason, Ends, MessageSource, Scope
+from . import semconv
+from .counters import Counters
 from .durations import Attributes, Durations
 
-FROM_CLIENT = frozenset({"websocket.receive", "http.request"})
-FOR_CLIENT = frozenset({"websocket.send", "http.response.body"})
 
+class ConnectionMeter:
+    """Counts one connection and its messages, and times its handlers: a `ConnectionObserver`.
 
-class ObservedConnection(Connection):
-    """Counts one connection and its messages, and times its handlers.
-
-    Attributes:
+    Args:
+        owner: the consumer's or the endpoint's class.
+        scope: the connection's.
         counters: what it is counted in.
         durations: what its handlers' times are recorded with.
     """
 
-    counters: ClassVar[Counters]
-    durations: ClassVar[Durations]
+    __slots__ = ("_counters", "_counts", "_durations", "_handlers", "_other", "_owner", "waiting")
 
-    def __init__(self, consumer: Consumer, receive: Receive, send: Send) -> None:
-        self._counts = counts = self.counters.counts_for(type(consumer), consumer.scope)
-        self._is_accepted = False
-        send = counting_send(send, counts)
-        super().__init__(consumer, counting_receive(receive, counts), send)
-        if self._reader.refuses is not None:
-            self._reader.refuses = partial(self._refuses, self._reader.refuses)
-        # Every message passes it. Not a class attribute, so that those who override it need to know nothing.
-        vars(consumer)["dispatch"] = self.durations.timed(consumer, "dispatch", attributes_of(type(consumer)))
+    waiting: Callable[[], int]
 
-    async def run(self) -> None:
-        counters, counts, errors = self.counters, self._counts, self._errors
-        counters.opened(counts, self)
-        try:
-            await super().run()
-        finally:
-            request = self._shutdown.request
-            waiting = sum(not isinstance(entry, tuple) or is_data(entry[0]) for entry in self._mailbox.messages)
-            counts.drop(table.ENDING, waiting)
-            counts.drop(table.HANDLER_CANCELLED, errors.cancelled)
-            code: object = ""
-            if self._protocol == "websocket":
-                code = close_code(
-                    self._sender,
-                    self._is_accepted,
-                    CloseCode.ABNORMAL_CLOSURE if request is None else request.code,
-                )
-            counters.closed(counts, code, self)
+    def __init__(self, owner: type, scope: Scope, counters: Counters, durations: Durations) -> None:
+        self._owner = owner
+        self._counters = counters
+        self._counts = counters.counts_for(owner, scope)
+        self._durations = durations
+        self._handlers, self._other = _attributes_of(owner)
 
-    @property
-    def waiting(self) -> int:
-        """How many messages wait for a handler."""
-        return len(self._mailbox.messages)
+    def opened(self, waiting: Callable[[], int]) -> None:
+        self.waiting = waiting
+        self._counters.opened(self._counts, self)
 
-    @property
-    def _deliver(self) -> Deliver:
-        return partial(self._count_delivery, self._mailbox)
+    def closed(self, code: int | None, is_rejected: bool = False) -> None:
+        label = ""
+        if code is not None:
+            label = semconv.REJECTED if is_rejected else semconv.close_label(code, self._counters.told_apart)
+        self._counters.closed(self._counts, label, self)
 
-    def _refuses(self, refuses: Callable[[Message], bool], message: Message) -> bool:
-        was_ending = self.is_ending
-        refused = refuses(message)
-        if refused and not was_ending:
-            self._counts.drop(table.LIMIT)
-        return refused
+    def received(self, source: MessageSource) -> None:
+        self._counts.received[source] += 1
 
-    def _count_delivery(self, deliver: Deliver, message: Message) -> int:
-        counts = self._counts
-        counts.received[table.FROM_LAYER] += 1
-        if self.is_ending:
-            counts.drop(table.ENDING)
-        waiting = deliver(message)
-        if not waiting:
-            counts.drop(table.MAILBOX_FULL)
-        return waiting
+    def sent(self) -> None:
+        self._counts.sent += 1
 
-    def _on_sender_change(self, close_code: int | None) -> None:
-        self._is_accepted = self._is_accepted or close_code is None
-        super()._on_sender_change(close_code)
+    def dropped(self, reason: DropReason, count: int = 1) -> None:
+        self._counts.dropped[reason] += count
 
-    def _make_dispatcher(self) -> Dispatcher:
-        frames = super()._make_dispatcher().frames
-        if frames is not None:
-            frames = ObservedFrames(self._sender, type(self._consumer), self._counts)
-        return ObservedDispatcher(self._consumer, frames, self._counts)
+    def begins(self, name: str | None) -> Ends:
+        attributes = self._handlers.get(name)
+        if attributes is None:
+            attributes = self._other
+            if name is not None and _has_method(self._owner, name):
+                attributes = self._handlers[name] = {**self._other, semconv.HANDLER: name}
+        return partial(self._durations.record, attributes, perf_counter())
 
 
-class ObservedDispatcher(Dispatcher):
-    """Counts the messages that nothing handles.
-
-    Args:
-        consumer, frames: as of `Dispatcher`.
-        counts: what is counted in.
-    """
-
-    __slots__ = ("_counts",)
-
-    def __init__(self, consumer: Consumer, frames: Frames | None, counts: Counts) -> None:
-        super().__init__(consumer, frames)
-        self._counts = counts
-
-    def call(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
-        handling = super().call(message, is_clients)
-        if handling is None and not _is_optional(message):
-            self._counts.drop(table.NO_HANDLER)
-        return handling
+_known: WeakKeyDictionary[type, tuple[dict[str | None, Attributes], Attributes]] = WeakKeyDictionary()
 
 
-class ObservedFrames(Frames):
-    """Counts the raw frames that are dropped.
-
-    Args:
-        sender, consumer_class: as of `Frames`.
-        counts: what is counted in.
-    """
-
-    __slots__ = ("_counts",)
-
-    def __init__(self, sender: Sender, consumer_class: type, counts: Counts) -> None:
-        super().__init__(sender, consumer_class)
-        self._counts = counts
-
-    def takes(self, message: Message) -> bool:
-        if super().takes(message):
-            return True
-        self._counts.drop(table.NO_HANDLER)
-        return False
+def _attributes_of(owner: type) -> tuple[dict[str | None, Attributes], Attributes]:
+    """Return what names the handlers of a class, as far as they are known, and what does for all else."""
+    found = _known.get(owner)
+    if found is None:
+        found = _known[owner] = {}, {semconv.CONSUMER: owner.__name__, semconv.HANDLER: semconv.OTHER}
+    return found
 
 
-def counting_receive(receive: Receive, counts: Counts) -> Receive:
-    """Return a `receive` that counts the messages of a connection."""
-    if counts.attributes[table.PROTOCOL] == "channel":  # all that comes is a layer's
-
-        async def counting() -> Message:
-            message = await receive()
-            if message.get("type") not in DISCONNECTS:
-                counts.received[table.FROM_LAYER] += 1
-            return message
-
-    else:
-
-        async def counting() -> Message:
-            message = await receive()
-            if message.get("type") in FROM_CLIENT:
-                counts.received[table.CLIENT] += 1
-            return message
-
-    return counting
-
-
-def counting_send(send: Send, counts: Counts) -> Send:
-    """Return a `send` that counts the messages which the server took."""
-
-    async def counting(event: Message) -> None:
-        await send(event)
-        if event.get("type") in FOR_CLIENT:
-            counts.sent += 1
-
-    return counting
-
-
-def is_data(message: Message) -> bool:
-    """Tell a message of the client's from what opens and ends its connection."""
-    return message.get("type") in FROM_CLIENT
-
-
-def close_code(sender: Sender, is_accepted: bool, ending_code: int) -> object:
-    """Return the code that a connection was closed with, or REJECTED."""
-    if not is_accepted and sender.answered:
-        return table.REJECTED
-    return ending_code if sender.close_code is None else sender.close_code
-
-
-_attributes: WeakKeyDictionary[type, dict[str, Attributes]] = WeakKeyDictionary()
-
-
-def attributes_of(consumer_class: type) -> Callable[[Message], Attributes]:
-    """Return what names the handler of a message: a client may choose the type, so only methods of the class are."""
-    known = _attributes.setdefault(consumer_class, {})
-    other = {table.CONSUMER: consumer_class.__name__, table.HANDLER: table.OTHER}
-
-    def attributes(message: Message) -> Attributes:
-        try:
-            name = handler_name(message)
-        except ValueError:
-            return other
-        found = known.get(name)
-        if found is None:
-            if not callable(next((vars(base)[name] for base in consumer_class.__mro__ if name in vars(base)), None)):
-                return other
-            found = known[name] = {**other, table.HANDLER: name}
-        return found
-
-    return attributes
-
-
-def _is_optional(message: Message) -> bool:
-    """Tell what a layer sends to all consumers, for those that want to know."""
-    try:
-        return handler_name(message) in OPTIONAL
-    except ValueError:
-        return False
+def _has_method(owner: type, name: str) -> bool:
+    """Tell whether a class has a method; a client may have chosen the name, so only these are told apart."""
+    return callable(next((vars(base)[name] for base in owner.__mro__ if name in vars(base)), None))

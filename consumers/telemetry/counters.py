@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from ..types import Scope
-from . import table
-from .table import OTHER
+from . import semconv
+from .semconv import OTHER
 
 PROTOCOLS = frozenset({"websocket", "http", "channel"})
 
@@ -22,9 +22,8 @@ Value = tuple[int, dict[str, str]]
 class HasMailbox(Protocol):
     """A connection whose mailbox is looked at."""
 
-    @property
-    def waiting(self) -> int:
-        """How many messages wait in it; asked for in any thread."""
+    waiting: Callable[[], int]
+    """Returns how many messages wait in it; called in any thread."""
 
 
 class Key(NamedTuple):
@@ -45,16 +44,12 @@ class Counts:
     __slots__ = ("attributes", "closed", "dropped", "opened", "received", "sent")
 
     def __init__(self, key: Key) -> None:
-        self.attributes = {table.CONSUMER: key.consumer, table.PROTOCOL: key.protocol}
+        self.attributes = {semconv.CONSUMER: key.consumer, semconv.PROTOCOL: key.protocol}
         self.opened = 0
         self.closed: Counter[str] = Counter()
-        self.received = {table.CLIENT: 0, table.FROM_LAYER: 0}
+        self.received: dict[str, int] = dict.fromkeys(semconv.SOURCES, 0)
         self.sent = 0
-        self.dropped = dict.fromkeys(table.REASONS, 0)
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count messages that were dropped."""
-        self.dropped[reason] += count
+        self.dropped: dict[str, int] = dict.fromkeys(semconv.REASONS, 0)
 
 
 class Counters:
@@ -80,26 +75,23 @@ class Counters:
                 counts = self._by_key[key] = Counts(key)
             return counts
 
-    def opened(self, counts: Counts, connection: HasMailbox | None = None) -> None:
+    def opened(self, counts: Counts, connection: HasMailbox) -> None:
         """Count a connection that begins, and look at its mailbox until it ends."""
         counts.opened += 1
-        if connection is not None:
-            with self._lock:
-                self._connections[connection] = counts
+        with self._lock:
+            self._connections[connection] = counts
 
-    def closed(self, counts: Counts, code: object, connection: HasMailbox | None = None) -> None:
+    def closed(self, counts: Counts, label: str, connection: HasMailbox) -> None:
         """Count a connection that has ended.
 
         Args:
             counts: what it adds to.
-            code: its close code, or what stands for one: REJECTED; "" for a protocol that has none.
+            label: what its close code is called; "" for a protocol that has none.
             connection: what `opened()` got.
         """
-        label = code if isinstance(code, str) else table.close_label(code, self.told_apart)
         with self._lock:
             counts.closed[label] += 1
-            if connection is not None:
-                self._connections.pop(connection, None)
+            self._connections.pop(connection, None)
 
     # What a meter reads
 
@@ -109,10 +101,10 @@ class Counters:
         return {
             "consumers.connection.active": lambda: sums(lambda counts: {"": counts.opened - counts.closed.total()}),
             "consumers.connection.opened": lambda: sums(lambda counts: {"": counts.opened}),
-            "consumers.connection.closed": lambda: sums(lambda counts: counts.closed, table.CLOSE_CODE),
-            "consumers.message.received": lambda: sums(lambda counts: counts.received, table.SOURCE),
+            "consumers.connection.closed": lambda: sums(lambda counts: counts.closed, semconv.CLOSE_CODE),
+            "consumers.message.received": lambda: sums(lambda counts: counts.received, semconv.SOURCE),
             "consumers.message.sent": lambda: sums(lambda counts: {"": counts.sent}),
-            "consumers.message.dropped": lambda: sums(lambda counts: counts.dropped, table.REASON),
+            "consumers.message.dropped": lambda: sums(lambda counts: counts.dropped, semconv.REASON),
             "consumers.mailbox.messages": lambda: mailboxes(sum),
             "consumers.mailbox.depth": lambda: mailboxes(max),
         }
@@ -133,5 +125,5 @@ class Counters:
             for counts in self._by_key.values():  # those without connections too: a gauge would keep its last value
                 depths[tuple(counts.attributes.items())] = [0]
             for connection, counts in self._connections.items():
-                depths[tuple(counts.attributes.items())].append(connection.waiting)
+                depths[tuple(counts.attributes.items())].append(connection.waiting())
         return [(combine(values), dict(attributes)) for attributes, values in depths.items()]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from consumers.telemetry import table
+from consumers.telemetry import semconv
 
 from ..support.pages import ROOT, blocks
 from ..support.processes import run_pytest
@@ -32,7 +32,7 @@ def test_the_pages_tables_are_those_of_the_code() -> None:
 
 def test_the_page_explains_every_attribute() -> None:
     text = (ROOT / PAGE).read_text(encoding="utf-8")
-    for attribute in {attribute for each in table.INSTRUMENTS.values() for attribute in each.attributes}:
+    for attribute in {attribute for each in semconv.INSTRUMENTS.values() for attribute in each.attributes}:
         assert f"\n| `{attribute}` |" in text, attribute
 
 
@@ -42,9 +42,9 @@ def test_the_pages_example_measures_what_it_says(tmp_path: Path) -> None:
     again, _ = json.JSONDecoder().raw_decode(run.stdout[end:].lstrip())
     for data, opened in ((flushed, 1), (again, 2)):
         [scope] = data["resource_metrics"][0]["scope_metrics"]
-        assert scope["scope"]["name"] == table.METER_NAME
+        assert scope["scope"]["name"] == semconv.METER_NAME
         metrics = {metric["name"]: metric for metric in scope["metrics"]}
-        assert metrics.keys() == table.INSTRUMENTS.keys()
+        assert metrics.keys() == semconv.INSTRUMENTS.keys()
         assert metrics["consumers.connection.opened"]["data"]["data_points"][0]["value"] == opened
 
 

@@ -8,18 +8,18 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
 from starlette.websockets import WebSocket
 
 from consumers import AsyncWebsocketConsumer, BaseWSEndpoint
-from consumers.telemetry import table
+from consumers.telemetry import semconv
 
 SHORT = {
-    "consumer": table.CONSUMER,
-    "protocol": table.PROTOCOL,
-    "code": table.CLOSE_CODE,
-    "source": table.SOURCE,
-    "reason": table.REASON,
-    "handler": table.HANDLER,
-    "layer": table.LAYER,
-    "operation": table.OPERATION,
-    "error": table.ERROR_TYPE,
+    "consumer": semconv.CONSUMER,
+    "protocol": semconv.PROTOCOL,
+    "code": semconv.CLOSE_CODE,
+    "source": semconv.SOURCE,
+    "reason": semconv.REASON,
+    "handler": semconv.HANDLER,
+    "layer": semconv.LAYER,
+    "operation": semconv.OPERATION,
+    "error": semconv.ERROR_TYPE,
 }
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, URLRouter, re_path, telemetry
-from consumers.telemetry import table
+from consumers.telemetry import semconv
 from consumers.types import ASGIApp
 
 from ..support.measured import Endpoint, Measured
@@ -70,12 +70,12 @@ async def test_with_strict_types_what_is_made_up_is_not_told_apart(
             await wire.accepted()
             wire.text(f'{{"type": "made.up.{number}"}}')
             await wire.end()
-    assert measured.value("handler.duration", handler=table.OTHER, error="ValueError") == 20
+    assert measured.value("handler.duration", handler=semconv.OTHER, error="ValueError") == 20
     assert measured.values_of("handler.duration", "handler") == {
         "websocket_connect",
         "websocket_receive",
         "websocket_disconnect",
-        table.OTHER,
+        semconv.OTHER,
     }
 
 

@@ -1,7 +1,7 @@
 """What is measured of connections, from their handshake to their end, on asyncio and trio."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -12,10 +12,12 @@ from consumers import (
     ChannelFull,
     InMemoryChannelLayer,
     WebsocketConsumer,
+    _observing,
     channel_layers,
 )
 from consumers.consumer import AsyncConsumer
-from consumers.telemetry import table
+from consumers.telemetry import semconv
+from consumers.telemetry.instrumentor import Instruments
 from consumers.testing import HttpCommunicator
 from consumers.worker import Worker
 
@@ -39,8 +41,8 @@ async def test_a_life_is_counted(measured: Measured) -> None:
     assert measured.value("message.dropped") == 0
     for handler in ("websocket_connect", "websocket_receive", "websocket_disconnect"):
         [point] = measured.points("handler.duration", consumer="Echo", handler=handler)
-        assert point.count == 1 and 0 < point.sum < 60 and point.explicit_bounds == table.SECONDS
-        assert table.ERROR_TYPE not in point.attributes
+        assert point.count == 1 and 0 < point.sum < 60 and point.explicit_bounds == semconv.SECONDS
+        assert semconv.ERROR_TYPE not in point.attributes
 
 
 async def test_every_instrument_is_seen_with_the_kind_and_unit_of_the_table(
@@ -51,9 +53,9 @@ async def test_every_instrument_is_seen_with_the_kind_and_unit_of_the_table(
     async with connected(Echo.as_asgi()):
         pass
     metrics = measured.metrics()
-    assert metrics.keys() == table.INSTRUMENTS.keys()
+    assert metrics.keys() == semconv.INSTRUMENTS.keys()
     for name, metric in metrics.items():
-        instrument = table.INSTRUMENTS[name]
+        instrument = semconv.INSTRUMENTS[name]
         assert (metric.unit, metric.description) == (instrument.unit, instrument.description)
         data = metric.data
         kind = type(data).__name__
@@ -236,7 +238,7 @@ async def test_an_http_consumer_has_no_close_code(measured: Measured) -> None:
     await HttpCommunicator(Page.as_asgi(), "POST", "/", b"body").get_response()
     await eventually(lambda: measured.value("connection.closed"))
     [point] = measured.points("connection.closed", consumer="Page", protocol="http")
-    assert table.CLOSE_CODE not in point.attributes
+    assert semconv.CLOSE_CODE not in point.attributes
     assert measured.value("message.received", source="client") == measured.value("message.sent") == 1
 
 
@@ -285,7 +287,7 @@ async def test_a_failing_meter_breaks_no_connection(
     def fail(*args: object) -> None:
         raise RuntimeError("the meter is broken")
 
-    monkeypatch.setattr(AsyncConsumer._connection_class.durations, "_record", fail)  # type: ignore[attr-defined]
+    monkeypatch.setattr(cast(Instruments, _observing.observer).handlers, "_record", fail)
     with caplog.at_level(logging.ERROR, "consumers"):
         async with connected(Echo.as_asgi()) as wire:
             for text in ("one", "two"):

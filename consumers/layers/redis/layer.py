@@ -18,6 +18,7 @@ from asgiref.sync import async_to_sync
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
+from .._observed import operation
 from .._overrides import overrides, refuse
 from ..base import DEFAULT_CODE, Layer, closing, positive
 from ..codec import Codec
@@ -253,6 +254,7 @@ class RedisLayer(Layer):
 
     # Senders
 
+    @operation
     async def send(self, channel: str, message: Message) -> None:
         """Send a message to one channel.
 
@@ -270,6 +272,7 @@ class RedisLayer(Layer):
             raise
         await (yield_to_loop(waiting) if waiting else asyncio.sleep(0))
 
+    @operation
     async def group_send(self, group: str, message: Message) -> None:
         """Send a message to every channel in a group. It is dropped for those that are full.
 
@@ -282,6 +285,7 @@ class RedisLayer(Layer):
         waiting = await self._process.trips.run(self._group_send(group, message))
         await (yield_to_loop(waiting) if waiting else asyncio.sleep(0))
 
+    @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """Close every member of a group; see `consumers.close_group()`. Full queues do not hold it up.
 
@@ -292,6 +296,7 @@ class RedisLayer(Layer):
         """
         await yield_to_loop(await self._process.trips.run(self._close_group(group, closing(code, reason))))
 
+    @operation
     def send_sync(self, channel: str, message: Message) -> None:
         """As `send()`, without an event loop: blocks."""
         if overrides(type(self), "send"):
@@ -299,6 +304,7 @@ class RedisLayer(Layer):
         else:
             self._process.trips.run_blocking(self._send(channel, message))
 
+    @operation
     def group_send_sync(self, group: str, message: Message) -> None:
         """As `group_send()`, without an event loop: blocks."""
         if overrides(type(self), "group_send"):
@@ -306,6 +312,7 @@ class RedisLayer(Layer):
         else:
             self._process.trips.run_blocking(self._group_send(group, message))
 
+    @operation
     def close_group_sync(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         """As `close_group()`, without an event loop: blocks."""
         if overrides(type(self), "close_group"):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from ...types import Close, Deliver, Message
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
+from .._observed import operation
 from ..codec import Codec
 from .layer import RedisLayer
 from .process import Process
@@ -92,6 +93,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         process.has_channels = True
         return await process.owners.call(process.exchange.new_channel, head)
 
+    @operation
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel of this process to a group; once more does nothing but renew the membership.
 
@@ -110,6 +112,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         with process.local.joining(group, channel):
             await process.owners.call(process.exchange.subscribe, self._group_prefix + group)
 
+    @operation
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)

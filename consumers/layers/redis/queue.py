@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message
 from .._local import EMPTY_GROUP, note_unheard
+from .._observed import operation
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
@@ -132,6 +133,7 @@ class RedisChannelLayer(RedisLayer):
         process.owners.ensure()
         return name
 
+    @operation
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel to a group; once more does nothing but renew the membership.
 
@@ -151,6 +153,7 @@ class RedisChannelLayer(RedisLayer):
         with process.local.joining(group, channel):
             await process.owners.call(process.exchange.memberships.join, group)
 
+    @operation
     async def group_discard(self, group: str, channel: str) -> None:
         self._require_group(group)
         self._require_channel(channel)

@@ -10,10 +10,7 @@ from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from consumers import AsyncWebsocketConsumer, BaseWSEndpoint, channel_layers, lifespan, telemetry
-from consumers._connection.client import ClientWebSocket
-from consumers._connection.connection import Connection
-from consumers.consumer import AsyncConsumer
+from consumers import _observing, channel_layers, lifespan, telemetry
 
 from ..support.measured import Echo, Endpoint, Measured
 from ..support.serving import serving
@@ -83,44 +80,42 @@ except ImportError as error:
 
 
 def test_a_mistake_of_another_kind_is_not_taken_for_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "consumers.telemetry.switch", None)
+    monkeypatch.setitem(sys.modules, "consumers.telemetry.instrumentor", None)
     with pytest.raises(ImportError) as caught:
         telemetry.instrument()
     assert "pip install" not in str(caught.value)
 
 
 @pytest.mark.anyio
-async def test_what_is_not_measured_is_of_the_plain_classes() -> None:
-    seen: list[AsyncConsumer] = []
-
-    class Plain(AsyncWebsocketConsumer):
-        async def connect(self) -> None:
-            seen.append(self)
-            await self.accept()
-
-    async with connected(Plain.as_asgi()):
-        [consumer] = seen
-        assert type(consumer._connection) is Connection
-        assert "dispatch" not in vars(consumer)
-    assert BaseWSEndpoint._client_class is ClientWebSocket
+@pytest.mark.parametrize("app", [Echo.as_asgi(), Endpoint])
+async def test_a_connection_that_was_open_before_is_not_measured(app: Any) -> None:
+    measured = Measured()
+    assert _observing.observer is None
+    async with connected(app) as wire:
+        telemetry.instrument(measured.provider)
+        wire.text("hello")
+        assert await wire.next_text() == "hello"
+    telemetry.uninstrument()
+    assert not {name for name in measured.metrics() if "layer" not in name and measured.value(name[10:])}
 
 
 @pytest.mark.anyio
-async def test_turning_it_off_restores_all_and_open_connections_are_counted_down() -> None:
+@pytest.mark.parametrize("app", [Echo.as_asgi(), Endpoint])
+async def test_turned_off_it_measures_nothing_new_and_open_connections_to_their_end(app: Any) -> None:
     measured = Measured()
     telemetry.instrument(measured.provider)
-    assert AsyncConsumer._connection_class is not Connection
-    async with connected(Echo.as_asgi()):
+    async with connected(app) as before:
         telemetry.uninstrument()
-        assert AsyncConsumer._connection_class is Connection
-        assert BaseWSEndpoint._client_class is ClientWebSocket
-        assert channel_layers.on_layer is None
-        async with connected(Echo.as_asgi()) as wire:
+        assert _observing.observer is None
+        async with connected(app) as wire:
             wire.text("not counted")
             await wire.next_text()
         assert measured.value("connection.active") == measured.value("connection.opened") == 1
+        assert measured.value("message.received") == 0
+        before.text("counted")
+        await before.next_text()
     assert measured.value("connection.active") == 0
-    assert measured.value("message.received") == 0
+    assert measured.value("message.received") == measured.value("message.sent") == 1
     telemetry.uninstrument()
 
 
@@ -137,9 +132,9 @@ async def test_turned_on_again_it_goes_on_counting(caplog: pytest.LogCaptureFixt
 
 
 def test_turning_it_on_twice_is_harmless_but_not_with_something_else(measured: Measured) -> None:
-    connection_class = AsyncConsumer._connection_class
+    observer = _observing.observer
     telemetry.instrument(measured.provider)
-    assert AsyncConsumer._connection_class is connection_class
+    assert _observing.observer is observer is not None
     others: list[dict[str, Any]] = [
         {"meter_provider": None},
         {"meter_provider": measured.provider, "close_codes": [4001]},
@@ -147,7 +142,7 @@ def test_turning_it_on_twice_is_harmless_but_not_with_something_else(measured: M
     for arguments in others:
         with pytest.raises(RuntimeError, match=r"call uninstrument\(\) first"):
             telemetry.instrument(**arguments)
-    assert AsyncConsumer._connection_class is connection_class
+    assert _observing.observer is observer
 
 
 def test_the_global_meter_provider_may_be_set_afterwards() -> None:

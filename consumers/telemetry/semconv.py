@@ -1,6 +1,8 @@
-"""What is measured, as data, and the values that attributes can have."""
+"""The semantic conventions: what is measured, as data, and the values that attributes can have."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+from ..types import DropReason, MessageSource
 
 METER_NAME = "consumers"
 
@@ -101,33 +103,15 @@ INSTRUMENTS = {
     ),
 }
 
-CLIENT, FROM_LAYER = "client", "layer"
+SOURCES: tuple[MessageSource, ...] = get_args(MessageSource)
 
-MAILBOX_FULL = "mailbox_full"
-NO_HANDLER = "no_handler"
-LIMIT = "limit"
-ENDING = "ending"
-HANDLER_CANCELLED = "handler_cancelled"
-
-REASONS = {
-    MAILBOX_FULL: "a layer's message found the mailbox full, at its capacity; a `send()` of it raised `ChannelFull`",
-    NO_HANDLER: "a layer's message names no handler, or is a raw frame that cannot be sent",
-    LIMIT: "the client's message went beyond `rate_limit` or `max_message_size`",
-    ENDING: "it waited, or came, when the connection ended",
-    HANDLER_CANCELLED: "its handler was cancelled because the connection ended",
+REASONS: dict[DropReason, str] = {
+    "mailbox_full": "a layer's message found the mailbox full, at its capacity; a `send()` of it raised `ChannelFull`",
+    "no_handler": "a layer's message names no handler, or is a raw frame that cannot be sent",
+    "limit": "the client's message went beyond `rate_limit` or `max_message_size`",
+    "ending": "it waited, or came, when the connection ended",
+    "handler_cancelled": "its handler was cancelled because the connection ended",
 }
-
-OPERATIONS = {
-    "send": "send",
-    "send_sync": "send",
-    "group_send": "group_send",
-    "group_send_sync": "group_send",
-    "group_add": "group_add",
-    "group_discard": "group_discard",
-    "close_group": "close_group",
-    "close_group_sync": "close_group",
-}
-"""A layer's methods that are measured, and what they are called; `receive()` is not one: it waits for others."""
 
 
 def close_label(code: object, told_apart: frozenset[int]) -> str:

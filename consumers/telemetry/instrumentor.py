@@ -1,21 +1,19 @@
-"""Turns measuring on and off: makes the instruments, and tells those who make connections and layers."""
+"""Turns measuring on and off: makes the instruments, and the observer that adds to them."""
 
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
 
-from .._connection.client import ClientWebSocket
-from .._connection.connection import Connection
-from ..consumer import AsyncConsumer
-from ..endpoint import BaseWSEndpoint
+from .. import _observing
 from ..layers.registry import channel_layers
-from . import table
-from .connection import ObservedConnection
+from ..types import ConnectionObserver, Scope
+from . import semconv
+from .connection import ConnectionMeter
 from .counters import Counters, Value
 from .durations import Durations
-from .endpoint import ObservedClient
-from .layers import ObservedLayers
+from .layers import Layers
 
 CREATE = {
     "Counter": "create_observable_counter",
@@ -25,34 +23,43 @@ CREATE = {
 
 
 class Instruments:
-    """A meter's instruments, and all that adds to them.
+    """A meter's instruments, and what adds to them: an `Observer`.
 
     Args:
         meter_provider: whose meter it is; None: the global one's.
+
+    Attributes:
+        counters: the numbers that connections add to.
+        handlers: the times of handlers.
+        layers: the layers that are measured.
     """
 
     def __init__(self, meter_provider: MeterProvider | None) -> None:
-        meter = get_meter(table.METER_NAME, _version(), meter_provider)
+        meter = get_meter(semconv.METER_NAME, _version(), meter_provider)
         durations = {
             name: Durations(
                 meter.create_histogram(
-                    name, each.unit, each.description, explicit_bucket_boundaries_advisory=table.SECONDS
+                    name, each.unit, each.description, explicit_bucket_boundaries_advisory=semconv.SECONDS
                 )
             )
-            for name, each in table.INSTRUMENTS.items()
+            for name, each in semconv.INSTRUMENTS.items()
             if each.kind == "Histogram"
         }
         self.counters = Counters()
-        self.layers = ObservedLayers(durations["consumers.layer.operation.duration"])
-        members = {"counters": self.counters, "durations": durations["consumers.handler.duration"]}
-        self.connection_class = type("ObservedConnection", (ObservedConnection,), members)
-        self.client_class = type("ObservedClient", (ObservedClient,), members)
+        self.handlers = durations["consumers.handler.duration"]
+        self.layers = Layers(durations["consumers.layer.operation.duration"])
         for name, reader in {**self.counters.readers(), **self.layers.readers()}.items():
-            each = table.INSTRUMENTS[name]
+            each = semconv.INSTRUMENTS[name]
             getattr(meter, CREATE[each.kind])(name, [_callback(reader)], each.unit, each.description)
 
+    def connection(self, owner: type, scope: Scope) -> ConnectionObserver:
+        return ConnectionMeter(owner, scope, self.counters, self.handlers)
 
-class Switch:
+    def layer(self, layer: Any) -> None:
+        self.layers.add(layer)
+
+
+class Instrumentor:
     """What `instrument()` was called with.
 
     Args:
@@ -62,26 +69,22 @@ class Switch:
 
     def __init__(self, meter_provider: MeterProvider | None, close_codes: Iterable[int]) -> None:
         self._provider = meter_provider
-        self._codes = table.checked_codes(close_codes)
+        self._codes = semconv.checked_codes(close_codes)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Switch) and self._provider is other._provider and self._codes == other._codes
+        return isinstance(other, Instrumentor) and self._provider is other._provider and self._codes == other._codes
 
     def turn_on(self) -> None:
         """Measure what comes from now on, and the layers that are there."""
         instruments = _instruments_of(self._provider)
         instruments.counters.told_apart = self._codes
-        AsyncConsumer._connection_class = instruments.connection_class
-        BaseWSEndpoint._client_class = instruments.client_class
-        channel_layers.on_layer = instruments.layers.observe
+        _observing.observe(instruments)
         for layer in list(channel_layers.backends.values()):
-            instruments.layers.observe(layer)
+            instruments.layer(layer)
 
     def turn_off(self) -> None:
         """Measure nothing new."""
-        AsyncConsumer._connection_class = Connection
-        BaseWSEndpoint._client_class = ClientWebSocket
-        channel_layers.on_layer = None
+        _observing.observe(None)
         _instruments_of(self._provider).layers.release()
 
 
