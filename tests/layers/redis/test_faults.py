@@ -16,7 +16,7 @@ import redis.sentinel
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError
 
 from consumers import AsyncWebsocketConsumer, channel_layers
-from consumers.layers.redis import listener
+from consumers.layers.redis import reconnect
 from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
@@ -44,7 +44,7 @@ async def arrives_within(layer: RedisLayer, member: Member, seconds: float) -> N
 async def test_redis_is_killed_and_started_again(
     kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listener, "FIRST_DELAY", listener.LONGEST_DELAY)  # as if it had been away for long
+    monkeypatch.setattr(reconnect, "FIRST_DELAY", reconnect.LONGEST_DELAY)  # as if it had been away for long
     async with layer_on(kind, server.port) as layer:
         member = await Member().join(layer)
         assert await send(layer, *range(10)) == list(range(10))
