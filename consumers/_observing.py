@@ -45,6 +45,7 @@ def observed(sees: CallObserver | None, name: str, method: Callable[P, Awaitable
         return result
 
     call.__name__ = name
+    vars(call)["__wrapped__"] = method  # for its signature
     return call
 
 
@@ -62,4 +63,5 @@ def observed_plain(sees: CallObserver, name: str, method: Callable[P, R]) -> Cal
         return result
 
     call.__name__ = name
+    vars(call)["__wrapped__"] = method  # for its signature
     return call

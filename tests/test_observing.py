@@ -390,7 +390,9 @@ async def test_an_operation_that_nobody_observes_is_the_method_itself(name: str)
     assert method.__func__ is getattr(InMemoryChannelLayer, name)
     assert inspect.iscoroutinefunction(method)
     _observed.observe(layer, Recorder())
-    assert inspect.iscoroutinefunction(getattr(layer, name))
+    seen = getattr(layer, name)
+    assert inspect.iscoroutinefunction(seen)
+    assert seen.__name__ == name and inspect.signature(seen) == inspect.signature(method)
 
 
 async def test_a_handler_that_nobody_observes_is_called_by_the_connection_itself(layer: InMemoryChannelLayer) -> None:

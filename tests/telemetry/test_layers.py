@@ -4,7 +4,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -146,11 +146,15 @@ async def test_a_layer_that_was_there_before_is_measured_and_then_as_before() ->
 
 
 async def test_setting_a_layer_twice_measures_it_once(measured: Measured) -> None:
-    layer = InMemoryChannelLayer()
+    layer, foreign = InMemoryChannelLayer(), Foreign()
     for _ in range(2):
         channel_layers.set("default", layer)
-    await layer.group_send("g", {"type": "x"})
-    assert measured.value("layer.operation.duration") == 1
+        channel_layers.set("foreign", cast(Any, foreign))
+    await layer.send("c", {"type": "x"})
+    await foreign.group_send("g", {"type": "x"})
+    assert measured.value("layer.operation.duration", layer="InMemoryChannelLayer") == 1
+    assert measured.value("layer.operation.duration", layer="Foreign") == 1
+    assert measured.value("layer.stored") == 1
 
 
 async def test_closing_a_group_is_one_operation(measured: Measured) -> None:
