@@ -37,7 +37,7 @@ class Receiver(Protocol):
 
 
 class Exchange(Protocol):
-    """How one process exchanges messages with others. All of it runs on the owner loop but for `on_empty()`."""
+    """How one process exchanges messages with others. What is not said to be for any thread runs on the owner loop."""
 
     def make_receivers(
         self,
@@ -70,7 +70,7 @@ class Exchange(Protocol):
         """Remove what the process has in Redis: all of it, or (not `is_final`) what ends with the owner loop."""
 
     def has_anything(self) -> bool:
-        """Whether there may be something to clean up when no owner loop lives."""
+        """Whether there may be something to clean up when no owner loop lives; from any thread."""
 
     def on_empty(self, group: str) -> None:
         """Take note that a group has no members here any more; from any thread."""
@@ -79,4 +79,4 @@ class Exchange(Protocol):
         """Have the messages of a channel come here."""
 
     def after_receive(self, channel: str) -> None:
-        """Take note, on any loop, that a `receive()` of this channel has ended."""
+        """Take note that a `receive()` of this channel has ended; from any thread."""
