@@ -28,9 +28,9 @@ from .dispatch import Dispatcher
 from .enforce import LimitHit, make_enforcer, make_sender
 from .errors import Errors
 from .frames import Frames
-from .handlers import Handlers
 from .log import ConnectionLog
 from .reader import ChannelReader, Reader
+from .scheduler import Scheduler
 from .sender import CLOSE_TIMEOUT, CLOSED, State
 from .shutdown import DONE, DRAINING, Shutdown
 from .tasks import Tasks
@@ -79,7 +79,7 @@ class Connection:
         self._errors = Errors(consumer, self._protocol, self._tasks, self._sender, self._shutdown, self._log)
         self._reader = self._make_reader(receive)
         self._dispatcher = self._make_dispatcher()
-        self._handlers = Handlers(consumer, self._mailbox, self._tasks, self._dispatcher, self._errors, self._taken)
+        self._scheduler = Scheduler(consumer, self._mailbox, self._tasks, self._dispatcher, self._errors, self._taken)
 
     def _make_reader(self, receive: Receive) -> Reader:
         parts = self._consumer, receive, self._mailbox, self._sender, self._enforcer, self._shutdown, self._observer
@@ -110,7 +110,7 @@ class Connection:
                 if self._enforcer is not None:
                     self._enforcer.start(self._tasks.group, self._protocol == "websocket")
                 if self._taken is not None:
-                    self._taken.source.serve(self._handlers.free)
+                    self._taken.source.serve(self._scheduler.free)
                 await self._mailbox.feed(self._reader.read())
         finally:
             if self._observer is not None:
@@ -129,7 +129,7 @@ class Connection:
             with self._tasks.scope:
                 await self._attach()
                 if await self._open():
-                    await self._handlers.serve()
+                    await self._scheduler.serve()
         except Exception as error:
             self._shutdown.begin(CloseRequest(CloseCode.INTERNAL_ERROR), error)
         except BaseException:
@@ -215,7 +215,7 @@ class Connection:
             return False
         self._owes_disconnect = True
         if self._protocol == "websocket":
-            await self._handlers.handle_first()
+            await self._scheduler.handle_first()
             if self._sender.is_rejected and not self.is_ending:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._sender.close_code
                 self._shutdown.begin(CloseRequest(code or CloseCode.ABNORMAL_CLOSURE))
@@ -302,7 +302,7 @@ class Connection:
         if self._enforcer is not None:
             self._enforcer.release()
         self._enforcer = self._mailbox.owner = None
-        del self._consumer, self._reader, self._errors, self._dispatcher, self._handlers
+        del self._consumer, self._reader, self._errors, self._dispatcher, self._scheduler
         return self._shutdown.release()
 
     # What its parts tell it

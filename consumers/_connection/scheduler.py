@@ -10,7 +10,7 @@ from .errors import Errors
 from .tasks import Tasks
 
 
-class Handlers:
+class Scheduler:
     """What the worker does with the messages in its mailbox.
 
     Args:
