@@ -191,6 +191,9 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
     async def _leave_groups(self) -> None:
         if not self.groups or self.channel_layer is None:
             return
+        if self._connection.leaves_groups_at_once:
+            await _discard_groups(self)
+            return
         # Half the time at most, so that a layer which hangs leaves the other half to disconnect().
         with anyio.move_on_after(self.cleanup_timeout / 2) as scope:
             await _discard_groups(self)

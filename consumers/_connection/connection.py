@@ -32,7 +32,7 @@ from .log import ConnectionLog
 from .reader import ChannelReader, Reader
 from .scheduler import Scheduler
 from .sender import CLOSE_TIMEOUT, CLOSED, State
-from .shutdown import DONE, DRAINING, Shutdown
+from .shutdown import CLEANING_UP, DONE, DRAINING, Shutdown
 from .tasks import Tasks
 from .undecided import Undecided
 
@@ -130,6 +130,8 @@ class Connection:
                 await self._attach()
                 if await self._open():
                     await self._scheduler.serve()
+                if not self._tasks.scope.cancel_called:  # as after most disconnects: one scope will do
+                    await self._clean_up(self._shutdown.clean_up())
         except Exception as error:
             self._shutdown.begin(CloseRequest(CloseCode.INTERNAL_ERROR), error)
         except BaseException:
@@ -139,8 +141,9 @@ class Connection:
             raise
         finally:
             try:
-                with self._tasks.new_scope():
-                    await self._clean_up(self._shutdown.clean_up())
+                if self._shutdown.phase < CLEANING_UP:
+                    with self._tasks.new_scope():
+                        await self._clean_up(self._shutdown.clean_up())
             finally:
                 self._detach()
                 self._log_losses()
@@ -160,6 +163,11 @@ class Connection:
     def is_done(self) -> bool:
         """Whether nothing of the connection is left."""
         return self._shutdown.phase is DONE
+
+    @property
+    def leaves_groups_at_once(self) -> bool:
+        """Whether leaving a group never waits."""
+        return self._layer is not None and self._layer.leaves_at_once
 
     def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""

@@ -21,7 +21,7 @@ class Tasks:
 
     Attributes:
         group: the task group; its host is the server's task, which reads.
-        scope: the shielded scope that the worker is in: one while it serves, another while it cleans up.
+        scope: the shielded scope that the worker is in. If that was cancelled, the clean-up gets another.
         server: the server's task, on asyncio.
         handlers: how many handlers run beside the worker, or are about to.
         own_tasks: on asyncio, the worker, and what it has started; what they start in task groups need not be here.
@@ -113,6 +113,7 @@ class Tasks:
         if self.server is None:
             self.scope.deadline = anyio.current_time() + seconds
         else:  # which also notices a clean-up that ignores its cancellation
+            self.scope.deadline = math.inf  # of the drain
             self.expect_end(seconds, self.scope)
 
     def expect_disconnect(self, seconds: float) -> None:

@@ -63,7 +63,7 @@ async def attach_connection(
     Returns:
         The name of the connection's channel, and what has to run as long as the connection does, or None.
     """
-    if not isinstance(layer, PumpedLayer):
+    if type(layer) is not PumpedLayer:
         return layer.attach(deliver, close), None
     name = await layer.open_channel(close)
     return name, partial(layer.pump, name, deliver, wait_for_room)

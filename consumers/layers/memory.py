@@ -62,6 +62,7 @@ class InMemoryChannelLayer(Layer):
             raise ValueError(f"group_expiry must be positive, not {group_expiry!r}")
         self.group_expiry = group_expiry
         self._has_own_send = overrides(type(self), "send")
+        self.leaves_at_once = not overrides(type(self), "group_discard")
         self._local = LocalChannels(self.get_capacity, expiry, group_expiry, ATTACHED_PREFIX, clock)
 
     @property
