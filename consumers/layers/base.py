@@ -188,12 +188,15 @@ class Layer(BaseChannelLayer, ABC):
         lacks: the methods of the contract that a layer does not have. Only a foreign layer lacks any.
         has_sync_senders: whether there are `send_sync()`, `group_send_sync()` and `close_group_sync()` too, which need
             no event loop and block (False).
-        leaves_at_once: whether `group_discard()` never waits, and so needs no time limit (False).
     """
 
     lacks: frozenset[str] = frozenset()
     has_sync_senders: bool = False
-    leaves_at_once: bool = False
+
+    @property
+    def leaves_at_once(self) -> bool:
+        """Whether `group_discard()` never waits, and so needs no time limit (False)."""
+        return False
 
     @abstractmethod
     def attach(self, deliver: Deliver, close: Close | None = None) -> str:
