@@ -18,7 +18,7 @@ from ._connection.request import RequestAttributes
 from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
-from .layers._adapt import has_groups
+from .layers._adapt import has_groups, leaves_at_once
 from .layers.registry import channel_layers
 from .types import CloseCode, Message, hook
 
@@ -191,7 +191,7 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
     async def _leave_groups(self) -> None:
         if not self.groups or self.channel_layer is None:
             return
-        if self._connection.leaves_groups_at_once:
+        if leaves_at_once(self.channel_layer):
             await _discard_groups(self)
             return
         # Half the time at most, so that a layer which hangs leaves the other half to disconnect().

@@ -57,7 +57,8 @@ class Connection:
     _taken: Taken | None = None  # of a named channel
     _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
     _observer: ConnectionObserver | None = None  # if one was in force when the connection began
-    _owes_disconnect = False  # the consumer has seen the connection begin, and is to see its end
+    _connect_has_begun = False
+    _disconnect_has_begun = False
 
     def __init__(self, consumer: Consumer, receive: Receive, send: Send) -> None:
         limits: Any = consumer
@@ -113,9 +114,11 @@ class Connection:
                     self._taken.source.serve(self._scheduler.free)
                 await self._mailbox.feed(self._reader.read())
         finally:
-            if self._observer is not None:
-                self._tell_end(self._observer)
-            error = self._release()
+            try:
+                if self._observer is not None:
+                    self._tell_end(self._observer)
+            finally:
+                error = self._release()
             try:
                 if error is not None:
                     raise error
@@ -147,7 +150,7 @@ class Connection:
             finally:
                 self._detach()
                 self._log_losses()
-                self._shutdown.end()
+                self._tasks.end_worker()
 
     @property
     def send(self) -> Send:
@@ -163,11 +166,6 @@ class Connection:
     def is_done(self) -> bool:
         """Whether nothing of the connection is left."""
         return self._shutdown.phase is DONE
-
-    @property
-    def leaves_groups_at_once(self) -> bool:
-        """Whether leaving a group never waits."""
-        return self._layer is not None and self._layer.leaves_at_once
 
     def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
         """Run `function` until it returns or the connection ends; its exception counts as a handler's."""
@@ -221,14 +219,14 @@ class Connection:
         """Wait for the first message; return False if the connection ends before. `connect()` handles it, alone."""
         if not await self._mailbox.wait_for_message():
             return False
-        self._owes_disconnect = True
+        self._connect_has_begun = True
         if self._protocol == "websocket":
             await self._scheduler.handle_first()
             if self._sender.is_rejected and not self.is_ending:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._sender.close_code
                 self._shutdown.begin(CloseRequest(code or CloseCode.ABNORMAL_CLOSURE))
             elif self._sender.state is State.CONNECTING and not self.is_ending:
-                self._undecided = Undecided(self._sender, self._log.undecided, self._tasks.group)
+                self._undecided = Undecided(self._sender, self._warn_undecided, self._tasks.group)
         self._shutdown.opened()
         return True
 
@@ -244,8 +242,8 @@ class Connection:
         if self.threads is not None:
             await self.threads.wait()
         await self._close(request)  # a handler that outlived its cancellation may have accepted meanwhile
-        if self._owes_disconnect:
-            self._owes_disconnect = False
+        self._disconnect_has_begun = True
+        if self._connect_has_begun:
             await self._disconnect(request)
 
     async def _close(self, request: CloseRequest) -> None:
@@ -263,20 +261,25 @@ class Connection:
 
     async def _disconnect(self, request: CloseRequest) -> None:
         """Tell the consumer of its end, if it has a handler for that."""
-        is_unanswered = self._protocol == "websocket" and request.drains and not self._sender.answered
-        if is_unanswered and not (self._undecided is not None and self._undecided.was_warned_of):
-            self._log.left_unanswered()
         handler = events.DISCONNECT_HANDLERS.get(self._protocol)
         if handler is not None and hasattr(self._consumer, handler):
             message = {"type": f"{self._protocol}.disconnect", "code": request.code, "reason": request.reason}
             await self._errors.guard(self._dispatcher.dispatch, (message,), message)
+
+    def _warn_undecided(self, seconds: float) -> None:
+        if not self.is_ending:
+            self._log.undecided(seconds)
 
     def _log_losses(self) -> None:
         """Say in the log what could not be done as it should."""
         request, cancelled = self._shutdown.request, self._errors.cancelled
         assert request is not None
         if self._tasks.scope.cancelled_caught:
-            self._log.clean_up_was_cut(self._consumer.cleanup_timeout, not self._owes_disconnect)
+            self._log.clean_up_was_cut(self._consumer.cleanup_timeout, self._disconnect_has_begun)
+        is_unanswered = self._protocol == "websocket" and self._connect_has_begun and not self._sender.answered
+        was_warned_of = self._undecided is not None and self._undecided.was_warned_of
+        if request.drains and is_unanswered and not was_warned_of:
+            self._log.left_unanswered()
         waiting = len(self._mailbox.messages)
         if self._taken is not None:  # which gives them back
             waiting -= len(self._taken.among(self._mailbox.messages))
@@ -310,7 +313,9 @@ class Connection:
         if self._enforcer is not None:
             self._enforcer.release()
         self._enforcer = self._mailbox.owner = None
-        del self._consumer, self._reader, self._errors, self._dispatcher, self._scheduler
+        for part in (self._reader, self._errors, self._dispatcher, self._scheduler):
+            part.release()
+        del self._consumer
         return self._shutdown.release()
 
     # What its parts tell it

@@ -30,6 +30,9 @@ OF_THE_SERVER = frozenset(
 # What a layer tells every consumer, for those that want to know. `close_group()` ends a consumer in another way.
 OPTIONAL = frozenset({"layer_gap", "consumers_close"})
 
+MOST_SPELLINGS = 1000
+"""How many types one class' table remembers at most; others are worked out each time."""
+
 _AROUND_FUNCTIONS = (staticmethod, classmethod, partialmethod, singledispatchmethod)
 
 
@@ -47,7 +50,8 @@ class HandlerNames(dict[str, str | None]):
         name = kind.replace(".", "_")
         if name not in self._handlers:
             return None
-        self[kind] = name
+        if len(self) < MOST_SPELLINGS:  # of a long name there are more, and a client may choose them
+            self[kind] = name
         return name
 
 
@@ -190,13 +194,17 @@ class Dispatcher:
         self._table = table_of(type(consumer))
         # What is called without `dispatch()`, and without `websocket_receive()`, which would only pass a message on.
         self._direct: frozenset[str] = frozenset()
-        self._gives_text = False
+        self._gives_text: bool | None = False  # None: to be seen at the first text, before which it may be replaced
+
+    def release(self) -> None:
+        """Let go of the consumer; what refers to this may live on."""
+        del self._consumer, self._target
 
     def connected(self) -> None:
-        """Note that `connect()` has returned, which may have replaced methods of the instance."""
+        """Note that `connect()` has returned, which may have replaced `dispatch()` on the instance."""
         if self._observer is None and self._table.passes_on(self._consumer, "dispatch"):
             self._direct = self._table.direct
-            self._gives_text = self._table.gives_text(self._consumer)
+            self._gives_text = None
 
     def dispatch(self, message: Message) -> Awaitable[None]:
         """Have the consumer handle a message of the connection's own, which tells of its end."""
@@ -217,6 +225,8 @@ class Dispatcher:
         name = "dispatch"
         handling: Awaitable[None] | None
         if is_clients:
+            if self._gives_text is None:
+                self._gives_text = self._table.gives_text(consumer)
             if self._gives_text and kind == "websocket.receive" and (text := message.get("text")) is not None:
                 name = "receive"
                 handling = consumer.receive(text_data=text)

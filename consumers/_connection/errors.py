@@ -50,6 +50,10 @@ class Errors:
         self._log = log
         self.cancelled = 0
 
+    def release(self) -> None:
+        """Let go of the consumer; what refers to this may live on."""
+        del self._consumer
+
     async def guard(
         self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], message: Message | None = None
     ) -> None:

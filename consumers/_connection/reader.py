@@ -46,6 +46,10 @@ class Reader:
         self._shutdown = shutdown
         self._observer = observer
 
+    def release(self) -> None:
+        """Let go of the consumer; what refers to this may live on."""
+        del self._consumer
+
     async def read(self) -> None:
         """Read until the client disconnects, or is to be read no more; then wait for the worker's end."""
         try:
@@ -66,7 +70,7 @@ class Reader:
         while (message := await receive()).get("type") not in events.DISCONNECTS:
             if observer is not None and message.get("type") in events.FROM_CLIENT:
                 observer.received("client")
-            if enforcer is not None and enforcer.refuses(message):
+            if enforcer is not None and self._shutdown.request is None and enforcer.refuses(message):
                 if observer is not None:
                     observer.dropped("limit")
                 return None

@@ -45,13 +45,16 @@ class Scheduler:
         """Return how many more messages could be handled at this moment."""
         return self._consumer.max_tasks - self._tasks.handlers - len(self._mailbox.messages) + self._starting
 
+    def release(self) -> None:
+        """Let go of the consumer; what refers to this may live on."""
+        del self._consumer
+
     async def handle_first(self) -> None:
         """Handle the message that opens a connection, alone."""
         await self._handle_oldest()
 
     async def serve(self) -> None:
         """Handle messages until the mailbox is closed and empty."""
-        self._dispatcher.connected()
         if self._consumer.max_tasks > 1:
             await self._serve_at_once(self._consumer.max_tasks)
         elif self._taken is not None:
@@ -60,6 +63,7 @@ class Scheduler:
             await self._serve_in_turn()
 
     async def _serve_in_turn(self) -> None:
+        self._dispatcher.connected()
         between = self._consumer._yields_between
         if between and (self._mailbox.messages or self._mailbox.is_closed):
             await checkpoints(between)

@@ -62,7 +62,7 @@ class Shutdown:
         error: what `run()` is to raise.
     """
 
-    __slots__ = ("_consumer", "_done", "_log", "_mailbox", "_tasks", "error", "phase", "request")
+    __slots__ = ("_consumer", "_log", "_mailbox", "_tasks", "error", "phase", "request")
 
     def __init__(self, consumer: Consumer, mailbox: Mailbox, tasks: Tasks, log: ConnectionLog) -> None:
         self._consumer = consumer
@@ -72,7 +72,6 @@ class Shutdown:
         self.phase = Phase.OPENING
         self.request: CloseRequest | None = None
         self.error: Exception | None = None
-        self._done: anyio.Event | None = None  # while the reader waits for that
 
     def opened(self) -> None:
         """Note that `connect()` has returned."""
@@ -125,20 +124,17 @@ class Shutdown:
         self._tasks.limit_clean_up(self._consumer.cleanup_timeout)
         return self.request
 
-    def end(self) -> None:
-        """Note that the worker has done everything."""
-        self.phase = DONE
-        if self._done is not None:
-            self._done.set()
-
     async def wait(self) -> None:
         """Wait, as the reader, until the worker has done everything."""
-        if self.phase is not DONE:
-            self._done = anyio.Event()
-            await self._done.wait()
+        await self._tasks.wait_for_worker()
 
     def release(self) -> Exception | None:
-        """Let go of the consumer; return the error, which this forgets: its traceback refers to much."""
+        """Note that everything has ended, and let go of the consumer.
+
+        Returns:
+            The error, which this forgets: its traceback refers to much.
+        """
+        self.phase = DONE
         del self._consumer
         error, self.error = self.error, None
         return error

@@ -27,7 +27,19 @@ class Tasks:
         own_tasks: on asyncio, the worker, and what it has started; what they start in task groups need not be here.
     """
 
-    __slots__ = ("_background", "_forced", "_log", "_mailbox", "group", "handlers", "own_tasks", "scope", "server")
+    __slots__ = (
+        "_background",
+        "_forced",
+        "_has_worker",
+        "_log",
+        "_mailbox",
+        "_worker_ended",
+        "group",
+        "handlers",
+        "own_tasks",
+        "scope",
+        "server",
+    )
 
     group: TaskGroup
     scope: anyio.CancelScope
@@ -39,6 +51,8 @@ class Tasks:
         self.handlers = 0
         self.own_tasks: set[cancel.Task] = set()
         self._background: set[anyio.CancelScope] = set()
+        self._has_worker = True
+        self._worker_ended: anyio.Event | None = None  # while the reader waits for that
         self._forced: cancel.ForcedCancellations | None = None  # once it knows of this connection
 
     @property
@@ -81,6 +95,18 @@ class Tasks:
         """Cancel everything but a clean-up, the reader too."""
         self.scope.cancel()
         self.group.cancel_scope.cancel()
+
+    def end_worker(self) -> None:
+        """Note that the worker has done everything."""
+        self._has_worker = False
+        if self._worker_ended is not None:
+            self._worker_ended.set()
+
+    async def wait_for_worker(self) -> None:
+        """Wait, as the reader, until the worker has done everything."""
+        if self._has_worker:
+            self._worker_ended = anyio.Event()
+            await self._worker_ended.wait()
 
     async def wait(self, seconds: float) -> None:
         """Wait until nothing runs beside the worker; use force, on asyncio, if that takes too long."""

@@ -42,6 +42,17 @@ def has_groups(layer: object) -> bool:
     return hasattr(layer, "group_add")
 
 
+def leaves_at_once(layer: object) -> bool:
+    """Tell whether leaving a layer's groups never waits; it may be one that a handler sees."""
+    return isinstance(layer, Layer) and layer.leaves_at_once
+
+
+def sync_sender(layer: object, name: str) -> Callable[..., Any] | None:
+    """Return a layer's method that sends without an event loop, such as `group_send_sync()`; None if it has none."""
+    method = getattr(layer, name, None)
+    return method if callable(method) else None
+
+
 def adapt(layer: Any) -> Layer:
     """Return a layer's whole contract: the layer itself, or an adapter of it."""
     if _has_to_be_pumped(layer):
@@ -91,7 +102,6 @@ class AdaptedLayer(Layer):
         self._layer = layer
         has = {name for name in (*CONTRACT, *OPTIONAL) if callable(getattr(layer, name, None))}
         self.lacks = CONTRACT - has
-        self.has_sync_senders = hasattr(layer, "send_sync")
         if _goes_its_own_way(layer):  # it may encrypt, or store elsewhere; put_back() would go past that
             has -= {"put_back", "held"}
         self._has = frozenset(has)
@@ -148,7 +158,8 @@ class AdaptedLayer(Layer):
 
     def get_capacity(self, channel: str) -> int:
         own = "get_capacity" in self._has
-        return int(self._layer.get_capacity(channel)) if own else super().get_capacity(channel)
+        capacity: int = self._layer.get_capacity(channel) if own else super().get_capacity(channel)
+        return capacity
 
     def require_valid_channel_name(self, name: object, receive: bool = False) -> bool:
         if "require_valid_channel_name" in self._has:

@@ -4,6 +4,7 @@ Our layers mark their operations with `operation`, and call the observer themsel
 others' making cannot: its object gets methods in front of its own, which do.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from types import MethodType
@@ -29,24 +30,27 @@ OPERATIONS = {
 """The methods that are seen, and under which names; `receive()` is not one: it waits for others."""
 
 
-class _Operation:
-    """A method of a layer. Without an observer it is found as if this were not there, and no call of it is dearer."""
-
-    def __init__(self, method: Callable[..., Any]) -> None:
-        self._method = method
-        self._name = OPERATIONS[method.__name__]
-        self._observes = observed if inspect.iscoroutinefunction(method) else observed_plain
-
-    def __get__(self, layer: Any, owner: type) -> Any:
-        if layer is None:
-            return self._method
-        method = MethodType(self._method, layer)
-        return method if layer._observer is None else self._observes(layer._observer, self._name, method)
-
-
 def operation(method: F) -> F:
-    """Mark a method of a layer of ours as an operation that the layer's observer sees."""
-    return cast(F, _Operation(method))
+    """Make a method of a layer of ours an operation that the layer's observer sees. It stays a function of its kind."""
+    name = OPERATIONS[method.__name__]
+
+    if inspect.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            if layer._observer is None:
+                return await method(layer, *args, **kwargs)
+            return await observed(layer._observer, name, MethodType(method, layer))(*args, **kwargs)
+
+    else:
+
+        @functools.wraps(method)
+        def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            if layer._observer is None:
+                return method(layer, *args, **kwargs)
+            return observed_plain(layer._observer, name, MethodType(method, layer))(*args, **kwargs)
+
+    return cast(F, call)
 
 
 def observe(layer: Any, sees: CallObserver) -> None:

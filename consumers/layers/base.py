@@ -186,12 +186,9 @@ class Layer(BaseChannelLayer, ABC):
 
     Attributes:
         lacks: the methods of the contract that a layer does not have. Only a foreign layer lacks any.
-        has_sync_senders: whether there are `send_sync()`, `group_send_sync()` and `close_group_sync()` too, which need
-            no event loop and block (False).
     """
 
     lacks: frozenset[str] = frozenset()
-    has_sync_senders: bool = False
 
     @property
     def leaves_at_once(self) -> bool:

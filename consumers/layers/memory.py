@@ -169,17 +169,14 @@ class InMemoryChannelLayer(Layer):
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_group(group)
-        if self._has_own_send:
-            await self._send_to_each(group, message)
-        else:
-            await yield_to_loop(self._local.group_send(group, message))
+        await self._send_to_members(group, message)
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         message = closing(code, reason)
         self._require_group(group)
         self._local.close_members(message["code"], message["reason"], groups=(group,))
-        await InMemoryChannelLayer.group_send(self, group, message)  # not that of a subclass
+        await self._send_to_members(group, message)
 
     async def flush(self) -> None:
         self._local.flush()
@@ -204,6 +201,12 @@ class InMemoryChannelLayer(Layer):
                 count,
                 source,
             )
+
+    async def _send_to_members(self, group: str, message: Message) -> None:
+        if self._has_own_send:
+            await self._send_to_each(group, message)
+        else:
+            await yield_to_loop(self._local.group_send(group, message))
 
     async def _send_to_each(self, group: str, message: Message) -> None:
         errors: list[Exception] = []

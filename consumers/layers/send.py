@@ -6,8 +6,9 @@ from asgiref.sync import async_to_sync
 
 from .._aio.loops import running_loop
 from ..types import Message
+from ._adapt import sync_sender
 from .base import DEFAULT_CODE
-from .registry import DEFAULT_ALIAS, channel_layers, layer_with
+from .registry import DEFAULT_ALIAS, layer_with
 
 
 def send_sync(channel: str, message: Message, alias: str = DEFAULT_ALIAS) -> None:
@@ -71,7 +72,4 @@ def _call(alias: str, method: str, *arguments: Any) -> None:
     if running_loop() is not None:
         raise RuntimeError(f"{method}_sync() would block the event loop of this thread: await the layer's {method}()")
     layer = layer_with(method, alias)
-    if channel_layers.adapted(alias, layer).has_sync_senders:
-        getattr(layer, f"{method}_sync")(*arguments)
-    else:
-        async_to_sync(getattr(layer, method))(*arguments)
+    (sync_sender(layer, f"{method}_sync") or async_to_sync(getattr(layer, method)))(*arguments)

@@ -43,7 +43,6 @@ class RedisLayer(Layer):
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
-    has_sync_senders = True
     works_on_cluster: ClassVar[bool] = True
     takes_any_message: ClassVar[bool] = False
     instead: ClassVar[Mapping[str, str]] = {}

@@ -136,6 +136,9 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _group_send(self, group: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_group(group)
+        return (yield from self._publish_to_group(group, message))
+
+    def _publish_to_group(self, group: str, message: Message) -> Flow[int]:
         payload = self._codec.encode(message)
         if not (yield from self._process.exchange.publish(self._group_prefix + group, payload)):
             note_unheard(message, EMPTY_GROUP, group)
@@ -145,7 +148,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         self._require_group(group)
         order, shard = self._codec.encode({**message, "group": group}), self.consistent_hash(self._group_prefix + group)
         yield [(shard, [("PUBLISH", self._process.exchange.orders, order)])]
-        return (yield from self._group_send(group, message))
+        return (yield from self._publish_to_group(group, message))
 
     # Names
 
