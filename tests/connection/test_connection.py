@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers
+from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, StopConsumer, channel_layers
 
 from ..support.recorder import Recorder, disconnects, nothing_left
 from ..support.wire import connected, eventually
@@ -330,3 +330,49 @@ async def test_a_coroutine_that_two_handlers_return_is_run_by_one(layer: InMemor
         go_on.set()
         await anyio.wait_all_tasks_blocked()
         assert runs == ["begun", "done"]
+
+
+@pytest.mark.parametrize("ending", ["disconnect", "close_group"])
+async def test_a_consumer_with_background_tasks_is_left_to_no_garbage_collector(
+    ending: str, layer: InMemoryChannelLayer
+) -> None:
+    consumers: list[weakref.ref[Any]] = []
+
+    class Member(AsyncWebsocketConsumer):
+        groups = ["room"]
+
+        async def connect(self) -> None:
+            consumers.append(weakref.ref(self))
+            self.start_background_task(anyio.sleep_forever)
+            await self.accept()
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with connected(Member.as_asgi()) as wire:
+            if ending == "close_group":
+                await layer.close_group("room")
+                await wire.end()
+        await anyio.lowlevel.checkpoint()
+        assert consumers[0]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("wraps", [True, False])
+async def test_a_disconnect_by_hand_leaves_the_groups(wraps: bool, layer: InMemoryChannelLayer) -> None:
+    class Member(AsyncWebsocketConsumer):
+        groups = ["room"]
+        cleanup_timeout = 0.2
+
+    class Hanging:
+        async def group_discard(self, group: str, channel: str) -> None:
+            await anyio.sleep_forever()
+
+    consumer = Member()
+    consumer.channel_name = layer.attach(lambda message: 1)
+    consumer.channel_layer = Hanging() if wraps else layer
+    await layer.group_add("room", consumer.channel_name)
+    with pytest.raises(StopConsumer):
+        await consumer.websocket_disconnect({"type": "websocket.disconnect", "code": 1000})
+    assert bool(layer.groups) == wraps

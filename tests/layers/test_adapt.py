@@ -1,6 +1,9 @@
 """How the library uses layers that lack a part of the contract, or have a way of their own."""
 
+import inspect
+import math
 from typing import Any
+from unittest import mock
 
 import anyio
 import pytest
@@ -15,6 +18,7 @@ from consumers import (
     channel_layers,
     get_channel_layer,
 )
+from consumers.layers import group_send_sync, send_sync
 from consumers.layers._adapt import CONTRACT, AdaptedLayer, PumpedLayer, adapt, attach_connection
 from consumers.layers.base import Layer
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
@@ -221,3 +225,53 @@ async def test_max_groups_counts_on_a_layer_that_does_not_know_the_groups(no_lay
         wire.text("go")
         assert await wire.next_text() == "done"
         assert set(layer.within.groups) == {"one", "three"}
+
+
+async def test_a_layer_that_sends_one_thing_without_a_loop_awaits_the_others() -> None:
+    sent: list[str] = []
+
+    class Half(InMemoryChannelLayer):
+        def send_sync(self, channel: str, message: Message) -> None:
+            sent.append("send_sync")
+
+        async def group_send(self, group: str, message: Message) -> None:
+            sent.append("group_send")
+
+    old = channel_layers.set("default", Half())
+    try:
+        await anyio.to_thread.run_sync(send_sync, "channel", {"type": "test"})
+        await anyio.to_thread.run_sync(group_send_sync, "group", {"type": "test"})
+    finally:
+        channel_layers.set("default", old)
+    assert sent == ["send_sync", "group_send"]
+
+
+async def test_a_layer_with_its_own_send_may_have_no_end_of_capacity() -> None:
+    old = channel_layers.set("default", Sealing(capacity=math.inf))  # type: ignore[arg-type]
+    try:
+        async with connected(AsyncWebsocketConsumer.as_asgi()):
+            pass
+    finally:
+        channel_layers.set("default", old)
+
+
+@pytest.mark.parametrize("kind", [InMemoryChannelLayer, RedisChannelLayer, RedisPubSubChannelLayer])
+async def test_operations_are_functions_to_a_mock(kind: Any) -> None:
+    for name in ("group_send", "group_add"):
+        assert inspect.iscoroutinefunction(vars(kind).get(name) or getattr(kind, name))
+        with mock.patch.object(kind, name) as mocked:
+            assert isinstance(mocked, mock.AsyncMock)
+        with mock.patch.object(kind, name, autospec=True) as mocked:
+            await mocked(None, "room", "member")
+
+
+async def test_closing_a_group_asks_no_rules_for_messages() -> None:
+    class Strict(InMemoryChannelLayer):
+        def require_valid_message(self, message: object) -> None:
+            raise ValueError("no message is allowed here")
+
+    layer, closed = Strict(), anyio.Event()
+    name = layer.attach(Mailbox().deliver, lambda code, reason: closed.set())
+    await layer.group_add("room", name)
+    await layer.close_group("room")
+    assert closed.is_set()
