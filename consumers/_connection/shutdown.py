@@ -93,9 +93,11 @@ class Shutdown:
             self.request = request
             self.phase = DRAINING
             self._mailbox.is_closed = True
-            if request.drains:  # else their group is cancelled; by both, anyio would lose a native cancellation
-                self._tasks.drain()
-        # Else nothing is left to do, and the worker finishes.
+            # Without a drain the whole group is cancelled below. If its tasks were cancelled here too, anyio could lose a
+            # native cancellation of the server's.
+            if request.drains:
+                self._tasks.cancel_background()
+        # A worker that has nothing to do goes on to the clean-up at once, and needs no time for a drain.
         is_busy = self._tasks.handlers or self._mailbox.messages or not self._mailbox.is_idle
         if is_busy:
             draining = request.drains * self._consumer.disconnect_timeout

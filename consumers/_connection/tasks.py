@@ -85,9 +85,9 @@ class Tasks:
 
     # The ways to end
 
-    def drain(self) -> None:
+    def cancel_background(self) -> None:
         """Cancel what runs in the background, and let handlers go on: the disconnect has come."""
-        self.group.cancel_scope.deadline = math.inf  # of `expect_disconnect()`
+        self.group.cancel_scope.deadline = math.inf  # which `expect_disconnect()` may have set
         for scope in self._background:
             scope.cancel()
 

@@ -234,18 +234,18 @@ def test_of_the_types_that_clients_may_choose_only_spellings_of_handlers_are_kep
     assert len(names) == 3
 
 
-async def test_what_replaces_receive_before_the_first_text_is_called(layer: InMemoryChannelLayer) -> None:
+async def test_what_replaces_websocket_receive_before_the_first_text_is_called(layer: InMemoryChannelLayer) -> None:
     got: list[str] = []
 
     class Member(AsyncWebsocketConsumer):
         groups = ["room"]
 
         async def replace(self, event: dict[str, Any]) -> None:
-            self.receive = self.other  # type: ignore[method-assign]
+            self.websocket_receive = self.other  # type: ignore[method-assign]
             await self.send("replaced")
 
-        async def other(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-            got.append(f"other {text_data}")
+        async def other(self, message: dict[str, Any]) -> None:
+            got.append(f"other {message['text']}")
 
         async def receive(self, text_data: str) -> None:
             got.append(text_data)
