@@ -93,8 +93,8 @@ class Shutdown:
             self.request = request
             self.phase = DRAINING
             self._mailbox.is_closed = True
-            # Without a drain the whole group is cancelled below. If its tasks were cancelled here too, anyio could lose a
-            # native cancellation of the server's.
+            # Without a drain the whole group is cancelled below. If its tasks were cancelled here too, anyio could lose
+            # a native cancellation of the server's.
             if request.drains:
                 self._tasks.cancel_background()
         # A worker that has nothing to do goes on to the clean-up at once, and needs no time for a drain.
