@@ -241,7 +241,7 @@ async def test_what_replaces_websocket_receive_before_the_first_text_is_called(l
         groups = ["room"]
 
         async def replace(self, event: dict[str, Any]) -> None:
-            self.websocket_receive = self.other  # type: ignore[method-assign]
+            self.websocket_receive = self.other  # type: ignore[assignment, method-assign]
             await self.send("replaced")
 
         async def other(self, message: dict[str, Any]) -> None:
