@@ -73,7 +73,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(caplog: pytest.LogCa
     changes: list[bool] = []
     port = free_port()
     async with kept(port, changes, timeout=0.3) as connection:
-        with pytest.raises(ConnectionError, match=rf"No connection to Redis at 127.0.0.1:{port}: .*failed"):
+        with pytest.raises(ConnectionError, match=f"No connection to Redis at 127.0.0.1:{port}: "):
             await connection.until_up()
         with running_redis(port=port):
             await until(lambda: connection.is_up)
