@@ -332,6 +332,7 @@ async def test_a_coroutine_that_two_handlers_return_is_run_by_one(layer: InMemor
         assert runs == ["begun", "done"]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # trio's own errors keep the frames of whoever has cancelled
 @pytest.mark.parametrize("ending", ["disconnect", "close_group"])
 async def test_a_consumer_with_background_tasks_is_left_to_no_garbage_collector(
     ending: str, layer: InMemoryChannelLayer
