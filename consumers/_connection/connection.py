@@ -221,7 +221,7 @@ class Connection:
             return False
         self._connect_has_begun = True
         if self._protocol == "websocket":
-            await self._scheduler.handle_first()
+            await self._scheduler.handle_oldest()
             if self._sender.is_rejected and not self.is_ending:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._sender.close_code
                 self._shutdown.begin(CloseRequest(code or CloseCode.ABNORMAL_CLOSURE))

@@ -49,10 +49,6 @@ class Scheduler:
         """Let go of the consumer; what refers to this may live on."""
         del self._consumer
 
-    async def handle_first(self) -> None:
-        """Handle the message that opens a connection, alone."""
-        await self._handle_oldest()
-
     async def serve(self) -> None:
         """Handle messages until the mailbox is closed and empty."""
         if self._consumer.max_tasks > 1:
@@ -92,14 +88,15 @@ class Scheduler:
         """Handle the oldest message, as one of the handlers that run."""
         try:
             if self._mailbox.messages and not self._mailbox.is_stopped:
-                await self._handle_oldest()
+                await self.handle_oldest()
         finally:
             self._tasks.handlers -= 1
             self._mailbox.notify()
             if self._taken is not None:
                 self._taken.source.changed()
 
-    async def _handle_oldest(self) -> None:
+    async def handle_oldest(self) -> None:
+        """Handle the oldest message; there must be one."""
         message, size = self._mailbox.take()
         try:
             handling = self._dispatcher.call(message, size != FROM_LAYER)
