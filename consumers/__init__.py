@@ -16,6 +16,8 @@ from .exceptions import StopConsumer as StopConsumer
 from .exceptions import TooManyGroups as TooManyGroups
 from .http import AsyncHttpConsumer as AsyncHttpConsumer
 from .layers._closing import close_group as close_group
+from .layers._history import Joined as Joined
+from .layers._history import Page as Page
 from .layers.base import BaseChannelLayer as BaseChannelLayer
 from .layers.memory import InMemoryChannelLayer as InMemoryChannelLayer
 from .layers.registry import channel_layers as channel_layers
@@ -49,9 +51,11 @@ __all__ = [
     "InMemoryChannelLayer",
     "InvalidChannelLayerError",
     "InvalidFrame",
+    "Joined",
     "JsonWebsocketConsumer",
     "MessageTooLarge",
     "OriginValidator",
+    "Page",
     "ProtocolTypeRouter",
     "RequestAborted",
     "RequestTimeout",

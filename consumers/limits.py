@@ -118,20 +118,20 @@ class LimitedLayer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layer, name)
 
-    async def group_add(self, group: str, channel: str) -> None:
-        """Add a channel to a group.
+    async def group_add(self, group: str, channel: str, *arguments: Any, **options: Any) -> Any:
+        """Add a channel to a group, as the layer's own `group_add()`.
 
         Raises:
             TooManyGroups: it is this connection's, which is in as many groups as it may be.
         """
         if channel != self._channel_name:
-            await self._layer.group_add(group, channel)
-            return
+            return await self._layer.group_add(group, channel, *arguments, **options)
         self._require_place(group)
         self._joining[group] += 1  # before it is joined: of several handlers at once only one may take the last place
         try:
-            await self._layer.group_add(group, channel)
+            joined = await self._layer.group_add(group, channel, *arguments, **options)
             self._joined.add(group)
+            return joined
         finally:
             self._joining[group] -= 1
             if not self._joining[group]:

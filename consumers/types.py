@@ -60,6 +60,13 @@ Close = Callable[[int, str], object]
 """Closes a receiver with a code and a reason, plain and immediate: nothing that waits or runs there holds it up."""
 
 
+Room = Callable[[], int]
+"""Says how many more messages of groups with history a receiver takes, plain and immediate.
+
+Once it has said 0, the receiver calls `resume()` of its layer when it has room again.
+"""
+
+
 MessageSource = Literal["client", "layer"]
 
 DropReason = Literal["mailbox_full", "no_handler", "limit", "ending", "handler_cancelled"]

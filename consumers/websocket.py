@@ -6,6 +6,7 @@ classes offer the same methods to worker threads.
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import anyio
@@ -19,6 +20,7 @@ from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
 from .layers._adapt import has_groups, leaves_at_once
+from .layers._history import given_options
 from .layers.registry import channel_layers
 from .types import CloseCode, Message, hook
 
@@ -165,9 +167,10 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
             code: the close code: the client's, 1011 after an error, 1012 at shutdown, 1013 after a limit was hit.
         """
 
-    async def _group_send(self, group: str, message: Message) -> None:
+    async def _group_send(self, group: str, message: Message, options: dict[str, Any]) -> str | None:
         self._require_groups("group_send_json()")
-        await self.channel_layer.group_send(group, message)
+        position: str | None = await self.channel_layer.group_send(group, message, **options)
+        return position
 
     def _require_groups(self, what: str, groups: list[str] | None = None) -> None:
         if has_groups(self.channel_layer):
@@ -239,8 +242,8 @@ class WebsocketConsumer(RequestAttributes, SyncConsumer):
 
     _require_groups = AsyncWebsocketConsumer._require_groups
 
-    def _group_send(self, group: str, message: Message) -> None:
-        run_on_loop(AsyncWebsocketConsumer._group_send)(self, group, message)  # type: ignore[arg-type]
+    def _group_send(self, group: str, message: Message, options: dict[str, Any]) -> str | None:
+        return run_on_loop(AsyncWebsocketConsumer._group_send)(self, group, message, options)  # type: ignore[arg-type]
 
     def _leave_groups(self) -> None:
         if self.groups:
@@ -273,7 +276,14 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         """Send `content` as JSON, then close if asked to; see `send()`."""
         await maybe_await(self.send, text_data=await maybe_await(self.encode_json, content), close=close)
 
-    async def group_send_json(self, group: str, content: Any) -> None:
+    async def group_send_json(
+        self,
+        group: str,
+        content: Any,
+        id: str | None = None,
+        keep: bool = True,
+        exclude: str | Iterable[str] = (),
+    ) -> str | None:
         """Send `content` as JSON to every client in a group, encoded once for all of them.
 
         It goes out as a raw frame: the members' classes must set `raw_frames = True`. Outside a consumer,
@@ -282,12 +292,18 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         Args:
             group: the group's name.
             content: what `encode_json()` takes.
+            id, keep, exclude: as of the layer's `group_send()`.
+
+        Returns:
+            The message's position in the group's history; None if it is not kept. The clients do not get it.
 
         Raises:
             InvalidChannelLayerError: there is no channel layer.
         """
         text = await maybe_await(self.encode_json, content)
-        await maybe_await(self._group_send, group, events.text_frame(text))
+        options = given_options(id, keep, exclude)
+        position: str | None = await maybe_await(self._group_send, group, events.text_frame(text), options)
+        return position
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:

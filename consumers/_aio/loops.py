@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
@@ -107,6 +108,19 @@ async def yield_to_loop(waiting: int) -> None:
     await checkpoint()
     if waiting:
         await checkpoints(min(waiting + EXTRA_CHECKPOINTS, MOST_CHECKPOINTS))
+
+
+def call_later(loop: object, seconds: float, callback: Callable[[], object]) -> None:
+    """Have the event loop that is running, given by its native token, call a function later, if it still runs then."""
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        loop.call_later(seconds, callback, context=Context())
+        return
+
+    async def sleep() -> None:
+        await anyio.sleep(seconds)
+        callback()
+
+    import_module("trio.lowlevel").spawn_system_task(sleep, context=Context())
 
 
 class Alarm(Protocol):

@@ -52,6 +52,8 @@ class Owner(Protocol):
 
     def _on_overflow(self) -> None: ...
 
+    def _on_layer_room(self) -> None: ...
+
 
 class Mailbox(DeliversMany):
     """A queue with one reader, the connection's worker, and two sources with a limit each.
@@ -62,7 +64,8 @@ class Mailbox(DeliversMany):
         client_limit: how many of the client's messages may wait before `is_full`.
         byte_limit: how many bytes of them may be held before that; see `ByteBudget`.
         layer_limit: how many of the layer's messages may wait.
-        owner: told when the layer calls with a message that there is no room for.
+        owner: told when the layer calls with a message that there is no room for, and when it may go on with
+            those of groups with history.
 
     Attributes:
         messages: what waits, oldest first; `take()` takes them out.
@@ -76,6 +79,7 @@ class Mailbox(DeliversMany):
         "_budget",
         "_client_limit",
         "_client_room",
+        "_has_refused",
         "_layer_room",
         "is_closed",
         "is_stopped",
@@ -100,6 +104,7 @@ class Mailbox(DeliversMany):
         self.is_stopped = False
         self._client_room: anyio.Event | None = None
         self._layer_room: anyio.Event | None = None
+        self._has_refused = False  # a message of a group with history, which waits in its log
 
     # The client's messages
 
@@ -153,6 +158,14 @@ class Mailbox(DeliversMany):
             mailbox.notify()
         return others
 
+    def room(self) -> int:
+        """Do as `Room`. A half is for messages of groups with history, so that others find a place too."""
+        room = max(1, self.layer_limit // 2) - self.layer_count
+        if self.is_closed or room <= 0:
+            self._has_refused = True
+            return 0
+        return room
+
     def put_layer(self, message: Message) -> int:
         """Add a message of the layer's and return how many wait now, or 0 if it was not added: too many wait."""
         return 0 if self.layer_count >= self.layer_limit else self.put_anyhow(message)
@@ -191,6 +204,9 @@ class Mailbox(DeliversMany):
         self.layer_count -= 1
         if self._layer_room is not None:
             self._layer_room.set()
+        if self._has_refused and self.layer_count <= self.layer_limit // 4 and self.owner is not None:
+            self._has_refused = False
+            self.owner._on_layer_room()
         return (entry.message.copy() if isinstance(entry, SharedMessage) else entry), FROM_LAYER
 
     def release(self, size: int) -> None:

@@ -189,15 +189,17 @@ class Connection:
         layer, consumer = self._layer, self._consumer
         if layer is None:
             return
-        room = self._mailbox.wait_for_layer_room
-        name, pump = await attach_connection(layer, self._mailbox, self.close_by_group, room)
+        mailbox = self._mailbox
+        name, pump = await attach_connection(
+            layer, mailbox, self.close_by_group, mailbox.room, mailbox.wait_for_layer_room
+        )
         consumer.channel_name = name
         if pump is not None:
             self.start_background_task(self._pump, pump)
         if consumer.max_groups is not None and "group_add" not in layer.lacks:
             groups_of = None if "groups_of" in layer.lacks else layer.groups_of
             consumer.channel_layer = LimitedLayer(consumer.channel_layer, name, consumer.max_groups, groups_of)
-        self._mailbox.layer_limit = layer.get_capacity(name)
+        mailbox.layer_limit = layer.get_capacity(name)
 
     async def _pump(self, pump: Pump) -> None:
         try:
@@ -329,6 +331,10 @@ class Connection:
             if self._enforcer is not None:
                 self._enforcer.stop()
             self._tasks.expect_disconnect(self._consumer.disconnect_timeout)
+
+    def _on_layer_room(self) -> None:
+        if self._layer is not None:
+            self._layer.resume(self._consumer.channel_name)
 
     def _on_overflow(self) -> None:
         if self._consumer.overflow == "close":

@@ -8,13 +8,14 @@
 Only here does the library look what a layer has; it does so once. Applications keep the layer that they configured.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from ..exceptions import InvalidChannelLayerError
-from ..types import Close, Deliver, Message
+from ..types import Close, Deliver, Message, Room
+from ._history import Joined, require_id, without_history
 from ._overrides import overrides
 from .base import DEFAULT_CODE, Layer
 
@@ -62,18 +63,20 @@ def adapt(layer: Any) -> Layer:
 
 
 async def attach_connection(
-    layer: Layer, deliver: Deliver, close: Close, wait_for_room: Callable[[], Awaitable[object]]
+    layer: Layer, deliver: Deliver, close: Close, room: Room, wait_for_room: Callable[[], Awaitable[object]]
 ) -> tuple[str, Pump | None]:
     """Have a connection get a layer's messages.
 
     Args:
         layer: what `adapt()` has returned.
-        deliver, close: the connection's, for `Layer.attach()`.
+        deliver, close, room: the connection's, for `Layer.attach()`.
         wait_for_room: returns when the connection has room for one more message.
 
     Returns:
         The name of the connection's channel, and what has to run as long as the connection does, or None.
     """
+    if layer.has_history:
+        return layer.attach(deliver, close, room), None
     if type(layer) is not PumpedLayer:
         return layer.attach(deliver, close), None
     name = await layer.open_channel(close)
@@ -106,7 +109,7 @@ class AdaptedLayer(Layer):
             has -= {"put_back", "held"}
         self._has = frozenset(has)
 
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
         if close is None or "close_group" in self.lacks:  # then attach() may take no `close`
             return str(self._method("attach")(deliver))
         return str(self._layer.attach(deliver, close))
@@ -135,14 +138,26 @@ class AdaptedLayer(Layer):
     async def new_channel(self, prefix: str = "specific.") -> str:
         return str(await self._method("new_channel")(prefix))
 
-    async def group_add(self, group: str, channel: str) -> None:
+    async def group_add(self, group: str, channel: str, since: str | None = None, last: int = 0) -> Joined:
         await self._method("group_add")(group, channel)
+        return without_history(since)
 
     async def group_discard(self, group: str, channel: str) -> None:
         await self._method("group_discard")(group, channel)
 
-    async def group_send(self, group: str, message: Message) -> None:
+    async def group_send(
+        self,
+        group: str,
+        message: Message,
+        id: str | None = None,
+        keep: bool = True,
+        exclude: str | Iterable[str] = (),
+    ) -> str | None:
+        require_id(id, None, keep)
+        if exclude:
+            raise lacking(self._layer, "group_send(exclude=…)")
         await self._method("group_send")(group, message)
+        return None
 
     async def flush(self) -> None:
         await self._method("flush")()
@@ -193,7 +208,7 @@ class PumpedLayer(AdaptedLayer):
         layer: the layer.
     """
 
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
         raise RuntimeError(f"a {type(self._layer).__qualname__} has to be pumped: await attach_connection()")
 
     async def open_channel(self, close: Close) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from ..types import Message
+from ._history import Mark
 
 Copier = Callable[[Any], Any]
 
-PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None), date, datetime, time, timedelta, Decimal, UUID})
+PLAIN = frozenset(
+    {str, bytes, int, float, complex, bool, type(None), date, datetime, time, timedelta, Decimal, UUID, Mark}
+)
 
 
 def choose_copier(message: Message) -> tuple[Copier, Message]:

@@ -10,6 +10,7 @@ from .._aio.loops import call_soon, running_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Message
 from ._copy import Copier, choose_copier
+from ._feeds import Missing, is_complete
 from ._full_mailboxes import FullMailboxes, Missed
 from ._local_groups import LocalGroups
 from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, among
@@ -38,7 +39,7 @@ class LocalChannels(LocalGroups):
     """The channels and groups of one process.
 
     Args:
-        capacity, expiry, group_expiry, attached_prefix, clock, emptied: as of `LocalGroups`.
+        capacity, expiry, group_expiry, attached_prefix, clock, emptied, missing: as of `LocalGroups`.
         full_level: the level at which the log tells that a receiver is full.
     """
 
@@ -51,8 +52,9 @@ class LocalChannels(LocalGroups):
         clock: Callable[[], float],
         emptied: Callable[[str], object] | None = None,
         full_level: int = logging.WARNING,
+        missing: Missing = is_complete,
     ) -> None:
-        super().__init__(capacity, expiry, group_expiry, attached_prefix, clock, emptied)
+        super().__init__(capacity, expiry, group_expiry, attached_prefix, clock, emptied, missing)
         self._full_mailboxes = FullMailboxes(clock, full_level)
 
     @property
@@ -89,8 +91,8 @@ class LocalChannels(LocalGroups):
             raise self._full(channel)
         return waiting
 
-    def group_send(self, group: str, message: Message) -> int:
-        """Send every member of a group a copy of the message of its own.
+    def group_send(self, group: str, message: Message, excluded: frozenset[str] = frozenset()) -> int:
+        """Send every member of a group but those excluded a copy of the message of its own.
 
         The messages of one sender reach one receiver in their order. A member that is full, or whose
         `deliver` raises, misses the message; members of a closed event loop are detached.
@@ -98,21 +100,31 @@ class LocalChannels(LocalGroups):
         Returns:
             The largest number that `send` would return for a member that took the message, or 0.
         """
-        with self._lock:
+        with self.lock:
             self._expire()
             members = self._groups.get(group)
             receivers = [] if members is None else list(members.values())
         if not receivers:
             note_unheard(message, EMPTY_GROUP, group)
+        if excluded:
+            receivers = [receiver for receiver in receivers if receiver.name not in excluded]
         return self._fan_out(receivers, message)
 
-    def deliver(self, message: Message, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> int:
+    def deliver(
+        self,
+        message: Message,
+        channels: Iterable[str] = (),
+        groups: Iterable[str] = (),
+        excluded: Iterable[str] = (),
+    ) -> int:
         """Send a copy of the message of its own to each of these channels and each member of these groups, once.
+
+        Those excluded get none.
 
         Otherwise as `group_send`: also a channel named here that is full only misses the message.
         """
         channels = tuple(channels)
-        with self._lock:
+        with self.lock:
             self._expire()
             found: dict[str, Receiver] = {}
             for group in groups:
@@ -122,6 +134,8 @@ class LocalChannels(LocalGroups):
                     found[channel] = receiver
         if not found and channels:
             note_unheard(message, HAS_ENDED, channels[0])
+        for name in excluded:
+            found.pop(name, None)
         return self._fan_out(list(found.values()), message)
 
     def close_members(self, code: int, reason: str, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
@@ -129,7 +143,7 @@ class LocalChannels(LocalGroups):
 
         Nothing that waits for them holds it up. Members of a closed event loop are detached.
         """
-        with self._lock:
+        with self.lock:
             names = dict.fromkeys(channels)
             for group in groups:
                 names.update(dict.fromkeys(self._groups.get(group, ())))
@@ -152,7 +166,7 @@ class LocalChannels(LocalGroups):
 
     def tell_attached(self, message: Message, group: str | None = None) -> None:
         """Send every attached channel, or every attached member of a group, a copy of the message."""
-        with self._lock:
+        with self.lock:
             table = self._receivers if group is None else self._groups.get(group, {})
             receivers = [receiver for receiver in table.values() if receiver.loop is not None]
         self._fan_out(receivers, message)
@@ -174,7 +188,7 @@ class LocalChannels(LocalGroups):
             The waiter; if its `entry` is None, wait for `wake`. If that is given up, call `withdraw`.
         """
         waiter = Waiter(channel, wake, running_loop())
-        with self._lock:
+        with self.lock:
             queue = self._live_queue(channel, self._expire())
             if queue:
                 waiter.entry = queue.popleft()
@@ -185,7 +199,7 @@ class LocalChannels(LocalGroups):
 
     def withdraw(self, waiter: Waiter) -> None:
         """Stop waiting. A message that the waiter has already got goes to the next, or back to the front."""
-        with self._lock:
+        with self.lock:
             entry = waiter.entry
             if entry is None:
                 waiters = self._waiters[waiter.channel]
@@ -213,7 +227,7 @@ class LocalChannels(LocalGroups):
 
     def remove_stored(self, channel: str) -> list[tuple[float, Message]]:
         """Take all that is stored for a channel, oldest first, each with the seconds that it has waited here."""
-        with self._lock:
+        with self.lock:
             now = self._expire()
             queue = self._live_queue(channel, now)
             self._queues.pop(channel, None)
@@ -309,7 +323,7 @@ class LocalChannels(LocalGroups):
             How many wait now: 1 if a waiter got it, 0 if there was no room.
         """
         while True:
-            with self._lock:
+            with self.lock:
                 waiter = self._next_waiter(channel)
                 if waiter is None:
                     return self._enqueue(channel, entry, back)

@@ -15,7 +15,9 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from .._aio.loops import running_loop
-from ..types import Close, Deliver, DeliverMany, DeliversMany, Message
+from ..types import Close, Deliver, DeliverMany, DeliversMany, Message, Room
+from ._feeds import Feeds, Missing, is_complete
+from ._log import Log
 from ._receivers import ENDED, Entry, Lane, PendingJoin, Receiver, Waiter
 
 
@@ -30,8 +32,11 @@ class LocalGroups:
             that is not attached has ended: it gets no messages and joins no groups.
         clock: returns the time in seconds; never goes backwards.
         emptied: told the name of a group that has lost its last member; called with the lock held, from any thread.
+        missing: gets messages of groups with history that their logs do not have at hand.
 
     Attributes:
+        lock: guards all tables here.
+        feeds: how members follow the logs of their groups.
         has_group: tells whether the group of a name has members.
         has_receiver: tells whether the channel of a name is attached or in a group.
     """
@@ -44,6 +49,7 @@ class LocalGroups:
         attached_prefix: str,
         clock: Callable[[], float],
         emptied: Callable[[str], object] | None = None,
+        missing: Missing = is_complete,
     ) -> None:
         self._emptied = emptied
         self._capacity = capacity
@@ -51,7 +57,7 @@ class LocalGroups:
         self._group_expiry = group_expiry
         self._attached_prefix = attached_prefix
         self._clock = clock
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._receivers: dict[str, Receiver] = {}  # the attached, and stored ones in groups
         self.has_receiver = self._receivers.__contains__
         self._lanes: WeakValueDictionary[tuple[object, DeliverMany | None], Lane] = WeakValueDictionary()
@@ -63,14 +69,16 @@ class LocalGroups:
         self._queues: OrderedDict[str, deque[Entry]] = OrderedDict()
         self._memberships: OrderedDict[tuple[str, str], float] = OrderedDict()  # only of stored channels
         self._joinings: dict[tuple[str, str], PendingJoin] = {}
+        self.feeds = Feeds(self.lock, missing, self._drop, self.detach, clock)
 
-    def attach(self, name: str, deliver: Deliver, close: Close | None = None) -> None:
+    def attach(self, name: str, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> None:
         """Hand the messages of this channel to `deliver`, on the event loop that is running now.
 
         Args:
             name: the channel's name.
             deliver: takes a message.
             close: closes the receiver; None: it cannot be closed.
+            room: says how many more messages of groups with history it takes; None: it cannot say.
 
         Raises:
             RuntimeError: if none is running.
@@ -79,12 +87,12 @@ class LocalGroups:
         if loop is None:
             raise RuntimeError("attach() must be called on the event loop that the receiver belongs to")
         capacity = self._capacity(name)
-        with self._lock:
-            self._receivers[name] = Receiver(name, deliver, capacity, self._lane(loop, deliver), close)
+        with self.lock:
+            self._receivers[name] = Receiver(name, deliver, capacity, self._lane(loop, deliver), close, room)
 
     def detach(self, name: str) -> None:
         """Forget a channel's `deliver`, and what waits, and take it out of its groups. Harmless if it has none."""
-        with self._lock:
+        with self.lock:
             receiver = self._receivers.get(name)
             if receiver is not None and receiver.loop is not None:
                 del self._receivers[name]
@@ -107,42 +115,40 @@ class LocalGroups:
 
     def has_attached(self) -> bool:
         """Whether a channel is attached."""
-        with self._lock:
+        with self.lock:
             return any(receiver.loop is not None for receiver in self._receivers.values())
 
     def awaited(self) -> list[str]:
         """Return the channels that somebody waits in line for."""
-        with self._lock:
+        with self.lock:
             return list(self._waiters)
 
     def members(self, group: str) -> frozenset[str]:
         """Return a group's members."""
-        with self._lock:
+        with self.lock:
             return frozenset(self._groups.get(group, ()))
 
     def member_names(self, group: str) -> list[str]:
         """Return a group's members, attached and stored, in the order in which they joined."""
-        with self._lock:
+        with self.lock:
             return list(self._groups.get(group, ()))
 
     def groups_of(self, channel: str) -> frozenset[str]:
         """Return the groups that a channel is in, or is about to be."""
-        with self._lock:
+        with self.lock:
             receiver = self._receivers.get(channel)
             return frozenset() if receiver is None else frozenset(receiver.groups)
 
     def loops(self) -> set[object]:
         """Return the event loops of those that are attached or wait."""
-        with self._lock:
+        with self.lock:
             attached = {receiver.loop for receiver in self._receivers.values() if receiver.loop is not None}
             return attached | {waiter.loop for waiters in self._waiters.values() for waiter in waiters if waiter.loop}
 
     def group_add(self, group: str, channel: str) -> None:
         """Add a channel to a group, or renew its membership. A channel that has ended stays out."""
-        with self._lock:
-            self._join(group, channel)
-            if (joining := self._joinings.get((group, channel))) is not None:
-                joining.is_settled = True
+        with self.lock:
+            self.renew(group, channel)
 
     @contextmanager
     def joining(self, group: str, channel: str) -> Iterator[None]:
@@ -151,7 +157,7 @@ class LocalGroups:
         Of several such blocks at once for the same channel and group one that succeeds is enough. Whatever takes the
         channel out of the group meanwhile has the last word over all of them.
         """
-        with self._lock:
+        with self.lock:
             self._expire()
             is_settled = channel in self._groups.get(group, ())
             joining = self._joinings.setdefault((group, channel), PendingJoin(is_settled))
@@ -162,7 +168,7 @@ class LocalGroups:
             yield
             succeeded = True
         finally:
-            with self._lock:
+            with self.lock:
                 joining.blocks -= 1
                 joining.is_settled |= succeeded
                 if self._joinings.get((group, channel)) is joining and not joining.blocks:
@@ -173,19 +179,49 @@ class LocalGroups:
 
     def group_discard(self, group: str, channel: str) -> None:
         """Remove a channel from a group. Harmless if it is not in it."""
-        with self._lock:
+        with self.lock:
             self._expire()
             receiver = self._groups.get(group, {}).get(channel)
             if receiver is not None:
                 self._leave(group, receiver)
 
+    def is_member(self, group: str, channel: str) -> bool:
+        """Whether a channel is in a group, or about to be; the lock is held."""
+        return channel in self._groups.get(group, ())
+
+    def renew(self, group: str, channel: str) -> None:
+        """Do as `group_add()`; the lock is held."""
+        self._join(group, channel)
+        if (joining := self._joinings.get((group, channel))) is not None:
+            joining.is_settled = True
+
+    def follow(self, group: str, channel: str, log: Log, cursor: int) -> None:
+        """Have a channel that has joined a group follow its log, unless it has left; the lock is held.
+
+        Args:
+            group: the group.
+            channel: the channel.
+            log: the group's.
+            cursor: the offset of the last message that it does not get.
+        """
+        receiver = self._groups.get(group, {}).get(channel)
+        if receiver is not None:
+            self.feeds.joined(group, log, receiver, cursor)
+
+    def resume(self, channel: str) -> None:
+        """Go on with a receiver that has room again; on its event loop."""
+        receiver = self._receivers.get(channel)
+        if receiver is not None:
+            self.feeds.resume(receiver)
+
     def flush(self) -> None:
         """Forget all stored messages and all groups."""
-        with self._lock:
+        with self.lock:
             self._queues.clear()
             self._groups.clear()
             self._memberships.clear()
             self._joinings.clear()
+            self.feeds.flushed()
             for name, receiver in list(self._receivers.items()):
                 receiver.groups.clear()
                 if receiver.loop is None:
@@ -193,7 +229,7 @@ class LocalGroups:
 
     def forget(self, channel: str) -> None:
         """Forget a channel's stored messages. Harmless if there are none."""
-        with self._lock:
+        with self.lock:
             self._queues.pop(channel, None)
 
     def channels(self, expire: bool = True) -> dict[str, int]:
@@ -202,7 +238,7 @@ class LocalGroups:
         Args:
             expire: drop first what has expired; otherwise it counts until something else drops it.
         """
-        with self._lock:
+        with self.lock:
             if expire:
                 self._expire()
             known = dict.fromkeys(self._waiters, 0)
@@ -212,13 +248,13 @@ class LocalGroups:
 
     def stored(self) -> int:
         """Return how many messages are stored in all."""
-        with self._lock:
+        with self.lock:
             self._expire()
             return sum(map(len, self._queues.values()))
 
     def held(self, channel: str) -> int:
         """Return how many messages are stored for a channel."""
-        with self._lock:
+        with self.lock:
             return len(self._live_queue(channel, self._expire()))
 
     def least_room(self, channels: Iterable[str]) -> int:
@@ -227,26 +263,26 @@ class LocalGroups:
         Args:
             channels: channels, at least one.
         """
-        with self._lock:
+        with self.lock:
             self._expire()
             return min(self._capacity(name) - len(self._queues.get(name, ())) for name in {*channels, *self._queues})
 
     def groups(self, expire: bool = True) -> dict[str, frozenset[str]]:
         """Return each group's members; `expire` as for `channels()`."""
-        with self._lock:
+        with self.lock:
             if expire:
                 self._expire()
             return {group: frozenset(members) for group, members in self._groups.items()}
 
     def lasting_groups(self) -> set[str]:
         """Return the groups that have stored members, which belong to no event loop and outlive all."""
-        with self._lock:
+        with self.lock:
             self._expire()
             return {group for group, _ in self._memberships}
 
     def stored_members(self) -> set[str]:
         """Return the channels in groups that are not attached."""
-        with self._lock:
+        with self.lock:
             return {channel for _, channel in self._memberships}
 
     # The caller holds the lock
@@ -265,6 +301,10 @@ class LocalGroups:
         if lane is None:
             lane = self._lanes[loop, kind] = Lane(loop, kind)
         return lane
+
+    def _drop(self, receiver: Receiver) -> None:
+        """Take note that a receiver was full; the lock is not held."""
+        raise NotImplementedError
 
     def _store(self, channel: str, message: Message) -> int:
         """Do as a `Deliver` does, for a channel that is not attached; the lock is not held."""
@@ -322,6 +362,7 @@ class LocalGroups:
     def _leave(self, group: str, receiver: Receiver) -> None:
         members = self._groups[group]
         del members[receiver.name]
+        self.feeds.left(group, receiver)
         self._joinings.pop((group, receiver.name), None)
         if not members:
             del self._groups[group]

@@ -6,6 +6,12 @@ PACKAGES = frozenset({"consumers", "compat"})
 
 RULES_FOR_NAMES = ("require_valid_channel_name", "require_valid_group_name", "match_type_and_length")
 
+AGAINST_HISTORY = dict.fromkeys(
+    ("attach", "send", "receive", "new_channel"),
+    "what groups with history keep does not go through it, so leave `history` out, or the override",
+)
+"""Methods that a subclass may not override whose groups have a history, and what to do instead."""
+
 
 def overrides(cls: type, *names: str) -> bool:
     """Tell whether a class has one of these methods from outside of this library's packages."""

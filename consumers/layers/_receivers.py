@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from .._aio.loops import call_soon, running_loop
-from ..types import Close, Deliver, DeliverMany, Message
+from ..types import Close, Deliver, DeliverMany, Message, Room
 from ._full_mailboxes import Missed
 
 Entry = tuple[float, Message]
@@ -70,12 +70,19 @@ class Receiver:
         capacity: how many messages it holds.
         lane: whom it takes messages together with.
         close: closes it; None: it cannot be closed.
+        room: says how many more messages of groups with history it takes; None: it cannot say.
     """
 
-    __slots__ = ("capacity", "close", "deliver", "groups", "lane", "loop", "missed", "name", "slow_until")
+    __slots__ = ("capacity", "close", "deliver", "groups", "lane", "loop", "missed", "name", "room", "slow_until")
 
     def __init__(
-        self, name: str, deliver: Deliver, capacity: int, lane: Lane = STORED, close: Close | None = None
+        self,
+        name: str,
+        deliver: Deliver,
+        capacity: int,
+        lane: Lane = STORED,
+        close: Close | None = None,
+        room: Room | None = None,
     ) -> None:
         self.name = name
         self.deliver = deliver
@@ -83,6 +90,7 @@ class Receiver:
         self.lane = lane
         self.loop = lane.loop
         self.close = close
+        self.room = room
         self.groups: dict[str, None] = {}  # a set of one takes more, and most are in one
         self.missed: Missed | None = None  # until it has been full
         self.slow_until = float("-inf")

@@ -3,13 +3,15 @@
 import fnmatch
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from .._aio.loops import call_soon as call_soon
 from .._aio.loops import running_loop as running_loop
-from ..types import CallObserver, Close, CloseCode, Deliver, Message, check_close_code, cut_reason, handler_name
+from ..exceptions import InvalidChannelLayerError
+from ..types import CallObserver, Close, CloseCode, Deliver, Message, Room, check_close_code, cut_reason, handler_name
+from ._history import History, HistoryRules, Joined, Keep, Page
 from ._overrides import RULES_FOR_NAMES, overrides
 
 Number = TypeVar("Number", int, float)
@@ -19,6 +21,11 @@ GOES_TO = '{"type": "chat.message", ...} goes to chat_message(self, event)'
 
 CLOSE = "consumers.close"
 """The type of the message that members get which have no `close`: those in processes with channels_redis, say."""
+
+NO_HISTORY = (
+    "{} needs a layer that remembers groups: configure consumers.layers.InMemoryChannelLayer or "
+    "consumers.layers.redis.RedisPubSubChannelLayer with its `history` option"
+)
 
 DEFAULT_CODE = CloseCode.POLICY_VIOLATION
 """The close code of `close_group()`."""
@@ -35,10 +42,11 @@ class BaseChannelLayer:
         capacity: how many messages a channel holds.
         channel_capacity: other capacities by channel name, as globs ("http.request!*") or compiled regular
             expressions; the first that matches counts.
+        history: which groups remember their messages, where a layer can have that.
 
     Raises:
-        TypeError: if expiry or a capacity is no number.
-        ValueError: if one is not positive.
+        TypeError: if expiry or a capacity is no number, or `history` is no such dict.
+        ValueError: if one is not positive, or `history` has a value that cannot be.
     """
 
     MAX_NAME_LENGTH: ClassVar[int] = 100
@@ -59,7 +67,9 @@ class BaseChannelLayer:
         expiry: float = 60,
         capacity: int = 100,
         channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        history: History = None,
     ) -> None:
+        self._history_rules = HistoryRules(history)
         self.expiry = positive("expiry", expiry)
         self.capacity = positive("capacity", capacity)
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
@@ -130,6 +140,10 @@ class BaseChannelLayer:
         except ValueError as error:
             raise ValueError(f"{error}. The type names the handler: {GOES_TO}") from None
 
+    def kept(self, group: str) -> Keep | None:
+        """Return how many of a group's messages are kept, as the `history` option says; None: it has no history."""
+        return self._history_rules.keep(group)
+
     def non_local_name(self, name: str) -> str:
         """Return a process-specific channel name up to and including its "!", any other name as it is."""
         head, mark, _ = name.partition("!")
@@ -155,13 +169,13 @@ class BaseChannelLayer:
     async def new_channel(self, prefix: str = "specific.") -> str:
         raise NotImplementedError("new_channel() should be implemented in a channel layer")
 
-    async def group_add(self, group: str, channel: str) -> None:
+    async def group_add(self, group: str, channel: str) -> Any:
         raise NotImplementedError("group_add() not implemented (groups extension)")
 
     async def group_discard(self, group: str, channel: str) -> None:
         raise NotImplementedError("group_discard() not implemented (groups extension)")
 
-    async def group_send(self, group: str, message: Message) -> None:
+    async def group_send(self, group: str, message: Message) -> Any:
         raise NotImplementedError("group_send() not implemented (groups extension)")
 
     async def flush(self) -> None:
@@ -195,8 +209,13 @@ class Layer(BaseChannelLayer, ABC):
         """Whether `group_discard()` never waits, and so needs no time limit (False)."""
         return False
 
+    @property
+    def has_history(self) -> bool:
+        """Whether groups may have a history: then `attach()` takes a `room`, and `resume()` is called."""
+        return bool(self._history_rules)
+
     @abstractmethod
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
         """Make a channel whose messages are handed to `deliver` as they arrive.
 
         Immediate. Must be called on the event loop that `deliver` and `close` belong to. They are called on that loop
@@ -207,6 +226,9 @@ class Layer(BaseChannelLayer, ABC):
                 wait there now, or 0 if it has no room for it.
             close: what `close_group()` calls with a code and a reason; plain and immediate. None: it only
                 sends the channel a message.
+            room: says how many more messages of groups with history there is room for; plain and immediate. Once it
+                has said 0, the receiver must call `resume()` when it has room again. None: a receiver whose `deliver`
+                returned 0 is tried again within 0.25 seconds.
 
         Returns:
             The channel's name.
@@ -267,11 +289,25 @@ class Layer(BaseChannelLayer, ABC):
         """
 
     @abstractmethod
-    async def group_add(self, group: str, channel: str) -> None:
+    async def group_add(self, group: str, channel: str, since: str | None = None, last: int = 0) -> Joined:
         """Add a channel to a group; once more does nothing but renew the membership.
+
+        In a group with history, what was missed comes first, in order, then what is new: nothing is missing and nothing
+        comes twice. It is not waited for. Whoever may join a group may read what it keeps.
+
+        Args:
+            group: the group.
+            channel: the channel.
+            since: a position. All later messages are handed over, or none of them: then they are no longer kept, or
+                this is no position of the group's. It may come from a client and be any text.
+            last: how many of the newest messages are handed over, without `since` or if that is not recovered.
+
+        Returns:
+            The group's newest position, whether nothing is missing, and how many messages are handed over first.
 
         Raises:
             TypeError: if a name is invalid.
+            ValueError: if `last` is no number of messages; `since` or `last` for a channel that is in the group.
         """
 
     @abstractmethod
@@ -283,12 +319,33 @@ class Layer(BaseChannelLayer, ABC):
         """
 
     @abstractmethod
-    async def group_send(self, group: str, message: Message) -> None:
+    async def group_send(
+        self,
+        group: str,
+        message: Message,
+        id: str | None = None,
+        keep: bool = True,
+        exclude: str | Iterable[str] = (),
+    ) -> str | None:
         """Send a message to every channel in a group. It is dropped for those that are full.
 
+        In a group with history it is kept for those, and for who joins later. `event["history"]` has its "position".
+
+        Args:
+            group: the group.
+            message: the message, a dict.
+            id: 1 to 200 characters that tell the message from others. A message with an id that was sent in the last
+                five minutes (or in `ttl` seconds, if that is less) is the same message, and not sent again.
+            keep: whether a group with history keeps the message. Who is typing, say, is nothing to keep.
+            exclude: a channel that does not get the message, or several.
+
+        Returns:
+            The message's position; None if it is not kept.
+
         Raises:
-            TypeError: if the name is invalid or the message is not a dict.
-            ValueError: if the message has no type, or one that no handler can have.
+            TypeError: if a name is invalid or the message is not a dict.
+            ValueError: if the message has no type, or one that no handler can have, or a key that the layer sets; an
+                `id` that is too long, or for a message that is not kept.
         """
 
     @abstractmethod
@@ -303,6 +360,43 @@ class Layer(BaseChannelLayer, ABC):
         Must be called on the event loop that `close` belongs to. Harmless if the name is no such channel's. The base
         does nothing: such a consumer gets the message that `close_group()` sends.
         """
+
+    def resume(self, name: str) -> None:
+        """Go on handing over to an attached channel whose `room` has said 0, and which has room again.
+
+        Immediate. Must be called on its event loop. The base does nothing.
+        """
+
+    async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
+        """Return messages that a group keeps, oldest first: for a page's first view, or a program that polls.
+
+        Args:
+            group: the group.
+            since: a position: the first messages after it. None: the newest.
+            limit: how many messages at most.
+
+        Returns:
+            The messages, the position of the last of them, and whether nothing is missing since `since`. Of a group
+            without history: no messages, and None.
+
+        Raises:
+            TypeError: if the name is invalid.
+            ValueError: if `limit` is no number of messages.
+            InvalidChannelLayerError: if the layer has no groups with history; the base.
+        """
+        raise InvalidChannelLayerError(NO_HISTORY.format(f"{type(self).__qualname__}.history()"))
+
+    async def position(self, group: str) -> str | None:
+        """Return a group's newest position: take it, load from the database, and join `since` it.
+
+        Returns:
+            The position; None if the group has no history.
+
+        Raises:
+            TypeError: if the name is invalid.
+            InvalidChannelLayerError: if the layer has no groups with history; the base.
+        """
+        raise InvalidChannelLayerError(NO_HISTORY.format(f"{type(self).__qualname__}.position()"))
 
     def held(self, channel: str) -> int:
         """Return how many messages for a channel wait in this process, and would be lost with it. Immediate."""

@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
@@ -13,10 +13,23 @@ from anyio.lowlevel import checkpoint
 
 from .._aio.loops import yield_to_loop
 from ..exceptions import ChannelFull
-from ..types import Close, Deliver, Message
+from ..types import Close, Deliver, Message, Room
+from ._history import (
+    History,
+    Joined,
+    Page,
+    excluded_channels,
+    require_id,
+    require_last,
+    require_limit,
+    require_unmarked,
+    unkept,
+    without_history,
+)
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
+from ._memory_history import MemoryHistory
 from ._observed import operation
-from ._overrides import overrides
+from ._overrides import AGAINST_HISTORY, overrides, refuse
 from ._processes import server_processes
 from .base import DEFAULT_CODE, Layer, closing
 
@@ -37,11 +50,14 @@ class InMemoryChannelLayer(Layer):
             attached channels, such as those of consumers.
         capacity: how many messages a channel holds.
         channel_capacity: other capacities by channel name; see `BaseChannelLayer`.
+        history: which groups remember their messages, by globs or compiled regular expressions, and how many:
+            {"chat.*": {"size": 1000, "ttl": 3600}} keeps 1,000 messages, for an hour after the newest. The first that
+            matches counts. Nothing of it survives the process.
         clock: returns the time in seconds and never goes backwards; for tests.
 
     Raises:
-        TypeError: for any other argument.
-        ValueError: if a time or a capacity is not positive.
+        TypeError: for any other argument, or if a subclass with `history` overrides a method that `history` needs.
+        ValueError: if a time or a capacity is not positive, or `history` is wrong.
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
@@ -55,14 +71,18 @@ class InMemoryChannelLayer(Layer):
         capacity: int = 100,
         channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
         *,
+        history: History = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(expiry, capacity, channel_capacity)
+        super().__init__(expiry, capacity, channel_capacity, history)
         if not group_expiry > 0:
             raise ValueError(f"group_expiry must be positive, not {group_expiry!r}")
         self.group_expiry = group_expiry
+        if self.has_history:
+            refuse(type(self), AGAINST_HISTORY)
         self._has_own_send = overrides(type(self), "send")
         self._local = LocalChannels(self.get_capacity, expiry, group_expiry, ATTACHED_PREFIX, clock)
+        self._logs = MemoryHistory(self._local, clock)
 
     @property
     def channels(self) -> Mapping[str, int]:
@@ -89,12 +109,15 @@ class InMemoryChannelLayer(Layer):
         """How many messages wait for a `receive()`."""
         return self._local.stored()
 
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
         if not self._is_in_use:
             self._begin()
         name = ATTACHED_PREFIX + secrets.token_hex(8)
-        self._local.attach(name, deliver, close)
+        self._local.attach(name, deliver, close, room)
         return name
+
+    def resume(self, name: str) -> None:
+        self._local.resume(name)
 
     def detach(self, name: str) -> None:
         self._require_channel(name)
@@ -154,10 +177,15 @@ class InMemoryChannelLayer(Layer):
         return name
 
     @operation
-    async def group_add(self, group: str, channel: str) -> None:
+    async def group_add(self, group: str, channel: str, since: str | None = None, last: int = 0) -> Joined:
         self._require_group(group)
         self._require_channel(channel)
+        require_last(last)
+        keep = self.kept(group)
+        if keep is not None:
+            return self._logs.join(group, keep, channel, since, last)
         self._local.group_add(group, channel)
+        return without_history(since)
 
     @operation
     async def group_discard(self, group: str, channel: str) -> None:
@@ -166,10 +194,43 @@ class InMemoryChannelLayer(Layer):
         self._local.group_discard(group, channel)
 
     @operation
-    async def group_send(self, group: str, message: Message) -> None:
+    async def group_send(
+        self,
+        group: str,
+        message: Message,
+        id: str | None = None,
+        keep: bool = True,
+        exclude: str | Iterable[str] = (),
+    ) -> str | None:
         self.require_valid_message(message)
         self._require_group(group)
-        await self._send_to_members(group, message)
+        kept = self.kept(group)
+        require_unmarked(message, kept)
+        require_id(id, kept, keep)
+        excluded = excluded_channels(exclude)
+        if kept is not None and keep:
+            position, waiting = self._logs.publish(group, kept, message, id, excluded)
+            await yield_to_loop(waiting)
+            return position
+        if kept is not None:
+            message = unkept(group, message)
+        await self._send_to_members(group, message, excluded)
+        return None
+
+    async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
+        self._require_group(group)
+        require_limit(limit)
+        keep = self.kept(group)
+        page = Page([], None, since is None) if keep is None else self._logs.page(group, keep, since, limit)
+        await checkpoint()
+        return page
+
+    async def position(self, group: str) -> str | None:
+        self._require_group(group)
+        keep = self.kept(group)
+        place = None if keep is None else self._logs.position(group, keep)
+        await checkpoint()
+        return place
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
@@ -180,10 +241,11 @@ class InMemoryChannelLayer(Layer):
 
     async def flush(self) -> None:
         self._local.flush()
+        self._logs.flush()
 
     async def close(self) -> None:
         """Forget all messages and groups; the layer can be used again."""
-        self._local.flush()
+        await self.flush()
 
     async def __aenter__(self) -> Self:
         if not self._is_in_use:
@@ -202,15 +264,15 @@ class InMemoryChannelLayer(Layer):
                 source,
             )
 
-    async def _send_to_members(self, group: str, message: Message) -> None:
+    async def _send_to_members(self, group: str, message: Message, excluded: frozenset[str] = frozenset()) -> None:
         if self._has_own_send:
-            await self._send_to_each(group, message)
+            await self._send_to_each(group, message, excluded)
         else:
-            await yield_to_loop(self._local.group_send(group, message))
+            await yield_to_loop(self._local.group_send(group, message, excluded))
 
-    async def _send_to_each(self, group: str, message: Message) -> None:
+    async def _send_to_each(self, group: str, message: Message, excluded: frozenset[str]) -> None:
         errors: list[Exception] = []
-        members = self._local.members(group)
+        members = self._local.members(group) - excluded
         if not members:
             note_unheard(message, EMPTY_GROUP, group)
         async with anyio.create_task_group() as tasks:

@@ -1,5 +1,6 @@
 """Sending without an event loop: from scripts, threads and task queues."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -7,6 +8,7 @@ from asgiref.sync import async_to_sync
 from .._aio.loops import running_loop
 from ..types import Message
 from ._adapt import sync_sender
+from ._history import given_options
 from .base import DEFAULT_CODE
 from .registry import DEFAULT_ALIAS, layer_with
 
@@ -29,7 +31,15 @@ def send_sync(channel: str, message: Message, alias: str = DEFAULT_ALIAS) -> Non
     _call(alias, "send", channel, message)
 
 
-def group_send_sync(group: str, message: Message, alias: str = DEFAULT_ALIAS) -> None:
+def group_send_sync(
+    group: str,
+    message: Message,
+    alias: str = DEFAULT_ALIAS,
+    *,
+    id: str | None = None,
+    keep: bool = True,
+    exclude: str | Iterable[str] = (),
+) -> str | None:
     """Send a message to every channel in a group, and return when that is done.
 
     Not to be called on an event loop's own thread: await the layer's `group_send()` there.
@@ -38,13 +48,19 @@ def group_send_sync(group: str, message: Message, alias: str = DEFAULT_ALIAS) ->
         group: the group.
         message: the message, a dict.
         alias: the layer's.
+        id, keep, exclude: as of the layer's `group_send()`.
+
+    Returns:
+        The message's position; None if it is not kept.
 
     Raises:
         InvalidChannelLayerError: if there is no such layer.
         RuntimeError: if an event loop runs in this thread.
         Exception: as the layer's `group_send()`.
     """
-    _call(alias, "group_send", group, message)
+    options = given_options(id, keep, exclude)
+    position: str | None = _call(alias, "group_send", group, message, **options)
+    return position
 
 
 def close_group_sync(group: str, code: int = DEFAULT_CODE, reason: str = "", alias: str = DEFAULT_ALIAS) -> None:
@@ -68,8 +84,8 @@ def close_group_sync(group: str, code: int = DEFAULT_CODE, reason: str = "", ali
     _call(alias, "close_group", group, code, reason)
 
 
-def _call(alias: str, method: str, *arguments: Any) -> None:
+def _call(alias: str, method: str, *arguments: Any, **options: Any) -> Any:
     if running_loop() is not None:
         raise RuntimeError(f"{method}_sync() would block the event loop of this thread: await the layer's {method}()")
     layer = layer_with(method, alias)
-    (sync_sender(layer, f"{method}_sync") or async_to_sync(getattr(layer, method)))(*arguments)
+    return (sync_sender(layer, f"{method}_sync") or async_to_sync(getattr(layer, method)))(*arguments, **options)

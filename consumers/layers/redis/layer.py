@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import anyio
@@ -17,9 +17,10 @@ from asgiref.sync import async_to_sync
 
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
-from ...types import Close, Deliver, Message
+from ...types import Close, Deliver, Message, Room
+from .._history import History, Keep, excluded_channels, given_options, require_id, require_unmarked
 from .._observed import operation
-from .._overrides import overrides, refuse
+from .._overrides import AGAINST_HISTORY, overrides, refuse
 from ..base import DEFAULT_CODE, Layer, closing, positive
 from ..codec import Codec
 from .hosts import decode_hosts, shard_of
@@ -29,6 +30,13 @@ from .pipelined import FAILURES
 from .process import Process
 from .round_trips import Flow
 from .settings import Event, Settings
+
+
+Channels = frozenset[str]
+NOBODY: Channels = frozenset()
+
+Sent = tuple[str | None, int]
+"""The position of a message, and how many wait if a queue is over half full, else 0."""
 
 
 class RedisLayer(Layer):
@@ -65,6 +73,7 @@ class RedisLayer(Layer):
         on_reconnect: Event = None,
         timeout: float = 5,
         validate_names: bool = True,
+        history: History = None,
         **unknown: object,
     ) -> None:
         for name in unknown:
@@ -73,7 +82,9 @@ class RedisLayer(Layer):
             if not (event is None or isinstance(event, str) or callable(event)):
                 raise TypeError(f"{what} must be a type of message or a function, not {event!r}")
         refuse(type(self), self.instead)
-        super().__init__(expiry, capacity, channel_capacity)
+        super().__init__(expiry, capacity, channel_capacity, history)
+        if self.has_history:
+            refuse(type(self), AGAINST_HISTORY)
         self.hosts = decode_hosts(hosts, self.works_on_cluster)
         self.prefix = self._checked_prefix(prefix)
         self.group_expiry = positive("group_expiry", group_expiry)
@@ -118,12 +129,30 @@ class RedisLayer(Layer):
         """Send; return how many messages wait if a queue is over half full, else 0."""
         raise NotImplementedError
 
-    def _group_send(self, group: str, message: Message) -> Flow[int]:
-        """Send; return how many messages wait if a queue is over half full, else 0."""
+    def _group_send(
+        self, group: str, message: Message, keep: Keep | None = None, id: str | None = None, excluded: Channels = NOBODY
+    ) -> Flow[Sent]:
+        """Send a message whose options are right.
+
+        Args:
+            group: the group.
+            message: the message.
+            keep: how much of the group's messages is kept; None: this one is not.
+            id: what tells the message from others, or None.
+            excluded: the channels that do not get it.
+
+        Returns:
+            Its position, and how many messages wait if a queue is over half full, else 0.
+        """
         raise NotImplementedError
 
+    def _named(self, group: Any) -> str:
+        """Return the name of a group; ported code may use other objects."""
+        name: str = group
+        return name
+
     def _close_group(self, group: str, message: Message) -> Flow[int]:
-        """Have the members of a group closed, then send it the message; return as `_group_send()`."""
+        """Have the members of a group closed, then send it the message; return as `_send()`."""
         raise NotImplementedError
 
     def _checked_prefix(self, prefix: str) -> str:
@@ -157,11 +186,11 @@ class RedisLayer(Layer):
 
     # Receivers
 
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
         process = self._process
         owner = process.owners.ensure()
         name = process.attached_prefix + secrets.token_hex(8)
-        process.local.attach(name, deliver, close)
+        process.local.attach(name, deliver, close, room)
         if not owner.is_here:  # it may have ended meanwhile, on its loop, without knowing of this receiver
             process.owners.ensure()
         return name
@@ -169,6 +198,9 @@ class RedisLayer(Layer):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._process.local.detach(name)
+
+    def resume(self, name: str) -> None:
+        self._process.local.resume(name)
 
     def adopt(self, name: str, close: Close) -> None:
         process = self._process
@@ -272,17 +304,53 @@ class RedisLayer(Layer):
         await (yield_to_loop(waiting) if waiting else asyncio.sleep(0))
 
     @operation
-    async def group_send(self, group: str, message: Message) -> None:
+    async def group_send(
+        self,
+        group: str,
+        message: Message,
+        id: str | None = None,
+        keep: bool = True,
+        exclude: str | Iterable[str] = (),
+    ) -> str | None:
         """Send a message to every channel in a group. It is dropped for those that are full.
 
+        In a group with history it is kept for those, and for who joins later. `event["history"]` has its "position".
+
+        Args:
+            group: the group.
+            message: the message, a dict.
+            id: 1 to 200 characters that tell the message from others; see `Layer.group_send()`.
+            keep: whether a group with history keeps the message.
+            exclude: a channel that does not get the message, or several. Members in processes with channels_redis get
+                it all the same.
+
+        Returns:
+            The message's position; None if it is not kept.
+
         Raises:
-            TypeError: if the name is invalid, or if the message is not a dict, or has a value that cannot be serialised
+            TypeError: if a name is invalid, or if the message is not a dict, or has a value that cannot be serialised
                 or a key that no receiver can decode.
-            ValueError: if it has no type that a handler can have, or is nested too deeply for its receivers.
-            redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
+            ValueError: if it has no type that a handler can have, or a key that the layer sets, or is nested too deeply
+                for its receivers; an `id` that is too long, or for a message that is not kept.
+            redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time. A message that
+                has an `id` may be sent again then.
         """
-        waiting = await self._process.trips.run(self._group_send(group, message))
+        position, waiting = await self._process.trips.run(self._checked_send(group, message, id, keep, exclude))
         await (yield_to_loop(waiting) if waiting else asyncio.sleep(0))
+        return position
+
+    def _checked_send(
+        self, group: str, message: Message, id: str | None, keep: bool, exclude: str | Iterable[str]
+    ) -> Flow[Sent]:
+        """Send, as `_group_send()`; the options are yet to be checked."""
+        group = self._named(group)
+        self.require_valid_message(message)
+        self._require_group(group)
+        kept = self.kept(group)
+        if isinstance(message, dict):
+            require_unmarked(message, kept)
+        require_id(id, kept, keep)
+        return self._group_send(group, message, kept if keep else None, id, excluded_channels(exclude))
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
@@ -304,12 +372,18 @@ class RedisLayer(Layer):
             self._process.trips.run_blocking(self._send(channel, message))
 
     @operation
-    def group_send_sync(self, group: str, message: Message) -> None:
+    def group_send_sync(
+        self,
+        group: str,
+        message: Message,
+        id: str | None = None,
+        keep: bool = True,
+        exclude: str | Iterable[str] = (),
+    ) -> str | None:
         """As `group_send()`, without an event loop: blocks."""
         if overrides(type(self), "group_send"):
-            async_to_sync(self.group_send)(group, message)
-        else:
-            self._process.trips.run_blocking(self._group_send(group, message))
+            return async_to_sync(self.group_send)(group, message, **given_options(id, keep, exclude))
+        return self._process.trips.run_blocking(self._checked_send(group, message, id, keep, exclude))[0]
 
     @operation
     def close_group_sync(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:

@@ -76,8 +76,8 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     # Receivers
 
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
-        name = super().attach(deliver, close)
+    def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
+        name = super().attach(deliver, close, room)
         self._process.exchange.update_own(name)
         return name
 

@@ -115,10 +115,10 @@ class RedisChannelLayer(RedisLayer):
             lambda process: QueueExchange(process, settings, self._codec, self.lease, self._group_key),
         )
 
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
         process = self._process
         is_first = not process.local.has_attached()
-        name = super().attach(deliver, close)
+        name = super().attach(deliver, close, room)
         process.exchange.note_attached(is_first)
         return name
 

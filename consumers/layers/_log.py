@@ -1,0 +1,121 @@
+"""The log of one group with history: its newest messages by their offsets, and the place of the newest."""
+
+from typing import Any
+
+from ..types import Message
+from ._copy import Copier, choose_copier
+from ._history import HISTORY, Joined, Mark, Position
+
+Event = dict[str, Any]
+
+
+class Entry:
+    """A message in a log.
+
+    Args:
+        offset: its number.
+        tag: tells it from others that have, or had, this offset.
+        message: the message, which nobody else can change; None: only its place is known, which proves positions.
+        excluded: the channels that do not get it.
+        size: what it counts in bytes.
+    """
+
+    __slots__ = ("_copier", "_live", "_replay", "excluded", "message", "offset", "size", "tag")
+
+    def __init__(
+        self, offset: int, tag: str, message: Message | None, excluded: frozenset[str] = frozenset(), size: int = 0
+    ) -> None:
+        self.offset = offset
+        self.tag = tag
+        self.message = message
+        self.excluded = excluded
+        self.size = size
+        self._live: Event | None = None
+        self._replay: Event | None = None
+        self._copier: Copier | None = None
+
+    def event(self, group: str, epoch: str, replayed: bool) -> tuple[Event, Copier]:
+        """Return the event that members get, shared by all, and what makes the copy for each of them."""
+        event = self._replay if replayed else self._live
+        if event is None:
+            assert self.message is not None
+            mark = Mark(group, str(Position(epoch, self.tag, self.offset)), replayed)
+            event = {**self.message, HISTORY: mark}
+            if replayed:
+                self._replay = event
+            else:
+                self._live = event
+        if self._copier is None:
+            self._copier, _ = choose_copier(event)
+        return event, self._copier
+
+
+class Log:
+    """What is known of one group's messages: all of those from `first` on, unless a process has made room.
+
+    Args:
+        place: the newest place.
+
+    Attributes:
+        place: the newest place up to which everything is known.
+        first: the oldest message that can be had; earlier ones are lost.
+        entries: messages by their offsets. The one before `first` only proves positions.
+        generation: another number after each `reset()`.
+    """
+
+    __slots__ = ("entries", "first", "generation", "place")
+
+    def __init__(self, place: Position) -> None:
+        self.generation = 0
+        self.entries: dict[int, Entry] = {}
+        self.restart(place)
+
+    def restart(self, place: Position) -> None:
+        """Begin at a place, without messages."""
+        self.place = place
+        self.first = place.offset + 1
+        self.entries.clear()
+        self.entries[place.offset] = Entry(place.offset, place.tag, None)
+
+    def reset(self, place: Position) -> None:
+        """Begin again at a place that does not follow: who followed the log until now has missed messages."""
+        self.generation += 1
+        self.restart(place)
+
+    def append(self, entry: Entry) -> None:
+        """Add the next message."""
+        self.entries[entry.offset] = entry
+        self.place = Position(self.place.epoch, entry.tag, entry.offset)
+
+    def trim(self, size: int) -> None:
+        """Keep the newest `size` messages, and the place before them."""
+        first = max(self.first, self.place.offset - size + 1)
+        for offset in range(self.first - 1, first - 1):
+            self.entries.pop(offset, None)
+        self.first = first
+        if (before := self.entries.get(first - 1)) is not None:
+            before.message = before._live = before._replay = None
+
+    def proves(self, position: Position) -> bool | None:
+        """Tell whether a client has seen what it says; None: it cannot be told from what is known here."""
+        if position.epoch != self.place.epoch:
+            return False
+        entry = self.entries.get(position.offset)
+        if entry is not None:
+            return entry.tag == position.tag
+        return False if position.offset < self.first - 1 else None
+
+    def plan(self, since: Position | None, is_asked: bool, last: int) -> tuple[int, Joined]:
+        """Work out where a new member begins.
+
+        Args:
+            since: a position that this log proves, or None.
+            is_asked: whether the member has asked for all since a position.
+            last: how many messages it wants otherwise.
+
+        Returns:
+            The offset before its first message, and what it is told.
+        """
+        newest = self.place.offset
+        cursor = max(newest - last, self.first - 1) if since is None else since.offset
+        return cursor, Joined(str(self.place), since is not None or not is_asked, newest - cursor)
