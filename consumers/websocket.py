@@ -243,7 +243,9 @@ class WebsocketConsumer(RequestAttributes, SyncConsumer):
     _require_groups = AsyncWebsocketConsumer._require_groups
 
     def _group_send(self, group: str, message: Message, options: dict[str, Any]) -> str | None:
-        return run_on_loop(AsyncWebsocketConsumer._group_send)(self, group, message, options)  # type: ignore[arg-type]
+        send = run_on_loop(AsyncWebsocketConsumer._group_send)
+        position: str | None = send(self, group, message, options)  # type: ignore[arg-type]
+        return position
 
     def _leave_groups(self) -> None:
         if self.groups:

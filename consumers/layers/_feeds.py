@@ -215,7 +215,7 @@ class Feed:
         if following >= self._log.first:
             self._feeds.missing(self._group, following)
             return None
-        for receiver in self._of_this_loop():  # it was trimmed before their event loop had a turn
+        for receiver in self.members:  # it was trimmed before their event loop had a turn
             if receiver not in self.lags:
                 self._fall_behind(receiver, self.head)
         self.head = self._log.place.offset
@@ -230,9 +230,9 @@ class Feed:
 
     def _hand_over(self, receivers: list[Receiver], entry: Entry) -> None:
         """Have those who have room take a message; the others fall behind."""
-        if not receivers:
+        if not (receivers and entry.message):
             return
-        event, copy = entry.event(self._group, self._log.place.epoch, replayed=False)
+        event, copy = entry.event(self._group, replayed=False)
         lanes: set[Lane] = {receiver.lane for receiver in receivers}
         for lane in lanes:
             members = receivers if len(lanes) == 1 else [each for each in receivers if each.lane is lane]
@@ -243,7 +243,7 @@ class Feed:
                 if receiver.lane is not ENDED and not self._give(receiver, event, copy):
                     with self._lock:
                         if receiver in self.members:
-                            self._fall_behind(receiver, entry.offset - 1)
+                            self._fall_behind(receiver, entry.place.offset - 1)
                             del self._ready[receiver]  # it has just refused
 
     def _give(self, receiver: Receiver, event: Message, copy: Copier) -> bool:
@@ -295,7 +295,7 @@ class Feed:
             return None
         if lag.generation != log.generation:
             lag.generation, lag.replayed_until = log.generation, 0
-            lag.has_gap, lag.cursor = True, log.first - 1
+            lag.has_gap, lag.cursor = True, log.start
         if lag.cursor + 1 < log.first:
             lag.has_gap, lag.cursor = True, log.first - 1
         if lag.has_gap:
@@ -306,10 +306,10 @@ class Feed:
                 self._waits_for_entry[receiver] = None
                 self._feeds.missing(self._group, lag.cursor + 1)
                 return None
-            if receiver.name not in entry.excluded:
-                event, copy = entry.event(self._group, log.place.epoch, entry.offset <= lag.replayed_until)
-                return lag, event, copy, entry.offset
-            lag.cursor = entry.offset
+            if entry.message and receiver.name not in entry.excluded:
+                event, copy = entry.event(self._group, entry.place.offset <= lag.replayed_until)
+                return lag, event, copy, entry.place.offset
+            lag.cursor = entry.place.offset
         if lag.cursor == self.head:
             del self.lags[receiver]
         else:  # the others wait for what comes before
@@ -372,6 +372,10 @@ class Feeds:
     def flushed(self) -> None:
         """Take note that no group has members any more; the lock is held."""
         self._feeds.clear()
+
+    def has(self, group: str) -> bool:
+        """Whether somebody follows a group's log."""
+        return group in self._feeds
 
     def advance(self, group: str) -> int:
         """Hand over what a group's log has, on this event loop now and on others soon; the lock is not held.

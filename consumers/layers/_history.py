@@ -33,6 +33,10 @@ MAX_SIZE = 100_000
 _POSITION = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.(0|[1-9][0-9]{0,15})")
 
 
+Channels = frozenset[str]
+NOBODY: Channels = frozenset()
+
+
 class Joined(NamedTuple):
     """What `group_add()` returns.
 
@@ -77,6 +81,10 @@ class Position(NamedTuple):
     def __str__(self) -> str:
         return f"{self.epoch}-{self.tag}.{self.offset}"
 
+    def following(self, tag: str) -> "Position":
+        """Return the place of the next message, which has a tag of its own."""
+        return Position(self.epoch, tag, self.offset + 1)
+
     @classmethod
     def parse(cls, text: object) -> Self | None:
         """Return the position that a client names, or None if this is none."""
@@ -98,7 +106,7 @@ class Mark(dict[str, Any]):
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError(f"event[{HISTORY!r}] is shared by all members of the group: copy it with dict() to change it")
 
-    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse
 
     def __copy__(self) -> "Mark":
         return self
@@ -194,24 +202,21 @@ def _checked(pattern: object, keep: object) -> Keep:
     return Keep(size, ttl)
 
 
-def excluded_channels(exclude: str | Iterable[str]) -> frozenset[str]:
+def excluded_channels(exclude: str | Iterable[str]) -> Channels:
     """Return the channels that `group_send()` is to leave out.
 
     Raises:
         TypeError: if it is neither a channel's name nor several.
     """
     if not exclude:
-        return frozenset()
+        return NOBODY
     if isinstance(exclude, str):
         return frozenset((exclude,))
-    try:
-        names = frozenset(exclude)
-    except TypeError:
-        names = frozenset((None,))
+    names = list(exclude) if isinstance(exclude, Iterable) else [None]
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"exclude must be a channel's name, or several in a list, not {exclude!r:.80}")
-    return names
+    return frozenset(map(str, names))
 
 
 def given_options(id: str | None, keep: bool, exclude: str | Iterable[str]) -> dict[str, Any]:
@@ -224,6 +229,14 @@ def given_options(id: str | None, keep: bool, exclude: str | Iterable[str]) -> d
     if exclude:
         options["exclude"] = exclude
     return options
+
+
+def take_excluded(message: Any) -> Channels:
+    """Take out of a message that has come from Redis, where anybody may write, the channels that do not get it."""
+    names = message.pop(EXCLUDE, ()) if isinstance(message, dict) else ()
+    if not isinstance(names, list | tuple):
+        return NOBODY
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def require_id(id: object, keep: Keep | None, is_kept: bool) -> None:
@@ -274,6 +287,19 @@ def require_last(last: object) -> None:
     """
     if isinstance(last, bool) or not isinstance(last, int) or last < 0:
         raise ValueError(f"last must be a number of messages, 0 or more, not {last!r:.80}")
+
+
+def require_new(group: str, channel: str, since: str | None, last: int) -> None:
+    """Check that a channel which is a member already does not ask for what it has missed.
+
+    Raises:
+        ValueError: if it does.
+    """
+    if since is not None or last:
+        raise ValueError(
+            f"channel {channel!r:.200} is in group {group!r:.200} already, and gets what is new: leave `since` and "
+            "`last` out, or group_discard() it first"
+        )
 
 
 def require_limit(limit: object) -> None:

@@ -164,11 +164,21 @@ class LocalChannels(LocalGroups):
                 for receiver in members:
                     self.detach(receiver.name)
 
-    def tell_attached(self, message: Message, group: str | None = None) -> None:
-        """Send every attached channel, or every attached member of a group, a copy of the message."""
+    def tell_attached(
+        self, message: Message, group: str | None = None, unless_all: Callable[[str], object] | None = None
+    ) -> None:
+        """Send every attached channel, or every attached member of a group, a copy of the message.
+
+        Args:
+            message: the message.
+            group: the group; None: all attached channels.
+            unless_all: leaves out channels for all of whose groups it is true, if they are in any.
+        """
         with self.lock:
             table = self._receivers if group is None else self._groups.get(group, {})
             receivers = [receiver for receiver in table.values() if receiver.loop is not None]
+            if unless_all is not None:
+                receivers = [each for each in receivers if not (each.groups and all(map(unless_all, each.groups)))]
         self._fan_out(receivers, message)
 
     def _fan_out(self, receivers: list[Receiver], message: Message) -> int:

@@ -189,6 +189,11 @@ class LocalGroups:
         """Whether a channel is in a group, or about to be; the lock is held."""
         return channel in self._groups.get(group, ())
 
+    def has_member(self, group: str, channel: str) -> bool:
+        """Whether a channel is in a group, or about to be."""
+        with self.lock:
+            return self.is_member(group, channel)
+
     def renew(self, group: str, channel: str) -> None:
         """Do as `group_add()`; the lock is held."""
         self._join(group, channel)

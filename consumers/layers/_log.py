@@ -13,20 +13,19 @@ class Entry:
     """A message in a log.
 
     Args:
-        offset: its number.
-        tag: tells it from others that have, or had, this offset.
-        message: the message, which nobody else can change; None: only its place is known, which proves positions.
+        place: its place.
+        message: the message, which nobody else can change. None: only its place is known, which proves positions.
+            An empty one: nobody can read it.
         excluded: the channels that do not get it.
         size: what it counts in bytes.
     """
 
-    __slots__ = ("_copier", "_live", "_replay", "excluded", "message", "offset", "size", "tag")
+    __slots__ = ("_copier", "_live", "_replay", "excluded", "message", "place", "size")
 
     def __init__(
-        self, offset: int, tag: str, message: Message | None, excluded: frozenset[str] = frozenset(), size: int = 0
+        self, place: Position, message: Message | None, excluded: frozenset[str] = frozenset(), size: int = 0
     ) -> None:
-        self.offset = offset
-        self.tag = tag
+        self.place = place
         self.message = message
         self.excluded = excluded
         self.size = size
@@ -34,13 +33,12 @@ class Entry:
         self._replay: Event | None = None
         self._copier: Copier | None = None
 
-    def event(self, group: str, epoch: str, replayed: bool) -> tuple[Event, Copier]:
+    def event(self, group: str, replayed: bool) -> tuple[Event, Copier]:
         """Return the event that members get, shared by all, and what makes the copy for each of them."""
         event = self._replay if replayed else self._live
         if event is None:
             assert self.message is not None
-            mark = Mark(group, str(Position(epoch, self.tag, self.offset)), replayed)
-            event = {**self.message, HISTORY: mark}
+            event = {**self.message, HISTORY: Mark(group, str(self.place), replayed)}
             if replayed:
                 self._replay = event
             else:
@@ -61,9 +59,10 @@ class Log:
         first: the oldest message that can be had; earlier ones are lost.
         entries: messages by their offsets. The one before `first` only proves positions.
         generation: another number after each `reset()`.
+        start: where those begin anew who had followed it before that.
     """
 
-    __slots__ = ("entries", "first", "generation", "place")
+    __slots__ = ("entries", "first", "generation", "place", "start")
 
     def __init__(self, place: Position) -> None:
         self.generation = 0
@@ -73,9 +72,10 @@ class Log:
     def restart(self, place: Position) -> None:
         """Begin at a place, without messages."""
         self.place = place
+        self.start = place.offset
         self.first = place.offset + 1
         self.entries.clear()
-        self.entries[place.offset] = Entry(place.offset, place.tag, None)
+        self.entries[place.offset] = Entry(place, None)
 
     def reset(self, place: Position) -> None:
         """Begin again at a place that does not follow: who followed the log until now has missed messages."""
@@ -84,8 +84,8 @@ class Log:
 
     def append(self, entry: Entry) -> None:
         """Add the next message."""
-        self.entries[entry.offset] = entry
-        self.place = Position(self.place.epoch, entry.tag, entry.offset)
+        self.entries[entry.place.offset] = entry
+        self.place = entry.place
 
     def trim(self, size: int) -> None:
         """Keep the newest `size` messages, and the place before them."""
@@ -100,9 +100,11 @@ class Log:
         """Tell whether a client has seen what it says; None: it cannot be told from what is known here."""
         if position.epoch != self.place.epoch:
             return False
+        if position.offset == self.place.offset:
+            return position.tag == self.place.tag
         entry = self.entries.get(position.offset)
         if entry is not None:
-            return entry.tag == position.tag
+            return entry.place == position
         return False if position.offset < self.first - 1 else None
 
     def plan(self, since: Position | None, is_asked: bool, last: int) -> tuple[int, Joined]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..types import Message
 from ._copy import choose_copier
-from ._history import Joined, Keep, Page, Position, new_tag
+from ._history import Joined, Keep, Page, Position, new_tag, require_new
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._log import Entry, Log
 
@@ -42,7 +42,7 @@ class KeptLog(Log):
         """Add a message; return False if it is there already, by its id."""
         if id is not None and id in self._ids:
             return False
-        self.append(Entry(self.place.offset + 1, new_tag(), message, excluded))
+        self.append(Entry(self.place.following(new_tag()), message, excluded))
         self.trim(self._keep.size)
         self.messages_until = now + self._keep.ttl
         self.touch(now)
@@ -127,11 +127,10 @@ class MemoryHistory:
             newest = log.place.offset
             before = max(newest - limit, log.first - 1) if position is None else position.offset
             entries = [log.entries[offset] for offset in range(before + 1, min(newest, before + limit) + 1)]
-            epoch = log.place.epoch
-        place = Position(epoch, entries[-1].tag, entries[-1].offset) if entries else log.place
+            place = entries[-1].place if entries else log.place
         messages: list[dict[str, Any]] = []
         for entry in entries:
-            event, copy = entry.event(group, epoch, replayed=True)
+            event, copy = entry.event(group, replayed=True)
             messages.append(copy(event))
         return Page(messages, str(place), True)
 
@@ -162,16 +161,3 @@ class MemoryHistory:
             log.expire(now)
             if log.until <= now and not self._local.has_group(group):
                 del self._logs[group]
-
-
-def require_new(group: str, channel: str, since: str | None, last: int) -> None:
-    """Check that a channel which is a member already does not ask for what it has missed.
-
-    Raises:
-        ValueError: if it does.
-    """
-    if since is not None or last:
-        raise ValueError(
-            f"channel {channel!r:.200} is in group {group!r:.200} already, and gets what is new: leave `since` and "
-            "`last` out, or group_discard() it first"
-        )

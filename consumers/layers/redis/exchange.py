@@ -75,6 +75,9 @@ class Exchange(Protocol):
     def on_empty(self, group: str) -> None:
         """Take note that a group has no members here any more; from any thread."""
 
+    def on_missing(self, group: str, offset: int) -> None:
+        """Have a message of a group with history read; see `Missing`."""
+
     async def listen_to(self, channel: str) -> None:
         """Have the messages of a channel come here."""
 

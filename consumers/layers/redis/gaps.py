@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from ...types import Message
+from .._feeds import gap
 from .owner_loop import OwnerLoop, OwnerLoopEnded
 from .settings import Event, Settings
 
@@ -20,9 +20,6 @@ logger = logging.getLogger("consumers.layers")
 
 PROBE_PATIENCE = 0.5
 """Seconds after a return in which the connection for commands shows that it lives, or is replaced."""
-
-GAP: Message = {"type": "layer.gap", "group": None}
-"""Tells a consumer that has a handler `layer_gap` that it may have missed messages: of this group, or of any (None)."""
 
 
 class Gaps:
@@ -56,7 +53,7 @@ class Gaps:
         try:
             await asyncio.gather(*(self.restore(shard, owner) for shard in shards))
         finally:
-            self._process.local.tell_attached(GAP)
+            self._process.local.tell_attached(gap(None), unless_all=self._settings.keep)
             if owner is None:
                 self._tell("on_reconnect", self._settings.on_reconnect)
 

@@ -242,8 +242,8 @@ class Host:
 def _check_mode(reply: Any) -> None:
     if isinstance(reply, list) and b"cluster" in reply:  # the value of "mode"
         raise IsCluster(
-            "it is a node of a Redis Cluster, which RedisChannelLayer does not support; "
-            "use RedisPubSubChannelLayer, or a Redis server with cluster-enabled no"
+            "it is a node of a Redis Cluster, which RedisChannelLayer and the option `history` do not support; "
+            "use RedisPubSubChannelLayer without it, or a Redis server with cluster-enabled no"
         )
 
 

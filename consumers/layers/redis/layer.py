@@ -18,7 +18,16 @@ from asgiref.sync import async_to_sync
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message, Room
-from .._history import History, Keep, excluded_channels, given_options, require_id, require_unmarked
+from .._history import (
+    NOBODY,
+    Channels,
+    History,
+    Keep,
+    excluded_channels,
+    given_options,
+    require_id,
+    require_unmarked,
+)
 from .._observed import operation
 from .._overrides import AGAINST_HISTORY, overrides, refuse
 from ..base import DEFAULT_CODE, Layer, closing, positive
@@ -30,10 +39,6 @@ from .pipelined import FAILURES
 from .process import Process
 from .round_trips import Flow
 from .settings import Event, Settings
-
-
-Channels = frozenset[str]
-NOBODY: Channels = frozenset()
 
 Sent = tuple[str | None, int]
 """The position of a message, and how many wait if a queue is over half full, else 0."""
@@ -85,7 +90,7 @@ class RedisLayer(Layer):
         super().__init__(expiry, capacity, channel_capacity, history)
         if self.has_history:
             refuse(type(self), AGAINST_HISTORY)
-        self.hosts = decode_hosts(hosts, self.works_on_cluster)
+        self.hosts = decode_hosts(hosts, self.works_on_cluster and not self.has_history)
         self.prefix = self._checked_prefix(prefix)
         self.group_expiry = positive("group_expiry", group_expiry)
         self.timeout = positive("timeout", timeout)
@@ -116,6 +121,7 @@ class RedisLayer(Layer):
             timeout=self.timeout,
             capacity_of=self.get_capacity,
             full_level=self.full_level,
+            keep=self.kept,
             on_disconnect=self.on_disconnect,
             on_reconnect=self.on_reconnect,
         )

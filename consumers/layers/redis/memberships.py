@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .._feeds import gap
 from . import scripts
-from .gaps import GAP
 from .owner_loop import OwnerLoopEnded
 from .pipelined import FAILURES, Command
 from .round_trips import Request
@@ -232,7 +232,7 @@ class Memberships:
             groups[0],
         )
         for group in groups:
-            self._local.tell_attached({**GAP, "group": group}, group)
+            self._local.tell_attached(gap(group), group)
 
 
 def member_name(head: str, group: str) -> str:

@@ -60,6 +60,7 @@ class Process(Generic[ExchangeT]):
             time.monotonic,
             self._on_empty,
             settings.full_level,
+            self._on_missing,
         )
         self.owners = Owners(self, settings)
         self.trips = RoundTrips(settings, self.owners)
@@ -86,3 +87,6 @@ class Process(Generic[ExchangeT]):
 
     def _on_empty(self, group: str) -> None:
         self.exchange.on_empty(group)
+
+    def _on_missing(self, group: str, offset: int) -> None:
+        self.exchange.on_missing(group, offset)

@@ -3,15 +3,29 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Unpack
 
-from ...types import Close, Deliver, Message
+from ...types import Close, Deliver, Message, Room
+from .._history import (
+    EXCLUDE,
+    NOBODY,
+    Channels,
+    Joined,
+    Keep,
+    Page,
+    require_last,
+    require_limit,
+    require_new,
+    without_history,
+)
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .._observed import operation
 from ..codec import Codec
-from .layer import RedisLayer
+from .history_scripts import MARK, Digests
+from .layer import RedisLayer, Sent
+from .names import checked_prefix
 from .process import Process
 from .pubsub_exchange import ORDERS, PubSubExchange
 from .round_trips import Flow
-from .settings import Event, Limits, Settings
+from .settings import Event, PubSubOptions, Settings
 
 
 class RedisPubSubChannelLayer(RedisLayer):
@@ -36,6 +50,9 @@ class RedisPubSubChannelLayer(RedisLayer):
         group_expiry: seconds until a channel that is not attached leaves a group.
         capacity: how many messages a channel holds in this process.
         channel_capacity: other capacities by channel name; see `BaseChannelLayer`.
+        history: which groups remember their messages, by globs or compiled regular expressions, and how many:
+            {"chat.*": {"size": 1000, "ttl": 3600}} keeps 1,000 messages, for an hour after the newest. The first that
+            matches counts. All processes should have the same; a Redis Cluster cannot have it.
         timeout: seconds that any operation on Redis may take.
         validate_names: check the names of channels and groups; channels_redis does not.
 
@@ -56,11 +73,13 @@ class RedisPubSubChannelLayer(RedisLayer):
         *,
         symmetric_encryption_keys: Iterable[str | bytes] | None = None,
         serializer_format: str = "msgpack",
-        **options: Unpack[Limits],
+        **options: Unpack[PubSubOptions],
     ) -> None:
-        codec = Codec(serializer_format, symmetric_encryption_keys=symmetric_encryption_keys)
+        keys = None if symmetric_encryption_keys is None else list(symmetric_encryption_keys)
+        codec = Codec(serializer_format, symmetric_encryption_keys=keys)
         super().__init__(hosts, prefix, codec, on_disconnect=on_disconnect, on_reconnect=on_reconnect, **options)
         self._group_prefix = f"{prefix}{self.group_mark}"
+        self._digests_of = Digests(keys or ())
 
     if TYPE_CHECKING:
 
@@ -94,23 +113,51 @@ class RedisPubSubChannelLayer(RedisLayer):
         return await process.owners.call(process.exchange.new_channel, head)
 
     @operation
-    async def group_add(self, group: str, channel: str) -> None:
+    async def group_add(self, group: str, channel: str, since: str | None = None, last: int = 0) -> Joined:
         """Add a channel of this process to a group; once more does nothing but renew the membership.
 
         A channel without a "!" is added for this process: its `receive()` gets the group's messages here.
+        `Layer.group_add()` tells of `since`, `last` and what is returned.
 
         Raises:
             TypeError: if a name is invalid.
+            ValueError: if `last` is no number of messages; `since` or `last` for a channel that is in the group.
             RuntimeError: if the channel is another process'; channels_redis cannot do that either.
             redis.exceptions.RedisError: if Redis cannot be reached; the channel is not in the group then.
         """
+        group = self._named(group)
         self._require_group(group)
         self._require_channel(channel)
-        process = self._process
+        require_last(last)
+        process, keep = self._process, self.kept(group)
         if "!" in channel and not process.is_own(channel):
             raise RuntimeError(f"Channel {channel!r} is another process': only that one can add it to a group")
+        is_member = process.local.has_member(group, channel)
+        if is_member and keep is not None:
+            require_new(group, channel, since, last)
         with process.local.joining(group, channel):
             await process.owners.call(process.exchange.subscribe, self._group_prefix + group)
+            if keep is None:
+                return without_history(since)
+            return await process.exchange.history.join(group, keep, channel, since, last)
+
+    async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
+        group = self._named(group)
+        self._require_group(group)
+        require_limit(limit)
+        keep = self.kept(group)
+        if keep is None:
+            return Page([], None, since is None)
+        return await self._process.trips.run(self._process.exchange.history.page(group, keep, since, limit))
+
+    async def position(self, group: str) -> str | None:
+        group = self._named(group)
+        self._require_group(group)
+        keep = self.kept(group)
+        if keep is None:
+            return None
+        reading = self._process.exchange.history.read(group, keep, None, None, 0)
+        return str((await self._process.trips.run(reading)).place)
 
     @operation
     async def group_discard(self, group: str, channel: str) -> None:
@@ -133,10 +180,19 @@ class RedisPubSubChannelLayer(RedisLayer):
             note_unheard(message, NO_RECEIVER, channel)
         return 0
 
-    def _group_send(self, group: str, message: Message) -> Flow[int]:
-        self.require_valid_message(message)
-        self._require_group(group)
-        return (yield from self._publish_to_group(group, message))
+    def _group_send(
+        self, group: str, message: Message, keep: Keep | None = None, id: str | None = None, excluded: Channels = NOBODY
+    ) -> Flow[Sent]:
+        if excluded and isinstance(message, dict):
+            message = {**message, EXCLUDE: sorted(excluded)}
+        if keep is None:
+            return None, (yield from self._publish_to_group(group, message))
+        payload = self._codec.encode(message)
+        digests = [] if id is None else self._digests_of(id)
+        place, has_receivers = yield from self._process.exchange.publish_kept(group, keep, payload, digests)
+        if not has_receivers:
+            note_unheard(message, EMPTY_GROUP, group)
+        return str(place), 0
 
     def _publish_to_group(self, group: str, message: Message) -> Flow[int]:
         payload = self._codec.encode(message)
@@ -160,13 +216,14 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     def _require_channel(self, name: str) -> None:
         super()._require_channel(name)
-        if self.group_mark in name or name.endswith(ORDERS):
+        if self.group_mark in name or MARK in name or name.endswith(ORDERS):
             raise TypeError(
-                f"Channel {name!r:.200} is a layer's own: that of a group, which contains {self.group_mark!r}, or of "
-                f"orders, which ends with {ORDERS!r}"
+                f"Channel {name!r:.200} is a layer's own: that of a group, which contains {self.group_mark!r} or "
+                f"{MARK!r}, or of orders, which ends with {ORDERS!r}"
             )
 
     def _checked_prefix(self, prefix: str) -> str:
         if "!" in super()._checked_prefix(prefix):
             raise ValueError(f"prefix must not have a '!', by which the names of channels are divided: {prefix!r}")
+        checked_prefix(prefix, MARK)
         return prefix

@@ -6,12 +6,15 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .._history import NOBODY, Channels, Keep, Position, take_excluded, unkept
 from ..codec import Codec
 from .commands import Commands, as_pattern
 from .dropped import DroppedLog
 from .exchange import Receiver
+from .history import RedisHistory
+from .history_scripts import MARK
 from .orders import close_members
 from .owner_loop import OwnerLoop
 from .round_trips import Flow
@@ -39,6 +42,7 @@ class PubSubExchange:
 
     Attributes:
         named: channels that are subscribed to by their names, and until when.
+        history: the logs of its groups.
         orders: the name of no channel or group, so that no message comes by it.
     """
 
@@ -50,6 +54,8 @@ class PubSubExchange:
         self._owners = process.owners
         self._settings = settings
         self._group_prefix = settings.group_prefix
+        self._control_prefix = settings.prefix + MARK
+        self.history = RedisHistory(process, settings, self._decoded)
         self._codec = codec
         self._takes_any = takes_any
         self._dropped = DroppedLog()
@@ -72,6 +78,23 @@ class PubSubExchange:
             self.on_message(name, payload)
             return True
         return bool(reached)
+
+    def publish_kept(
+        self, group: str, keep: Keep, payload: bytes, digests: Sequence[str]
+    ) -> Flow[tuple[Position, bool]]:
+        """Publish to a group with history, as `publish()`; see `RedisHistory.publish()`.
+
+        Returns:
+            The position, and whether there are receivers.
+        """
+        name, owner = self._group_prefix + group, self._owners.current
+        is_deaf = owner is None or owner.loop.is_closed()
+        place, reached = yield from self.history.publish(group, keep, payload, digests)
+        is_missed = not reached and self._is_between_owners(self._settings.shard_of(name), name)
+        if is_missed or (is_deaf and self._has_any() and not self._owners.exists()):
+            self.history.take(group, place, payload)
+            return place, True
+        return place, bool(reached)
 
     async def new_channel(self, head: str) -> str:
         """Return the name of a new channel of a shard that messages arrive from; on the owner loop.
@@ -143,14 +166,15 @@ class PubSubExchange:
         while True:
             await asyncio.sleep(min(INTERVAL, self._settings.expiry))
             self._local.channels()  # drops what has expired
+            await self.history.check_some()
             now = time.monotonic()
             for name in [name for name, until in self.named.items() if until <= now]:
                 del self.named[name]
                 self._update(name)
             self.update_all(is_by_name=True)
 
-    async def restore(self, shard: int) -> None:
-        pass  # whoever connects anew subscribes to all that is wanted
+    async def restore(self, shard: int) -> None:  # whoever connects anew subscribes to all that is wanted
+        await self.history.check(shard)
 
     async def settle(self, timeout: float) -> bool:
         return False
@@ -163,6 +187,9 @@ class PubSubExchange:
 
     def on_empty(self, group: str) -> None:
         self._owners.call_soon(self._leave, group)
+
+    def on_missing(self, group: str, offset: int) -> None:
+        self.history.missing(group, offset)
 
     async def listen_to(self, channel: str) -> None:
         if self._process.is_own(channel):
@@ -203,32 +230,70 @@ class PubSubExchange:
             return True
         if name == self.orders:
             return self._local.has_groups()
+        if name.startswith(self._control_prefix):
+            name = self._group_prefix + name.removeprefix(self._control_prefix)
         return name.startswith(self._group_prefix) and self._local.has_group(name.removeprefix(self._group_prefix))
+
+    def together(self, name: str) -> list[str]:
+        if name.startswith(self._control_prefix):
+            return []
+        group = self._group_of(name)
+        return [name] if group is None or self._settings.keep(group) is None else [self._control_prefix + group, name]
+
+    def begins(self, shard: int) -> None:
+        self.history.connection_began(shard)
 
     def does_without(self, name: str) -> bool:
         return not self._process.is_own(name) and self.named.pop(name, None) is not None
 
     def on_message(self, channel: str, payload: bytes) -> int:
-        try:
-            message = self._codec.decode(payload, self._takes_any)
-        except ValueError as error:
-            return self._dropped.note(str(error))
+        if channel.startswith(self._control_prefix):
+            self.history.hear_place(channel.removeprefix(self._control_prefix), payload)
+            return 0
+        message, excluded = self._decoded(payload)
+        group = self._group_of(channel)
+        if group is not None and self._settings.keep(group) is not None:
+            return self._on_kept(group, payload, message, excluded)
+        channels = [channel] if channel in self.named or (group is None and self._process.is_own(channel)) else []
+        return self._deliver(message, excluded, channels, [] if group is None else [group], channel == self.orders)
+
+    # Inside
+
+    def _on_kept(self, group: str, payload: bytes, message: Any, excluded: Channels) -> int:
+        """Take a payload of a group with history."""
+        waiting = self.history.hear(group, payload, message if isinstance(message, dict) else {}, excluded)
+        if waiting is None:  # it is not kept, or its sender knows of no history
+            return self._deliver(unkept(group, message), excluded, [], [group]) if isinstance(message, dict) else 0
+        return waiting
+
+    def _deliver(
+        self, message: Any, excluded: Channels, channels: list[str], groups: list[str], is_order: bool = False
+    ) -> int:
         if message is None:
             return 0
-        groups = [channel[len(self._group_prefix) :]] if channel.startswith(self._group_prefix) else []
-        channels = [channel] if channel in self.named or (not groups and self._process.is_own(channel)) else []
         if not isinstance(message, dict):  # no consumer could handle it
             names = {*channels, *(name for group in groups for name in self._local.members(group))}
             channels, groups = [name for name in names if not self._local.is_attached_name(name)], []
-        elif channel == self.orders:
+        elif is_order:
             close_members(message, self._local, self._dropped, groups=[str(message.get("group"))])
             return 0
         try:
-            return self._local.deliver(message, channels, groups)
+            return self._local.deliver(message, channels, groups, excluded)
         except Exception as error:
             return self._dropped.note_not_copied(error)
 
-    # Inside
+    def _decoded(self, payload: bytes) -> tuple[Any, Channels]:
+        """Return a payload's message, None if nobody can read it, and the channels that do not get it."""
+        try:
+            message = self._codec.decode(payload, self._takes_any)
+        except ValueError as error:
+            self._dropped.note(str(error))
+            return None, NOBODY
+        return message, take_excluded(message)
+
+    def _group_of(self, name: str) -> str | None:
+        """Return the group whose name in Redis this is, or None."""
+        return name[len(self._group_prefix) :] if name.startswith(self._group_prefix) else None
 
     def _has_any(self) -> bool:
         """Whether there may be receivers here."""
@@ -253,6 +318,8 @@ class PubSubExchange:
         return self._process.is_own(name) or self.is_wanted(name)
 
     def _leave(self, group: str) -> None:
+        if not self._local.has_group(group):
+            self.history.forget(group)
         self._update(self._group_prefix + group)
         for shard in range(len(self._settings.hosts)):
             self._update(self.orders, shard)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from ...exceptions import ChannelFull
-from ...types import Close, Deliver, Message
+from ...types import Close, Deliver, Message, Room
 from .._local import EMPTY_GROUP, note_unheard
 from .._observed import operation
 from ..base import positive

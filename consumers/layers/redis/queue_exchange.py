@@ -114,6 +114,9 @@ class QueueExchange:
         self.memberships.note_empty(group)
         self._owners.call_soon(self.memberships.leave, group)
 
+    def on_missing(self, group: str, offset: int) -> None:
+        raise AssertionError("no group of this layer has a history")
+
     async def listen_to(self, channel: str) -> None:
         owner = self._owners.require()
         await owner.until_one_is_ready()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
+from .._history import History, Keep
 from .hosts import Host
 
 Event = str | Callable[[], object] | None
@@ -19,12 +20,18 @@ class Basics(TypedDict, total=False):
 
 
 class Limits(Basics, total=False):
-    """Arguments that the pub/sub layer takes by name, the queue layer also in channels_redis' order."""
+    """More arguments that the pub/sub layer takes by name, and the queue layer also in channels_redis' order."""
 
     expiry: float
     group_expiry: float
     capacity: int
     channel_capacity: Mapping[str | re.Pattern[str], int] | None
+
+
+class PubSubOptions(Limits, total=False):
+    """Arguments that the pub/sub layer takes by name."""
+
+    history: History
 
 
 class Events(Basics, total=False):
@@ -47,6 +54,7 @@ class Settings:
         group_expiry: seconds until a channel that nobody vouches for leaves a group.
         timeout: seconds that any operation may take.
         capacity_of: returns how many messages a channel holds; a layer's `get_capacity()`.
+        keep: returns how much of a group's messages is kept; a layer's `kept()`.
         full_level: the level at which the log tells that a receiver here is full.
         on_disconnect: see `Event`.
         on_reconnect: see `Event`.
@@ -61,5 +69,6 @@ class Settings:
     timeout: float
     capacity_of: Callable[[str], int]
     full_level: int
+    keep: Callable[[str], Keep | None]
     on_disconnect: Event
     on_reconnect: Event

@@ -65,6 +65,12 @@ class Names(Protocol):
     def is_wanted(self, name: str) -> bool:
         """Whether a name is to be subscribed to."""
 
+    def together(self, name: str) -> list[str]:
+        """Return a name, after those that one command subscribes to with it; none for such a one itself."""
+
+    def begins(self, shard: int) -> None:
+        """Take note of a new connection to a shard."""
+
     def does_without(self, name: str) -> bool:
         """Take note that Redis refuses a name; return whether that is no reason to give the connection up."""
 
@@ -125,13 +131,15 @@ class Subscriptions:
         pipelined = self.connection.pipelined
         if pipelined is None or not pipelined.is_open:
             return  # all that is wanted is asked for at the next connection
-        if self._names.is_wanted(name):
-            if name not in self._asked:
-                self._write("SUBSCRIBE", [name])
-                self._asked.add(name)
-        elif name in self._asked:
-            self._asked.discard(name)
-            self._write("UNSUBSCRIBE", [name])
+        is_wanted = self._names.is_wanted(name)
+        if is_wanted == (name in self._asked) or not (names := self._names.together(name)):
+            return
+        if is_wanted:
+            self._write("SUBSCRIBE", names)
+            self._asked.update(names)
+        else:
+            self._asked.difference_update(names)
+            self._write("UNSUBSCRIBE", names)
 
     def update_all(self) -> None:
         """Unsubscribe from what is not wanted any more."""
@@ -192,6 +200,7 @@ class Subscriptions:
         self._refusals.clear()
         self.is_by_name = False
         self._heard, self._pinged_at = time.monotonic(), None
+        self._names.begins(self._shard)
         self._write("PSUBSCRIBE", [self._pattern], is_first=True)
         self._subscribe_first(self._names.wanted(self._shard))
 
@@ -218,9 +227,10 @@ class Subscriptions:
     def _subscribe_first(self, names: Iterable[str]) -> None:
         """Subscribe to names whose answers are waited for before it is up."""
         new = sorted(set(names) - self._asked)
-        self._asked.update(new)
         for part in _in_parts(new):
-            self._write("SUBSCRIBE", part, is_first=True)
+            together = [each for name in part for each in self._names.together(name)]
+            self._asked.update(together)
+            self._write("SUBSCRIBE", together, is_first=True)
 
     def _write(self, command: str, names: list[str], is_first: bool = False) -> None:
         assert self.connection.pipelined is not None
@@ -279,11 +289,13 @@ class Subscriptions:
         if sent.command == "PSUBSCRIBE":
             self.is_by_name = True
             self._subscribe_first(self._names.own(self._shard))
-        elif sent.command == "SUBSCRIBE" and len(sent.names) > 1:  # one of them is reason enough to refuse all
-            for name in filter(self._asked.__contains__, sent.names):
-                self._write("SUBSCRIBE", [name], sent.is_first)
+        elif sent.command == "SUBSCRIBE" and sent.names != self._names.together(sent.names[-1]):
+            for name in filter(self._asked.__contains__, sent.names):  # one of them is reason enough to refuse all
+                if names := self._names.together(name):
+                    self._write("SUBSCRIBE", names, sent.is_first)
         elif sent.command == "SUBSCRIBE":
-            self._on_refused(sent.names[0], error)
+            self._asked.difference_update(sent.names)
+            self._on_refused(sent.names[-1], error)
         elif sent.command != "PING":  # which is a sign of life all the same
             raise error
         self._note_answered(sent.names)

@@ -1,0 +1,317 @@
+"""The logs of the groups that have members in one process: what it hears, what it reads, and for whom.
+
+A group's log is read once for all who wait for it: members that lag, channels that join, a hole in what was heard.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
+from .history_scripts import Kept, kept_of, keys_of, publish, read
+from .known_log import FOLLOWS, AtHand, Decode, KnownLog, Told
+from .owner_loop import ENDED, OwnerLoopEnded
+from .round_trips import Flow
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .process import Process
+
+PAGE = 200
+"""Messages that are read at once."""
+
+CHECKED_AT_ONCE = 200
+"""Groups whose places are compared with Redis' at once."""
+
+MOST_ATTEMPTS = 20
+"""How often a log is read for one who joins, while others have earlier parts of it read."""
+
+PAUSE = 0.5
+"""Seconds before a log is read again that could not be."""
+
+
+class Reading:
+    """What is to be read of one group's log.
+
+    Attributes:
+        asked: the offset from which, while the owner loop has not heard of that; or None.
+        wanted: the offset from which, or None.
+        done: awaited by those who need what is `wanted`.
+        runs: whether it is being read.
+    """
+
+    __slots__ = ("asked", "done", "runs", "wanted")
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.wanted: int | None = None
+        self.done: asyncio.Future[None] | None = None
+        self.runs = False
+
+
+class RedisHistory:
+    """The logs of one process. On the owner loop, if nothing else is said.
+
+    Args:
+        process: the process.
+        settings: the layer's.
+        decode: makes a message of a payload.
+    """
+
+    def __init__(self, process: "Process[Any]", settings: Settings, decode: Decode) -> None:
+        self._owners = process.owners
+        self._spawn = process.spawn
+        self._local = process.local
+        self._settings = settings
+        self._decode = decode
+        self._known: dict[str, KnownLog] = {}
+        self._readings: dict[str, Reading] = {}
+        self._at_hand = AtHand()
+        self._next_checked = 0
+
+    # Senders and readers, on any thread
+
+    def publish(self, group: str, keep: Keep, payload: bytes, digests: Sequence[str]) -> Flow[tuple[Position, int]]:
+        """Add a payload to a group's log, and publish it.
+
+        Args:
+            group: the group.
+            keep: how much is kept.
+            payload: the payload.
+            digests: those of the message's id, if it has one.
+
+        Returns:
+            The position, and how many have heard it; -1 if it was there already.
+        """
+        channel = self._settings.group_prefix + group
+        command = publish(keys_of(self._settings.prefix, group), channel, payload, keep, digests)
+        [[[text, reached]]] = yield [(self._shard(group), [command])]
+        place = Position.parse(text.decode())
+        assert place is not None
+        return place, reached
+
+    def read(self, group: str, keep: Keep, proof: Position | None, start: int | None, count: int) -> Flow[Kept]:
+        """Read a log; see `history_scripts.read()`."""
+        command = read(keys_of(self._settings.prefix, group), keep, proof, start, count)
+        [[reply]] = yield [(self._shard(group), [command])]
+        return kept_of(reply)
+
+    def page(self, group: str, keep: Keep, since: str | None, limit: int) -> Flow[Page]:
+        """Read messages of a group; see `Layer.history()`."""
+        position = Position.parse(since)
+        if position is None:
+            kept = yield from self.read(group, keep, None, None, 0 if since is not None else limit)
+            kept.entries.reverse()
+        else:
+            kept = yield from self.read(group, keep, position, position.offset + 1, limit)
+        if since is not None and not kept.proven:
+            return Page([], str(kept.place), False)
+        messages: list[dict[str, Any]] = []
+        last = kept.place
+        for place, payload in kept.entries:
+            if payload is not None and place.offset >= kept.first:
+                message, _ = self._decode(payload)
+                if isinstance(message, dict):
+                    messages.append({**message, HISTORY: Mark(group, str(place), replayed=True)})
+                last = place
+        return Page(messages, str(last), True)
+
+    def take(self, group: str, place: Position, payload: bytes) -> None:
+        """Take a message of this process' own that it does not hear."""
+        self._take(group, Told(place, FOLLOWS, len(payload)), *self._decode(payload))
+
+    # Joining
+
+    async def join(self, group: str, keep: Keep, channel: str, since: str | None, last: int) -> Joined:
+        """Have a channel, which has joined a group that is subscribed to, follow its log; on any event loop.
+
+        Raises:
+            redis.exceptions.RedisError: if the log cannot be read.
+        """
+        position = Position.parse(since)
+        await self._owners.call(self._prepare, group, keep, position)
+        with self._local.lock:
+            known = self._known.get(group)
+            if known is None or known.log is None:  # the channel has left again
+                return Joined(None, False, 0)
+            known.expire()
+            proven = position if position is not None and known.log.proves(position) else None
+            cursor, joined = known.log.plan(proven, since is not None, last)
+            self._local.follow(group, channel, known.log, cursor)
+        self._local.feeds.advance(group)
+        return joined
+
+    async def _prepare(self, group: str, keep: Keep, since: Position | None) -> None:
+        """Know a log's newest place, and whether it proves a position."""
+        known = self._known.get(group)
+        if known is None:
+            keys = keys_of(self._settings.prefix, group)
+            known = self._known[group] = KnownLog(keys, keep, self._decode, self._at_hand)
+        if known.log is None or not self._local.feeds.has(group):  # it may have gone on, unheard
+            await self._read(group, known.following if since is None else min(since.offset, known.following))
+        if since is None or known.log is None:
+            return
+        for attempt in range(MOST_ATTEMPTS):
+            with self._local.lock:
+                known.expire()
+                place, proven = known.log.place, known.log.proves(since)
+            is_unknown = since.epoch != place.epoch or since.offset > place.offset  # here; perhaps not in Redis
+            if proven or (attempt if is_unknown else proven is False):
+                return
+            await self._read(group, place.offset + 1 if is_unknown else since.offset)
+
+    # Hearing
+
+    def hear_place(self, group: str, data: bytes) -> None:
+        """Take note where the next payload of a group belongs."""
+        known = self._known.get(group)
+        if known is not None:
+            known.told = Told.parse(data)
+
+    def hear(self, group: str, payload: bytes, message: Any, excluded: Channels) -> int | None:
+        """Take a payload of a group.
+
+        Returns:
+            As `Feeds.advance()`; None if it has no place: it is not kept.
+        """
+        known = self._known.get(group)
+        if known is None or (told := known.told) is None:
+            return None
+        known.told = None
+        if told.length != len(payload):  # what that belonged to is lost
+            self._want(group, known.following)
+            return None
+        return self._take(group, told, message, excluded)
+
+    def _take(self, group: str, told: Told, message: Any, excluded: Channels) -> int:
+        known = self._known.get(group)
+        if known is None:
+            return 0
+        with self._local.lock:
+            wanted = known.hear(told, message, excluded)
+            if wanted is not None:
+                self.missing(group, wanted)
+        return self._local.feeds.advance(group)
+
+    # Reading
+
+    def missing(self, group: str, offset: int) -> None:
+        """Have a log read from an offset; on any thread, the lock is held. See `Missing`."""
+        reading = self._readings.setdefault(group, Reading())
+        if reading.asked is None or offset < reading.asked:
+            reading.asked = offset
+            self._owners.call_soon(self._want, group, offset)
+
+    def _want(self, group: str, offset: int) -> "asyncio.Future[None] | None":
+        """Have a log read from an offset; return what is done then. None if the group has no members any more."""
+        if group not in self._known:
+            self._readings.pop(group, None)
+            return None
+        reading = self._readings.setdefault(group, Reading())
+        reading.asked = None
+        reading.wanted = offset if reading.wanted is None else min(offset, reading.wanted)
+        if reading.done is None:
+            reading.done = asyncio.get_running_loop().create_future()
+        done = reading.done
+        if not reading.runs:
+            reading.runs = True
+            self._spawn(self._read_on(group, reading))
+        return done
+
+    async def _read(self, group: str, offset: int) -> None:
+        """Read a log from an offset, together with all who wait for that.
+
+        Raises:
+            redis.exceptions.RedisError: if it cannot be read.
+        """
+        done = self._want(group, offset)
+        if done is not None:
+            await asyncio.shield(done)
+
+    async def _read_on(self, group: str, reading: Reading) -> None:
+        """Read a log until nobody wants more of it."""
+        done: asyncio.Future[None] | None = None
+        try:
+            while reading.wanted is not None and (known := self._known.get(group)) is not None:
+                start, reading.wanted = reading.wanted, None
+                done, reading.done = reading.done, None
+                try:
+                    await self._read_page(group, known, start)
+                except RedisError as error:
+                    reading.wanted = start if reading.wanted is None else min(start, reading.wanted)
+                    _end(done, error)
+                    if isinstance(error, OwnerLoopEnded):
+                        return
+                    await asyncio.sleep(PAUSE)
+                else:
+                    _end(done)
+        finally:
+            reading.runs = False
+            _end(done, OwnerLoopEnded(ENDED))
+            _end(reading.done, OwnerLoopEnded(ENDED))
+            reading.done = None
+
+    async def _read_page(self, group: str, known: KnownLog, start: int) -> None:
+        proof = None if known.log is None else known.log.place
+        command = read(known.keys, known.keep, proof, start, PAGE)
+        deadline = time.monotonic() + self._settings.timeout
+        [reply] = await self._owners.require().run(self._shard(group), [command], deadline)
+        with self._local.lock:
+            wanted = known.read(proof, kept_of(reply))
+            if wanted is not None:
+                self.missing(group, wanted)
+        self._local.feeds.advance(group)
+
+    # Looking after
+
+    async def check(self, shard: int) -> None:
+        """Compare the places of all groups of a shard with Redis', and read what is missing."""
+        groups = [group for group in list(self._known) if self._shard(group) == shard]
+        for start in range(0, len(groups), CHECKED_AT_ONCE):
+            await self._check(groups[start : start + CHECKED_AT_ONCE])
+            await asyncio.sleep(0)
+
+    async def check_some(self) -> None:
+        """Compare the places of some groups, other ones each time, and drop what has expired."""
+        with self._local.lock:
+            for known in self._known.values():
+                known.expire()
+        groups = list(self._known)
+        start = self._next_checked if self._next_checked < len(groups) else 0
+        self._next_checked = start + CHECKED_AT_ONCE
+        await self._check(groups[start : start + CHECKED_AT_ONCE])
+
+    async def _check(self, groups: Sequence[str]) -> None:
+        known = [(group, self._known[group]) for group in groups if group in self._known]
+        reads = [self._want(group, each.following) for group, each in known if each.log is not None]
+        await asyncio.gather(*filter(None, reads), return_exceptions=True)
+
+    def connection_began(self, shard: int) -> None:
+        """Take note that what another connection to a shard has told of the next payload is void."""
+        for group, known in self._known.items():
+            if self._shard(group) == shard:
+                known.told = None
+
+    def forget(self, group: str) -> None:
+        """Forget the log of a group that has no members here any more."""
+        self._known.pop(group, None)
+        reading = self._readings.pop(group, None)
+        if reading is not None:
+            _end(reading.done, OwnerLoopEnded("The group has no members here any more"))
+
+    def _shard(self, group: str) -> int:
+        return self._settings.shard_of(self._settings.group_prefix + group)
+
+
+def _end(done: "asyncio.Future[None] | None", error: Exception | None = None) -> None:
+    """Tell those who wait for what was to be read, unless they have been told."""
+    if done is None or done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+        done.exception()  # perhaps nobody waits for it any more

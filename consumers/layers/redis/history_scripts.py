@@ -1,0 +1,210 @@
+"""The log of a group in Redis, and what is done to it there, each in one step.
+
+    <prefix>__history__{<group>}:place    hash     epoch, offset and tag of the newest message
+    <prefix>__history__{<group>}:log      stream   messages by their offsets, each with its tag; one more than are kept
+    <prefix>__history__{<group>}:id:<…>   string   the place of a message that had an id
+    <prefix>__history__<group>            channel  tells where the next payload on the group's own channel belongs
+
+The braces make all keys of a group one slot's. A payload is what it is without history, byte for byte: only Redis knows
+the offset, and it cannot write into what is encrypted. A message's first entry, without payload, stands for offset 0,
+or for the newest of those that have expired: it proves that who has seen that one has missed nothing.
+"""
+
+import hmac
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .._history import Keep, Position, new_tag
+from .pipelined import Command
+
+MARK = "__history__"
+"""What stands between the prefix and the name of a group in the names that its history has in Redis."""
+
+_BEGIN = """
+local function place(key, log, epoch, tag, lasts)
+    local known = redis.call('HMGET', key, 'epoch', 'offset', 'tag')
+    if known[1] then
+        return known[1], known[2], known[3]
+    end
+    redis.call('DEL', log)
+    redis.call('HSET', key, 'epoch', epoch, 'offset', '0', 'tag', tag)
+    redis.call('PEXPIRE', key, lasts)
+    return epoch, '0', tag
+end
+
+local function extend(key, lasts)
+    if redis.call('PTTL', key) < tonumber(lasts) then
+        redis.call('PEXPIRE', key, lasts)
+    end
+end
+"""
+
+PUBLISH = (
+    _BEGIN
+    + """
+local size, lasts, stays, known_for = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local tag, payload, control, channel = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local epoch, offset, newest = place(KEYS[1], KEYS[2], ARGV[5], ARGV[6], stays)
+for i = 3, #KEYS do
+    local known = redis.call('GET', KEYS[i])
+    if known and string.sub(known, 1, #epoch) == epoch then
+        return {known, -1}
+    end
+end
+if redis.call('EXISTS', KEYS[2]) == 0 then
+    redis.call('XADD', KEYS[2], offset .. '-1', 't', newest)
+end
+local following = string.format('%.0f', tonumber(offset) + 1)
+redis.call('XADD', KEYS[2], 'MAXLEN', size + 1, following .. '-1', 't', tag, 'm', payload)
+redis.call('PEXPIRE', KEYS[2], lasts)
+redis.call('HSET', KEYS[1], 'offset', following, 'tag', tag)
+extend(KEYS[1], stays)
+local position = epoch .. '-' .. tag .. '.' .. following
+if KEYS[3] then
+    redis.call('SET', KEYS[3], position, 'PX', known_for)
+end
+redis.call('PUBLISH', control, position .. ' ' .. newest .. ' ' .. #payload)
+return {position, redis.call('PUBLISH', channel, payload)}
+"""
+)
+
+READ = (
+    _BEGIN
+    + """
+local epoch, offset, newest = place(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+extend(KEYS[1], ARGV[3])
+local proof, start, count = {ARGV[4], ARGV[5], ARGV[6]}, ARGV[7], tonumber(ARGV[8])
+local proven = 0
+if proof[1] == epoch then
+    if proof[3] == offset then
+        proven = proof[2] == newest and 1 or 0
+    else
+        local seen = redis.call('XRANGE', KEYS[2], proof[3] .. '-1', proof[3] .. '-1')[1]
+        proven = seen and seen[2][2] == proof[2] and 1 or 0
+    end
+end
+local first, oldest = tonumber(offset) + 1, redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+if oldest then
+    first = tonumber(string.sub(oldest[1], 1, -3)) + 1
+end
+local entries = {}
+if count > 0 and start == '' then
+    entries = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', count)
+elseif count > 0 then
+    entries = redis.call('XRANGE', KEYS[2], start .. '-1', '+', 'COUNT', count)
+end
+local left = redis.call('PTTL', KEYS[2])
+return {epoch .. '-' .. newest .. '.' .. offset, proven, string.format('%.0f', first), left, entries}
+"""
+)
+
+NO_PROOF = Position("", "", 0)
+
+
+class Kept(NamedTuple):
+    """What a log says.
+
+    Attributes:
+        place: the newest place.
+        proven: whether what was to be proven is a place in it.
+        first: the oldest message that is kept.
+        seconds: for how long the messages will be kept.
+        entries: places and payloads of some; those without a payload only have their place.
+    """
+
+    place: Position
+    proven: bool
+    first: int
+    seconds: float
+    entries: list[tuple[Position, bytes | None]]
+
+
+class GroupKeys(NamedTuple):
+    """The names that the history of one group has in Redis.
+
+    Attributes:
+        place, log: the keys.
+        control: the channel.
+    """
+
+    place: str
+    log: str
+    control: str
+
+    def of_id(self, digest: str) -> str:
+        """Return the key of a message's id."""
+        return f"{self.log.removesuffix('log')}id:{digest}"
+
+
+class Digests:
+    """Makes of the id of a message what its keys in Redis are named by.
+
+    Args:
+        encryption_keys: the layer's. Redis gets to know no id then, and one that was noted with an older key counts.
+    """
+
+    def __init__(self, encryption_keys: Iterable[str | bytes]) -> None:
+        self._keys = [key.encode() if isinstance(key, str) else key for key in encryption_keys] or [b""]
+
+    def __call__(self, id: str) -> list[str]:
+        """Return the digests of an id, that of the first key first."""
+        data = id.encode("utf-8", "surrogatepass")
+        return [hmac.new(key, data, "sha256").hexdigest() for key in self._keys]
+
+
+def keys_of(prefix: str, group: str) -> GroupKeys:
+    """Return the names of a group."""
+    base = f"{prefix}{MARK}{{{group}}}"
+    return GroupKeys(f"{base}:place", f"{base}:log", f"{prefix}{MARK}{group}")
+
+
+def publish(keys: GroupKeys, channel: str, payload: bytes, keep: Keep, digests: Sequence[str]) -> Command:
+    """Add a payload to a log, and publish where it belongs, and itself; the reply is its position and who heard it.
+
+    Args:
+        keys: the group's.
+        channel: the group's channel.
+        payload: the payload.
+        keep: how much is kept.
+        digests: those of the message's id, the first of which is noted. If one is noted already, nothing is done: the
+            reply is the position of the message that had it, and -1.
+    """
+    names = [keys.place, keys.log, *map(keys.of_id, digests)]
+    times = [_milliseconds(seconds) for seconds in (keep.ttl, keep.epoch_seconds, keep.id_seconds)]
+    arguments = [keep.size, *times, new_tag(), new_tag(), new_tag(), payload, keys.control, channel]
+    return ("EVAL", PUBLISH, len(names), *names, *arguments)
+
+
+def read(keys: GroupKeys, keep: Keep, proof: Position | None, start: int | None, count: int) -> Command:
+    """Read a log, which is made if there is none; `kept_of()` makes something of the reply.
+
+    Args:
+        keys: the group's.
+        keep: how much is kept.
+        proof: what is to be proven, or None.
+        start: the offset of the first entry; None: the newest ones, newest first.
+        count: how many entries at most.
+    """
+    epoch, tag, offset = proof or NO_PROOF
+    first = "" if start is None else str(start)
+    arguments = [new_tag(), new_tag(), _milliseconds(keep.epoch_seconds), epoch, tag, str(offset), first, count]
+    return ("EVAL", READ, 2, keys.place, keys.log, *arguments)
+
+
+def kept_of(reply: list[Any]) -> Kept:
+    """Return what the reply to `read()` says."""
+    text, proven, first, milliseconds, entries = reply
+    place = Position.parse(text.decode())
+    assert place is not None
+    found = [_entry_of(place.epoch, *entry) for entry in entries]
+    return Kept(place, bool(proven), int(first), max(0, milliseconds) / 1000, found)
+
+
+def _entry_of(epoch: str, name: bytes, values: list[bytes]) -> tuple[Position, bytes | None]:
+    fields = dict(zip(values[::2], values[1::2], strict=True))
+    return Position(epoch, fields[b"t"].decode(), int(name.partition(b"-")[0])), fields.get(b"m")
+
+
+def _milliseconds(seconds: float) -> int:
+    return math.ceil(seconds * 1000)

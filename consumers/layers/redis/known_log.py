@@ -1,0 +1,194 @@
+"""What one process knows of the log of a group, and what it makes of what it hears and reads.
+
+    heard, and it follows the newest place ──────────────────────► handed over
+    heard, and it is further on: a hole ──► read from there ─────► handed over, in order
+    heard, and it does not follow ──► read ──► Redis proves the place ────────► it was read before it was heard
+                                          └──► it does not: an older copy of ─► one gap for each member
+                                               Redis' data, or a new log
+
+Whatever is heard twice, or is read and heard, has one offset, and so it is handed over once. Nothing here awaits; the
+lock of the process' groups is held.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .._history import Channels, Keep, Position
+from .._log import Entry, Log
+from .history_scripts import GroupKeys, Kept
+
+FOLLOWS = ""
+"""In place of the tag of the message before: Redis itself has said that this one follows."""
+
+NEVER = 10**16
+"""An offset that no message has."""
+
+MOST_BYTES = 32 * 1024 * 1024
+"""How much of payloads a process keeps at hand, for members that lag or join."""
+
+FEWEST_AT_HAND = 500
+"""Messages that are kept at hand however large they are: more than are read at once."""
+
+Decode = Callable[[bytes], tuple[Any, Channels]]
+"""Returns the message of a payload, and the channels that do not get it; no dict if no member can have it."""
+
+
+class Told(NamedTuple):
+    """Where a payload belongs.
+
+    Attributes:
+        place: its place.
+        previous: the tag of the message before it, or `FOLLOWS`.
+        length: its bytes.
+    """
+
+    place: Position
+    previous: str
+    length: int
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Told | None":
+        """Return what a message on a control channel tells; None if it tells nothing: anybody may publish there."""
+        try:
+            text, previous, length = data.decode().split(" ")
+            place = Position.parse(text)
+            return None if place is None else cls(place, previous, int(length))
+        except ValueError:
+            return None
+
+
+class AtHand:
+    """The messages that a process keeps at hand, of all its groups: as many as there is room for, the newest."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[Log, Entry]] = deque()  # the oldest first
+        self._bytes = 0
+
+    def note(self, log: Log, entry: Entry) -> None:
+        """Take note of a message that a log has, and make room for it."""
+        self._entries.append((log, entry))
+        self._bytes += entry.size
+        while self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND:
+            other, oldest = self._entries.popleft()
+            self._bytes -= oldest.size
+            offset = oldest.place.offset
+            if other.entries.get(offset) is oldest and offset != other.place.offset:
+                del other.entries[offset]
+
+
+class KnownLog:
+    """One group's log, as far as this process knows it.
+
+    Args:
+        keys: the group's names in Redis.
+        keep: how much is kept.
+        decode: makes a message of a payload.
+        at_hand: what the process keeps at hand.
+
+    Attributes:
+        log: the log; None until it was read.
+        told: where the next payload belongs.
+    """
+
+    __slots__ = ("_ahead", "_at_hand", "_decode", "_expires", "keep", "keys", "log", "told")
+
+    def __init__(self, keys: GroupKeys, keep: Keep, decode: Decode, at_hand: AtHand) -> None:
+        self.keys = keys
+        self.keep = keep
+        self.log: Log | None = None
+        self.told: Told | None = None
+        self._decode = decode
+        self._at_hand = at_hand
+        self._ahead: dict[int, tuple[str, Entry]] = {}  # what does not follow yet: the tag of the one before, and it
+        self._expires = 0.0
+
+    @property
+    def following(self) -> int:
+        """The offset of the next message."""
+        return NEVER if self.log is None else self.log.place.offset + 1
+
+    def expire(self) -> None:
+        """Drop the messages that Redis has dropped by now."""
+        if self.log is not None and self._expires <= time.monotonic():
+            self.log.trim(0)
+
+    def hear(self, told: Told, message: Any, excluded: Channels) -> int | None:
+        """Take a message; return the offset from which the log has to be read, if it has to be."""
+        place, log = told.place, self.log
+        if log is None or (place.epoch == log.place.epoch and place.offset > log.place.offset):
+            self._ahead[place.offset] = told.previous, _entry(place, message, excluded, told.length)
+            return self._drain()
+        return None if log.proves(place) else self.following
+
+    def read(self, proof: Position | None, kept: Kept) -> int | None:
+        """Take what was read; return the offset from which the log has to be read next, if it has to be.
+
+        Args:
+            proof: what was the newest place here when Redis was asked; None: nothing was known.
+            kept: what Redis has answered.
+        """
+        log = self.log
+        if log is None or proof is None:
+            log = self._begin(kept.place)
+        elif not kept.proven and log.place != proof:  # it has gone on meanwhile
+            return self.following
+        elif not kept.proven and (kept.place.epoch != proof.epoch or proof.offset >= kept.first - 1):
+            log.reset(kept.place)
+            self._ahead.clear()
+        log.first = max(log.first, kept.first) if kept.proven else kept.first
+        self._expires = time.monotonic() + kept.seconds
+        if log.place.offset < log.first - 1:  # what followed has left the log
+            places = {place.offset: place for place, _ in kept.entries}
+            log.place = places.get(log.first - 1, kept.place)
+        for place, payload in kept.entries:
+            self._add(log, place, payload)
+        wanted = self._drain()
+        is_behind = log.place.epoch == kept.place.epoch and log.place.offset < kept.place.offset
+        return self.following if is_behind else wanted
+
+    def _begin(self, place: Position) -> Log:
+        """Begin to follow the log, with what has been heard already."""
+        self.log = Log(place)
+        self._ahead = {
+            offset: (previous, entry)
+            for offset, (previous, entry) in self._ahead.items()
+            if offset > place.offset and entry.place.epoch == place.epoch
+        }
+        return self.log
+
+    def _add(self, log: Log, place: Position, payload: bytes | None) -> None:
+        present = log.entries.get(place.offset)
+        if present is not None and (present.message is not None or payload is None):
+            return
+        entry = Entry(place, None) if payload is None else _entry(place, *self._decode(payload), len(payload))
+        if place.offset > log.place.offset:
+            self._ahead.setdefault(place.offset, (FOLLOWS, entry))
+        elif place.offset >= log.first - 1:
+            log.entries[place.offset] = entry
+            self._at_hand.note(log, entry)
+
+    def _drain(self) -> int | None:
+        """Add to the log what follows; return the offset from which it has to be read, if something else does not."""
+        log, ahead = self.log, self._ahead
+        if log is None:
+            return None
+        while (following := ahead.pop(log.place.offset + 1, None)) is not None:
+            previous, entry = following
+            if previous not in (FOLLOWS, log.place.tag):
+                ahead.clear()
+                return self.following
+            log.append(entry)
+            log.trim(self.keep.size)
+            if previous != FOLLOWS:
+                self._expires = time.monotonic() + self.keep.ttl
+            self._at_hand.note(log, entry)
+        if len(ahead) > self.keep.size:  # they are in the log
+            ahead.clear()
+            return self.following
+        return self.following if ahead else None
+
+
+def _entry(place: Position, message: Any, excluded: Channels, size: int) -> Entry:
+    return Entry(place, message if isinstance(message, dict) else {}, excluded, size)
