@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 from ..types import Message
 
-History = Mapping[str | re.Pattern[str], Mapping[str, Any]] | None
+_Kept = Mapping[str, Any]
+History = Mapping[str, _Kept] | Mapping[re.Pattern[str], _Kept] | Mapping[str | re.Pattern[str], _Kept] | None
 """The `history` option of a layer; see `HistoryRules`."""
 
 HISTORY = "history"
