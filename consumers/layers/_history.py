@@ -98,7 +98,7 @@ class Mark(dict[str, Any]):
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError(f"event[{HISTORY!r}] is shared by all members of the group: copy it with dict() to change it")
 
-    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse
 
     def __copy__(self) -> "Mark":
         return self
@@ -176,9 +176,9 @@ MOST_NAMES = 10_000
 def _as_regex(pattern: object) -> re.Pattern[str]:
     if isinstance(pattern, str):
         return re.compile(fnmatch.translate(pattern))
-    if isinstance(pattern, re.Pattern):
+    if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str):
         return pattern
-    raise TypeError(f"history has globs or compiled regular expressions as keys, not {pattern!r:.80}")
+    raise TypeError(f"history has globs or compiled regular expressions of text as keys, not {pattern!r:.80}")
 
 
 def _checked(pattern: object, keep: object) -> Keep:
@@ -205,7 +205,7 @@ def excluded_channels(exclude: str | Iterable[str]) -> frozenset[str]:
     if isinstance(exclude, str):
         return frozenset((exclude,))
     try:
-        names = frozenset(exclude)
+        names: frozenset[Any] = frozenset(exclude)
     except TypeError:
         names = frozenset((None,))
     for name in names:
