@@ -160,8 +160,10 @@ class Mailbox(DeliversMany):
 
     def room(self) -> int:
         """Do as `Room`. A half is for messages of groups with history, so that others find a place too."""
+        if self.is_closed:  # for ever
+            return 0
         room = max(1, self.layer_limit // 2) - self.layer_count
-        if self.is_closed or room <= 0:
+        if room <= 0:
             self._has_refused = True
             return 0
         return room

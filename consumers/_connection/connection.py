@@ -333,8 +333,11 @@ class Connection:
             self._tasks.expect_disconnect(self._consumer.disconnect_timeout)
 
     def _on_layer_room(self) -> None:
-        if self._layer is not None:
-            self._layer.resume(self._consumer.channel_name)
+        if self._layer is not None and not self.is_ending:
+            try:
+                self._layer.resume(self._consumer.channel_name)
+            except Exception:  # the layer's, within the step in which a message is taken
+                logger.exception("%s: the layer could not resume %s", self._log, self._consumer.channel_name)
 
     def _on_overflow(self) -> None:
         if self._consumer.overflow == "close":

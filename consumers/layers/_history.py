@@ -185,9 +185,9 @@ MOST_NAMES = 10_000
 def _as_regex(pattern: object) -> re.Pattern[str]:
     if isinstance(pattern, str):
         return re.compile(fnmatch.translate(pattern))
-    if isinstance(pattern, re.Pattern):
+    if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str):
         return pattern
-    raise TypeError(f"history has globs or compiled regular expressions as keys, not {pattern!r:.80}")
+    raise TypeError(f"history has globs or compiled regular expressions of text as keys, not {pattern!r:.80}")
 
 
 def _checked(pattern: object, keep: object) -> Keep:

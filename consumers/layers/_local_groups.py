@@ -187,6 +187,7 @@ class LocalGroups:
 
     def is_member(self, group: str, channel: str) -> bool:
         """Whether a channel is in a group, or about to be; the lock is held."""
+        self._expire()
         return channel in self._groups.get(group, ())
 
     def has_member(self, group: str, channel: str) -> bool:

@@ -33,6 +33,10 @@ class Entry:
         self._replay: Event | None = None
         self._copier: Copier | None = None
 
+    def is_for(self, channel: str) -> bool:
+        """Whether a channel gets the message."""
+        return bool(self.message) and channel not in self.excluded
+
     def event(self, group: str, replayed: bool) -> tuple[Event, Copier]:
         """Return the event that members get, shared by all, and what makes the copy for each of them."""
         event = self._replay if replayed else self._live
@@ -93,8 +97,9 @@ class Log:
         for offset in range(self.first - 1, first - 1):
             self.entries.pop(offset, None)
         self.first = first
-        if (before := self.entries.get(first - 1)) is not None:
-            before.message = before._live = before._replay = None
+        before = self.entries.get(first - 1)
+        if before is not None and before.message is not None:  # another thread may be handing that one over now
+            self.entries[first - 1] = Entry(before.place, None)
 
     def proves(self, position: Position) -> bool | None:
         """Tell whether a client has seen what it says; None: it cannot be told from what is known here."""
@@ -107,17 +112,22 @@ class Log:
             return entry.place == position
         return False if position.offset < self.first - 1 else None
 
-    def plan(self, since: Position | None, is_asked: bool, last: int) -> tuple[int, Joined]:
+    def plan(self, since: Position | None, is_asked: bool, last: int, channel: str = "") -> tuple[int, Joined]:
         """Work out where a new member begins.
 
         Args:
             since: a position that this log proves, or None.
             is_asked: whether the member has asked for all since a position.
             last: how many messages it wants otherwise.
+            channel: its name: what excludes it, it does not get.
 
         Returns:
             The offset before its first message, and what it is told.
         """
         newest = self.place.offset
         cursor = max(newest - last, self.first - 1) if since is None else since.offset
-        return cursor, Joined(str(self.place), since is not None or not is_asked, newest - cursor)
+        missed = newest - cursor
+        if channel:
+            entries = (self.entries.get(offset) for offset in range(cursor + 1, newest + 1))
+            missed -= sum(entry is not None and channel in entry.excluded for entry in entries)
+        return cursor, Joined(str(self.place), since is not None or not is_asked, missed)

@@ -12,6 +12,9 @@ from ._log import Entry, Log
 SWEEP = 10.0
 """Seconds between two looks for logs that have expired."""
 
+SWEPT_AT_ONCE = 100
+"""Logs that one operation looks at."""
+
 
 class KeptLog(Log):
     """A group's log, and until when it is kept.
@@ -75,6 +78,7 @@ class MemoryHistory:
         self._clock = clock
         self._logs: dict[str, KeptLog] = {}
         self._next_sweep = clock() + SWEEP
+        self._to_sweep: list[str] = []
 
     def join(self, group: str, keep: Keep, channel: str, since: str | None, last: int) -> Joined:
         """Add a channel to a group.
@@ -91,7 +95,7 @@ class MemoryHistory:
                 return Joined(str(log.place), True, 0)
             position = Position.parse(since)
             proven = position if position is not None and log.proves(position) else None
-            cursor, joined = log.plan(proven, since is not None, last)
+            cursor, joined = log.plan(proven, since is not None, last, channel)
             self._local.renew(group, channel)
             self._local.follow(group, channel, log, cursor)
         self._local.feeds.advance(group)
@@ -147,17 +151,24 @@ class MemoryHistory:
     def _log(self, group: str, keep: Keep) -> KeptLog:
         """Return a group's log, without what has expired; the lock is held."""
         now = self._clock()
-        if now >= self._next_sweep:
-            self._sweep(now)
+        self._sweep(now)
         log = self._logs.get(group)
-        if log is None:
+        if log is None or (log.until <= now and not self._local.has_group(group)):
             log = self._logs[group] = KeptLog(keep, now)
         log.expire(now)
         return log
 
     def _sweep(self, now: float) -> None:
-        self._next_sweep = now + SWEEP
-        for group, log in list(self._logs.items()):
-            log.expire(now)
-            if log.until <= now and not self._local.has_group(group):
-                del self._logs[group]
+        """Look at some of the logs; at all in one go would take long, with the lock held."""
+        if not self._to_sweep:
+            if now < self._next_sweep:
+                return
+            self._next_sweep = now + SWEEP
+            self._to_sweep = list(self._logs)
+        for _ in range(min(SWEPT_AT_ONCE, len(self._to_sweep))):
+            group = self._to_sweep.pop()
+            log = self._logs.get(group)
+            if log is not None:
+                log.expire(now)
+                if log.until <= now and not self._local.has_group(group):
+                    del self._logs[group]

@@ -240,8 +240,8 @@ class InMemoryChannelLayer(Layer):
         await self._send_to_members(group, message)
 
     async def flush(self) -> None:
+        self._logs.flush()  # first: who joins meanwhile is to follow the new log, or to be in no group
         self._local.flush()
-        self._logs.flush()
 
     async def close(self) -> None:
         """Forget all messages and groups; the layer can be used again."""

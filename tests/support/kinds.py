@@ -38,7 +38,7 @@ KINDS = [
     Kind(
         "memory",
         InMemoryChannelLayer,
-        frozenset({"ours", "isolates", "listens", "stores", "capacity", "direct", "paced"}),
+        frozenset({"ours", "isolates", "listens", "stores", "capacity", "direct", "paced", "history", "memory"}),
         ("asyncio", "trio"),
         needs_redis=False,
     )
