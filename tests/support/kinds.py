@@ -52,7 +52,7 @@ if importlib.util.find_spec("redis") is not None:
         return RedisPubSubChannelLayer([host.replace("//", "//narrow:any@") for host in hosts], **arguments)
 
     KINDS += [
-        Kind("pubsub", RedisPubSubChannelLayer, frozenset({"ours", "isolates", "listens", "paced"})),
+        Kind("pubsub", RedisPubSubChannelLayer, frozenset({"ours", "isolates", "listens", "paced", "history"})),
         Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"})),
         Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity"})),
     ]

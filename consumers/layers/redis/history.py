@@ -139,7 +139,7 @@ class RedisHistory:
                 return Joined(None, False, 0)
             known.expire()
             proven = position if position is not None and known.log.proves(position) else None
-            cursor, joined = known.log.plan(proven, since is not None, last)
+            cursor, joined = known.log.plan(proven, since is not None, last, channel)
             self._local.follow(group, channel, known.log, cursor)
         self._local.feeds.advance(group)
         return joined
@@ -301,6 +301,11 @@ class RedisHistory:
         reading = self._readings.pop(group, None)
         if reading is not None:
             _end(reading.done, OwnerLoopEnded("The group has no members here any more"))
+
+    def forget_others(self) -> None:
+        """Forget the logs of all groups that have no members here any more."""
+        for group in [group for group in self._known if not self._local.has_group(group)]:
+            self.forget(group)
 
     def _shard(self, group: str) -> int:
         return self._settings.shard_of(self._settings.group_prefix + group)

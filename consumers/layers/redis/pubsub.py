@@ -24,7 +24,7 @@ from .layer import RedisLayer, Sent
 from .names import checked_prefix
 from .process import Process
 from .pubsub_exchange import ORDERS, PubSubExchange
-from .round_trips import Flow
+from .round_trips import Flow, deleting
 from .settings import Event, PubSubOptions, Settings
 
 
@@ -166,10 +166,16 @@ class RedisPubSubChannelLayer(RedisLayer):
         self._process.local.group_discard(group, channel)
 
     async def flush(self) -> None:
-        """Forget what waits in this process, and its groups; other processes keep theirs."""
+        """Forget what waits in this process, and its groups; other processes keep theirs. Delete all logs in Redis.
+
+        Raises:
+            redis.exceptions.RedisError: if they cannot be deleted.
+        """
         process = self._process
         process.local.flush()
         process.owners.call_soon(process.exchange.update_all)
+        if self.has_history:
+            await process.trips.run(deleting(f"{self.prefix}{MARK}", len(self.hosts)))
 
     # Senders
 

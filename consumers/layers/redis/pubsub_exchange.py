@@ -142,6 +142,7 @@ class PubSubExchange:
         Args:
             is_by_name: only where Redis refuses the pattern.
         """
+        self.history.forget_others()
         owner = self._owners.here
         for receiver in owner.receivers if owner is not None else ():
             if isinstance(receiver, Subscriptions) and (receiver.is_by_name or not is_by_name):

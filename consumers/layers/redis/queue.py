@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message, Room
@@ -16,7 +16,6 @@ from .._observed import operation
 from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
-from .commands import as_pattern
 from .dropped import DroppedLog
 from .layer import RedisLayer
 from .memberships import member_name
@@ -25,7 +24,7 @@ from .own_queues import head_of_process, process_of
 from .pipelined import FAILURES, Command
 from .process import ATTACHED, Process
 from .queue_exchange import QueueExchange
-from .round_trips import Flow
+from .round_trips import Flow, deleting
 from .settings import Events, Settings
 
 PATIENCE = 3
@@ -171,7 +170,7 @@ class RedisChannelLayer(RedisLayer):
         As with channels_redis that is whatever begins with the prefix; with an empty one, all that is in the database.
         """
         process = self._process
-        await process.trips.run(self._delete_all())
+        await process.trips.run(deleting(self.prefix, len(self.hosts)))
         process.local.flush()
         process.exchange.memberships.forget_all()
 
@@ -271,17 +270,6 @@ class RedisChannelLayer(RedisLayer):
         [[_, is_ours]] = yield [(self.consistent_hash(group), commands)]
         if is_ours is not None:  # a process with this layer, which alone knows who of it is in the group
             yield [self._process.exchange.orders.give(DISCARD, group, channel)]
-
-    def _delete_all(self) -> Flow[None]:
-        pattern = as_pattern(self.prefix) + "*"
-        for shard in range(len(self.hosts)):
-            cursor: Any = 0
-            while True:
-                [[(cursor, keys)]] = yield [(shard, [("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)])]
-                if keys:
-                    yield [(shard, [("UNLINK", *keys)])]
-                if not int(cursor):
-                    break
 
     def _note_overfull(self, group: str, entries: list[tuple[str, bytes, int]], members: int) -> None:
         """Take note of the queues that had no room for a message to a group of so many channels."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from redis.exceptions import TimeoutError
 
-from .commands import BlockingCommands
+from .commands import BlockingCommands, as_pattern
 from .pipelined import Command
 
 if TYPE_CHECKING:
@@ -115,6 +115,24 @@ async def answered(flow: Flow[T], run: Callable[[int, list[Command]], Awaitable[
         return cast(T, stop.value)
     finally:
         flow.close()
+
+
+def deleting(prefix: str, shards: int) -> Flow[None]:
+    """Delete all keys that begin with a prefix.
+
+    Args:
+        prefix: the prefix.
+        shards: at how many shards.
+    """
+    pattern = as_pattern(prefix) + "*"
+    for shard in range(shards):
+        cursor: Any = 0
+        while True:
+            [[(cursor, keys)]] = yield [(shard, [("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)])]
+            if keys:
+                yield [(shard, [("UNLINK", *keys)])]
+            if not int(cursor):
+                break
 
 
 def require_asyncio() -> asyncio.AbstractEventLoop:

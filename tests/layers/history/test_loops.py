@@ -42,15 +42,15 @@ class Elsewhere:
         self._thread = threading.Thread(target=lambda: anyio.run(self._main))
         self._is_over = False
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         self._thread.start()
-        assert self.is_in.wait(5)
+        assert await anyio.to_thread.run_sync(self.is_in.wait, 5)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._is_over = True
         self.has_turn.set()
-        self._thread.join()
+        await anyio.to_thread.run_sync(self._thread.join)
 
     async def _main(self) -> None:
         mailbox = Mailbox(self._room)
@@ -64,7 +64,7 @@ class Elsewhere:
 
 async def test_members_on_other_event_loops_get_the_same_order(layer: Layer) -> None:
     _, here, _ = await join(layer, "long")
-    with Elsewhere(layer, "long") as elsewhere:
+    async with Elsewhere(layer, "long") as elsewhere:
         async with anyio.create_task_group() as tasks:
             for sender in range(3):
                 tasks.start_soon(in_thread, lambda sender=sender: say(layer, "long", *range(sender, 300, 3)))
@@ -79,7 +79,7 @@ async def test_members_on_other_event_loops_get_the_same_order(layer: Layer) -> 
 
 @needs("memory")
 async def test_an_event_loop_that_is_too_late_has_a_gap(layer: Layer) -> None:
-    with Elsewhere(layer, "room") as elsewhere:
+    async with Elsewhere(layer, "room") as elsewhere:
         await say(layer, "room", 0)
         await until(lambda: elsewhere.messages)
         elsewhere.has_turn.clear()
@@ -95,7 +95,7 @@ async def test_an_event_loop_that_is_too_late_has_a_gap(layer: Layer) -> None:
 async def test_a_log_of_one_loses_nobody_to_senders_in_threads(layer: Layer) -> None:
     """What one thread hands over another may take out of the log meanwhile."""
     _, here, _ = await join(layer, "one")
-    with Elsewhere(layer, "one") as elsewhere:
+    async with Elsewhere(layer, "one") as elsewhere:
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(in_thread, lambda: say(layer, "one", *range(300)))

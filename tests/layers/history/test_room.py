@@ -192,6 +192,7 @@ async def test_a_sender_in_a_loop_overruns_nobody(make_layer: MakeLayer, capacit
     assert list(received.values()) == [list(range(sends))] * 20
 
 
+@needs("memory")  # a round trip takes as many turns as it takes
 async def test_senders_are_not_held_up_for_long_by_one_that_never_reads(layer: Layer) -> None:
     never, (_, fast, _) = Reader(layer, 1), await join(layer, "room")
     await layer.group_add("room", never.name)
@@ -202,6 +203,7 @@ async def test_senders_are_not_held_up_for_long_by_one_that_never_reads(layer: L
     await fast.holds(100)
 
 
+@needs("memory")
 async def test_a_replay_holds_no_sender_up(layer: Layer) -> None:
     await say(layer, "long", *range(1000))
     readers = [Reader(layer, 50) for _ in range(3)]

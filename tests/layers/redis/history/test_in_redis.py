@@ -28,7 +28,7 @@ async def test_all_keys_expire_and_share_a_slot(server: RedisServer) -> None:
         await layer.history(GROUP)
         await layer.position("chat.2")
         with server.client() as client:
-            kinds = {key: client.type(key) for key in client}
+            kinds = {key: client.type(key) for key in client.scan_iter()}
             lives = {key: client.ttl(key) for key in kinds}
     head = "asgi__history__{chat.1}:"
     [id_key] = [key for key in kinds if ":id:" in key]
@@ -80,7 +80,7 @@ async def test_nothing_of_a_message_or_its_id_is_readable_when_it_is_encrypted(s
         position = await layer.group_send(GROUP, {"type": "test", "number": 1, "text": "secret"}, id="secret id")
         await reader.has(1)
         with server.client(decode_responses=False) as client:
-            everything = [key + (client.dump(key) or b"") for key in client]
+            everything = [key + (client.dump(key) or b"") for key in client.scan_iter()]
         assert not any(b"secret" in each for each in everything)
         async with layer_at(server, symmetric_encryption_keys=["new", "old"]) as rotated:
             again = await Reader().join(rotated, last=5)
@@ -123,7 +123,7 @@ async def test_groups_of_several_shards() -> None:
                 await again.has(1)
             for server, group in zip((first, second), groups, strict=True):
                 with server.client() as client:
-                    assert {key.partition("}")[0] for key in client} == {f"asgi__history__{{{group}"}
+                    assert {key.partition("}")[0] for key in client.scan_iter()} == {f"asgi__history__{{{group}"}
 
 
 async def test_a_layer_without_an_event_loop_keeps_what_it_sends(server: RedisServer) -> None:
