@@ -48,7 +48,10 @@ class Lag:
 
     def skip_excluded(self, log: Log, channel: str) -> None:
         """Go past the next messages, as long as they exclude a channel."""
-        while (entry := log.entries.get(self.cursor + 1)) is not None and channel in entry.excluded:
+        while self.cursor < log.place.offset:
+            entry = log.entries.get(self.cursor + 1)
+            if entry is None or channel not in entry.excluded:
+                return
             self.cursor += 1
 
     def took(self, entry: Entry | None, newest: int, turn: int) -> None:

@@ -40,7 +40,7 @@ class Entry:
         if event is None:
             assert self.message is not None
             mark = Mark(group, str(Position(epoch, self.tag, self.offset)), replayed)
-            event = {**self.message, HISTORY: mark}
+            self.message = event = {**self.message, HISTORY: mark}  # there may be many logs: one dict less for each
             if replayed:
                 self._replay = event
             else:
