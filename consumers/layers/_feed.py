@@ -164,7 +164,7 @@ class Feed:
         for receiver, lag in islice(reversed(self.lags.items()), MOST_ASKED):
             if lag.began <= recent:
                 break
-            if lag.cursor >= lag.replayed_until:  # a replay is nobody's fault
+            if lag.replayed_until <= lag.cursor < newest:  # a replay is nobody's fault
                 waiting = newest - lag.cursor + receiver.capacity // 2
                 longest = max(longest, min(waiting, receiver.capacity))
         return longest
@@ -321,9 +321,13 @@ class Feed:
 
     def _refill(self, receiver: Receiver) -> int:
         """Hand over to one who lags what it has room for; return how many messages it took."""
-        given = 0
+        given, newest = 0, 0
+        lag: Lag | None = None
+        entry: Entry | None = None
         while True:
             with self._lock:
+                if lag is not None:
+                    lag.took(entry, newest, next(self._common.turns))
                 lag = self.lags.get(receiver)
                 if lag is None or not self._is_behind(receiver, lag):
                     return given
@@ -335,14 +339,12 @@ class Feed:
                 is_replayed = lag.cursor < lag.replayed_until
             event, copy = _gap(self._group) if entry is None else entry.event(self._group, is_replayed)
             answer = self._give(receiver, event, copy)
-            with self._lock:
-                if answer is Answer.TAKES:
-                    given += 1
-                    lag.took(entry, newest, next(self._common.turns))
-                elif answer is Answer.REFUSES:
+            if answer is Answer.REFUSES:
+                with self._lock:
                     self._set_timer(receiver, lag)
             if answer is not Answer.TAKES:
                 return given
+            given += 1
 
     def _is_behind(self, receiver: Receiver, lag: Lag) -> bool:
         """Tell whether there is something for one who lags, who may be up to date by now; the lock is held."""
@@ -351,10 +353,10 @@ class Feed:
         if lag.has_gap:
             return True
         lag.skip_others(log, receiver.name)
-        entry = log.entries.get(lag.cursor + 1)
-        if entry is not None and entry.message is not None:
-            return True
         if lag.cursor < log.place.offset:
+            entry = log.entries.get(lag.cursor + 1)
+            if entry is not None and entry.message is not None:
+                return True
             self._waits_for_entry[receiver] = None
             self._common.missing(self._group, lag.cursor + 1)
         elif lag.cursor == self.head:

@@ -1,9 +1,9 @@
 """What groups with history are made of: which groups they are, positions in them, and what callers get."""
 
 import fnmatch
-import math
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self
@@ -198,7 +198,7 @@ def _checked(pattern: object, keep: object) -> Keep:
     size, ttl = keep["size"], keep["ttl"]
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise ValueError(f'{what}["size"] must be an int from 1 to {MAX_SIZE:,} (messages), not {size!r:.80}')
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < math.inf:
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= sys.float_info.max:
         raise ValueError(f'{what}["ttl"] must be a number of seconds above 0, not {ttl!r:.80}')
     return Keep(size, ttl)
 

@@ -47,9 +47,10 @@ class Lag:
             self.has_gap = self.has_gap or self.cursor > self._told_until
 
     def skip_others(self, log: Log, channel: str) -> None:
-        """Go past the next messages that are not for a channel."""
-        while (entry := log.entries.get(self.cursor + 1)) is not None:
-            if entry.message is None or entry.is_for(channel):
+        """Go past the next messages, as long as they are not for a channel."""
+        while self.cursor < log.place.offset:
+            entry = log.entries.get(self.cursor + 1)
+            if entry is None or entry.message is None or entry.is_for(channel):
                 return
             self.cursor += 1
 

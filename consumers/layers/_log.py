@@ -42,7 +42,8 @@ class Entry:
         event = self._replay if replayed else self._live
         if event is None:
             assert self.message is not None
-            event = {**self.message, HISTORY: Mark(group, str(self.place), replayed)}
+            mark = Mark(group, str(self.place), replayed)
+            self.message = event = {**self.message, HISTORY: mark}  # there may be many logs: one dict less for each
             if replayed:
                 self._replay = event
             else:

@@ -11,6 +11,7 @@ import pytest
 
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.layers import send
+from consumers.layers._log import Entry
 from consumers.layers.base import Layer
 
 from ...support.contract import Mailbox, needs
@@ -107,6 +108,32 @@ async def test_a_log_of_one_loses_nobody_to_senders_in_threads(layer: Layer) -> 
         for messages in (here.messages, elsewhere.messages):
             offsets = [int(m["history"]["position"].rpartition(".")[2]) for m in messages if "history" in m]
             assert offsets == sorted(set(offsets))
+
+
+@needs("memory")
+@pytest.mark.parametrize("reads", [False, True])
+async def test_what_one_thread_hands_over_another_may_take_out_of_the_log(
+    layer: Layer, reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other thread comes exactly between the look at the log, with the lock held, and the use of what is found."""
+    _, mailbox, _ = await join(layer, "one")
+    make_event, others = Entry.event, [2]
+    if reads:
+        await say(layer, "one", 1)
+
+    def make_event_late(entry: Entry, *arguments: Any, **options: Any) -> Any:
+        if others:
+            thread = threading.Thread(target=lambda: anyio.run(say, layer, "one", others.pop()))
+            thread.start()
+            thread.join()
+        return make_event(entry, *arguments, **options)
+
+    monkeypatch.setattr(Entry, "event", make_event_late)
+    if reads:
+        assert numbers((await layer.history("one")).messages) == [1]
+    else:
+        await say(layer, "one", 1)
+    assert numbers(await mailbox.holds(2)) == [1, 2]
 
 
 async def test_a_channel_may_join_from_another_thread(layer: Layer) -> None:
