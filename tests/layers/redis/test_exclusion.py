@@ -1,20 +1,24 @@
 """Channels that a message to a group leaves out, in this process and in others."""
 
+import asyncio
 import logging
 import time
 from typing import Any
 
 import anyio.to_thread
 import pytest
+from websockets.asyncio.client import connect
 
 from compat.channels_redis import core
+from consumers import AsyncJsonWebsocketConsumer, JsonWebsocketConsumer, channel_layers
 from consumers.layers._history import EXCLUDE
 from consumers.layers.codec import CHANNELS_KEY
 from consumers.layers.redis import RedisChannelLayer
 from consumers.layers.redis.layer import RedisLayer
 
-from ...support.redis_layers import Make, Member, lines, until
+from ...support.redis_layers import PATIENCE, Make, Member, lines, until
 from ...support.redis_server import RedisServer
+from ...support.serving import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -160,3 +164,34 @@ def test_the_queue_layer_has_no_groups_with_history_and_names_the_layer_that_has
     ):
         kind(history=history)
     assert isinstance(kind(history=None), RedisLayer)
+
+
+class Board(AsyncJsonWebsocketConsumer):
+    groups = ["room"]
+    raw_frames = True
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        await self.group_send_json("room", content, exclude=self.channel_name)
+        await self.send_json("sent")
+
+
+class PlainBoard(JsonWebsocketConsumer):
+    groups = ["room"]
+    raw_frames = True
+
+    def receive_json(self, content: Any, **kwargs: Any) -> None:
+        self.group_send_json("room", content, exclude=self.channel_name)
+        self.send_json("sent")
+
+
+@pytest.mark.parametrize("board", [Board, PlainBoard])
+async def test_clients_of_a_server_get_json_that_another_has_sent(
+    layer: RedisLayer, board: Any, no_layer: None
+) -> None:
+    channel_layers.set("default", layer)
+    async with serving(board.as_asgi()) as server, connect(server.url("/")) as one, connect(server.url("/")) as other:
+        await until(lambda: len(layer.groups.get("room", ())) == 2)
+        for index, (sender, receiver) in enumerate([(one, other), (other, one)] * 2):
+            await sender.send(str(index))
+            assert await asyncio.wait_for(receiver.recv(), PATIENCE) == str(index)
+            assert await asyncio.wait_for(sender.recv(), PATIENCE) == '"sent"'
