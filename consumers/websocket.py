@@ -19,8 +19,7 @@ from ._connection.request import RequestAttributes
 from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
-from .layers._adapt import has_groups, leaves_at_once
-from .layers._history import given_options
+from .layers._adapt import has_groups, leaves_at_once, options_for
 from .layers.registry import channel_layers
 from .types import CloseCode, Message, hook
 
@@ -167,8 +166,11 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
             code: the close code: the client's, 1011 after an error, 1012 at shutdown, 1013 after a limit was hit.
         """
 
-    async def _group_send(self, group: str, message: Message, options: dict[str, Any]) -> str | None:
+    async def _group_send(
+        self, group: str, message: Message, id: str | None, keep: bool, exclude: str | Iterable[str]
+    ) -> str | None:
         self._require_groups("group_send_json()")
+        options = options_for(self.channel_layer, id, keep, exclude)
         position: str | None = await self.channel_layer.group_send(group, message, **options)
         return position
 
@@ -242,9 +244,11 @@ class WebsocketConsumer(RequestAttributes, SyncConsumer):
 
     _require_groups = AsyncWebsocketConsumer._require_groups
 
-    def _group_send(self, group: str, message: Message, options: dict[str, Any]) -> str | None:
-        send = run_on_loop(AsyncWebsocketConsumer._group_send)
-        position: str | None = send(self, group, message, options)  # type: ignore[arg-type]
+    def _group_send(
+        self, group: str, message: Message, id: str | None, keep: bool, exclude: str | Iterable[str]
+    ) -> str | None:
+        group_send: Any = run_on_loop(AsyncWebsocketConsumer._group_send)
+        position: str | None = group_send(self, group, message, id, keep, exclude)
         return position
 
     def _leave_groups(self) -> None:
@@ -300,11 +304,11 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
             The message's position in the group's history; None if it is not kept. The clients do not get it.
 
         Raises:
-            InvalidChannelLayerError: there is no channel layer.
+            InvalidChannelLayerError: there is no channel layer, or it lacks one of the options.
         """
         text = await maybe_await(self.encode_json, content)
-        options = given_options(id, keep, exclude)
-        position: str | None = await maybe_await(self._group_send, group, events.text_frame(text), options)
+        frame = events.text_frame(text)
+        position: str | None = await maybe_await(self._group_send, group, frame, id, keep, exclude)
         return position
 
     @classmethod

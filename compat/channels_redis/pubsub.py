@@ -3,9 +3,8 @@
 from functools import partialmethod
 from typing import Any, ClassVar
 
+from consumers import Joined
 from consumers.layers import redis
-from consumers.layers.redis.round_trips import Flow
-from consumers.types import Message
 
 from ..channels.layers import BaseChannelLayer
 from ..moves import INSTEAD
@@ -24,11 +23,11 @@ class RedisPubSubChannelLayer(redis.RedisPubSubChannelLayer, BaseChannelLayer):
     def require_valid_message(self, message: object) -> None:
         """Take any value."""
 
-    async def group_add(self, group: Any, channel: str) -> None:
-        await super().group_add(str(group), channel)
+    async def group_add(self, group: Any, channel: str, since: str | None = None, last: int = 0) -> Joined:
+        return await super().group_add(str(group), channel, since, last)
 
     async def group_discard(self, group: Any, channel: str) -> None:
         await super().group_discard(str(group), channel)
 
-    def _group_send(self, group: Any, message: Message) -> Flow[int]:
-        return super()._group_send(str(group), message)
+    def _named(self, group: Any) -> str:
+        return str(group)

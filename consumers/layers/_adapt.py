@@ -8,6 +8,7 @@
 Only here does the library look what a layer has; it does so once. Applications keep the layer that they configured.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 from ..exceptions import InvalidChannelLayerError
 from ..types import Close, Deliver, Message, Room
-from ._history import Joined, require_id, without_history
+from ._history import Joined, given_options, require_id, without_history
 from ._overrides import overrides
 from .base import DEFAULT_CODE, Layer
 
@@ -54,6 +55,27 @@ def sync_sender(layer: object, name: str) -> Callable[..., Any] | None:
     return method if callable(method) else None
 
 
+def options_for(layer: Any, id: str | None, keep: bool, exclude: str | Iterable[str]) -> dict[str, Any]:
+    """Return the options of a `group_send()` as a layer takes them; it may be one that a handler sees.
+
+    Raises:
+        InvalidChannelLayerError: if the layer lacks one that makes a difference.
+    """
+    options = given_options(id, keep, exclude)
+    if not options or (isinstance(layer, Layer) and not overrides(type(layer), "group_send")):
+        return options
+    taken = inspect.signature(layer.group_send).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return options
+    if "keep" not in taken:
+        options.pop("keep", None)  # nothing is kept there anyhow
+    for name in options:
+        if name not in taken:
+            owner = getattr(inspect.unwrap(layer.group_send), "__self__", layer)
+            raise lacking(owner, f"group_send({name}=…)")
+    return options
+
+
 def adapt(layer: Any) -> Layer:
     """Return a layer's whole contract: the layer itself, or an adapter of it."""
     if _has_to_be_pumped(layer):
@@ -83,12 +105,10 @@ async def attach_connection(
     return name, partial(layer.pump, name, deliver, wait_for_room)
 
 
-def lacking(layer: object, method: str, what: str = "The channel layer") -> InvalidChannelLayerError:
-    """Return the error for a method that a layer does not have."""
+def lacking(layer: object, call: str, what: str = "The channel layer") -> InvalidChannelLayerError:
+    """Return the error for a call, such as "flush()", that a layer does not take."""
     name = f"{type(layer).__module__}.{type(layer).__qualname__}"
-    return InvalidChannelLayerError(
-        f"{what} is a {name}, which has no {method}(): configure one of {', '.join(BACKENDS)}"
-    )
+    return InvalidChannelLayerError(f"{what} is a {name}, which has no {call}: configure one of {', '.join(BACKENDS)}")
 
 
 class AdaptedLayer(Layer):
@@ -139,8 +159,9 @@ class AdaptedLayer(Layer):
         return str(await self._method("new_channel")(prefix))
 
     async def group_add(self, group: str, channel: str, since: str | None = None, last: int = 0) -> Joined:
+        joined = without_history(since, last)
         await self._method("group_add")(group, channel)
-        return without_history(since)
+        return joined
 
     async def group_discard(self, group: str, channel: str) -> None:
         await self._method("group_discard")(group, channel)
@@ -154,9 +175,8 @@ class AdaptedLayer(Layer):
         exclude: str | Iterable[str] = (),
     ) -> str | None:
         require_id(id, None, keep)
-        if exclude:
-            raise lacking(self._layer, "group_send(exclude=…)")
-        await self._method("group_send")(group, message)
+        send = self._method("group_send")
+        await send(group, message, **options_for(self._layer, None, keep, exclude))
         return None
 
     async def flush(self) -> None:
@@ -197,7 +217,7 @@ class AdaptedLayer(Layer):
 
     def _method(self, name: str) -> Any:
         if name in self.lacks:
-            raise lacking(self._layer, name)
+            raise lacking(self._layer, f"{name}()")
         return getattr(self._layer, name)  # now: telemetry may have put another in its place
 
 

@@ -240,6 +240,20 @@ def take_excluded(message: Any) -> Channels:
     return frozenset(name for name in names if isinstance(name, str))
 
 
+def checked_exclusion(id: object, keep: bool, exclude: str | Iterable[str]) -> Channels:
+    """Check the options of a `group_send()` to a group without history.
+
+    Returns:
+        The channels that do not get the message.
+
+    Raises:
+        TypeError: if `exclude` is neither a channel's name nor several, or `id` is no str.
+        ValueError: if there is an `id`.
+    """
+    require_id(id, None, keep)
+    return excluded_channels(exclude)
+
+
 def require_id(id: object, keep: Keep | None, is_kept: bool) -> None:
     """Check the `id` argument of `group_send()`.
 
@@ -313,6 +327,11 @@ def require_limit(limit: object) -> None:
         raise ValueError(f"limit must be a number of messages, 1 or more, not {limit!r:.80}")
 
 
-def without_history(since: object) -> Joined:
-    """Return what joining a group without history returns."""
+def without_history(since: object, last: object = 0) -> Joined:
+    """Return what joining a group without history returns.
+
+    Raises:
+        ValueError: if `last` is no number of messages.
+    """
+    require_last(last)
     return Joined(None, since is None, 0)

@@ -5,30 +5,19 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from .._aio.loops import call_soon as call_soon
 from .._aio.loops import running_loop as running_loop
-from ..exceptions import InvalidChannelLayerError
-from ..types import CallObserver, Close, CloseCode, Deliver, Message, Room, check_close_code, cut_reason, handler_name
-from ._history import History, HistoryRules, Joined, Keep, Page
+from ..types import CallObserver, Close, Deliver, Message, Room, handler_name
+from ._checks import DEFAULT_CODE as DEFAULT_CODE
+from ._checks import EXAMPLE, GOES_TO, no_history, what_is_wrong
+from ._checks import closing as closing
+from ._checks import positive as positive
+from ._history import EXCLUDE, History, HistoryRules, Joined, Keep, Page, require_unmarked
+from ._history import checked_exclusion as checked_exclusion
+from ._history import without_history as without_history
 from ._overrides import RULES_FOR_NAMES, overrides
-
-Number = TypeVar("Number", int, float)
-
-EXAMPLE = '{"type": "chat.message", "text": "hello"}'
-GOES_TO = '{"type": "chat.message", ...} goes to chat_message(self, event)'
-
-CLOSE = "consumers.close"
-"""The type of the message that members get which have no `close`: those in processes with channels_redis, say."""
-
-NO_HISTORY = (
-    "{} needs a layer that remembers groups: configure consumers.layers.InMemoryChannelLayer or "
-    "consumers.layers.redis.RedisPubSubChannelLayer with its `history` option"
-)
-
-DEFAULT_CODE = CloseCode.POLICY_VIOLATION
-"""The close code of `close_group()`."""
 
 
 class BaseChannelLayer:
@@ -129,7 +118,7 @@ class BaseChannelLayer:
 
         Raises:
             TypeError: if it is no dict.
-            ValueError: if it has no type, or one that names no method; the message says what to write.
+            ValueError: if it has no type, one that names no method, or a layer's own key; the error says what to write.
         """
         if not isinstance(message, dict):
             raise TypeError(f"A message must be a dict, such as {EXAMPLE}, not {type(message).__name__}")
@@ -139,6 +128,8 @@ class BaseChannelLayer:
             handler_name(message)
         except ValueError as error:
             raise ValueError(f"{error}. The type names the handler: {GOES_TO}") from None
+        if EXCLUDE in message:
+            require_unmarked(message, None)
 
     def kept(self, group: str) -> Keep | None:
         """Return how many of a group's messages are kept, as the `history` option says; None: it has no history."""
@@ -150,10 +141,9 @@ class BaseChannelLayer:
         return head + mark
 
     def _require_valid_name(self, noun: str, allowed: re.Pattern[str], name: object) -> None:
-        if self._fits(name) and allowed.fullmatch(str(name)):
-            return
-        reason = _what_is_wrong(name, self.MAX_NAME_LENGTH, noun == "Channel")
-        raise TypeError(f"{self.invalid_name_error.format(noun)}: {reason}")
+        if not (self._fits(name) and allowed.fullmatch(str(name))):
+            reason = what_is_wrong(name, self.MAX_NAME_LENGTH, noun == "Channel")
+            raise TypeError(f"{self.invalid_name_error.format(noun)}: {reason}")
 
     def _fits(self, name: object) -> bool:
         return isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH
@@ -320,12 +310,7 @@ class Layer(BaseChannelLayer, ABC):
 
     @abstractmethod
     async def group_send(
-        self,
-        group: str,
-        message: Message,
-        id: str | None = None,
-        keep: bool = True,
-        exclude: str | Iterable[str] = (),
+        self, group: str, message: Message, id: str | None = None, keep: bool = True, exclude: str | Iterable[str] = ()
     ) -> str | None:
         """Send a message to every channel in a group. It is dropped for those that are full.
 
@@ -384,7 +369,7 @@ class Layer(BaseChannelLayer, ABC):
             ValueError: if `limit` is no number of messages.
             InvalidChannelLayerError: if the layer has no groups with history; the base.
         """
-        raise InvalidChannelLayerError(NO_HISTORY.format(f"{type(self).__qualname__}.history()"))
+        raise no_history(self, "history()")
 
     async def position(self, group: str) -> str | None:
         """Return a group's newest position: take it, load from the database, and join `since` it.
@@ -396,7 +381,7 @@ class Layer(BaseChannelLayer, ABC):
             TypeError: if the name is invalid.
             InvalidChannelLayerError: if the layer has no groups with history; the base.
         """
-        raise InvalidChannelLayerError(NO_HISTORY.format(f"{type(self).__qualname__}.position()"))
+        raise no_history(self, "position()")
 
     def held(self, channel: str) -> int:
         """Return how many messages for a channel wait in this process, and would be lost with it. Immediate."""
@@ -409,53 +394,3 @@ class Layer(BaseChannelLayer, ABC):
             NotImplementedError: if the layer cannot; the base.
         """
         raise NotImplementedError("put_back() is not implemented in this channel layer")
-
-
-def closing(code: int, reason: str) -> Message:
-    """Return the message that goes with a close, checked and with its reason cut.
-
-    Raises:
-        TypeError: if the reason is not a str.
-        ValueError: if the code is none that may be sent.
-    """
-    check_close_code(code)
-    if not isinstance(reason, str):
-        raise TypeError(f"the reason of a close must be a str, not {type(reason).__name__}: {reason!r:.80}")
-    return {"type": CLOSE, "code": int(code), "reason": cut_reason(reason)}
-
-
-def positive(what: str, value: Number) -> Number:
-    """Return the value of an argument that must be a number above 0.
-
-    Raises:
-        TypeError: if it is no number, but text from the environment, say.
-        ValueError: if it is not above 0.
-    """
-    if not isinstance(value, int | float):
-        raise TypeError(f"{what} must be a number, not {value!r}")
-    if not value > 0:
-        raise ValueError(f"{what} must be positive, not {value!r}")
-    return value
-
-
-def _kind(value: object) -> str:
-    return f"{type(value).__name__}: {value!r:.80}"
-
-
-def _what_is_wrong(name: object, max_length: int, is_channel: bool) -> str:
-    """Say what is wrong with a name that is known to be invalid."""
-    if not isinstance(name, str):
-        return f"it is not a string but {_kind(name)}"
-    if not name:
-        return "it is empty"
-    if len(name) >= max_length:
-        return f"{name[:20]!r}… has {len(name)} characters"
-    if is_channel and name.startswith("!"):
-        return f"{name!r} has nothing before its '!'"
-    if is_channel and name.count("!") > 1:
-        return f"{name!r} has more than one '!'"
-    allowed = "-_.!" if is_channel else "-_."
-    for position, character in enumerate(name):
-        if not (character.isascii() and character.isalnum()) and character not in allowed:
-            return f"{name!r} has {character!r} at position {position}"
-    return f"{name!r} does not match"  # a subclass has narrower rules

@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol, cast
 
 from ..exceptions import MessageTooLarge
@@ -252,11 +253,12 @@ class Codec:
         """
         return self._checked(self._attempt(self.serializer.serialize, message))
 
-    def encode_for(self, message: Message) -> Callable[[Any], bytes]:
+    def encode_for(self, message: Message) -> Callable[..., bytes]:
         """Serialise a message for several addresses.
 
         Returns:
-            A function that takes what the message shall carry under `CHANNELS_KEY` and returns its bytes.
+            A function that takes what the message shall carry under `CHANNELS_KEY`, and a dict of what else it shall
+            carry or None, and returns its bytes.
 
         Raises:
             TypeError, ValueError: as `encode()`.
@@ -266,8 +268,8 @@ class Codec:
             type(serializer), "as_bytes", "serialize"
         ):
             body = self._attempt(serializer.as_bytes, message)
-            return lambda channels: self._checked(serializer.seal(serializer.extend(body, CHANNELS_KEY, channels)))
-        return lambda channels: self.encode({**message, CHANNELS_KEY: channels})
+            return partial(self._extended, serializer, body)
+        return lambda channels, more=None: self.encode({**message, **(more or {}), CHANNELS_KEY: channels})
 
     def decode(self, data: bytes, any_kind: bool = False) -> Any:
         """Return the message that these bytes are.
@@ -288,6 +290,13 @@ class Codec:
             raise ValueError(f"a message that is no dict but {type(message).__name__}")
         _check_depth(message)
         return message
+
+    def _extended(
+        self, serializer: JSONSerializer | MsgPackSerializer, body: bytes, channels: Any, more: Message | None = None
+    ) -> bytes:
+        for key, value in (more or {}).items():
+            body = serializer.extend(body, key, value)
+        return self._checked(serializer.seal(serializer.extend(body, CHANNELS_KEY, channels)))
 
     def _attempt(self, serialize: Callable[[Message], bytes], message: Message) -> bytes:
         _check_depth(message)

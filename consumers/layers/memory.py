@@ -272,11 +272,11 @@ class InMemoryChannelLayer(Layer):
 
     async def _send_to_each(self, group: str, message: Message, excluded: frozenset[str]) -> None:
         errors: list[Exception] = []
-        members = self._local.members(group) - excluded
+        members = self._local.members(group)
         if not members:
             note_unheard(message, EMPTY_GROUP, group)
         async with anyio.create_task_group() as tasks:
-            for channel in members:
+            for channel in members - excluded:
                 tasks.start_soon(self._send_to_member, channel, message, errors)
         if errors:
             raise errors[0]

@@ -277,7 +277,7 @@ def layer_with(method: str, alias: str) -> Any:
     if layer is None:
         raise InvalidChannelLayerError(channel_layers.missing(alias))
     if method in channel_layers.adapted(alias, layer).lacks:
-        raise lacking(layer, method, f"Channel layer {alias!r}")
+        raise lacking(layer, f"{method}()", f"Channel layer {alias!r}")
     return layer
 
 

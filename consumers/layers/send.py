@@ -7,8 +7,7 @@ from asgiref.sync import async_to_sync
 
 from .._aio.loops import running_loop
 from ..types import Message
-from ._adapt import sync_sender
-from ._history import given_options
+from ._adapt import options_for, sync_sender
 from .base import DEFAULT_CODE
 from .registry import DEFAULT_ALIAS, layer_with
 
@@ -28,7 +27,7 @@ def send_sync(channel: str, message: Message, alias: str = DEFAULT_ALIAS) -> Non
         RuntimeError: if an event loop runs in this thread.
         Exception: as the layer's `send()`.
     """
-    _call(alias, "send", channel, message)
+    _call(_layer(alias, "send"), "send", channel, message)
 
 
 def group_send_sync(
@@ -54,12 +53,12 @@ def group_send_sync(
         The message's position; None if it is not kept.
 
     Raises:
-        InvalidChannelLayerError: if there is no such layer.
+        InvalidChannelLayerError: if there is no such layer, or it lacks one of the options.
         RuntimeError: if an event loop runs in this thread.
         Exception: as the layer's `group_send()`.
     """
-    options = given_options(id, keep, exclude)
-    position: str | None = _call(alias, "group_send", group, message, **options)
+    layer = _layer(alias, "group_send")
+    position: str | None = _call(layer, "group_send", group, message, **options_for(layer, id, keep, exclude))
     return position
 
 
@@ -81,11 +80,14 @@ def close_group_sync(group: str, code: int = DEFAULT_CODE, reason: str = "", ali
         ValueError: if the code is none that may be sent.
         Exception: as the layer's `group_send()`.
     """
-    _call(alias, "close_group", group, code, reason)
+    _call(_layer(alias, "close_group"), "close_group", group, code, reason)
 
 
-def _call(alias: str, method: str, *arguments: Any, **options: Any) -> Any:
+def _layer(alias: str, method: str) -> Any:
     if running_loop() is not None:
         raise RuntimeError(f"{method}_sync() would block the event loop of this thread: await the layer's {method}()")
-    layer = layer_with(method, alias)
+    return layer_with(method, alias)
+
+
+def _call(layer: Any, method: str, *arguments: Any, **options: Any) -> Any:
     return (sync_sender(layer, f"{method}_sync") or async_to_sync(getattr(layer, method)))(*arguments, **options)

@@ -1,16 +1,14 @@
 """What every channel layer does, as tests that any layer can run: on pytest, on unittest, on asyncio and on trio."""
 
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import anyio
 import anyio.to_thread
 
-from ..layers.base import Layer
-from ..types import Close, Deliver, Message
+from ..types import Message
+from .contract_options import OptionsContract
 from .mailbox import Mailbox, change, receive, refuses
 
 WRONG_NAMES: tuple[Any, ...] = ("", "a b", "a\n", "ä", "a" * 100, "!a", "a!b!c", None, 5, b"a", ["a"])
@@ -28,7 +26,7 @@ WRONG_CODES: tuple[Any, ...] = (999, 1006, 5000, "4001", True)
 _sender: ContextVar[str] = ContextVar("sender", default="nobody")
 
 
-class LayerContract:
+class LayerContract(OptionsContract):
     """The tests of `consumers.layers.base.Layer`. Derive a test class, and override `make_layer()`.
 
         @pytest.mark.anyio
@@ -39,31 +37,6 @@ class LayerContract:
     With pytest that needs anyio's plugin, which comes with anyio. With unittest, derive from
     `unittest.IsolatedAsyncioTestCase` too.
     """
-
-    def make_layer(self) -> Layer:
-        """Return a new layer for one test; that closes it. Layers may share a server, whose groups are empty then."""
-        raise NotImplementedError(f"{type(self).__name__} needs a make_layer() that returns a new layer")
-
-    async def attach(self, layer: Layer, deliver: Deliver, close: Close | None = None) -> str:
-        """Attach a receiver; override it where a layer has to await something first."""
-        return layer.attach(deliver, close)
-
-    @asynccontextmanager
-    async def layer(self) -> AsyncIterator[Layer]:
-        """Make a layer for a block of code."""
-        layer = self.make_layer()
-        try:
-            yield layer
-        finally:
-            await layer.close()
-
-    async def member(self, layer: Layer, *groups: str, room: int = 1_000_000) -> tuple[str, Mailbox]:
-        """Attach a mailbox, and add it to groups."""
-        mailbox = Mailbox(room)
-        name = await self.attach(layer, mailbox.deliver, mailbox.close)
-        for group in groups:
-            await layer.group_add(group, name)
-        return name, mailbox
 
     # Attached receivers
 

@@ -103,6 +103,8 @@ async def test_one_place_decides_which_it_is_and_can_be_told(
     class Owner:
         def _on_overflow(self) -> None: ...
 
+        def _on_layer_room(self) -> None: ...
+
     monkeypatch.setenv(choice.VARIABLE, variable)
     monkeypatch.setattr(choice, "_forced", choice._read_variable())
     mailbox = choice.make_mailbox(100, 2**20, 100, Owner())

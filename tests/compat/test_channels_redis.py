@@ -178,6 +178,9 @@ async def test_the_pub_sub_layer_turns_groups_into_text(server: RedisServer) -> 
     await layer.group_send(7, {"type": "test"})
     await layer.group_send("7", {"type": "test"})
     assert await consumer.holds(2) == 2 * [{"type": "test"}]
+    await layer.group_send(7, {"type": "test"}, exclude=name)
+    await layer.group_send(7, {"type": "end"})
+    assert (await consumer.holds(3))[2:] == [{"type": "end"}]
     await layer.group_discard(7, name)
     assert layer.groups == {}
     await layer.close()

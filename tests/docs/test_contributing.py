@@ -55,4 +55,4 @@ def test_the_contract_runs_on_unittest_without_pytest(folder: Path) -> None:
 
 def test_the_example_is_a_short_one() -> None:
     lines = LAYER.text.partition("class PlainLayer")[2].splitlines()
-    assert sum(bool(line.strip()) for line in lines) < 80
+    assert sum(bool(line.strip()) for line in lines) <= 80

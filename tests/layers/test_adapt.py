@@ -30,6 +30,10 @@ from ..support.wire import connected
 pytestmark = pytest.mark.anyio
 
 
+def no_room() -> int:
+    raise AssertionError("only layers with history ask for room")
+
+
 class Sealing(InMemoryChannelLayer):
     async def send(self, channel: str, message: Message) -> None:
         await super().send(channel, {**message, "sealed": True})
@@ -41,9 +45,9 @@ class Renaming(InMemoryChannelLayer):
 
 
 class OfAnAuthor(Sealing):
-    """Stands for a layer that is all an author's own."""
+    """Stands for a layer that is all an author's own, from before groups had a history."""
 
-    def attach(self, deliver: Deliver, close: Close | None = None) -> str:
+    def attach(self, deliver: Deliver, close: Close | None = None) -> str:  # type: ignore[override]
         return super().attach(deliver, close)
 
     async def receive(self, channel: str) -> dict[str, Any]:
@@ -144,7 +148,7 @@ async def test_what_a_subclass_sends_in_its_own_way_is_not_put_back_past_that() 
         await layer.put_back("worker", {"type": "test"})
     assert await layer.receive("worker") == {"type": "test", "sealed": True}
     mailbox = Mailbox()
-    name, pump = await attach_connection(layer, mailbox.deliver, mailbox.close, anyio.lowlevel.checkpoint)
+    name, pump = await attach_connection(layer, mailbox.deliver, mailbox.close, no_room, anyio.lowlevel.checkpoint)
     assert pump is None
     await layer.send(name, {"type": "test"})
     assert mailbox.messages == [{"type": "test", "sealed": True}]
@@ -153,7 +157,7 @@ async def test_what_a_subclass_sends_in_its_own_way_is_not_put_back_past_that() 
 async def test_what_there_is_no_room_for_waits_in_a_pumped_layer() -> None:
     layer = Renaming()
     mailbox, room = Mailbox(), anyio.Semaphore(0)
-    name, pump = await attach_connection(adapt(layer), mailbox.deliver, mailbox.close, room.acquire)
+    name, pump = await attach_connection(adapt(layer), mailbox.deliver, mailbox.close, no_room, room.acquire)
     assert name.startswith("mine.") and pump is not None
     await layer.group_add("room", name)
     async with anyio.create_task_group() as tasks:
@@ -234,7 +238,7 @@ async def test_a_layer_that_sends_one_thing_without_a_loop_awaits_the_others() -
         def send_sync(self, channel: str, message: Message) -> None:
             sent.append("send_sync")
 
-        async def group_send(self, group: str, message: Message) -> None:
+        async def group_send(self, group: str, message: Message) -> None:  # type: ignore[override]  # as Channels has it
             sent.append("group_send")
 
     old = channel_layers.set("default", Half())

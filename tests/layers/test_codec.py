@@ -84,6 +84,8 @@ def test_an_address_is_added_as_if_it_had_been_in_the_message(
     assert codec.decode(codec.encode_for(message)(channels)) == addressed
     plain = Codec(format)
     assert plain.encode_for(message)(channels) == plain.encode(addressed)
+    more = {"more": [channels], "most": {}}
+    assert plain.encode_for(message)(channels, more) == plain.encode({**message, **more, CHANNELS_KEY: channels})
 
 
 @pytest.mark.parametrize("size", [0, 1, 14, 15, 16, 17, 65534, 65535, 65536])
@@ -311,6 +313,7 @@ def test_a_serializer_of_ones_own() -> None:
     codec = Codec("reversed", symmetric_encryption_keys=["key"])
     assert codec.decode(codec.encode({"type": "test"})) == {"type": "test"}
     assert codec.decode(codec.encode_for({"type": "test"})(["a!b"])) == {"type": "test", CHANNELS_KEY: ["a!b"]}
+    assert codec.decode(codec.encode_for({"type": "test"})(["a!b"], {"more": 1}))["more"] == 1
 
 
 def test_a_serializer_that_is_none_is_refused() -> None:

@@ -73,8 +73,9 @@ class Peer:
     async def send(self, layer: int, channel: str, message: Any) -> None:
         await self.layers[layer].send(channel, message)
 
-    async def group_send(self, layer: int, group: str, message: Any) -> None:
-        await self.layers[layer].group_send(group, message)
+    async def group_send(self, layer: int, group: str, message: Any, *exclude: str) -> None:
+        options = {"exclude": exclude} if exclude else {}
+        await self.layers[layer].group_send(group, message, **options)
 
     async def close_group(self, layer: int, group: str, code: int, reason: str) -> None:
         await self.layers[layer].close_group(group, code, reason)

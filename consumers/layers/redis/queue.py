@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message, Room
+from .._checks import positive
+from .._history import (
+    EXCLUDE,
+    NOBODY,
+    Channels,
+    Joined,
+    Keep,
+    require_last,
+    without_history,
+)
 from .._local import EMPTY_GROUP, note_unheard
 from .._observed import operation
-from ..base import positive
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .dropped import DroppedLog
-from .layer import RedisLayer
+from .layer import RedisLayer, Sent
 from .memberships import member_name
 from .orders import CLOSE, CONTROL, DISCARD, JOIN, control_of
 from .own_queues import head_of_process, process_of
@@ -57,6 +66,7 @@ class RedisChannelLayer(RedisLayer):
         timeout: seconds that any operation on Redis may take.
         lease: seconds until a process that was killed is in no group any more.
         validate_names: check the names of channels and groups.
+        history: nothing but None. Groups that remember need a `RedisPubSubChannelLayer`.
 
     Raises:
         TypeError, ValueError: if an argument is wrong.
@@ -80,8 +90,14 @@ class RedisChannelLayer(RedisLayer):
         serializer_format: str = "msgpack",
         *,
         lease: float = 60,
+        history: None = None,
         **options: Unpack[Events],
     ) -> None:
+        if history is not None:
+            raise TypeError(
+                f"{type(self).__name__} has no groups with history: configure "
+                "consumers.layers.redis.RedisPubSubChannelLayer, or leave `history` out"
+            )
         codec = Codec(
             serializer_format,
             symmetric_encryption_keys=symmetric_encryption_keys,
@@ -133,24 +149,29 @@ class RedisChannelLayer(RedisLayer):
         return name
 
     @operation
-    async def group_add(self, group: str, channel: str) -> None:
+    async def group_add(self, group: str, channel: str, since: str | None = None, last: int = 0) -> Joined:
         """Add a channel to a group; once more does nothing but renew the membership.
+
+        No group has a history here, so nothing is handed over; `since` is never recovered.
 
         Raises:
             TypeError: if a name is invalid.
+            ValueError: if `last` is no number of messages.
             redis.exceptions.RedisError: if Redis cannot be reached; the channel is not in the group then.
         """
         self._require_group(group)
         self._require_channel(channel)
+        require_last(last)
         process = self._process
         if not process.is_own(channel):
             await process.trips.run(self._add_foreign(group, channel))
-            return
+            return without_history(since)
         if not process.local.is_attached_name(channel):
             process.has_channels = True
             process.exchange.queues.note_used(channel)
         with process.local.joining(group, channel):
             await process.owners.call(process.exchange.memberships.join, group)
+        return without_history(since)
 
     @operation
     async def group_discard(self, group: str, channel: str) -> None:
@@ -201,24 +222,28 @@ class RedisChannelLayer(RedisLayer):
             raise ChannelFull(f"Channel {channel!r} is full: its queue holds {capacity} messages, its capacity")
         return PATIENCE * int(waiting)
 
-    def _group_send(self, group: str, message: Message) -> Flow[int]:
-        self.require_valid_message(message)
-        self._require_group(group)
+    def _group_send(
+        self, group: str, message: Message, keep: Keep | None = None, id: str | None = None, excluded: Channels = NOBODY
+    ) -> Flow[Sent]:
         payload_for = self._codec.encode_for({key: message[key] for key in message if key != CHANNELS_KEY})
         queues = yield from self._members(group)
-        by_shard: dict[int, list[tuple[str, bytes, int]]] = {}
-        for queue, channels in queues.items():
-            entry = (self.prefix + queue, payload_for(channels), self.get_capacity(channels[0]))
-            by_shard.setdefault(self.consistent_hash(queue), []).append(entry)
-        if not by_shard:
+        if not queues:
             note_unheard(message, EMPTY_GROUP, group)
-            return 0
+        by_shard: dict[int, list[tuple[str, bytes, int]]] = {}
+        for queue, members in queues.items():
+            channels = [name for name in members if name not in excluded] if excluded else members
+            if channels:
+                payload = payload_for(channels, _absent(excluded, queue, group, channels))
+                entry = (self.prefix + queue, payload, self.get_capacity(channels[0]))
+                by_shard.setdefault(self.consistent_hash(queue), []).append(entry)
+        if not by_shard:
+            return None, 0
         now = self._process.now()
         replies = yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in by_shard.items()]
         for ((_, overfull),), entries in zip(replies, by_shard.values(), strict=True):
             if overfull:
                 self._note_overfull(group, [entries[index] for index in overfull], sum(map(len, queues.values())))
-        return PATIENCE * max(int(waiting) for ((waiting, _),) in replies)
+        return None, PATIENCE * max(int(waiting) for ((waiting, _),) in replies)
 
     def _members(self, group: str) -> Flow[dict[str, list[str]]]:
         """Find out which channels are in a group, by their queues."""
@@ -243,7 +268,8 @@ class RedisChannelLayer(RedisLayer):
         if orders:
             now = self._process.now()
             yield [(shard, [scripts.push(entries, now, self.expiry)]) for shard, entries in orders.items()]
-        return (yield from self._group_send(group, message))
+        _, waiting = yield from self._group_send(group, message)
+        return waiting
 
     def _add_foreign(self, group: str, channel: str) -> Flow[None]:
         now = time.time()
@@ -291,3 +317,11 @@ class RedisChannelLayer(RedisLayer):
                 f"Channel {name!r:.200} is a layer's own: its key in Redis contains {self.group_mark!r}, as a group's, "
                 f"or the name ends with {CONTROL!r}"
             )
+
+
+def _absent(excluded: Channels, queue: str, group: str, channels: list[str]) -> Message | None:
+    """Return what tells a process, the member of a group for its consumers, who of these is excluded; or nothing."""
+    if not excluded or member_name(queue, group) not in channels:
+        return None
+    names = sorted(name for name in excluded if process_of(name) == queue)
+    return {EXCLUDE: names} if names else None

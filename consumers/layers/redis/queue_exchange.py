@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..._aio.loops import running_loop
 from ...types import Message
+from .._history import NOBODY, Channels, take_excluded
 from ..codec import CHANNELS_KEY, Codec
 from .commands import Commands
 from .dropped import DroppedLog
@@ -158,7 +159,7 @@ class QueueExchange:
             message = self._codec.decode(payload)
         except ValueError as error:
             return self._dropped.note(str(error))
-        to = message.pop(CHANNELS_KEY, None)
+        to, excluded = message.pop(CHANNELS_KEY, None), take_excluded(message)
         if "!" not in queue:
             return self._deliver(message, [queue], [])
         names = [name for name in (to if isinstance(to, list) else [to]) if isinstance(name, str)]
@@ -167,11 +168,11 @@ class QueueExchange:
         if names == [control_of(self._process.head)]:
             self.orders.obey(message)
             return 0
-        return self._deliver(message, *self.memberships.addressed(names))
+        return self._deliver(message, *self.memberships.addressed(names), excluded)
 
-    def _deliver(self, message: Message, channels: list[str], groups: list[str]) -> int:
+    def _deliver(self, message: Message, channels: list[str], groups: list[str], excluded: Channels = NOBODY) -> int:
         try:
-            return self._local.deliver(message, channels, groups)
+            return self._local.deliver(message, channels, groups, excluded)
         except Exception as error:
             return self._dropped.note_not_copied(error)
 

@@ -160,13 +160,13 @@ def test_every_method_rejects_an_invalid_name(make: MakeLayer, kind: Kind, anyio
                     await call()
             with pytest.raises(TypeError, match=r"Channel name must be .*: (it is|.* has )"):
                 layer.detach(name)
-            for call in (
+            for group_call in (
                 lambda: layer.group_add(name, "worker"),
                 lambda: layer.group_discard(name, "worker"),
                 lambda: layer.group_send(name, {"type": "x"}),
             ):
                 with pytest.raises(TypeError, match=r"Group name must be .*: (it is|.* has )"):
-                    await call()
+                    await group_call()
 
     anyio.run(main, backend=anyio_backend)
 

@@ -135,6 +135,31 @@ def test_one_group_has_members_in_processes_of_both(
         peer("leave", number, ["room"])
 
 
+@pytest.mark.parametrize("kind", ["pubsub", "queue"])
+def test_members_of_both_may_be_excluded_but_on_pubsub_those_of_channels_redis(
+    kind: str, peers: dict[str, list[PeerProcess]], shards: list[RedisServer]
+) -> None:
+    arguments = {"hosts": [shards[0].url], "prefix": "exclude"}
+    one, other, theirs = *peers["ours"], peers["theirs"][0]
+    layers = {peer: peer("make", kind, arguments) for peer in (one, other, theirs)}
+    members = {peer: peer("join", layers[peer], ["room"]) for peer in layers}
+    names = {peer: name for peer, (_, name) in members.items()}
+    one("group_send", layers[one], "room", {"type": "first"}, names[one])
+    one("group_send", layers[one], "room", {"type": "second"}, names[other], names[theirs])
+    one("group_send", layers[one], "room", {"type": "third"})
+    heard = {peer: [peer("next", number)] for peer, (number, _) in members.items()}
+    for peer, (number, _) in members.items():
+        while heard[peer][-1] != {"type": "third"}:
+            heard[peer].append(peer("next", number))
+        peer("leave", number, ["room"])
+    assert heard[one] == [{"type": "second"}, {"type": "third"}]
+    assert heard[other] == [{"type": "first"}, {"type": "third"}]
+    types = ["first", "second", "third"] if kind == "pubsub" else ["first", "third"]
+    assert [message["type"] for message in heard[theirs]] == types
+    if kind == "queue":  # nothing in it is of use to channels_redis
+        assert heard[theirs] == [{"type": type_} for type_ in types]
+
+
 def test_a_consumer_can_be_taken_out_of_a_group_by_another_process(
     peers: dict[str, list[PeerProcess]], shards: list[RedisServer]
 ) -> None:

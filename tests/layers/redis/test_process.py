@@ -46,7 +46,7 @@ layer.group_send_sync("room", {"type": "test"})
 process, is_busy, is_over = layer._process, threading.Event(), threading.Event()
 
 def be_busy():
-    with process.owners.lock, process._clock_lock, process.local._lock:
+    with process.owners.lock, process._clock_lock, process.local.lock:
         is_busy.set()
         is_over.wait()
 

@@ -34,6 +34,11 @@ class Wanted:
     def is_wanted(self, name: str) -> bool:
         return name in self.names
 
+    def together(self, name: str) -> list[str]:
+        return [name]
+
+    def begins(self, shard: int) -> None: ...
+
     def does_without(self, name: str) -> bool:
         self.refused.append(name)
         return True
