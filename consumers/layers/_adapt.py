@@ -16,7 +16,8 @@ from typing import Any, Self
 
 from ..exceptions import InvalidChannelLayerError
 from ..types import Close, Deliver, Message, Room
-from ._history import Joined, given_options, require_id, without_history
+from ._history import Joined
+from ._options import given_options, require_id, without_history
 from ._overrides import overrides
 from .base import DEFAULT_CODE, Layer
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from ..types import Message
 from ._copy import choose_copier
-from ._history import Joined, Keep, Page, Position, new_tag, require_new
+from ._history import Joined, Keep, Page, Position, new_tag
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._log import Entry, Log
+from ._options import require_new
 
 SWEEP = 10.0
 """Seconds between two looks for logs that have expired."""

@@ -14,9 +14,10 @@ from ._checks import DEFAULT_CODE as DEFAULT_CODE
 from ._checks import EXAMPLE, GOES_TO, no_history, what_is_wrong
 from ._checks import closing as closing
 from ._checks import positive as positive
-from ._history import EXCLUDE, History, HistoryRules, Joined, Keep, Page, require_unmarked
-from ._history import checked_exclusion as checked_exclusion
-from ._history import without_history as without_history
+from ._history import EXCLUDE, History, HistoryRules, Joined, Keep, Page
+from ._options import checked_exclusion as checked_exclusion
+from ._options import require_unmarked
+from ._options import without_history as without_history
 from ._overrides import RULES_FOR_NAMES, overrides
 
 

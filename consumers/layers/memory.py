@@ -14,21 +14,11 @@ from anyio.lowlevel import checkpoint
 from .._aio.loops import yield_to_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Deliver, Message, Room
-from ._history import (
-    History,
-    Joined,
-    Page,
-    excluded_channels,
-    require_id,
-    require_last,
-    require_limit,
-    require_unmarked,
-    unkept,
-    without_history,
-)
+from ._history import History, Joined, Page
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._memory_history import MemoryHistory
 from ._observed import operation
+from ._options import checked_options, require_last, require_limit, unkept, without_history
 from ._overrides import AGAINST_HISTORY, overrides, refuse
 from ._processes import server_processes
 from .base import DEFAULT_CODE, Layer, closing
@@ -205,16 +195,14 @@ class InMemoryChannelLayer(Layer):
         self.require_valid_message(message)
         self._require_group(group)
         kept = self.kept(group)
-        require_unmarked(message, kept)
-        require_id(id, kept, keep)
-        excluded = excluded_channels(exclude)
-        if kept is not None and keep:
-            position, waiting = self._logs.publish(group, kept, message, id, excluded)
+        options = checked_options(kept, message, id, keep, exclude)
+        if options.keep is not None:
+            position, waiting = self._logs.publish(group, options.keep, message, options.id, options.excluded)
             await yield_to_loop(waiting)
             return position
         if kept is not None:
             message = unkept(group, message)
-        await self._send_to_members(group, message, excluded)
+        await self._send_to_members(group, message, options.excluded)
         return None
 
     async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:

@@ -18,17 +18,9 @@ from asgiref.sync import async_to_sync
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message, Room
-from .._history import (
-    NOBODY,
-    Channels,
-    History,
-    Keep,
-    excluded_channels,
-    given_options,
-    require_id,
-    require_unmarked,
-)
+from .._history import History
 from .._observed import operation
+from .._options import PLAIN, Options, checked_options, given_options
 from .._overrides import AGAINST_HISTORY, overrides, refuse
 from ..base import DEFAULT_CODE, Layer, closing, positive
 from ..codec import Codec
@@ -38,7 +30,7 @@ from .owner_loop import CLEAN_UP_TIMEOUT
 from .pipelined import FAILURES
 from .process import Process
 from .round_trips import Flow
-from .settings import Event, Settings
+from .settings import Event, Settings, require_event
 
 Sent = tuple[str | None, int]
 """The position of a message, and how many wait if a queue is over half full, else 0."""
@@ -83,9 +75,8 @@ class RedisLayer(Layer):
     ) -> None:
         for name in unknown:
             raise TypeError(f"{type(self).__name__} has no argument {name!r}")
-        for what, event in (("on_disconnect", on_disconnect), ("on_reconnect", on_reconnect)):
-            if not (event is None or isinstance(event, str) or callable(event)):
-                raise TypeError(f"{what} must be a type of message or a function, not {event!r}")
+        require_event("on_disconnect", on_disconnect)
+        require_event("on_reconnect", on_reconnect)
         refuse(type(self), self.instead)
         super().__init__(expiry, capacity, channel_capacity, history)
         if self.has_history:
@@ -135,21 +126,8 @@ class RedisLayer(Layer):
         """Send; return how many messages wait if a queue is over half full, else 0."""
         raise NotImplementedError
 
-    def _group_send(
-        self, group: str, message: Message, keep: Keep | None = None, id: str | None = None, excluded: Channels = NOBODY
-    ) -> Flow[Sent]:
-        """Send a message whose options are right.
-
-        Args:
-            group: the group.
-            message: the message.
-            keep: how much of the group's messages is kept; None: this one is not.
-            id: what tells the message from others, or None.
-            excluded: the channels that do not get it.
-
-        Returns:
-            Its position, and how many messages wait if a queue is over half full, else 0.
-        """
+    def _group_send(self, group: str, message: Message, options: Options = PLAIN) -> Flow[Sent]:
+        """Send; return the message's position, and how many messages wait if a queue is over half full, else 0."""
         raise NotImplementedError
 
     def _named(self, group: Any) -> str:
@@ -318,26 +296,13 @@ class RedisLayer(Layer):
         keep: bool = True,
         exclude: str | Iterable[str] = (),
     ) -> str | None:
-        """Send a message to every channel in a group. It is dropped for those that are full.
+        """Send a message to every channel in a group; see `Layer.group_send()`.
 
-        In a group with history it is kept for those, and for who joins later. `event["history"]` has its "position".
-
-        Args:
-            group: the group.
-            message: the message, a dict.
-            id: 1 to 200 characters that tell the message from others; see `Layer.group_send()`.
-            keep: whether a group with history keeps the message.
-            exclude: a channel that does not get the message, or several. Members in processes with channels_redis get
-                it all the same.
-
-        Returns:
-            The message's position; None if it is not kept.
+        Those that `exclude` names do not get it in any process, but for processes with channels_redis.
 
         Raises:
-            TypeError: if a name is invalid, or if the message is not a dict, or has a value that cannot be serialised
-                or a key that no receiver can decode.
-            ValueError: if it has no type that a handler can have, or a key that the layer sets, or is nested too deeply
-                for its receivers; an `id` that is too long, or for a message that is not kept.
+            TypeError, ValueError: as there. Or the message has a value that cannot be serialised, or a key that no
+                receiver can decode, or is nested too deeply for them.
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time. A message that
                 has an `id` may be sent again then.
         """
@@ -352,11 +317,7 @@ class RedisLayer(Layer):
         group = self._named(group)
         self.require_valid_message(message)
         self._require_group(group)
-        kept = self.kept(group)
-        if isinstance(message, dict):
-            require_unmarked(message, kept)
-        require_id(id, kept, keep)
-        return self._group_send(group, message, kept if keep else None, id, excluded_channels(exclude))
+        return self._group_send(group, message, checked_options(self.kept(group), message, id, keep, exclude))
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:

@@ -4,20 +4,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Unpack
 
 from ...types import Close, Deliver, Message, Room
-from .._history import (
-    EXCLUDE,
-    NOBODY,
-    Channels,
-    Joined,
-    Keep,
-    Page,
-    require_last,
-    require_limit,
-    require_new,
-    without_history,
-)
+from .._history import EXCLUDE, Joined, Page
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .._observed import operation
+from .._options import PLAIN, Options, require_last, require_limit, require_new, without_history
 from ..codec import Codec
 from .history_scripts import MARK, Digests
 from .layer import RedisLayer, Sent
@@ -186,16 +176,14 @@ class RedisPubSubChannelLayer(RedisLayer):
             note_unheard(message, NO_RECEIVER, channel)
         return 0
 
-    def _group_send(
-        self, group: str, message: Message, keep: Keep | None = None, id: str | None = None, excluded: Channels = NOBODY
-    ) -> Flow[Sent]:
-        if excluded and isinstance(message, dict):
-            message = {**message, EXCLUDE: sorted(excluded)}
-        if keep is None:
+    def _group_send(self, group: str, message: Message, options: Options = PLAIN) -> Flow[Sent]:
+        if options.excluded and isinstance(message, dict):
+            message = {**message, EXCLUDE: sorted(options.excluded)}
+        if options.keep is None:
             return None, (yield from self._publish_to_group(group, message))
         payload = self._codec.encode(message)
-        digests = [] if id is None else self._digests_of(id)
-        place, has_receivers = yield from self._process.exchange.publish_kept(group, keep, payload, digests)
+        digests = [] if options.id is None else self._digests_of(options.id)
+        place, has_receivers = yield from self._process.exchange.publish_kept(group, options.keep, payload, digests)
         if not has_receivers:
             note_unheard(message, EMPTY_GROUP, group)
         return str(place), 0

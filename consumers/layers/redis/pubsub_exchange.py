@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._history import NOBODY, Channels, Keep, Position, take_excluded, unkept
+from .._history import NOBODY, Channels, Keep, Position
+from .._options import take_excluded, unkept
 from ..codec import Codec
 from .commands import Commands, as_pattern
 from .dropped import DroppedLog

@@ -12,17 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, Unpack
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message, Room
 from .._checks import positive
-from .._history import (
-    EXCLUDE,
-    NOBODY,
-    Channels,
-    Joined,
-    Keep,
-    require_last,
-    without_history,
-)
+from .._history import EXCLUDE, Channels, Joined
 from .._local import EMPTY_GROUP, note_unheard
 from .._observed import operation
+from .._options import PLAIN, Options, require_last, without_history
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .dropped import DroppedLog
@@ -222,9 +215,8 @@ class RedisChannelLayer(RedisLayer):
             raise ChannelFull(f"Channel {channel!r} is full: its queue holds {capacity} messages, its capacity")
         return PATIENCE * int(waiting)
 
-    def _group_send(
-        self, group: str, message: Message, keep: Keep | None = None, id: str | None = None, excluded: Channels = NOBODY
-    ) -> Flow[Sent]:
+    def _group_send(self, group: str, message: Message, options: Options = PLAIN) -> Flow[Sent]:
+        excluded = options.excluded
         payload_for = self._codec.encode_for({key: message[key] for key in message if key != CHANNELS_KEY})
         queues = yield from self._members(group)
         if not queues:

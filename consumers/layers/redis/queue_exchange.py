@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..._aio.loops import running_loop
 from ...types import Message
-from .._history import NOBODY, Channels, take_excluded
+from .._history import NOBODY, Channels
+from .._options import take_excluded
 from ..codec import CHANNELS_KEY, Codec
 from .commands import Commands
 from .dropped import DroppedLog

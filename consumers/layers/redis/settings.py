@@ -12,6 +12,16 @@ Event = str | Callable[[], object] | None
 """What happens when the connection is lost or back: a message of this type to all consumers, or a function's call."""
 
 
+def require_event(name: str, event: object) -> None:
+    """Check an argument that is an `Event`.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not (event is None or isinstance(event, str) or callable(event)):
+        raise TypeError(f"{name} must be a type of message or a function, not {event!r}")
+
+
 class Basics(TypedDict, total=False):
     """Arguments that both layers take by name."""
 
