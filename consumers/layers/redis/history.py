@@ -69,6 +69,7 @@ class RedisHistory:
         self._decode = decode
         self._known: dict[str, KnownLog] = {}
         self._readings: dict[str, Reading] = {}
+        self._told: dict[str, Told] = {}  # where the next payload of a group belongs
         self._at_hand = AtHand()
         self._next_checked = 0
 
@@ -167,9 +168,9 @@ class RedisHistory:
 
     def hear_place(self, group: str, data: bytes) -> None:
         """Take note where the next payload of a group belongs."""
-        known = self._known.get(group)
-        if known is not None:
-            known.told = Told.parse(data)
+        told = Told.parse(data)
+        if told is not None:
+            self._told[group] = told
 
     def hear(self, group: str, payload: bytes, message: Any, excluded: Channels) -> int | None:
         """Take a payload of a group.
@@ -177,12 +178,12 @@ class RedisHistory:
         Returns:
             As `Feeds.advance()`; None if it has no place: it is not kept.
         """
-        known = self._known.get(group)
-        if known is None or (told := known.told) is None:
+        told = self._told.pop(group, None)
+        if told is None:
             return None
-        known.told = None
         if told.length != len(payload):  # what that belonged to is lost
-            self._want(group, known.following)
+            if (known := self._known.get(group)) is not None:
+                self._want(group, known.following)
             return None
         return self._take(group, told, message, excluded)
 
@@ -291,9 +292,8 @@ class RedisHistory:
 
     def connection_began(self, shard: int) -> None:
         """Take note that what another connection to a shard has told of the next payload is void."""
-        for group, known in self._known.items():
-            if self._shard(group) == shard:
-                known.told = None
+        for group in [group for group in self._told if self._shard(group) == shard]:
+            del self._told[group]
 
     def forget(self, group: str) -> None:
         """Forget the log of a group that has no members here any more."""

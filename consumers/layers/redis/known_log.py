@@ -89,16 +89,14 @@ class KnownLog:
 
     Attributes:
         log: the log; None until it was read.
-        told: where the next payload belongs.
     """
 
-    __slots__ = ("_ahead", "_at_hand", "_decode", "_expires", "keep", "keys", "log", "told")
+    __slots__ = ("_ahead", "_at_hand", "_decode", "_expires", "keep", "keys", "log")
 
     def __init__(self, keys: GroupKeys, keep: Keep, decode: Decode, at_hand: AtHand) -> None:
         self.keys = keys
         self.keep = keep
         self.log: Log | None = None
-        self.told: Told | None = None
         self._decode = decode
         self._at_hand = at_hand
         self._ahead: dict[int, tuple[str, Entry]] = {}  # what does not follow yet: the tag of the one before, and it

@@ -192,3 +192,16 @@ async def test_a_log_that_cannot_be_read_is_read_again(server: RedisServer, monk
         await send(other, range(3))
         await reader.has(0, 1, 2)
         assert reads >= 3
+
+
+async def test_what_comes_while_nobody_follows_is_not_taken_for_a_foreign_message(server: RedisServer) -> None:
+    async with layer_at(server) as layer, layer_at(server) as other:
+        reader = await Reader().join(layer)
+        await send(layer, [0])
+        await reader.has(0)
+        layer._process.exchange.history.forget(GROUP)  # as when all have left, and one comes back at once
+        await send(other, [1])
+        plain = await Reader().join(layer, "plain")
+        await layer.group_send("plain", message(9))
+        await plain.holds(1)  # so what was sent before it has come, too
+        assert reader.numbers == [0]
