@@ -151,6 +151,7 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     @operation
     async def group_discard(self, group: str, channel: str) -> None:
+        group = self._named(group)
         self._require_group(group)
         self._require_channel(channel)
         self._process.local.group_discard(group, channel)
