@@ -298,7 +298,8 @@ class RedisLayer(Layer):
     ) -> str | None:
         """Send a message to every channel in a group; see `Layer.group_send()`.
 
-        Those that `exclude` names do not get it in any process; with the pub/sub layer, not in those with channels_redis.
+        Whom `exclude` names does not get it, in whichever process. With the pub/sub layer, members in processes with
+        channels_redis get it all the same.
 
         Raises:
             TypeError, ValueError: as there. Or the message has a value that cannot be serialised, or a key that no
