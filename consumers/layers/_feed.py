@@ -263,9 +263,11 @@ class Feed:
     def _up_to_date(self, entry: Entry) -> list[Receiver]:
         """Return who is to get a message now; the lock is held."""
         self._left.clear()
-        if not self.lags and not entry.excluded and entry.message:
-            return list(self.members)
-        return [each for each in self.members if each not in self.lags and entry.is_for(each.name)]
+        if not entry.message:  # nobody can read it
+            return []
+        lags, excluded = self.lags, entry.excluded
+        members = [each for each in self.members if each not in lags] if lags else list(self.members)
+        return [each for each in members if each.name not in excluded] if excluded else members
 
     def _hand_over(self, receivers: list[Receiver], entry: Entry) -> None:
         """Have those who have room take a message; the others fall behind."""
@@ -279,7 +281,7 @@ class Feed:
                 others = lane.deliver_many([receiver.deliver for receiver in members], event)
                 members = among(members, others) if others else []
             for receiver in members:
-                if receiver not in self._left:
+                if not self._left or receiver not in self._left:
                     answer = self._give(receiver, event, copy)
                     if answer is not Answer.TAKES:
                         self._note_refusal(receiver, entry, answer)

@@ -264,6 +264,24 @@ async def test_a_long_replay_lets_others_run(make_layer: MakeLayer) -> None:
     assert numbers(mailbox.messages) == list(range(10_000))
 
 
+@needs("memory")
+async def test_long_replays_take_turns(make_layer: MakeLayer) -> None:
+    layer = make_layer(history={"*": {"size": 20_000, "ttl": 60}})
+    await say(layer, "room", *range(4000))
+    one, other = Mailbox(), Mailbox()
+    ahead: list[int] = []
+
+    def deliver(message: Message) -> int:
+        ahead.append(len(one.messages) - len(other.messages))
+        return other.deliver(message)
+
+    await layer.group_add("room", layer.attach(one.deliver), last=4000)
+    await layer.group_add("room", layer.attach(deliver), last=4000)
+    await one.holds(4000)
+    await other.holds(4000)
+    assert min(ahead) >= -1000
+
+
 # Leaving, and code that comes back
 
 
