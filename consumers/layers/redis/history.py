@@ -270,20 +270,25 @@ class RedisHistory:
 
     async def check(self, shard: int) -> None:
         """Compare the places of all groups of a shard with Redis', and read what is missing."""
-        groups = [group for group in list(self._known) if self._shard(group) == shard]
+        groups = self._groups_of(shard)
         for start in range(0, len(groups), CHECKED_AT_ONCE):
             await self._check(groups[start : start + CHECKED_AT_ONCE])
             await asyncio.sleep(0)
 
     async def check_some(self) -> None:
-        """Compare the places of some groups, other ones each time, and drop what has expired."""
+        """Compare the places of some groups of each shard, other ones each time, and drop what has expired."""
         with self._local.lock:
             for known in self._known.values():
                 known.expire()
-        groups = list(self._known)
-        start = self._next_checked if self._next_checked < len(groups) else 0
-        self._next_checked = start + CHECKED_AT_ONCE
-        await self._check(groups[start : start + CHECKED_AT_ONCE])
+        start, self._next_checked = self._next_checked, self._next_checked + CHECKED_AT_ONCE
+        by_shard = [self._groups_of(shard) for shard in range(len(self._settings.hosts))]
+        if self._next_checked >= max(map(len, by_shard)):
+            self._next_checked = 0
+        for groups in by_shard:
+            await self._check(groups[start : start + CHECKED_AT_ONCE])
+
+    def _groups_of(self, shard: int) -> list[str]:
+        return [group for group in self._known if self._shard(group) == shard]
 
     async def _check(self, groups: Sequence[str]) -> None:
         known = [(group, self._known[group]) for group in groups if group in self._known]
