@@ -13,6 +13,9 @@ from .bugs import BUGS
 from .plan import Options
 from .run import torture
 
+MOST_LINES = 30
+"""Of what is wrong."""
+
 
 def options_from(arguments: list[str]) -> tuple[Options, Path | None]:
     """Return what the command line asks for, and the folder for the records, if they are to be kept."""
@@ -47,8 +50,10 @@ async def main(arguments: list[str]) -> int:
         print(line)
     wrong = report.verdict(outcome)
     print()
-    for line in wrong:
+    for line in wrong[:MOST_LINES]:
         print(f"WRONG: {line}")
+    if len(wrong) > MOST_LINES:
+        print(f"WRONG: {len(wrong) - MOST_LINES} more")
     print("Something is wrong." if wrong else "No client has missed anything without being told, or got it twice.")
     return 1 if wrong else 0
 

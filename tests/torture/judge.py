@@ -75,8 +75,8 @@ class Judge:
         """See whether the client has got all until one of the newest messages."""
         place = self._cursor
         if place is None or not any(place == last or self._truth.has_before(place, last) for last in newest):
-            ends = " or ".join(map(str, newest))
-            self.account.blame("gaps not told", f"{self._name} ended at {place}, its group at {ends}")
+            first = min(newest, key=lambda last: last.offset)
+            self.account.blame("gaps not told", f"{self._name} ended at {place}, its group's last was {first}")
 
     def _joined(self, step: Joined) -> None:
         place = position_of(step.position)

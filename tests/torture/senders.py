@@ -12,6 +12,9 @@ from consumers.layers.redis import RedisPubSubChannelLayer
 Confirmed = Callable[[str, int, str | None], object]
 """Takes note of a message that was confirmed: its sender, its number, its position."""
 
+BRIEF = ".brief."
+"""In the names of groups that keep messages, and know their ids, for a moment only."""
+
 RETRY = 0.05
 """Seconds until a message that was not confirmed is sent again."""
 
@@ -71,15 +74,19 @@ class Sender:
         self._confirmed(self._name, self._number, position)
 
     async def surely(self, group: str) -> str | None:
-        """Send a message with an id until that is confirmed; return its position."""
+        """Send a message with an id until one is confirmed; return its position.
+
+        Where ids are not known for long, each attempt is another message.
+        """
         message = self._next()
-        number = int(message["number"])
         while True:
+            number = int(message["number"])
             try:
                 position = await self._layer.group_send(group, message, id=f"{self._name} {number}")
             except RedisError:
                 self.retries += 1
                 await asyncio.sleep(RETRY)
+                message = self._next() if BRIEF in group else message
             else:
                 self._confirmed(self._name, number, position)
                 return position
