@@ -1,11 +1,14 @@
 """Bugs to put into a server, each of which the torture has to find: `python -m tests.torture --bug twice`."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
-from consumers.layers._feeds import Feed
+from consumers.layers._feed import Answer, Feed
 from consumers.layers._history import Position
+from consumers.layers._lag import Lag
 from consumers.layers._log import Entry, Log
+from consumers.layers._receivers import Receiver
 from consumers.layers.redis.history import RedisHistory
 from consumers.layers.redis.known_log import FOLLOWS, KnownLog, Told
 
@@ -18,44 +21,20 @@ def none() -> None:
 
 
 def twice() -> None:
-    """A message that is heard gets a second place in the log of its process."""
-    hear, times = KnownLog.hear, iter(range(10**9))
+    """Those who are up to date get a message twice."""
+    hand_over, times = Feed._hand_over, count(1)
 
-    def heard(self: KnownLog, told: Told, message: Any, excluded: Any) -> int | None:
-        wanted = hear(self, told, message, excluded)
-        if wanted is None and self.log is not None and next(times) % EVERY == 0:
-            for feeds in FEEDS:
-                feeds(self.log)
-        return wanted
+    def handed(self: Feed, receivers: list[Receiver], entry: Entry) -> None:
+        hand_over(self, receivers, entry)
+        if next(times) % EVERY == 0:
+            hand_over(self, receivers, entry)
 
-    KnownLog.hear = heard  # type: ignore[method-assign]
-    _remember_feeds()
-
-
-FEEDS: list[Callable[[Log], None]] = []
-
-
-def _remember_feeds() -> None:
-    """Have feeds step back by one message."""
-    make = Feed.__init__
-
-    def made(self: Feed, group: str, log: Log, *rest: Any) -> None:
-        make(self, group, log, *rest)
-
-        def step_back(other: Log) -> None:
-            if other is log and self.head == log.place.offset - 1 and self.head in log.entries:
-                entry = log.entries[self.head]
-                if entry.message:
-                    self._hand_over(self._up_to_date(entry), entry)
-
-        FEEDS.append(step_back)
-
-    Feed.__init__ = made  # type: ignore[assignment,method-assign]
+    Feed._hand_over = handed  # type: ignore[method-assign]
 
 
 def skips() -> None:
     """Those who are up to date miss a message."""
-    next_entry, times = Feed._next_entry, iter(range(10**9))
+    next_entry, times = Feed._next_entry, count(1)
 
     def skipping(self: Feed) -> Entry | None:
         entry = next_entry(self)
@@ -66,16 +45,31 @@ def skips() -> None:
 
 def skips_in_replay() -> None:
     """Those who lag miss a message."""
-    next_for, times = Feed._next_for, iter(range(10**9))
+    took, times = Lag.took, count(1)
 
-    def skipping(self: Feed, receiver: Any) -> Any:
-        found = next_for(self, receiver)
-        if found is not None and next(times) % EVERY == 0 and receiver in self.lags:
-            self.lags[receiver].cursor = found[3]
-            return next_for(self, receiver)
-        return found
+    def skipping(self: Lag, entry: Entry | None, newest: int, turn: int) -> None:
+        took(self, entry, newest, turn)
+        if entry is not None and self.cursor < newest and next(times) % EVERY == 0:
+            self.cursor += 1
 
-    Feed._next_for = skipping  # type: ignore[method-assign]
+    Lag.took = skipping  # type: ignore[method-assign]
+
+
+def swaps() -> None:
+    """Those who lag get a message before the one that comes before it."""
+    give, times = Feed._give, count(1)
+    kept: dict[Receiver, Any] = {}
+
+    def swapping(self: Feed, receiver: Receiver, event: Any, copy: Any) -> Answer:
+        if receiver not in kept and receiver in self.lags and next(times) % EVERY == 0:
+            kept[receiver] = event
+            return Answer.TAKES
+        answer = give(self, receiver, event, copy)
+        if answer is Answer.TAKES and receiver in kept:
+            give(self, receiver, kept.pop(receiver), copy)
+        return answer
+
+    Feed._give = swapping  # type: ignore[method-assign]
 
 
 def no_tags() -> None:
@@ -115,14 +109,13 @@ def no_checks() -> None:
 
 
 def includes() -> None:
-    """Whoever is excluded gets a message all the same, when it lags."""
-    up_to_date = Feed._up_to_date
+    """Whoever is excluded gets a message all the same."""
 
-    def everybody(self: Feed, entry: Entry) -> Any:
-        entry.excluded = frozenset()
-        return up_to_date(self, entry)
+    def is_for(self: Entry, channel: str) -> bool:
+        self.excluded = frozenset()
+        return bool(self.message)
 
-    Feed._up_to_date = everybody  # type: ignore[method-assign]
+    Entry.is_for = is_for  # type: ignore[method-assign]
 
 
 BUGS: dict[str, Callable[[], None]] = {
@@ -130,6 +123,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "twice": twice,
     "skips": skips,
     "skips-in-replay": skips_in_replay,
+    "swaps": swaps,
     "no-tags": no_tags,
     "no-proof": no_proof,
     "silent": silent,

@@ -56,6 +56,7 @@ class Judge:
         self._name = name
         self._cursor: Position | None = None  # the place that the next message must follow; None: it may be any
         self._lost: Position | None = None  # the place before the gap that was told
+        self._first_of: Joined | None = None  # what the next message is the first of
         self._seen: set[Position | tuple[int, Key]] = set()
 
     def take(self, step: Step) -> None:
@@ -65,7 +66,7 @@ class Judge:
                 self._joined(step)
             case Gap():
                 self.account.counts["gaps told"] += 1
-                self._lost, self._cursor = self._cursor or self._lost, None
+                self._lost, self._cursor, self._first_of = self._cursor or self._lost, None, None
             case Said(position=None):
                 self._unkept(step)
             case Said():
@@ -80,15 +81,17 @@ class Judge:
 
     def _joined(self, step: Joined) -> None:
         place = position_of(step.position)
+        self._first_of = None
         if step.since is None:  # the newest few come first
-            tag = "" if step.missed else place.tag
-            self._cursor, self._lost = Position(place.epoch, tag, place.offset - step.missed), None
+            self._cursor, self._lost = None if step.missed else place, None
+            self._first_of = step if step.missed else None
             return
         since = position_of(step.since)
         if step.recovered:
             self.account.counts["recoveries"] += 1
             self._cursor, self._lost = since, None
-            if (since.epoch, since.offset + step.missed) != (place.epoch, place.offset):
+            due = self._truth.count(since, place, step.connection)
+            if due is None or not due <= step.missed <= place.offset - since.offset:
                 text = f"{self._name} asked since {since}, got {step.missed} missed until {place}"
                 self.account.blame("gaps not told", text)
             return
@@ -96,6 +99,13 @@ class Judge:
         if since == place:
             self.account.blame("needless", f"{self._name} is at {place}, and was told of a gap")
         self._cursor, self._lost = place, None
+
+    def _is_first_of(self, step: Joined, place: Position) -> bool:
+        """Whether a message is the oldest of those that were to come first; the server may count excluded ones, too."""
+        newest = position_of(step.position)
+        due = self._truth.count(place, newest, step.connection)
+        before = Position(newest.epoch, "", newest.offset - step.missed)
+        return due == step.missed - 1 or self._truth.follows(before, place, step.connection)
 
     def _unkept(self, step: Said) -> None:
         self.account.counts["messages"] += 1
@@ -112,13 +122,16 @@ class Judge:
         self._seen.add(place)
         if step.excluded == step.connection:
             self.account.blame("duplicates", f"{self._name} got {place}, which excludes it")
-        earlier, lost = self._cursor, self._lost
+        earlier, lost, first_of = self._cursor, self._lost, self._first_of
+        self._first_of = None
         self._cursor, self._lost = place, None
         if earlier is not None and not self._truth.follows(earlier, place, step.connection):
             is_back = self._truth.has_before(earlier, place)
             self._cursor = earlier if is_back else place
             text = f"{self._name} got {place} after {earlier} by connection {step.connection}"
             self.account.blame("out of order" if is_back else "gaps not told", text)
+        elif first_of is not None and not self._is_first_of(first_of, place):
+            self.account.blame("gaps not told", f"{self._name} got {place} first after {first_of}")
         elif lost is not None and self._truth.follows(lost, place, step.connection):
             self.account.blame("needless", f"{self._name} got {place} after {lost} and a gap")
 

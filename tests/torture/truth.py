@@ -76,6 +76,17 @@ class Truth:
             place = self._before.get(place)
         return place is not None and _is_same(place, earlier)
 
+    def count(self, earlier: Position, later: Position, connection: int) -> int | None:
+        """Return how many messages after a place, until another, a connection is to get; None: they are on no line."""
+        place, found = later, 0
+        while not _is_same(place, earlier):
+            before = self._before.get(place)
+            if before is None or place.offset <= earlier.offset:
+                return None
+            found += self._excluded.get(place, NOBODY) != connection
+            place = before
+        return found
+
     def follows(self, earlier: Position, later: Position, connection: int) -> bool:
         """Whether nothing is between two places that a connection is to get."""
         place = later
