@@ -34,8 +34,14 @@ class Peer:
         self.layers[number] = make_layer(self.side, kind, arguments)
         return number
 
-    async def join(self, layer_number: int, groups: list[str]) -> tuple[int, str]:
-        """Make a receiver, in these groups; return its number and its channel's name."""
+    async def join(self, layer_number: int, groups: list[str], since: str | None = None) -> tuple[int, str]:
+        """Make a receiver, in these groups; return its number and its channel's name.
+
+        Args:
+            layer_number: its layer.
+            groups: the groups.
+            since: where it goes on in each; None: with what is new. Not in channels_redis.
+        """
         layer, messages = self.layers[layer_number], asyncio.Queue[Any]()
         pump = None
         if self.side == "ours":
@@ -49,7 +55,7 @@ class Peer:
             channel = await layer.new_channel()
             pump = asyncio.ensure_future(self.pump(layer, channel, messages))
         for group in groups:
-            await layer.group_add(group, channel)
+            await layer.group_add(group, channel, **({} if since is None else {"since": since}))
         number = next(self.numbers)
         self.receivers[number] = (layer, channel, messages, pump)
         return number, channel
