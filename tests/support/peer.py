@@ -79,9 +79,12 @@ class Peer:
     async def send(self, layer: int, channel: str, message: Any) -> None:
         await self.layers[layer].send(channel, message)
 
-    async def group_send(self, layer: int, group: str, message: Any, *exclude: str) -> None:
-        options = {"exclude": exclude} if exclude else {}
-        await self.layers[layer].group_send(group, message, **options)
+    async def group_send(self, layer: int, group: str, message: Any, *exclude: str, keep: bool = True) -> Any:
+        options = {**({"exclude": exclude} if exclude else {}), **({} if keep else {"keep": keep})}
+        return await self.layers[layer].group_send(group, message, **options)
+
+    async def group_send_unkept(self, layer: int, group: str, message: Any) -> Any:
+        return await self.group_send(layer, group, message, keep=False)
 
     async def close_group(self, layer: int, group: str, code: int, reason: str) -> None:
         await self.layers[layer].close_group(group, code, reason)

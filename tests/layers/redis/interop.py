@@ -224,23 +224,21 @@ def test_a_group_with_history_is_to_channels_redis_as_any_other(
     their, layer = peers["theirs"][0], peers["theirs"][0]("make", "pubsub", arguments)
     members = [(peer, peer("join", number, [group])[0]) for peer, number in ours]
     their_member, _ = their("join", layer, [group])
-    unkept = {"keep": False}
-    sends: list[tuple[PeerProcess, int, dict[str, Any]]] = [
-        (*ours[0], {}),
-        (their, layer, {}),
-        (*ours[1], {}),
-        (*ours[1], unkept),
-        (their, layer, {}),
-        (*ours[0], {}),
+    sends = [
+        (*ours[0], "group_send"),
+        (their, layer, "group_send"),
+        (*ours[1], "group_send"),
+        (*ours[1], "group_send_unkept"),
+        (their, layer, "group_send"),
+        (*ours[0], "group_send"),
     ]
     with shards[0].client(decode_responses=False) as client, client.pubsub(ignore_subscribe_messages=True) as raw:
         raw.subscribe(f"asgi__group__{group}")
         raw.get_message(timeout=8)
         positions = []
-        for index, (peer, number, options) in enumerate(sends):
+        for index, (peer, number, send) in enumerate(sends):
             message = {"type": "test", **FORMATS[format], "index": index % 2}
-            position = peer("group_send", number, group, message, *([options] if options else []))
-            positions.append(position if peer is not their and not options else None)
+            positions.append(peer(send, number, group, message))
             assert their("next", their_member) == message
             for reader, member in members:
                 mark = {"group": group, "position": positions[-1], "replayed": False}
