@@ -1,4 +1,4 @@
-.PHONY: demo test test-all test-interop test-parity check bench soak
+.PHONY: demo test test-all test-interop test-parity check bench soak torture
 
 PORT ?= 8000
 export PORT
@@ -47,6 +47,10 @@ bench: .venv-bench/installed
 # Ten minutes; SOAK="--seconds 60 --clients 500 --layer queue", for instance: see `python -m tests.soak --help`.
 soak: .venv/dev.installed
 	.venv/bin/python -m tests.soak $(SOAK)
+
+# Two minutes; TORTURE="--seconds 600 --rounds 20 --seed 7", for instance: see `python -m tests.torture --help`.
+torture: .venv/dev.installed
+	.venv/bin/python -m tests.torture $(TORTURE)
 
 .venv/demo.installed: .venv/created pyproject.toml
 	.venv/bin/pip install --quiet --editable '.[server,redis]'

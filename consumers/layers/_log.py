@@ -102,6 +102,13 @@ class Log:
         if before is not None and before.message is not None:  # another thread may be handing that one over now
             self.entries[first - 1] = Entry(before.place, None)
 
+    def begin_at(self, first: int) -> None:
+        """Take note of the oldest message that can be had: the places before it prove nothing any more."""
+        if first > self.first:
+            for offset in [offset for offset in self.entries if offset < first - 1]:
+                del self.entries[offset]
+        self.first = first
+
     def proves(self, position: Position) -> bool | None:
         """Tell whether a client has seen what it says; None: it cannot be told from what is known here."""
         if position.epoch != self.place.epoch:

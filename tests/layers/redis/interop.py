@@ -208,3 +208,49 @@ def test_no_message_of_channels_redis_closes_a_member(
         theirs("send", by, channel, forgery)
         assert ours("next", member)["type"] == forgery["type"]
     ours("leave", member, ["room"])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("encryption", ["plain", "encrypted"])
+def test_a_group_with_history_is_to_channels_redis_as_any_other(
+    encryption: str, format: str, peers: dict[str, list[PeerProcess]], shards: list[RedisServer]
+) -> None:
+    group = f"kept.{encryption}.{format}"
+    arguments: dict[str, Any] = {"hosts": [shards[0].url], "serializer_format": format}
+    if encryption == "encrypted":
+        arguments["symmetric_encryption_keys"] = KEYS
+    kept = {**arguments, "history": {"kept.*": {"size": 100, "ttl": 60}}}
+    ours = [(peer, peer("make", "pubsub", kept)) for peer in peers["ours"]]
+    their, layer = peers["theirs"][0], peers["theirs"][0]("make", "pubsub", arguments)
+    members = [(peer, peer("join", number, [group])[0]) for peer, number in ours]
+    their_member, _ = their("join", layer, [group])
+    sends = [
+        (*ours[0], "group_send"),
+        (their, layer, "group_send"),
+        (*ours[1], "group_send"),
+        (*ours[1], "group_send_unkept"),
+        (their, layer, "group_send"),
+        (*ours[0], "group_send"),
+    ]
+    with shards[0].client(decode_responses=False) as client, client.pubsub(ignore_subscribe_messages=True) as raw:
+        raw.subscribe(f"asgi__group__{group}")
+        raw.get_message(timeout=8)
+        positions = []
+        for index, (peer, number, send) in enumerate(sends):
+            message = {"type": "test", **FORMATS[format], "index": index % 2}
+            positions.append(peer(send, number, group, message))
+            assert their("next", their_member) == message
+            for reader, member in members:
+                mark = {"group": group, "position": positions[-1], "replayed": False}
+                assert reader("next", member) == {**message, "history": mark}
+        payloads = [raw.get_message(timeout=8)["data"] for _ in sends]
+    if encryption == "plain":  # else no two are the same
+        assert payloads[::2] == payloads[:1] * 3 and payloads[1::2] == payloads[1:2] * 3
+    assert [position and position.rpartition(".")[2] for position in positions] == ["1", None, "2", None, None, "3"]
+    again, _ = ours[1][0]("join", ours[1][1], [group], positions[0])
+    for position in (positions[2], positions[5]):
+        assert ours[1][0]("next", again)["history"] == {"group": group, "position": position, "replayed": True}
+    their("group_send", layer, group, {"type": "test", "index": 9})
+    assert ours[1][0]("next", again)["history"]["position"] is None
+    for peer, member in [*members, (ours[1][0], again), (their, their_member)]:
+        peer("leave", member, [group])

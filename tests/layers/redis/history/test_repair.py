@@ -45,6 +45,22 @@ async def test_what_left_the_log_meanwhile_is_one_gap(server: RedisServer) -> No
         assert reader.gaps == [GROUP]
 
 
+async def test_a_position_that_left_the_log_unheard_is_not_recovered(server: RedisServer) -> None:
+    history = {"chat.*": {"size": 3, "ttl": 60}}
+    async with layer_at(server, history=history) as layer, layer_at(server, history=history) as other:
+        reader = await Reader().join(layer)
+        positions = await send(other, range(2))
+        await reader.has(0, 1)
+        cut_subscribers(server)
+        await send(other, range(2, 10))
+        await reader.has(0, 1, 7, 8, 9)
+        newcomer = await Reader().join(layer, since=positions[-1])
+        assert (newcomer.joined.recovered, newcomer.joined.missed) == (False, 0)
+        await send(other, [10])
+        await newcomer.has(10)
+        assert newcomer.gaps == []
+
+
 async def test_an_older_copy_of_redis_data_is_one_gap_for_each_member(server: RedisServer) -> None:
     async with layer_at(server) as layer, layer_at(server) as other:
         readers = [await Reader().join(layer) for _ in range(2)]
