@@ -1,7 +1,8 @@
-"""A chat in rooms: who is here, who comes and goes, and what they say."""
+"""A chat in rooms: what people say, which is kept, who is here, who comes and goes, and who is typing."""
 
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
@@ -11,6 +12,7 @@ ROOM_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 BAD_ROOM_NAME = 4004  # close code; 4000 to 4999 belong to the application (RFC 6455, 7.4.2)
 MAX_NAME = 30  # characters
 MAX_TEXT = 1000  # characters
+LAST = 50  # messages that a newcomer sees
 JOINERS = dict.fromkeys((0x200C, 0x200D))  # invisible, but part of Persian names and of many emoji
 
 Person = dict[str, str]
@@ -19,21 +21,25 @@ Person = dict[str, str]
 class ChatConsumer(AsyncJsonWebsocketConsumer):
     """One person in one room, served at `/ws/chat/{room}`.
 
-    From the client: `{"type": "join", "name": …}` once, then `{"type": "say", "text": …}`.
-    To the client: `welcome` with who you are, then `here`, `joined`, `left` and `message` with the person
-    they are about, and `error` with a `text` to show.
+    From the client: `{"type": "join", "name": …, "since": …}` once, then `{"type": "say", "text": …}`, and
+    `{"type": "typing"}` while something is being written.
+    To the client: `welcome` with who you are, then `here`, `joined`, `left`, `typing` and `message` with the person
+    they are about, `gap` if messages may be missing, and `error` with a `text` to show.
+
+    The room's group keeps its messages: see `history` in `app.py`. A newcomer gets the newest. A client that comes back
+    says in `since` which position it got last, and gets all that came after. One handler, `chat_message()`, shows what
+    was missed and what is new. If something is kept no longer, the client is told so: by `"recovered": false` in its
+    `welcome`, or by `gap`.
 
     Nobody keeps a list of who is in a room. A newcomer is announced to the room's group, and everyone in it
     answers for themselves. `disconnect()` tells the group who has left. So each client builds its list by itself,
-    with one server process and with many.
+    with one server process and with many. These announcements are not kept. A client that misses one, because it reads
+    too slowly or Redis was away, has a wrong list until it joins anew.
 
     A process that is killed (`kill -9`, no memory, no power) runs no `disconnect()`. Its people stay in the lists of
     those who were in the room, until these join anew. A chat that must show nobody who has gone needs a list outside
     of the processes, whose entries expire.
     """
-
-    # Who missed a message would see the wrong people in the room. Better to be closed and come back.
-    overflow = "close"
 
     me: Person | None = None
 
@@ -48,9 +54,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         match content:
             case {"type": "join", "name": str(name)}:
-                await self.join(name)
+                await self.join(name, content.get("since"))
             case {"type": "say", "text": str(text)}:
                 await self.say(text)
+            case {"type": "typing"} if self.me is not None:
+                await self.show_room({"type": "typing", "person": self.me}, exclude=self.channel_name)
             case _:
                 await self.refuse('Send {"type": "join", "name": …} or {"type": "say", "text": …}.')
 
@@ -59,8 +67,8 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.group_discard(self.room_group, self.channel_name)
             await self.show_room({"type": "left", "person": self.me})
 
-    async def join(self, name: str) -> None:
-        """Enter the room under a name of 1 to 30 visible characters."""
+    async def join(self, name: str, since: str | None) -> None:
+        """Enter the room under a name of 1 to 30 visible characters, and get what came since a position."""
         name = " ".join(name.split())
         if self.me is not None:
             await self.refuse("You have joined already.")
@@ -71,12 +79,13 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         elif not name.translate(JOINERS).isprintable():
             await self.refuse("That name has invisible characters in it. Please use letters you can see.")
         else:
-            person = {"id": token_hex(8), "name": name}
-            await self.send_json({"type": "welcome", "person": person})
-            await self.channel_layer.group_add(self.room_group, self.channel_name)
-            self.me = person
+            joined = await self.channel_layer.group_add(self.room_group, self.channel_name, since=since, last=LAST)
+            self.me = {"id": token_hex(8), "name": name}
+            await self.send_json(
+                {"type": "welcome", "person": self.me, **joined._asdict()}
+            )  # before what it has missed
             announcement = {"type": "chat.joined", "person": self.me, "answer_to": self.channel_name}
-            await self.channel_layer.group_send(self.room_group, announcement)
+            await self.channel_layer.group_send(self.room_group, announcement, keep=False)
 
     async def say(self, text: str) -> None:
         """Show a message of 1 to 1000 characters to everyone in the room, its sender included."""
@@ -88,19 +97,27 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         elif len(text) > MAX_TEXT:
             await self.refuse(f"That message has {len(text)} characters; {MAX_TEXT} is the limit.")
         else:
-            await self.show_room({"type": "message", "person": self.me, "text": text})
+            sent = datetime.now(UTC).isoformat(timespec="seconds")
+            message = {"type": "chat.message", "person": self.me, "text": text, "sent": sent}
+            await self.channel_layer.group_send(self.room_group, message)
 
-    async def show_room(self, content: dict[str, Any]) -> None:
-        """Send content to every client in the room. Its layer type is ours, never one that a client chose."""
-        await self.channel_layer.group_send(self.room_group, {"type": "chat.show", "content": content})
-
-    async def layer_gap(self, event: dict[str, Any]) -> None:
-        """Handle `layer.gap`: the layer was cut off from Redis for a while, or a group was. See `overflow`."""
-        await self.close(1013, "Messages may have been missed. Come back.")
+    async def show_room(self, content: dict[str, Any], exclude: str | tuple[()] = ()) -> None:
+        """Show content to the clients in the room now. Its layer type is ours, never one that a client chose."""
+        event = {"type": "chat.show", "content": content}
+        await self.channel_layer.group_send(self.room_group, event, keep=False, exclude=exclude)
 
     async def refuse(self, text: str) -> None:
         """Tell this client, and nobody else, what was wrong."""
         await self.send_json({"type": "error", "text": text})
+
+    async def chat_message(self, event: dict[str, Any]) -> None:
+        """Handle `chat.message`: something was said, just now or while this client was away."""
+        message = {key: event[key] for key in ("person", "text", "sent")}
+        await self.send_json({"type": "message", "position": event["history"]["position"], **message})
+
+    async def layer_gap(self, event: dict[str, Any]) -> None:
+        """Handle `layer.gap`: something was lost, and with it its place in the history."""
+        await self.send_json({"type": "gap"})
 
     async def chat_show(self, event: dict[str, Any]) -> None:
         """Handle `chat.show`: something to pass on to this client."""
@@ -111,5 +128,5 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         await self.send_json({"type": "joined", "person": event["person"]})
         if event["answer_to"] != self.channel_name:
             answer = {"type": "chat.show", "content": {"type": "here", "person": self.me}}
-            with suppress(ChannelFull):  # who reads too slowly is closed for it, and will ask again
+            with suppress(ChannelFull):  # who reads too slowly has a shorter list
                 await self.channel_layer.send(event["answer_to"], answer)

@@ -4,6 +4,7 @@ const FIRST_DELAY = 1000; // milliseconds, as all times here
 const LONGEST_DELAY = 30_000;
 const STEADY = 5000; // a connection that lasted this long was a good one: the next delay is the first again
 const LONGEST_LOG = 500; // entries
+const TYPING = 2000; // between two signs that somebody is typing; each counts for twice that
 
 const NAMES_OF_STATES = {
   idle: "",
@@ -46,6 +47,14 @@ function reveal(entry) {
   queueMicrotask(() => {
     if (entry.closest(".panel")?.contains(document.activeElement)) entry.scrollIntoView({ block: "nearest" });
   });
+}
+
+/** Returns an element that shows a time of today, or another day's with the weekday. */
+function timeOf(date) {
+  const weekday = date.toDateString() === new Date().toDateString() ? {} : { weekday: "short" };
+  const time = make("time", "", date.toLocaleTimeString([], { ...weekday, hour: "2-digit", minute: "2-digit" }));
+  time.dateTime = date.toISOString();
+  return time;
 }
 
 /** Shows what is wrong with a field beside it, or, with no text, that all is well. */
@@ -195,24 +204,31 @@ class Connection {
 function startChat() {
   const panel = document.getElementById("chat");
   const [joinForm, room, sayForm] = [".join", ".room", ".say"].map((selector) => panel.querySelector(selector));
-  const [log, list, title] = [".log", ".people", "#room-title"].map((selector) => panel.querySelector(selector));
+  const [log, list, title, typing] = [".log", ".people", "#room-title", ".typing"].map((selector) =>
+    panel.querySelector(selector),
+  );
   const { name: nameField, room: roomField } = joinForm.elements;
   const { text: textField } = sayForm.elements;
   const people = new Map(); // id to list entry
+  const typists = new Map(); // id to name and timer
+  const mine = new Set(); // the ids that this page has had, a new one for each connection
   let me = null;
   let wasHere = false;
+  let since = null; // the position of the last message that is shown
   let lastSaid = "";
+  let typedAt = -TYPING;
 
   const connection = new Connection(panel, {
     returns: true,
     opened: () => {
       complain(textField);
-      connection.send({ type: "join", name: nameField.value });
+      connection.send({ type: "join", name: nameField.value, since });
     },
     received: (content) => answers[content.type]?.(content),
     dropped: () => {
       complain(textField);
       note("The connection was lost.");
+      [...typists.keys()].forEach(stopsTyping);
     },
     ended: (code, reason) => {
       leave();
@@ -221,35 +237,47 @@ function startChat() {
   });
 
   const answers = {
-    welcome: ({ person }) => {
+    welcome: ({ person, position, recovered, missed }) => {
       me = person;
+      mine.add(person.id);
       people.clear();
       list.replaceChildren();
       enter();
+      if (!missed) since = position;
+      if (wasHere) note(recovered ? "Connected again." : "Connected again. Some messages may be missing.");
     },
+    gap: () => note("Some messages may be missing."),
     here: ({ person }) => add(person),
     joined: ({ person }) => {
       add(person);
       if (person.id !== me.id) note(who(person), " joined.");
-      else if (wasHere) note("Connected again. What was said meanwhile is not shown.");
-      else note("You joined ", roomField.value, ".");
+      else if (!wasHere) note("You joined ", roomField.value, ".");
       if (person.id === me.id) wasHere = true;
     },
     left: ({ person }) => {
       if (!people.has(person.id)) return;
       people.get(person.id).remove();
       people.delete(person.id);
+      stopsTyping(person.id);
       note(who(person), " left.");
     },
-    message: ({ person, text }) => {
-      const mine = person.id === me.id;
-      const now = new Date();
-      const time = make("time", "", now.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-      time.dateTime = now.toISOString();
-      const by = make("span", "by", mine ? "You" : who(person));
+    typing: ({ person }) => {
+      stopsTyping(person.id);
+      const timer = setTimeout(() => stopsTyping(person.id), 2 * TYPING);
+      typists.set(person.id, { name: person.name, timer });
+      showTypists();
+    },
+    message: ({ person, text, sent, position }) => {
+      since = position;
+      stopsTyping(person.id);
+      if (log.querySelector(`[data-position="${position}"]`)) return; // one of the newest, which came for what is lost
+      const isMine = mine.has(person.id);
+      const by = make("span", "by", isMine ? "You" : who(person));
       const words = make("p", "words", text);
       words.dir = "auto";
-      const entry = make("div", mine ? "message mine" : "message", make("div", "meta", by, time), words);
+      const meta = make("div", "meta", by, timeOf(new Date(sent)));
+      const entry = make("div", isMine ? "message mine" : "message", meta, words);
+      entry.dataset.position = position;
       colour(entry, person);
       write(log, entry);
     },
@@ -269,6 +297,17 @@ function startChat() {
 
   function colour(element, person) {
     element.style.setProperty("--hue", hueOf(person.name));
+  }
+
+  function stopsTyping(id) {
+    clearTimeout(typists.get(id)?.timer);
+    if (typists.delete(id)) showTypists();
+  }
+
+  function showTypists() {
+    const names = [...typists.values()].map(({ name }) => name);
+    if (names.length > 2) typing.textContent = `${names.length} people are typing…`;
+    else typing.textContent = names.length ? `${names.join(" and ")} ${names[1] ? "are" : "is"} typing…` : "";
   }
 
   function add(person) {
@@ -291,8 +330,9 @@ function startChat() {
 
   function leave() {
     connection.close();
-    me = null;
+    me = since = null;
     wasHere = false;
+    [...typists.keys()].forEach(stopsTyping);
     joinForm.hidden = false;
     room.hidden = sayForm.hidden = true;
     complain(textField);
@@ -314,13 +354,78 @@ function startChat() {
     if (connection.send({ type: "say", text: textField.value })) {
       lastSaid = textField.value;
       textField.value = "";
+      typedAt = -TYPING;
     } else {
       complain(textField, "Not sent: there is no connection. Your message stays here until there is.");
     }
   });
 
+  textField.addEventListener("input", () => {
+    if (!textField.value || performance.now() - typedAt < TYPING) return;
+    typedAt = performance.now();
+    connection.send({ type: "typing" });
+  });
+
   panel.querySelector(".leave").addEventListener("click", leave);
   if (/^#[\w-]{1,40}$/.test(location.hash)) roomField.value = location.hash.slice(1);
+}
+
+function startAnswer() {
+  const panel = document.getElementById("answer");
+  const [form, text, hint] = ["form", ".text", ".state"].map((selector) => panel.querySelector(selector));
+  const field = form.elements.question;
+
+  const connection = new Connection(panel, {
+    returns: true,
+    received: (content) => answers[content.type]?.(content),
+    ended: (code, reason) => {
+      sessionStorage.removeItem("answer");
+      finish(reason || `The server closed the connection (${code}).`);
+    },
+  });
+
+  const answers = {
+    word: (word) => {
+      text.append(word.text);
+      connection.path = pathOf(answer.id, word.position);
+    },
+    end: ({ whole }) => {
+      connection.close();
+      finish(whole ? "That is the whole answer." : "The answer broke off.");
+    },
+  };
+
+  const pathOf = (id, since) => `ws/answers/${id}?${new URLSearchParams({ since })}`;
+  let answer = JSON.parse(sessionStorage.getItem("answer")); // outlives the page: what was asked, and where it begins
+
+  function read() {
+    text.replaceChildren();
+    field.value = answer.question;
+    text.ariaBusy = "true"; // so that it is read aloud as one
+    hint.textContent = "Reload the page while it is being written.";
+    connection.open(pathOf(answer.id, answer.since));
+  }
+
+  function finish(what) {
+    text.ariaBusy = "false";
+    hint.textContent = what;
+  }
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    complain(field);
+    const question = field.value.trim();
+    const response = await fetch("answers", { method: "POST", body: question }).catch(() => null);
+    if (!response?.ok) {
+      complain(field, response ? await response.text() : "There is no connection to the server.");
+      return;
+    }
+    answer = { question, ...(await response.json()) };
+    sessionStorage.setItem("answer", JSON.stringify(answer));
+    read();
+  });
+
+  if (answer) read();
 }
 
 function startTicker() {
@@ -484,6 +589,7 @@ for (const field of document.querySelectorAll("[aria-describedby$='-problem']"))
   field.addEventListener("input", () => complain(field));
 }
 startChat();
+startAnswer();
 startTicker();
 startCommands();
 startDialogue();

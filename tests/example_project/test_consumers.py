@@ -1,11 +1,15 @@
 """The example's consumers, each driven as a client would, through the example's own application."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
+from uuid import uuid4
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from consumers import ChannelFull, channel_layers
@@ -13,6 +17,7 @@ from consumers.testing import HttpCommunicator, WebsocketCommunicator
 from example_project.__main__ import read_port
 from example_project.app import app
 from example_project.consumers import DialogueConsumer, TickerConsumer
+from example_project.consumers import answer as answers
 
 from ..support.pages import ROOT
 from ..support.slow import left_to_ci
@@ -35,13 +40,32 @@ async def connect(path: str) -> WebsocketCommunicator:
 
 
 async def enter(room: str, name: str) -> tuple[WebsocketCommunicator, dict[str, str]]:
-    """Join a room; return the client and who it is."""
+    """Join a room in which nothing was said; return the client and who it is."""
+    client, welcome, messages = await come_back(room, name, None)
+    assert (welcome["recovered"], messages) == (True, [])
+    return client, welcome["person"]
+
+
+async def come_back(room: str, name: str, since: Any) -> tuple[WebsocketCommunicator, dict[str, Any], list[Any]]:
+    """Join a room; return the client, its welcome, and the messages that came then."""
     client = await connect(f"/ws/chat/{room}")
-    await client.send_json_to({"type": "join", "name": name})
+    await client.send_json_to({"type": "join", "name": name, "since": since})
     welcome = await client.receive_json_from()
     assert welcome["type"] == "welcome"
+    messages = [await client.receive_json_from() for _ in range(welcome["missed"])]
     assert await client.receive_json_from() == {"type": "joined", "person": welcome["person"]}
-    return client, welcome["person"]
+    return client, welcome, messages
+
+
+async def say(client: WebsocketCommunicator, *texts: str) -> list[Any]:
+    """Say something, and return it as everyone gets it."""
+    messages = []
+    for text in texts:
+        await client.send_json_to({"type": "say", "text": text})
+        message = await client.receive_json_from()
+        assert (message["type"], message["text"]) == ("message", text)
+        messages.append(message)
+    return messages
 
 
 async def refusal(client: WebsocketCommunicator, content: Any) -> str:
@@ -72,13 +96,68 @@ async def test_a_message_reaches_everyone_in_its_room_and_nobody_else() -> None:
     await bob.receive_json_from()
     await ada.send_json_to({"type": "say", "text": "  <b>hello</b> 👋 "})
     for client in (ada, bob):
-        assert await client.receive_json_from() == {
-            "type": "message",
-            "person": person,
-            "text": "<b>hello</b> 👋",
-        }
+        message = await client.receive_json_from()
+        assert timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(message.pop("sent")) < timedelta(minutes=1)
+        assert message.pop("position")
+        assert message == {"type": "message", "person": person, "text": "<b>hello</b> 👋"}
     assert await eve.receive_nothing()
     for client in (ada, bob, eve):
+        await client.disconnect()
+
+
+async def test_a_newcomer_gets_the_newest_fifty_messages_with_their_times_and_nothing_that_is_not_kept() -> None:
+    ada, person = await enter("lobby", "Ada")
+    said = await say(ada, *(f"message {number}" for number in range(60)))
+    await ada.send_json_to({"type": "typing"})
+    bob, welcome, messages = await come_back("lobby", "Bob", None)
+    assert messages == said[10:]
+    assert welcome["position"] == said[-1]["position"]
+    assert messages[0]["person"] == person
+    assert (await bob.receive_json_from())["type"] == "here"
+    assert await bob.receive_nothing()
+    await ada.disconnect()
+    await bob.disconnect()
+
+
+async def test_who_comes_back_gets_all_that_was_said_meanwhile_once_and_then_what_is_new() -> None:
+    ada, _ = await enter("lobby", "Ada")
+    bob, _ = await enter("lobby", "Bob")
+    await ada.receive_json_from()
+    (first,) = await say(ada, "first")
+    assert [(await bob.receive_json_from())["type"] for _ in range(2)] == ["here", "message"]
+    await bob.disconnect()
+    await ada.receive_json_from()
+    missed = await say(ada, *(f"missed {number}" for number in range(60)))
+    bob, welcome, messages = await come_back("lobby", "Bob", first["position"])
+    assert (welcome["recovered"], messages) == (True, missed)
+    assert (await bob.receive_json_from())["type"] == "here"
+    await ada.receive_json_from()
+    assert await say(ada, "new") == [await bob.receive_json_from()]
+    for client in (ada, bob):
+        await client.disconnect()
+
+
+@pytest.mark.parametrize("since", ["", "nonsense", 7, {}, f"{'0' * 16}-{'0' * 16}.1"])
+async def test_who_comes_back_with_no_position_of_this_room_is_told_that_messages_may_be_missing(since: Any) -> None:
+    ada, _ = await enter("lobby", "Ada")
+    said = await say(ada, "one", "two")
+    bob, welcome, messages = await come_back("lobby", "Bob", since)
+    assert (welcome["recovered"], messages) == (False, said)
+    for client in (ada, bob):
+        await client.disconnect()
+
+
+async def test_who_is_typing_is_shown_to_the_others_alone() -> None:
+    ada, person = await enter("lobby", "Ada")
+    bob, _ = await enter("lobby", "Bob")
+    await ada.receive_json_from()
+    await bob.receive_json_from()
+    await ada.send_json_to({"type": "typing"})
+    assert await bob.receive_json_from() == {"type": "typing", "person": person}
+    assert await ada.receive_nothing(0.02)
+    visitor = await connect("/ws/chat/lobby")
+    assert (await refusal(visitor, {"type": "typing"})).startswith("Send {")
+    for client in (ada, bob, visitor):
         await client.disconnect()
 
 
@@ -208,6 +287,132 @@ async def test_what_can_not_be_said_is_answered() -> None:
     assert await refusal(client, too_long) == "That message has 1001 characters; 1000 is the limit."
     await client.send_json_to({"type": "say", "text": "half a pair: \ud800"})
     assert (await client.receive_json_from())["text"] == "half a pair: ?"
+    await client.disconnect()
+
+
+# Answer
+
+
+@pytest.fixture
+async def serving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Run the application, in which a word takes no time."""
+    monkeypatch.setattr(answers, "PAUSE", 0)
+    async with app.router.lifespan_context(app):
+        yield
+
+
+async def http(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
+    client = HttpCommunicator(app, method, path, body=body)
+    response = await client.get_response()
+    await client.wait()
+    return response
+
+
+async def ask(question: str) -> dict[str, str]:
+    """Ask; return where the answer is to be read."""
+    asked: dict[str, str] = json.loads((await http("POST", "/answers", question.encode()))["body"])
+    return asked
+
+
+async def start_reading(id: str, since: str) -> WebsocketCommunicator:
+    return await connect(f"/ws/answers/{id}?since={since}")
+
+
+async def read_on(client: WebsocketCommunicator, to: str = "end") -> list[dict[str, Any]]:
+    """Return what an answer brings up to something of this type, or to this many words."""
+    events = [await client.receive_json_from()]
+    while to not in (events[-1]["type"], str(len(events))):
+        events.append(await client.receive_json_from())
+    return events
+
+
+def text_of(events: list[dict[str, Any]]) -> str:
+    """Return the words of an answer that has ended."""
+    assert [event["type"] for event in events] == [*["word"] * (len(events) - 1), "end"]
+    return "".join(event["text"] for event in events[:-1]).strip()
+
+
+@pytest.mark.usefixtures("serving")
+async def test_an_answer_is_read_on_where_its_reader_was_cut_off_and_read_again_from_its_beginning() -> None:
+    asked = await ask("Why?")
+    client = await start_reading(asked["id"], asked["since"])
+    begun = await read_on(client, "3")
+    await client.send_input({"type": "websocket.disconnect", "code": 1006})
+    await client.wait()
+    client = await start_reading(asked["id"], begun[-1]["position"])
+    rest = await read_on(client)
+    assert text_of([*begun, *rest]) == answers.ANSWER.format("Why?")
+    assert rest[-1]["whole"]
+    again = await start_reading(asked["id"], asked["since"])
+    assert await read_on(again) == [*begun, *rest]
+    for reader in (client, again):
+        await reader.disconnect()
+
+
+@pytest.mark.usefixtures("serving")
+async def test_an_answer_is_written_to_its_end_while_nobody_reads() -> None:
+    asked = await ask("Why?")
+    written: list[Any] = []
+    with anyio.fail_after(5):
+        while not written or written[-1]["type"] != "answer.end":
+            await anyio.lowlevel.checkpoint()
+            written = (await channel_layers["default"].history(f"answer.{asked['id']}", limit=1)).messages
+    client = await start_reading(asked["id"], asked["since"])
+    assert text_of(await read_on(client)) == answers.ANSWER.format("Why?")
+    await client.disconnect()
+
+
+@pytest.mark.usefixtures("serving")
+async def test_each_question_has_an_answer_of_its_own() -> None:
+    for question in ("Why?", "{} and {0}", "x" * 200):
+        asked = await ask(f" {question} ")
+        client = await start_reading(asked["id"], asked["since"])
+        assert text_of(await read_on(client)) == answers.ANSWER.format(question)
+        await client.disconnect()
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("body", [b"", b"  ", b"x" * 201])
+async def test_a_question_that_is_none_is_answered_with_what_one_is(body: bytes) -> None:
+    response = await http("POST", "/answers", body)
+    assert response["status"] == 400
+    assert response["body"].startswith(b"A question has 1 to 200 characters; this has ")
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("since", ["", "nonsense", f"{'0' * 16}-{'0' * 16}.1"])
+async def test_who_may_have_missed_a_part_of_an_answer_gets_a_close_code_and_no_word(since: str) -> None:
+    asked = await ask("Why?")
+    for id in (asked["id"], str(uuid4())):
+        client = await start_reading(id, since)
+        closed = await client.receive_output()
+        assert (closed["type"], closed["code"]) == ("websocket.close", 4004)
+        await client.disconnect()
+
+
+@pytest.mark.usefixtures("serving")
+async def test_an_answer_that_breaks_off_says_so_and_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for text, is_whole in (("{no such place}", False), ("Because.", True)):
+        monkeypatch.setattr(answers, "ANSWER", text)
+        asked = await ask("Why?")
+        client = await start_reading(asked["id"], asked["since"])
+        assert (await read_on(client))[-1]["whole"] == is_whole
+        await client.disconnect()
+    logged = [record.getMessage() for record in caplog.records if record.name == answers.__name__]
+    assert len(logged) == 1
+    assert logged[0].endswith(" broke off")
+
+
+async def test_an_answer_that_the_servers_end_breaks_off_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "PAUSE", 0.01)
+    monkeypatch.setattr(answers, "ANSWER", "on and " * 10_000)
+    async with app.router.lifespan_context(app):
+        asked = await ask("Why?")
+        client = await start_reading(asked["id"], asked["since"])
+        await read_on(client, "3")
+    assert not (await read_on(client))[-1]["whole"]
     await client.disconnect()
 
 
@@ -387,24 +592,17 @@ async def test_an_answer_out_of_turn_is_refused(monkeypatch: pytest.MonkeyPatch)
 # The page and the command
 
 
-async def get(path: str) -> dict[str, Any]:
-    client = HttpCommunicator(app, "GET", path)
-    response = await client.get_response()
-    await client.wait()
-    return response
-
-
 @pytest.mark.parametrize(
     ("path", "referred_to"),
     [("/", ["ported/", "static/app.js", "static/style.css"]), ("/ported/", ["../", "page.css", "page.js"])],
 )
 async def test_a_page_is_served_with_all_that_it_refers_to(path: str, referred_to: list[str]) -> None:
-    page = await get(path)
+    page = await http("GET", path)
     assert page["status"] == 200
     references = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', page["body"].decode())
     assert sorted(references) == referred_to
     for reference in references:
-        assert (await get(urljoin(path, reference)))["status"] == 200
+        assert (await http("GET", urljoin(path, reference)))["status"] == 200
 
 
 @pytest.mark.parametrize("script", ["static/app.js", "ported_chat/page.js"])
