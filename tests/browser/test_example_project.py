@@ -375,7 +375,7 @@ def test_an_answer_goes_on_through_a_reload_and_a_cut_connection_with_nothing_mi
     open_tab: Callable[..., Page], wire: Wire
 ) -> None:
     page = open_tab(wire.port)
-    panel, question = page.locator("#answer"), "Why <b>so</b>?"
+    panel, question = page.locator("#stream"), "Why <b>so</b>?"
     text, state = panel.locator(".text"), panel.locator(".state")
     whole = ANSWER.format(question)
     ask(page, question)
@@ -401,7 +401,7 @@ def test_an_answer_goes_on_through_a_reload_and_a_cut_connection_with_nothing_mi
 
 def test_an_answer_that_is_gone_or_cannot_be_had_is_said(open_tab: Callable[[], Page], demo: Demo) -> None:
     page = open_tab()
-    panel = page.locator("#answer")
+    panel = page.locator("#stream")
     ask(page, "x" * 201)
     problem = panel.get_by_role("alert")
     expect(problem).to_have_text("A question has 1 to 200 characters; this has 201.")
@@ -565,7 +565,7 @@ def test_ctrl_c_ends_the_demo_cleanly_while_people_are_connected(open_tab: Calla
     page.get_by_role("button", name="/slow 5").click()
     page.get_by_role("button", name="Begin").click()
     ask(page, "Why?")
-    for panel in ("#chat", "#answer", "#ticker", "#commands", "#dialogue"):
+    for panel in ("#chat", "#stream", "#ticker", "#commands", "#dialogue"):
         expect(page.locator(panel)).to_have_attribute("data-state", "open")
     status, output, errors = demo.stop(signal.SIGINT)
     assert (status, output.strip()) == (0, "Bye.")
