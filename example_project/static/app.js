@@ -371,7 +371,7 @@ function startChat() {
 }
 
 function startAnswer() {
-  const panel = document.getElementById("answer");
+  const panel = document.getElementById("stream");
   const [form, text, hint] = ["form", ".text", ".state"].map((selector) => panel.querySelector(selector));
   const field = form.elements.question;
 

@@ -13,9 +13,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from consumers.layers.redis import RedisPubSubChannelLayer
+from example_project.app import OPTIONS
+from example_project.consumers.answer import ANSWER
+
 from ..support.pages import ROOT
+from ..support.processes import wait_for, workers_of
+from ..support.proxy import Proxy, proxying
+from ..support.redis_server import RedisServer, running_redis
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -37,29 +45,33 @@ class Demo:
     port = 0
     process: subprocess.Popen[str]
 
-    def start(self) -> None:
-        self.process = run_demo(str(self.port))
+    def start(self, **settings: str) -> None:
+        self.process = run_demo(str(self.port), **settings)
         assert self.process.stdout is not None
         first_line = self.process.stdout.readline()
-        served = re.fullmatch(r"Serving on (http://127\.0\.0\.1:(\d+)) \(Ctrl-C ends it\)\n", first_line)
+        served = re.fullmatch(r"Serving on (http://127\.0\.0\.1:(\d+))[\w ]* \(Ctrl-C ends it\)\n", first_line)
         assert served, (first_line, self.process.stderr and self.process.stderr.read())
         self.url, self.port = served[1], int(served[2])
 
     def stop(self, how: signal.Signals) -> tuple[int, str, str]:
         """Send a signal; return the exit status and what was printed since the start."""
-        self.process.send_signal(how)
+        if how == signal.SIGKILL:
+            os.killpg(self.process.pid, how)  # its workers too
+        else:
+            self.process.send_signal(how)
         output, errors = self.process.communicate(timeout=20)
         return self.process.returncode, output, errors
 
 
-def run_demo(port: str) -> subprocess.Popen[str]:
+def run_demo(port: str, **settings: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "example_project"],
         cwd=ROOT,
-        env={**os.environ, "PORT": port},
+        env={**os.environ, "PORT": port, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -83,21 +95,24 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_tab(browser: Browser, demo: Demo) -> Iterator[Callable[[], Page]]:
-    """A function that opens the page in a new tab; at the end no tab may have had an error of its own."""
+def open_tab(browser: Browser, demo: Demo) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page in a new tab; at the end no tab may have had an error of its own.
+
+    It takes another port, of a proxy.
+    """
     context = browser.new_context()
     errors: list[str] = []
 
     def watch(kind: str, text: str) -> None:
-        # The browser itself reports every attempt to reach a server that is down.
-        if kind == "error" and "net::ERR_CONNECTION_REFUSED" not in text:
+        # The browser itself reports every attempt to reach a server that is down, and what a server refuses.
+        if kind == "error" and "net::ERR_CONNECTION_REFUSED" not in text and "400 (Bad Request)" not in text:
             errors.append(text)
 
-    def open_tab() -> Page:
+    def open_tab(port: int | None = None) -> Page:
         page = context.new_page()
         page.on("console", lambda message: watch(message.type, message.text))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(demo.url)
+        page.goto(f"http://127.0.0.1:{port or demo.port}")
         return page
 
     yield open_tab
@@ -122,6 +137,34 @@ def people(page: Page) -> Locator:
 
 def log(page: Page) -> Locator:
     return page.locator("#chat").get_by_role("log")
+
+
+def words(page: Page) -> Locator:
+    """Return what was said, in the order in which it is shown."""
+    return log(page).locator(".message .words")
+
+
+class Wire:
+    """The way from some tabs to the demo; a proxy, in a thread."""
+
+    def __init__(self, proxy: Proxy, portal: BlockingPortal) -> None:
+        self.port = proxy.port
+        self._proxy = proxy
+        self._portal = portal
+
+    def cut(self) -> None:
+        """Reset all connections; what connects anew waits until `mend()`."""
+        self._portal.call(self._proxy.flowing.clear)
+        self._portal.call(self._proxy.cut)
+
+    def mend(self) -> None:
+        self._portal.call(self._proxy.flowing.set)
+
+
+@pytest.fixture
+def wire(demo: Demo) -> Iterator[Wire]:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(proxying(demo.port)) as proxy:
+        yield Wire(proxy, portal)
 
 
 def test_two_tabs_chat_in_a_room_and_a_third_in_another_room_sees_nothing(
@@ -207,13 +250,171 @@ def test_tabs_say_that_the_server_is_gone_and_chat_again_when_it_is_back(
 
     demo.start()
     for page in (ada, bob):
-        expect(log(page)).to_contain_text("Connected again.")
+        expect(log(page)).to_contain_text("Connected again. Some messages may be missing.")
         expect(page.locator("#chat .link")).to_have_text("Connected")
         expect(page.locator("#chat .notice")).to_be_hidden()
     expect(people(ada)).to_have_text(["Ada (you)", "Bob"])
     expect(people(bob)).to_have_text(["Bob (you)", "Ada"])
     ada.get_by_label("Message").press("Enter")
     expect(log(bob)).to_contain_text("Not lost")
+
+
+def test_a_newcomer_sees_what_was_said_before_and_when(open_tab: Callable[[], Page]) -> None:
+    ada = open_tab()
+    join(ada, "Ada")
+    for number in range(3):
+        say(ada, f"Message {number}")
+    expect(words(ada)).to_have_count(3)
+    bob = open_tab()
+    join(bob, "Bob")
+    expect(words(bob)).to_have_text(["Message 0", "Message 1", "Message 2"])
+    expect(log(bob).locator(".by")).to_have_text(["Ada"] * 3)
+    times = [tab.locator("time").evaluate_all("all => all.map(time => time.dateTime)") for tab in (ada, bob)]
+    assert times[0] == times[1]
+    expect(log(bob).locator("> :last-child")).to_have_text("You joined lobby.")
+
+
+def test_a_tab_whose_connection_is_cut_shows_all_that_was_said_meanwhile_once_and_in_order(
+    open_tab: Callable[..., Page], wire: Wire
+) -> None:
+    ada, bob = open_tab(wire.port), open_tab()
+    join(ada, "Ada")
+    join(bob, "Bob")
+    expect(people(bob)).to_have_count(2)
+    said = []
+    for part in ("before", "meanwhile", "meanwhile again"):
+        if part != "before":
+            say(ada, f"Ada's, {part}")  # the last that gets through
+            said.append(f"Ada's, {part}")
+            expect(words(bob)).to_have_text(said)
+            wire.cut()
+            expect(log(ada).locator("> :last-child")).to_have_text("The connection was lost.")
+        for number in range(3):
+            say(bob, f"Bob's {number}, {part}")
+            said.append(f"Bob's {number}, {part}")
+            expect(words(bob)).to_have_text(said)
+        wire.mend()
+        expect(words(ada)).to_have_text(said)
+    expect(log(ada).locator(".mine .words")).to_have_text(["Ada's, meanwhile", "Ada's, meanwhile again"])
+    expect(log(ada).get_by_text("Connected again.", exact=True)).to_have_count(2)
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def two_processes(demo: Demo, redis_server: RedisServer) -> Iterator[list[int]]:
+    """Have the demo served by two processes."""
+    demo.stop(signal.SIGKILL)
+    demo.start(REDIS_URL=redis_server.url, WORKERS="2")
+    wait_for(demo.port)
+    yield workers_of(demo.process.pid)
+    status, output, errors = demo.stop(signal.SIGINT)
+    assert (status, output.strip(), "Traceback" in errors) == (0, "Bye.", False)
+
+
+def test_tabs_miss_nothing_when_both_processes_that_serve_them_are_killed(
+    open_tab: Callable[..., Page], demo: Demo, redis_server: RedisServer, two_processes: list[int]
+) -> None:
+    tabs = [open_tab() for _ in range(4)]
+    for tab, name in zip(tabs, ("Ada", "Bob", "Eve", "Kim"), strict=True):
+        join(tab, name)
+    for tab in tabs:
+        expect(people(tab)).to_have_count(4)
+    say(tabs[0], "Before")
+    for tab in tabs:
+        expect(words(tab)).to_have_text(["Before"])
+
+    os.kill(demo.process.pid, signal.SIGSTOP)  # or it would start others at once
+    for worker in two_processes:
+        os.kill(worker, signal.SIGKILL)
+    for tab in tabs:
+        expect(log(tab)).to_contain_text("The connection was lost.")
+    layer = RedisPubSubChannelLayer([redis_server.url], prefix="example", history=OPTIONS["history"])
+    meanwhile = [f"Meanwhile {number}" for number in range(60)]  # more than a newcomer gets
+    for text in meanwhile:
+        event = {"type": "chat.message", "person": {"id": "1", "name": "A script"}, "text": text, "sent": "2026-01-01"}
+        layer.group_send_sync("chat.lobby", event)
+    os.kill(demo.process.pid, signal.SIGCONT)
+    for tab in tabs:
+        expect(words(tab)).to_have_text(["Before", *meanwhile], timeout=60_000)
+        expect(log(tab).get_by_text("Connected again.", exact=True)).to_have_count(1)
+
+
+def test_who_is_typing_is_shown_to_the_others_and_not_to_themselves(open_tab: Callable[[], Page]) -> None:
+    ada, bob, eve = open_tab(), open_tab(), open_tab()
+    for page, name in ((ada, "Ada"), (bob, "Bob"), (eve, "Eve")):
+        join(page, name)
+    expect(people(ada)).to_have_count(3)
+    ada.get_by_label("Message").press_sequentially("He")
+    for page in (bob, eve):
+        expect(page.locator(".typing")).to_have_text("Ada is typing…")
+    bob.get_by_label("Message").press_sequentially("Hi")
+    expect(eve.locator(".typing")).to_have_text(re.compile("Ada and Bob are typing…|Bob is typing…"))
+    expect(ada.locator(".typing")).to_have_text("Bob is typing…")
+    bob.keyboard.press("Enter")
+    expect(words(ada)).to_have_text(["Hi"])
+    expect(ada.locator(".typing")).to_be_empty()
+    for page in (bob, eve):
+        expect(page.locator(".typing")).to_be_empty()  # some seconds after the last key
+    ada.get_by_label("Message").press_sequentially("l")
+    expect(bob.locator(".typing")).to_have_text("Ada is typing…")
+    ada.get_by_role("button", name="Leave").click()
+    expect(bob.locator(".typing")).to_be_empty()
+
+
+def ask(page: Page, question: str) -> None:
+    page.get_by_role("textbox", name="Question").fill(question)
+    page.keyboard.press("Enter")
+
+
+def test_an_answer_goes_on_through_a_reload_and_a_cut_connection_with_nothing_missing_or_twice(
+    open_tab: Callable[..., Page], wire: Wire
+) -> None:
+    page = open_tab(wire.port)
+    panel, question = page.locator("#stream"), "Why <b>so</b>?"
+    text, state = panel.locator(".text"), panel.locator(".state")
+    whole = ANSWER.format(question)
+    ask(page, question)
+    expect(text).to_contain_text(" ".join(whole.split()[:10]))
+    seen = len(text.inner_text())
+    page.reload()
+    expect(page.get_by_role("textbox", name="Question")).to_have_value(question)
+    expect(text).to_contain_text(whole[:seen])
+    assert state.inner_text() == "Reload the page while it is being written."  # so the rest is yet to come
+    expect(text).to_contain_text(" ".join(whole.split()[:25]))
+    wire.cut()
+    expect(panel.locator(".notice")).to_be_visible()
+    begun = text.inner_text()
+    wire.mend()
+    expect(panel.locator(".link")).to_have_text("Connected")
+    assert whole.startswith(begun.strip())
+    expect(state).to_have_text("That is the whole answer.", timeout=60_000)
+    assert text.inner_text().strip() == whole
+    page.reload()
+    expect(state).to_have_text("That is the whole answer.")
+    assert text.inner_text().strip() == whole
+
+
+def test_an_answer_that_is_gone_or_cannot_be_had_is_said(open_tab: Callable[[], Page], demo: Demo) -> None:
+    page = open_tab()
+    panel = page.locator("#stream")
+    ask(page, "x" * 201)
+    problem = panel.get_by_role("alert")
+    expect(problem).to_have_text("A question has 1 to 200 characters; this has 201.")
+    ask(page, "Why?")
+    expect(problem).to_be_empty()
+    expect(panel.locator(".text")).to_contain_text("You asked: “Why?” That")
+    demo.stop(signal.SIGKILL)
+    expect(panel.locator(".notice")).to_be_visible()
+    ask(page, "And now?")
+    expect(problem).to_have_text("There is no connection to the server.")
+    demo.start()
+    expect(panel.locator(".state")).to_have_text("This answer is kept no longer.")
+    expect(panel.locator(".notice")).to_be_hidden()
 
 
 def test_each_attempt_waits_longer_and_a_button_tries_at_once(open_tab: Callable[[], Page], demo: Demo) -> None:
@@ -363,7 +564,8 @@ def test_ctrl_c_ends_the_demo_cleanly_while_people_are_connected(open_tab: Calla
     page.locator("#ticker").get_by_role("button", name="Start").click()
     page.get_by_role("button", name="/slow 5").click()
     page.get_by_role("button", name="Begin").click()
-    for panel in ("#chat", "#ticker", "#commands", "#dialogue"):
+    ask(page, "Why?")
+    for panel in ("#chat", "#stream", "#ticker", "#commands", "#dialogue"):
         expect(page.locator(panel)).to_have_attribute("data-state", "open")
     status, output, errors = demo.stop(signal.SIGINT)
     assert (status, output.strip()) == (0, "Bye.")

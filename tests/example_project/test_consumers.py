@@ -601,6 +601,8 @@ async def test_a_page_is_served_with_all_that_it_refers_to(path: str, referred_t
     assert page["status"] == 200
     references = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', page["body"].decode())
     assert sorted(references) == referred_to
+    ids = re.findall(r' id="([^"]+)"', page["body"].decode())
+    assert len(ids) == len(set(ids))
     for reference in references:
         assert (await http("GET", urljoin(path, reference)))["status"] == 200
 

@@ -3,12 +3,16 @@
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from .pages import ROOT as ROOT
+
+PATIENCE = 20  # seconds
 
 
 def run_python(
@@ -75,3 +79,27 @@ def serve(*words: str, cwd: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"
                 break
         else:
             raise AssertionError("".join(lines))
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return the two processes of uvicorn's that this one has started, as soon as they are there."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True)
+        workers = [int(line) for line in found.stdout.split()]
+        if len(workers) == 2:
+            return workers
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def wait_for(port: int) -> None:
+    """Return when somebody listens."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)

@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from example_project.consumers import answer
+
 from ...support.pages import ROOT
+from ...support.processes import wait_for, workers_of
 from ...support.redis_layers import LAYERS
 from ...support.redis_server import RedisServer, free_port, running_redis
 from ...support.slow import left_to_ci
@@ -107,35 +110,19 @@ def test_a_script_closes_the_sockets_that_two_servers_have(kind: str, server: Re
         assert later.recv(timeout=PATIENCE) == "hanging"
 
 
-def workers_of(pid: int) -> list[int]:
-    """Return the two processes of uvicorn's that this one has started."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True)
-        workers = [int(line) for line in found.stdout.split()]
-        if len(workers) == 2:
-            return workers
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def join(stack: contextlib.ExitStack, port: int, name: str) -> ClientConnection:
     """Enter the chat, as soon as somebody listens."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/chat/lobby"))
-            break
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    wait_for(port)
+    client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/chat/lobby"))
     client.send(json.dumps({"type": "join", "name": name}))
     for _ in range(2):  # who one is, and that one is there
         client.recv(timeout=PATIENCE)
     return client
 
 
-def test_the_example_chats_across_two_processes_and_has_everyone_come_back_after_a_gap(server: RedisServer) -> None:
+@contextlib.contextmanager
+def example_by_two_processes(server: RedisServer) -> Iterator[tuple[int, list[int]]]:
+    """Serve the example; its port, and the processes."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "example_project"],
@@ -148,32 +135,81 @@ def test_the_example_chats_across_two_processes_and_has_everyone_come_back_after
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f"Serving on http://127.0.0.1:{port} by 2 processes (Ctrl-C ends it)\n"
-        with contextlib.ExitStack() as stack:
-            clients = []
-            for pid in workers_of(process.pid):
-                os.kill(pid, signal.SIGSTOP)  # the other one serves who comes now
-                clients.append(join(stack, port, f"Guest {pid}"))
-                os.kill(pid, signal.SIGCONT)
-            redis = stack.enter_context(server.client())
-            assert redis.pubsub_numsub("example__group__chat.lobby") == [("example__group__chat.lobby", 2)]
-            clients[0].send(json.dumps({"type": "say", "text": "hello"}))
-            for client in clients:
-                while (event := json.loads(client.recv(timeout=PATIENCE)))["type"] != "message":
-                    pass
-                assert event["text"] == "hello"
-            redis.client_kill_filter(_type="pubsub")
-            for client in clients:
-                with pytest.raises(ConnectionClosed) as closing:
-                    while True:
-                        client.recv(timeout=PATIENCE)
-                assert closing.value.rcvd is not None
-                assert closing.value.rcvd.code == 1013
+        yield port, workers_of(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.communicate()
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process, so that the other one serves who comes now."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def say(client: ClientConnection, *texts: str) -> None:
+    for text in texts:
+        client.send(json.dumps({"type": "say", "text": text}))
+
+
+def hear(client: ClientConnection, last: str) -> list[str]:
+    """Return what is said, and "a gap" for each, until this text comes."""
+    heard: list[str] = []
+    while last not in heard:
+        event = json.loads(client.recv(timeout=PATIENCE))
+        if event["type"] in ("message", "gap"):
+            heard.append(event.get("text", "a gap"))
+    return heard
+
+
+def test_the_example_chats_across_two_processes_and_misses_nothing_or_says_so(server: RedisServer) -> None:
+    with example_by_two_processes(server) as (port, workers), contextlib.ExitStack() as stack:
+        clients = []
+        for pid in workers:
+            with stopped(pid):
+                clients.append(join(stack, port, f"Guest {pid}"))
+        redis = stack.enter_context(server.client())
+        assert redis.pubsub_numsub("example__group__chat.lobby") == [("example__group__chat.lobby", 2)]
+        say(clients[0], "hello")
+        assert [hear(client, "hello") for client in clients] == [["hello"]] * 2
+
+        others = [str(number) for number in range(20)]
+        for number in others:
+            redis.client_kill_filter(_type="pubsub")
+            say(clients[0], number)
+        assert [hear(client, "19") for client in clients] == [others] * 2
+
+        redis.flushall()
+        say(clients[1], "by this, the loss is noticed")
+        assert [hear(client, "a gap") for client in clients] == [["a gap"]] * 2
+        say(clients[1], "new")
+        assert [hear(client, "new") for client in clients] == [["new"]] * 2
+
+
+def test_an_answer_that_one_process_of_the_example_writes_is_read_from_the_other(server: RedisServer) -> None:
+    with example_by_two_processes(server) as (port, (writer, other)):
+        with stopped(other):
+            wait_for(port)
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/answers", b"Why?", method="POST")
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                asked = json.load(response)
+        words, since = "", asked["since"]
+        for process in (writer, other, writer):  # those that do not serve the reader
+            with stopped(process):
+                reader = connect(f"ws://127.0.0.1:{port}/ws/answers/{asked['id']}?since={since}")
+            with reader:
+                for _ in range(10):
+                    event = json.loads(reader.recv(timeout=PATIENCE))
+                    words, since = words + event["text"], event["position"]
+        assert answer.ANSWER.format("Why?").startswith(words)
+        assert len(words.split()) == 30
 
 
 @pytest.mark.parametrize(
