@@ -1,5 +1,6 @@
 """Raw frames: a layer's messages that are events for the server, and need no handler."""
 
+from ..layers._history import HISTORY
 from ..types import ConnectionObserver, Message
 from .log import log_once
 from .sender import Sender
@@ -26,6 +27,7 @@ class Frames:
     async def send(self, message: Message) -> None:
         """Send a frame; one for a socket that is not open is dropped."""
         if self._takes(message):
+            message.pop(HISTORY, None)  # which is no part of ASGI's event
             await self._sender.send(message)
         elif self._observer is not None:
             self._observer.dropped("no_handler")

@@ -53,10 +53,12 @@ class Noting:
         process = super()._make_process(settings)  # type: ignore[misc]
         deliver = process.local.deliver
 
-        def noted(message: Message, channels: Iterable[str] = (), groups: Iterable[str] = ()) -> int:
+        def noted(
+            message: Message, channels: Iterable[str] = (), groups: Iterable[str] = (), excluded: Iterable[str] = ()
+        ) -> int:
             for group in groups:
                 self.record(Kind.ARRIVED, a=message["of"], b=message["number"], room=int(group.removeprefix(GROUP)))
-            return int(deliver(message, channels, groups))
+            return int(deliver(message, channels, groups, excluded))
 
         process.local.deliver = noted
         return process
