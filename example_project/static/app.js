@@ -377,7 +377,14 @@ function startAnswer() {
 
   const connection = new Connection(panel, {
     returns: true,
+    opened: () => {
+      complain(field);
+      hint.textContent = "Reload the page while it is being written.";
+    },
     received: (content) => answers[content.type]?.(content),
+    dropped: () => {
+      hint.textContent = "Interrupted";
+    },
     ended: (code, reason) => {
       sessionStorage.removeItem("answer");
       finish(reason || `The server closed the connection (${code}).`);
@@ -402,7 +409,7 @@ function startAnswer() {
     text.replaceChildren();
     field.value = answer.question;
     text.ariaBusy = "true"; // so that it is read aloud as one
-    hint.textContent = "Reload the page while it is being written.";
+    hint.textContent = "";
     connection.open(pathOf(answer.id, answer.since));
   }
 

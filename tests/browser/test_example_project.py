@@ -278,6 +278,8 @@ def test_a_tab_whose_connection_is_cut_shows_all_that_was_said_meanwhile_once_an
     open_tab: Callable[..., Page], wire: Wire
 ) -> None:
     ada, bob = open_tab(wire.port), open_tab()
+    frames: list[dict[str, Any]] = []
+    ada.on("websocket", lambda ws: ws.on("framereceived", lambda frame: frames.append(json.loads(frame))))
     join(ada, "Ada")
     join(bob, "Bob")
     expect(people(bob)).to_have_count(2)
@@ -297,6 +299,7 @@ def test_a_tab_whose_connection_is_cut_shows_all_that_was_said_meanwhile_once_an
         expect(words(ada)).to_have_text(said)
     expect(log(ada).locator(".mine .words")).to_have_text(["Ada's, meanwhile", "Ada's, meanwhile again"])
     expect(log(ada).get_by_text("Connected again.", exact=True)).to_have_count(2)
+    assert [frame["text"] for frame in frames if frame["type"] == "message"] == said
 
 
 @pytest.fixture
@@ -384,7 +387,7 @@ def test_an_answer_goes_on_through_a_reload_and_a_cut_connection_with_nothing_mi
     page.reload()
     expect(page.get_by_role("textbox", name="Question")).to_have_value(question)
     expect(text).to_contain_text(whole[:seen])
-    assert state.inner_text() == "Reload the page while it is being written."  # so the rest is yet to come
+    expect(state).to_have_text("Reload the page while it is being written.")  # so the rest is yet to come
     expect(text).to_contain_text(" ".join(whole.split()[:25]))
     wire.cut()
     expect(panel.locator(".notice")).to_be_visible()
@@ -414,6 +417,7 @@ def test_an_answer_that_is_gone_or_cannot_be_had_is_said(open_tab: Callable[[], 
     expect(problem).to_have_text("There is no connection to the server.")
     demo.start()
     expect(panel.locator(".state")).to_have_text("This answer is kept no longer.")
+    expect(problem).to_be_empty()
     expect(panel.locator(".notice")).to_be_hidden()
 
 
