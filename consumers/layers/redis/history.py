@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
-from .history_scripts import Kept, kept_of, keys_of, publish, read
+from .history_scripts import Kept, kept_of, keys_of, place_of, publish, read
 from .known_log import FOLLOWS, AtHand, Decode, KnownLog, Told
 from .owner_loop import ENDED, OwnerLoopEnded
 from .round_trips import Flow
@@ -90,9 +90,7 @@ class RedisHistory:
         channel = self._settings.group_prefix + group
         command = publish(keys_of(self._settings.prefix, group), channel, payload, keep, digests)
         [[[text, reached]]] = yield [(self._shard(group), [command])]
-        place = Position.parse(text.decode())
-        assert place is not None
-        return place, reached
+        return place_of(text), reached
 
     def read(self, group: str, keep: Keep, proof: Position | None, start: int | None, count: int) -> Flow[Kept]:
         """Read a log; see `history_scripts.read()`."""

@@ -84,9 +84,10 @@ if proof[1] == epoch then
         proven = seen and seen[2][2] == proof[2] and 1 or 0
     end
 end
-local first, oldest = tonumber(offset) + 1, redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+local newest_place = epoch .. '-' .. newest .. '.' .. offset
+local before_first, oldest = newest_place, redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
 if oldest then
-    first = tonumber(string.sub(oldest[1], 1, -3)) + 1
+    before_first = epoch .. '-' .. oldest[2][2] .. '.' .. string.sub(oldest[1], 1, -3)
 end
 local entries = {}
 if count > 0 and start == '' then
@@ -95,7 +96,7 @@ elseif count > 0 then
     entries = redis.call('XRANGE', KEYS[2], start .. '-1', '+', 'COUNT', count)
 end
 local left = redis.call('PTTL', KEYS[2])
-return {epoch .. '-' .. newest .. '.' .. offset, proven, string.format('%.0f', first), left, entries}
+return {newest_place, proven, before_first, left, entries}
 """
 )
 
@@ -108,16 +109,21 @@ class Kept(NamedTuple):
     Attributes:
         place: the newest place.
         proven: whether what was to be proven is a place in it.
-        first: the oldest message that is kept.
+        before_first: the place before the oldest message that is kept.
         seconds: for how long the messages will be kept.
         entries: places and payloads of some; those without a payload only have their place.
     """
 
     place: Position
     proven: bool
-    first: int
+    before_first: Position
     seconds: float
     entries: list[tuple[Position, bytes | None]]
+
+    @property
+    def first(self) -> int:
+        """The offset of the oldest message that is kept, or of the next one."""
+        return self.before_first.offset + 1
 
 
 class GroupKeys(NamedTuple):
@@ -194,11 +200,17 @@ def read(keys: GroupKeys, keep: Keep, proof: Position | None, start: int | None,
 
 def kept_of(reply: list[Any]) -> Kept:
     """Return what the reply to `read()` says."""
-    text, proven, first, milliseconds, entries = reply
+    place, proven, before_first, milliseconds, entries = reply
+    newest = place_of(place)
+    found = [_entry_of(newest.epoch, *entry) for entry in entries]
+    return Kept(newest, bool(proven), place_of(before_first), max(0, milliseconds) / 1000, found)
+
+
+def place_of(text: bytes) -> Position:
+    """Return the place that Redis names."""
     place = Position.parse(text.decode())
     assert place is not None
-    found = [_entry_of(place.epoch, *entry) for entry in entries]
-    return Kept(place, bool(proven), int(first), max(0, milliseconds) / 1000, found)
+    return place
 
 
 def _entry_of(epoch: str, name: bytes, values: list[bytes]) -> tuple[Position, bytes | None]:

@@ -132,14 +132,16 @@ class KnownLog:
             log = self._begin(kept.place)
         elif not kept.proven and log.place != proof:  # it has gone on meanwhile
             return self.following
-        elif not kept.proven and (kept.place.epoch != proof.epoch or proof.offset >= kept.first - 1):
-            log.reset(kept.place)
+        elif not kept.proven and kept.place.epoch != proof.epoch:
+            log.reset(kept.before_first)  # nobody has got anything of it
+            self._ahead.clear()
+        elif not kept.proven and proof.offset >= kept.first - 1:
+            log.reset(kept.place)  # nobody knows what of it members have got
             self._ahead.clear()
         log.begin_at(max(log.first, kept.first) if kept.proven else kept.first)
         self._expires = time.monotonic() + kept.seconds
         if log.place.offset < log.first - 1:  # what followed has left the log
-            places = {place.offset: place for place, _ in kept.entries}
-            log.place = places.get(log.first - 1, kept.place)
+            log.place = kept.before_first
         for place, payload in kept.entries:
             self._add(log, place, payload)
         wanted = self._drain()
