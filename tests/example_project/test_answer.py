@@ -10,11 +10,11 @@ import anyio.lowlevel
 import pytest
 
 from consumers import channel_layers
-from consumers.testing import HttpCommunicator, WebsocketCommunicator
+from consumers.testing import WebsocketCommunicator
 from example_project.app import app
 from example_project.consumers import answer as answers
 
-from .test_consumers import connect
+from .driving import connect, http
 
 pytestmark = pytest.mark.anyio
 
@@ -25,13 +25,6 @@ async def serving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(answers, "PAUSE", 0)
     async with app.router.lifespan_context(app):
         yield
-
-
-async def http(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
-    client = HttpCommunicator(app, method, path, body=body)
-    response = await client.get_response()
-    await client.wait()
-    return response
 
 
 async def ask(question: str) -> dict[str, str]:

@@ -12,19 +12,13 @@ import pytest
 from consumers import ChannelFull, channel_layers
 from consumers.testing import WebsocketCommunicator
 from example_project.__main__ import read_port
-from example_project.app import app
 from example_project.consumers import DialogueConsumer, TickerConsumer
 
 from ..support.pages import ROOT
 from ..support.slow import left_to_ci
+from .driving import connect, http
 
 pytestmark = pytest.mark.anyio
-
-
-async def connect(path: str) -> WebsocketCommunicator:
-    client = WebsocketCommunicator(app, path)
-    assert (await client.connect())[0]
-    return client
 
 
 async def enter(room: str, name: str) -> tuple[WebsocketCommunicator, dict[str, str]]:
