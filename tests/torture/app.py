@@ -23,6 +23,9 @@ HISTORY = {
 
 KINDS = ("large", "small", "large", "brief")
 
+QUIET = "torture.large.quiet"
+"""A group to which nobody sends of his own accord: what comes there comes when it is wanted."""
+
 CAPACITY = 40
 """Messages that a mailbox holds."""
 
@@ -37,8 +40,8 @@ AWAY = 1013
 
 
 def groups_of(count: int) -> list[str]:
-    """Return the names of some groups, of every kind in turn."""
-    return [f"torture.{KINDS[index % len(KINDS)]}.{index}" for index in range(count)]
+    """Return the names of some groups, of every kind in turn. The first is `QUIET`."""
+    return [QUIET, *(f"torture.{KINDS[index % len(KINDS)]}.{index}" for index in range(1, count))]
 
 
 class CountingLayer(RedisPubSubChannelLayer):

@@ -62,7 +62,7 @@ async def torture(options: Options, folder: Path, say: Callable[[str], object]) 
         stage = Stage(options, redis, folder, facts)
         async with AsyncExitStack() as stack:
             await stage.start(stack)
-            world = World(stage.ports, max(1.0, min(6.0, options.seconds / 10)), facts)
+            world = World(stage.ports, max(1.0, min(6.0, options.seconds / 10)), facts, stage.heard)
             clients = _crowd(world, stage)
             async with asyncio.TaskGroup() as living:
                 tasks = [living.create_task(client.live()) for client in clients]

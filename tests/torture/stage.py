@@ -14,7 +14,7 @@ from benchmarks.children import Child
 
 from ..support.proxy import Proxy, proxying
 from ..support.redis_server import RedisServer, free_port
-from .app import groups_of, make_layer
+from .app import QUIET, groups_of, make_layer
 from .plan import Options
 from .senders import Sender
 from .witness import Witness
@@ -50,6 +50,7 @@ class Stage:
         has_copy: whether there is a copy of the data of the Redis that runs now.
         redis_proxy, proxies: those before Redis, and before each server.
         burster: sends without a proxy.
+        heard: the positions of `QUIET` that some client has got.
     """
 
     def __init__(self, options: Options, redis: RedisServer, folder: Path, facts: Counter[str]) -> None:
@@ -60,6 +61,7 @@ class Stage:
         self.confirmed: list[tuple[str, int, str]] = []
         self.facts = facts
         self.has_copy = False
+        self.heard: set[str] = set()
         self.redis_proxy: Proxy
         self.proxies: list[Proxy] = []
         self.burster: Sender
@@ -90,7 +92,7 @@ class Stage:
         layer = await stack.enter_async_context(make_layer(f"redis://127.0.0.1:{self.redis_proxy.port}"))
         direct = await stack.enter_async_context(make_layer(self.redis.url))
         for how in BESIDE:
-            sender = Sender(f"beside {how}", layer, self.groups, self._chance(how), self._note)
+            sender = Sender(f"beside {how}", layer, self.groups[1:], self._chance(how), self._note)
             self._senders.append(sender)
             self._sending.append(asyncio.create_task(sender.run(how, self.options.rate)))
         self.burster = Sender("burst", direct, self.groups, self._chance("burst"), self._note)
@@ -115,10 +117,11 @@ class Stage:
                 else:
                     self.facts[what] += 1
 
-    def is_subscribed_to(self) -> bool:
-        """Whether a server hears Redis; blocks."""
+    def hears_quiet_group(self) -> bool:
+        """Whether a server hears `QUIET`; blocks."""
         with self.redis.client() as client:
-            return any(count for _, count in client.pubsub_numsub(*(GROUP + group for group in self.groups)))
+            [(_, count)] = client.pubsub_numsub(GROUP + QUIET)
+        return bool(count)
 
     # What can be done to it
 
