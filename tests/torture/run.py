@@ -117,7 +117,7 @@ async def _until_all_have_all(stage: Stage, world: World, clients: Sequence[Clie
 def _settle(outcome: Outcome, stage: Stage, clients: list[Client], newest: Mapping[str, set[str]]) -> None:
     streams = [steps for client in clients for steps in client.steps.values()]
     truth = truth_of(stage.witness.truth, stage.confirmed, streams)
-    outcome.problems += truth.contradictions
+    outcome.problems += [*truth.contradictions, *stage.errors()]
     outcome.facts["messages with a place"] = len(truth.messages)
     outcome.facts["confirmed"] = len(stage.confirmed)
     for client in clients:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ BESIDE = ("once", "surely", "passing", "thread")
 
 GROUP = "asgi__group__"
 """What the names of groups begin with in Redis."""
+
+EXCEPTION = re.compile(r"^Traceback .*\n(?:[ |].*\n)*(.+)", re.MULTILINE)
 
 KEPT = {"redis.conf", "log"}
 """Files of a Redis that are no data."""
@@ -106,6 +109,11 @@ class Stage:
                 raise result
         await asyncio.gather(*(server.ask("end") for server in await asyncio.gather(*self._servers)))
         self.facts["messages sent again"] += sum(sender.retries for sender in self._senders)
+
+    def errors(self) -> list[str]:
+        """Return what servers have logged of exceptions, the last line of each."""
+        logs = [path.read_text() for path in sorted(self._folder.glob("*.log"))]
+        return [error for log in logs for error in EXCEPTION.findall(log)]
 
     def read_records(self) -> None:
         """Take note of what servers have written, those that were killed too."""
