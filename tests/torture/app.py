@@ -23,6 +23,9 @@ HISTORY = {
 
 KINDS = ("large", "small", "large", "brief")
 
+QUIET = "torture.large.quiet"
+"""A group to which nobody sends of his own accord: what comes there comes when it is wanted."""
+
 CAPACITY = 40
 """Messages that a mailbox holds."""
 
@@ -37,8 +40,8 @@ AWAY = 1013
 
 
 def groups_of(count: int) -> list[str]:
-    """Return the names of some groups, of every kind in turn."""
-    return [f"torture.{KINDS[index % len(KINDS)]}.{index}" for index in range(count)]
+    """Return the names of some groups, of every kind in turn. The first is `QUIET`."""
+    return [QUIET, *(f"torture.{KINDS[index % len(KINDS)]}.{index}" for index in range(1, count))]
 
 
 class CountingLayer(RedisPubSubChannelLayer):
@@ -71,7 +74,8 @@ class TortureConsumer(AsyncWebsocketConsumer):
         self.latest: dict[str, str | None] = {}  # the place up to which the client has been told all
         await self.accept()
         for group, since in json.loads(self.query_params["groups"]).items():
-            await self._join(group, since)
+            if not await self._join(group, since):
+                return
 
     async def receive(self, text_data: str) -> None:
         what, group, *rest = text_data.split(" ")
@@ -81,7 +85,7 @@ class TortureConsumer(AsyncWebsocketConsumer):
             case "leave":
                 await self._layer.group_discard(group, self.channel_name)
                 await self._tell("left", group)
-            case "join":
+            case "join" if group in self.latest:
                 await self._join(group, self.latest[group])
 
     async def torture_said(self, event: Message) -> None:
@@ -108,16 +112,18 @@ class TortureConsumer(AsyncWebsocketConsumer):
         assert isinstance(self.channel_layer, CountingLayer)
         return self.channel_layer
 
-    async def _join(self, group: str, since: str | None) -> None:
+    async def _join(self, group: str, since: str | None) -> bool:
+        """Return whether that was possible."""
         last = 5 if since is None else 0
         try:
             joined = await self._layer.group_add(group, self.channel_name, since=since, last=last)
         except RedisError:
             await self.close(AWAY)
-            return
+            return False
         if since is None or not joined.recovered:
             self.latest[group] = None if joined.missed else joined.position
         await self._tell("joined", group, since, *joined)
+        return True
 
     async def _say(self, group: str, number: int) -> None:
         message = {"type": "torture.said", "of": f"client {self.number}", "number": number, "by": self.number}

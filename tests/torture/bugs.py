@@ -9,7 +9,6 @@ from consumers.layers._history import Position
 from consumers.layers._lag import Lag
 from consumers.layers._log import Entry, Log
 from consumers.layers._receivers import Receiver
-from consumers.layers.redis.history import RedisHistory
 from consumers.layers.redis.known_log import FOLLOWS, KnownLog, Told
 
 EVERY = 50
@@ -100,14 +99,6 @@ def silent() -> None:
     Log.reset = restarted  # type: ignore[method-assign]
 
 
-def no_checks() -> None:
-    """Nobody compares places with Redis' after a reconnect."""
-
-    async def check(self: RedisHistory, shard: int) -> None: ...
-
-    RedisHistory.check = check  # type: ignore[method-assign]
-
-
 def includes() -> None:
     """Whoever is excluded gets a message all the same."""
 
@@ -127,6 +118,5 @@ BUGS: dict[str, Callable[[], None]] = {
     "no-tags": no_tags,
     "no-proof": no_proof,
     "silent": silent,
-    "no-checks": no_checks,
     "includes": includes,
 }

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from .app import QUIET
 from .steps import Gap, Joined, Said, Step
 
 REST = 1.0
@@ -33,12 +34,14 @@ class World:
         ports: the servers'.
         stay: mean seconds between two things that a client does.
         facts: what has happened, and how often.
+        heard: the positions of `QUIET` that some client has got.
         newest: the places of each group's last messages; empty until the end.
     """
 
     ports: Sequence[int]
     stay: float
     facts: Counter[str]
+    heard: set[str]
     newest: dict[str, set[str]] = field(default_factory=dict)
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -111,7 +114,9 @@ class Client:
     async def _act(self, socket: ClientConnection) -> bool:
         """Do something; return whether that ends the connection."""
         group, what = self._chance.choice(list(self._latest)), self._chance.random()
-        if what < 0.6:
+        if what < 0.6 and group == QUIET:
+            pass
+        elif what < 0.6:
             self._said += 1
             await socket.send(f"say {group} {self._said}")
         elif what < 0.7 and group not in self._left:
@@ -138,6 +143,8 @@ class Client:
                 self.steps[group].append(Said(self._number, place, (sender, number), excluded))
                 if place is not None:
                     self._latest[group] = place
+                    if group == QUIET:
+                        self._world.heard.add(place)
             case ["gap", str(group)]:
                 self.steps[group].append(Gap(self._number))
             case ["left", str(group)]:

@@ -3,10 +3,10 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..support.redis_layers import until
-from .app import CAPACITY
+from .app import CAPACITY, QUIET
 from .plan import Fault
 from .stage import Stage
 
@@ -14,6 +14,12 @@ BURST = 3 * CAPACITY
 
 DELAY = 0.1
 """Seconds that Redis' answers are late, and its messages."""
+
+LONG_DELAY = 0.3
+"""Seconds, in which something else is to happen."""
+
+HEARD_WITHIN = 1.0
+"""Seconds until another message is sent, if nobody has got the last."""
 
 DELAYED_FOR = 1.5
 """Seconds."""
@@ -76,18 +82,28 @@ class Faults:
     async def _overtake(self, chance: random.Random) -> None:
         """Have Redis go back, and be where it was, with other messages, before anybody sees it.
 
-        The next message of each group comes while servers that have subscribed do not know where Redis is: what follows
-        by its offset does not follow by its tag.
+        The next message comes while a server has subscribed, and does not know yet where Redis is. So what follows by
+        its offset does not follow by its tag.
         """
         stage = self._stage
-        await self._send(chance.choice(stage.groups), BURST)
+        await self._send(QUIET, BURST)
+        await self._until_heard()
         with self._held():
             behind = await self._restart_with_copy()
             await asyncio.gather(*(self._send(group, count) for group, count in behind.items()))
-            stage.redis_proxy.delay = DELAY
-        await until(stage.is_subscribed_to)
-        await asyncio.gather(*(self._send(group, 1) for group in stage.groups))
+            stage.redis_proxy.delay = LONG_DELAY
+        await until(stage.hears_quiet_group)
+        await self._send(QUIET, 1)
         stage.redis_proxy.delay = 0.0
+        await self._until_heard()
+
+    async def _until_heard(self) -> None:
+        """Wait until somebody has got all of `QUIET`; what comes within a gap nobody gets."""
+        while True:
+            last = await self._stage.burster.surely(QUIET)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEARD_WITHIN):
+                    return await until(lambda last=last: last in self._stage.heard)  # type: ignore[misc]
 
     async def _restart_with_copy(self) -> dict[str, int]:
         """Return how far each group is behind where it was."""

@@ -132,7 +132,11 @@ class Judge:
             self.account.blame("out of order" if is_back else "gaps not told", text)
         elif first_of is not None and not self._is_first_of(first_of, place):
             self.account.blame("gaps not told", f"{self._name} got {place} first after {first_of}")
-        elif lost is not None and self._truth.follows(lost, place, step.connection):
+        elif (
+            lost is not None
+            and self._truth.follows(lost, place, step.connection)
+            and not self._truth.is_fork(lost)  # its process may have been further on
+        ):
             self.account.blame("needless", f"{self._name} got {place} after {lost} and a gap")
 
 

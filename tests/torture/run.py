@@ -62,7 +62,7 @@ async def torture(options: Options, folder: Path, say: Callable[[str], object]) 
         stage = Stage(options, redis, folder, facts)
         async with AsyncExitStack() as stack:
             await stage.start(stack)
-            world = World(stage.ports, max(1.0, min(6.0, options.seconds / 10)), facts)
+            world = World(stage.ports, max(1.0, min(6.0, options.seconds / 10)), facts, stage.heard)
             clients = _crowd(world, stage)
             async with asyncio.TaskGroup() as living:
                 tasks = [living.create_task(client.live()) for client in clients]
@@ -117,7 +117,7 @@ async def _until_all_have_all(stage: Stage, world: World, clients: Sequence[Clie
 def _settle(outcome: Outcome, stage: Stage, clients: list[Client], newest: Mapping[str, set[str]]) -> None:
     streams = [steps for client in clients for steps in client.steps.values()]
     truth = truth_of(stage.witness.truth, stage.confirmed, streams)
-    outcome.problems += truth.contradictions
+    outcome.problems += [*truth.contradictions, *stage.errors()]
     outcome.facts["messages with a place"] = len(truth.messages)
     outcome.facts["confirmed"] = len(stage.confirmed)
     for client in clients:

@@ -45,7 +45,7 @@ async def main(name: str, url: str, port: int, folder: Path, groups: int, rate: 
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             print(json.dumps({"port": port}), file=answers)
             senders = [
-                Sender(f"{name} {how}", layer, groups_of(groups), chance, lambda *what: note("confirmed", *what))
+                Sender(f"{name} {how}", layer, groups_of(groups)[1:], chance, lambda *what: note("confirmed", *what))
                 for how in SENDERS
             ]
             sending = [asyncio.create_task(each.run(how, rate)) for each, how in zip(senders, SENDERS, strict=True)]

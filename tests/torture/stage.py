@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from benchmarks.children import Child
 
 from ..support.proxy import Proxy, proxying
 from ..support.redis_server import RedisServer, free_port
-from .app import groups_of, make_layer
+from .app import QUIET, groups_of, make_layer
 from .plan import Options
 from .senders import Sender
 from .witness import Witness
@@ -26,6 +27,8 @@ BESIDE = ("once", "surely", "passing", "thread")
 
 GROUP = "asgi__group__"
 """What the names of groups begin with in Redis."""
+
+EXCEPTION = re.compile(r"^Traceback .*\n(?:[ |].*\n)*(.+)", re.MULTILINE)
 
 KEPT = {"redis.conf", "log"}
 """Files of a Redis that are no data."""
@@ -50,6 +53,7 @@ class Stage:
         has_copy: whether there is a copy of the data of the Redis that runs now.
         redis_proxy, proxies: those before Redis, and before each server.
         burster: sends without a proxy.
+        heard: the positions of `QUIET` that some client has got.
     """
 
     def __init__(self, options: Options, redis: RedisServer, folder: Path, facts: Counter[str]) -> None:
@@ -60,6 +64,7 @@ class Stage:
         self.confirmed: list[tuple[str, int, str]] = []
         self.facts = facts
         self.has_copy = False
+        self.heard: set[str] = set()
         self.redis_proxy: Proxy
         self.proxies: list[Proxy] = []
         self.burster: Sender
@@ -90,7 +95,7 @@ class Stage:
         layer = await stack.enter_async_context(make_layer(f"redis://127.0.0.1:{self.redis_proxy.port}"))
         direct = await stack.enter_async_context(make_layer(self.redis.url))
         for how in BESIDE:
-            sender = Sender(f"beside {how}", layer, self.groups, self._chance(how), self._note)
+            sender = Sender(f"beside {how}", layer, self.groups[1:], self._chance(how), self._note)
             self._senders.append(sender)
             self._sending.append(asyncio.create_task(sender.run(how, self.options.rate)))
         self.burster = Sender("burst", direct, self.groups, self._chance("burst"), self._note)
@@ -105,6 +110,11 @@ class Stage:
         await asyncio.gather(*(server.ask("end") for server in await asyncio.gather(*self._servers)))
         self.facts["messages sent again"] += sum(sender.retries for sender in self._senders)
 
+    def errors(self) -> list[str]:
+        """Return what servers have logged of exceptions, the last line of each."""
+        logs = [path.read_text() for path in sorted(self._folder.glob("*.log"))]
+        return [error for log in logs for error in EXCEPTION.findall(log)]
+
     def read_records(self) -> None:
         """Take note of what servers have written, those that were killed too."""
         for path in sorted(self._folder.glob("*.records")):
@@ -115,10 +125,11 @@ class Stage:
                 else:
                     self.facts[what] += 1
 
-    def is_subscribed_to(self) -> bool:
-        """Whether a server hears Redis; blocks."""
+    def hears_quiet_group(self) -> bool:
+        """Whether a server hears `QUIET`; blocks."""
         with self.redis.client() as client:
-            return any(count for _, count in client.pubsub_numsub(*(GROUP + group for group in self.groups)))
+            [(_, count)] = client.pubsub_numsub(GROUP + QUIET)
+        return bool(count)
 
     # What can be done to it
 

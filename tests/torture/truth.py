@@ -1,5 +1,6 @@
 """The one order of each group's messages, from all who have seen some of it."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from consumers.layers._history import Position
@@ -27,6 +28,7 @@ class Truth:
         self.contradictions: list[str] = []
         self._before: dict[Position, Position] = {}
         self._excluded: dict[Position, int] = {}
+        self._following: Counter[Position] = Counter()  # how many come right after a place
 
     def add(self, place: Position, key: Key, excluded: int = NOBODY, before: Position | None = None) -> None:
         """Take note of a message.
@@ -68,6 +70,12 @@ class Truth:
                 for earlier in several[:index]:
                     if self.has_before(later, earlier):
                         self.contradictions.append(f"{key} is at {earlier} and at {later}")
+
+    def is_fork(self, place: Position) -> bool:
+        """Whether Redis went back to a place, and on from there in another way."""
+        if not self._following:
+            self._following.update(self._before.values())
+        return self._following[place] > 1
 
     def has_before(self, later: Position, earlier: Position) -> bool:
         """Whether one place is on the line that leads to another."""
