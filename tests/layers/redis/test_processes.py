@@ -187,12 +187,11 @@ def test_the_example_chats_across_two_processes_and_misses_nothing_or_says_so(se
         assert [hear(client, "19") for client in clients] == [others] * 2
 
         redis.flushall()
-        say(clients[1], "by this, the loss is noticed")
-        assert [hear(client, "a gap") for client in clients] == [["a gap"]] * 2
         say(clients[1], "new")
-        assert [hear(client, "new") for client in clients] == [["new"]] * 2
+        assert [hear(client, "new") for client in clients] == [["a gap", "new"]] * 2
 
 
+@pytest.mark.slow
 def test_an_answer_that_one_process_of_the_example_writes_is_read_from_the_other(server: RedisServer) -> None:
     with example_by_two_processes(server) as (port, (writer, other)):
         with stopped(other):

@@ -58,6 +58,7 @@ def commands(server: RedisServer) -> int:
     return int(sum(count for name, count in counts.items() if not name.startswith(overhead)))
 
 
+@pytest.mark.slow
 async def test_two_thousand_clients_that_come_at_once_cost_redis_a_few_commands(server: RedisServer) -> None:
     groups = ["chat.1", "chat.2"]
     async with layer_at(server, history=HISTORY) as sender:
