@@ -120,6 +120,7 @@ class TortureConsumer(AsyncWebsocketConsumer):
         except RedisError:
             await self.close(AWAY)
             return False
+        self.latest[group] = since
         if since is None or not joined.recovered:
             self.latest[group] = None if joined.missed else joined.position
         await self._tell("joined", group, since, *joined)
