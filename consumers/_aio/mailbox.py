@@ -159,7 +159,7 @@ class Mailbox(DeliversMany):
         return others
 
     def room(self) -> int:
-        """Do as `Room`. A half is for messages of groups with history, so that others find a place too."""
+        """See `Room`. Messages of groups with history fill half of the mailbox; the rest is for others."""
         if self.is_closed:  # for ever
             return 0
         room = max(1, self.layer_limit // 2) - self.layer_count
@@ -206,6 +206,7 @@ class Mailbox(DeliversMany):
         self.layer_count -= 1
         if self._layer_room is not None:
             self._layer_room.set()
+        # At a quarter: not at each free place, or every message would resume the layer.
         if self._has_refused and self.layer_count <= self.layer_limit // 4 and self.owner is not None:
             self._has_refused = False
             self.owner._on_layer_room()

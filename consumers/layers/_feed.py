@@ -41,10 +41,10 @@ SLOW = 1.0
 """Seconds for which senders wait for a member that lags; one that lags longer is slow by itself."""
 
 MOST_ASKED = 100
-"""Of how many members that lag a sender asks how far."""
+"""How many members that lag `longest_lag()` looks at."""
 
 CALL_AGAIN = 100
-"""New messages after which another event loop is called once more: before its turn came it may have been closed."""
+"""After so many new messages another event loop is called again: it may have been closed meanwhile."""
 
 
 class Missing(Protocol):
@@ -159,7 +159,7 @@ class Feed:
         self._waits_for_entry.clear()
 
     def longest_lag(self) -> int:
-        """Return for how many messages, of its capacity, a sender should wait: those that lag, but not for long."""
+        """Return how many messages a sender should wait for. Who has lagged for longer than `SLOW` does not count."""
         newest, recent, longest = self._log.place.offset, self._common.clock() - SLOW, 0
         for receiver, lag in islice(reversed(self.lags.items()), MOST_ASKED):
             if lag.began <= recent:

@@ -49,7 +49,8 @@ class Feeds:
         feed = feeds.get(receiver.loop)
         if feed is None:
             feed = feeds[receiver.loop] = Feed(group, log, receiver.loop, self._common)
-        feed.add(receiver, cursor)
+        if receiver not in feed.members:
+            feed.add(receiver, cursor)
 
     def left(self, group: str, receiver: Receiver) -> None:
         """Take note that a member has left; the lock is held."""

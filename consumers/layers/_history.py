@@ -18,8 +18,8 @@ HISTORY = "history"
 EXCLUDE = "consumers.exclude"
 """The key of a message in Redis that names the channels which do not get it."""
 
-MOST_EPOCH_SECONDS = 24 * 3600
-"""Seconds that positions of a group count after its last message or join, if its messages are kept no longer."""
+MIN_EPOCH_SECONDS = 24 * 3600
+"""Seconds that positions count at least, after the last message or join."""
 
 MOST_ID_SECONDS = 300
 """Seconds that the `id` of a message is known, if its group keeps messages so long."""
@@ -132,7 +132,7 @@ class Keep:
     @property
     def epoch_seconds(self) -> float:
         """For how many seconds after the last message or join positions count."""
-        return max(self.ttl, MOST_EPOCH_SECONDS)
+        return max(self.ttl, MIN_EPOCH_SECONDS)
 
     @property
     def id_seconds(self) -> float:

@@ -21,7 +21,7 @@ class Lag:
     Attributes:
         has_gap: whether it is to be told of a gap next.
         is_timed: whether a timer runs that has it tried again.
-        last_turn: a number that grows with each message, of any group's; 0: it has got none yet.
+        last_turn: when it got its last message, as a number that grows; 0: never.
     """
 
     __slots__ = ("_told_until", "began", "cursor", "generation", "has_gap", "is_timed", "last_turn", "replayed_until")
@@ -37,7 +37,7 @@ class Lag:
         self._told_until = 0
 
     def look(self, log: Log) -> None:
-        """Notice what the log has no more."""
+        """Move the cursor past what the log has lost, and note the gap."""
         if self.generation != log.generation:
             self.generation, self.cursor = log.generation, log.start
             self.has_gap, self.replayed_until, self._told_until = True, 0, 0

@@ -43,7 +43,7 @@ class Entry:
         if event is None:
             assert self.message is not None
             mark = Mark(group, str(self.place), replayed)
-            self.message = event = {**self.message, HISTORY: mark}  # there may be many logs: one dict less for each
+            self.message = event = {**self.message, HISTORY: mark}  # one dict less for each message
             if replayed:
                 self._replay = event
             else:
@@ -54,7 +54,7 @@ class Entry:
 
 
 class Log:
-    """What is known of one group's messages: all of those from `first` on, unless a process has made room.
+    """What is known of one group's messages: those from `first` on, but for some that a process had no room for.
 
     Args:
         place: the newest place.

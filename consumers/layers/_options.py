@@ -54,11 +54,10 @@ def excluded_channels(exclude: str | Iterable[str]) -> Channels:
         return NOBODY
     if isinstance(exclude, str):
         return frozenset((exclude,))
-    names = list(exclude) if isinstance(exclude, Iterable) else [None]
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"exclude must be a channel's name, or several in a list, not {exclude!r:.80}")
-    return frozenset(map(str, names))
+    names = list(exclude) if isinstance(exclude, Iterable) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"exclude must be a channel's name, or several in a list, not {exclude!r:.80}")
+    return frozenset(names)
 
 
 def given_options(id: str | None, keep: bool, exclude: str | Iterable[str]) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def given_options(id: str | None, keep: bool, exclude: str | Iterable[str]) -> d
 
 
 def take_excluded(message: Any) -> Channels:
-    """Take out of a message that has come from Redis, where anybody may write, the channels that do not get it."""
+    """Remove the excluded channels from a message, and return them. Anybody may write to Redis: they are checked."""
     names = message.pop(EXCLUDE, ()) if isinstance(message, dict) else ()
     if not isinstance(names, list | tuple):
         return NOBODY
@@ -104,7 +103,8 @@ def require_id(id: object, keep: Keep | None, is_kept: bool) -> str | None:
         is_kept: whether the message is to be kept.
 
     Raises:
-        TypeError, ValueError: if it is none, or the message has no place in a history.
+        TypeError: if it is no str.
+        ValueError: if its length is wrong, or the message is not kept.
     """
     if id is None:
         return None
@@ -115,7 +115,7 @@ def require_id(id: object, keep: Keep | None, is_kept: bool) -> str | None:
     if keep is None:
         raise ValueError("id needs a group with history: name the group in the layer's `history` option")
     if not is_kept:
-        raise ValueError("id needs a message that is kept: leave keep=False or the id out")
+        raise ValueError("id needs a kept message: remove keep=False, or remove id")
     return id
 
 
@@ -132,7 +132,7 @@ def require_unmarked(message: Message, keep: Keep | None) -> None:
 
 
 def unkept(group: str, message: Message) -> Message:
-    """Return a message as members of a group with history get it that is not kept."""
+    """Return the event of a message to a group with history that is not kept."""
     return {**message, HISTORY: Mark(group, None, replayed=False)}
 
 

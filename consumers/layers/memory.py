@@ -225,6 +225,8 @@ class InMemoryChannelLayer(Layer):
         message = closing(code, reason)
         self._require_group(group)
         self._local.close_members(message["code"], message["reason"], groups=(group,))
+        if self.kept(group) is not None:
+            message = unkept(group, message)
         await self._send_to_members(group, message)
 
     async def flush(self) -> None:

@@ -30,6 +30,8 @@ async def connect(application: Any, path: str) -> WebsocketCommunicator:
 async def test_the_chat_gives_who_comes_back_what_was_missed_or_has_it_reload(no_layer: None) -> None:
     application = run(CHAT)["Chat"].as_asgi()
     ann, bob = [await connect(application, "/chat") for _ in range(2)]
+    places = [(await client.receive_json_from())["position"] for client in (ann, bob)]
+    assert places[0] == places[1]
     await ann.send_json_to({"text": "one"})
     one = await bob.receive_json_from()
     assert one["text"] == "one"
@@ -42,7 +44,9 @@ async def test_the_chat_gives_who_comes_back_what_was_missed_or_has_it_reload(no
     eve = await connect(application, "/chat?since=nonsense")
     assert await eve.receive_json_from() == {"type": "reload"}
     assert [(await eve.receive_json_from())["text"] for _ in range(3)] == ["one", "two", "three"]
-    for client in (ann, bob, eve):
+    pat = await connect(application, f"/chat?since={places[0]}")
+    assert [(await pat.receive_json_from())["text"] for _ in range(3)] == ["one", "two", "three"]
+    for client in (ann, bob, eve, pat):
         await client.disconnect()
 
 

@@ -27,7 +27,7 @@ CHECKED_AT_ONCE = 200
 """Groups whose places are compared with Redis' at once."""
 
 MOST_ATTEMPTS = 20
-"""How often a log is read for one who joins, while others have earlier parts of it read."""
+"""How often a join has the log read, while others have other parts of it read."""
 
 PAUSE = 0.5
 """Seconds before a log is read again that could not be."""
@@ -54,6 +54,9 @@ class Reading:
 
 class RedisHistory:
     """The logs of one process. On the owner loop, if nothing else is said.
+
+    The lock of the process' groups guards what is in the logs. `_known` has changes on the owner loop only. `missing()`
+    may add to `_readings` on any thread, with the lock held.
 
     Args:
         process: the process.
@@ -119,7 +122,7 @@ class RedisHistory:
         return Page(messages, str(last), True)
 
     def take(self, group: str, place: Position, payload: bytes) -> None:
-        """Take a message of this process' own that it does not hear."""
+        """Take a message that this process has sent, and does not hear."""
         self._take(group, Told(place, FOLLOWS, len(payload)), *self._decode(payload))
 
     # Joining
@@ -157,10 +160,16 @@ class RedisHistory:
             with self._local.lock:
                 known.expire()
                 place, proven = known.log.place, known.log.proves(since)
-            is_unknown = since.epoch != place.epoch or since.offset > place.offset  # here; perhaps not in Redis
-            if proven or (attempt if is_unknown else proven is False):
+            if proven:
                 return
-            await self._read(group, place.offset + 1 if is_unknown else since.offset)
+            if since.epoch == place.epoch and since.offset <= place.offset:
+                if proven is False:
+                    return
+                await self._read(group, since.offset)
+            elif attempt:  # Redis was asked, and has no such position
+                return
+            else:
+                await self._read(group, place.offset + 1)
 
     # Hearing
 
@@ -294,18 +303,21 @@ class RedisHistory:
         await asyncio.gather(*filter(None, reads), return_exceptions=True)
 
     def connection_began(self, shard: int) -> None:
-        """Take note that what another connection to a shard has told of the next payload is void."""
+        """Forget what the last connection to a shard has told: the payloads will not come."""
         for group in [group for group in self._told if self._shard(group) == shard]:
             del self._told[group]
 
     def forget(self, group: str) -> None:
         """Forget the log of a group that has no members here any more."""
-        self._known.pop(group, None)
+        known = self._known.pop(group, None)
+        if known is not None and known.log is not None:
+            with self._local.lock:
+                known.log.entries.clear()  # they need not stay at hand
         reading = self._readings.pop(group, None)
         if reading is not None:
-            _end(reading.done, OwnerLoopEnded("The group has no members here any more"))
+            _end(reading.done)
 
-    def forget_others(self) -> None:
+    def forget_empty_groups(self) -> None:
         """Forget the logs of all groups that have no members here any more."""
         for group in [group for group in self._known if not self._local.has_group(group)]:
             self.forget(group)

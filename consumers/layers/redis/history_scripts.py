@@ -6,8 +6,8 @@
     <prefix>__history__<group>            channel  tells where the next payload on the group's own channel belongs
 
 The braces make all keys of a group one slot's. A payload is what it is without history, byte for byte: only Redis knows
-the offset, and it cannot write into what is encrypted. A message's first entry, without payload, stands for offset 0,
-or for the newest of those that have expired: it proves that who has seen that one has missed nothing.
+the offset, and it cannot write into what is encrypted. A log's first entry only proves a position: its message is not
+handed out. In a new log it stands for offset 0, after an expiry for the newest message that has expired.
 """
 
 import hmac
@@ -40,6 +40,9 @@ local function extend(key, lasts)
 end
 """
 
+# KEYS: place, log, and those of the message's id, if it has one. An id of an earlier log does not count.
+# ARGV: size; milliseconds for the log, the place and the id; epoch and tag if the log is new; this message's tag and
+# payload; the control channel and the group's.
 PUBLISH = (
     _BEGIN
     + """
@@ -69,6 +72,9 @@ return {position, redis.call('PUBLISH', channel, payload)}
 """
 )
 
+# KEYS: place, log.
+# ARGV: epoch and tag if the log is new; milliseconds for the place; epoch, tag and offset of what is to be proven; the
+# first offset, or nothing for the newest; how many entries.
 READ = (
     _BEGIN
     + """
@@ -144,10 +150,10 @@ class GroupKeys(NamedTuple):
 
 
 class Digests:
-    """Makes of the id of a message what its keys in Redis are named by.
+    """Turns a message's id into what its keys in Redis are named by.
 
     Args:
-        encryption_keys: the layer's. Redis gets to know no id then, and one that was noted with an older key counts.
+        encryption_keys: the layer's. An id that was noted with an older key counts.
     """
 
     def __init__(self, encryption_keys: Iterable[str | bytes]) -> None:

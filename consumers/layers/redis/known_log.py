@@ -23,7 +23,7 @@ FOLLOWS = ""
 """In place of the tag of the message before: Redis itself has said that this one follows."""
 
 NEVER = 10**16
-"""An offset that no message has."""
+"""An offset that no message has: reading from it returns the newest place, and no messages."""
 
 MOST_BYTES = 32 * 1024 * 1024
 """How much of payloads a process keeps at hand, for members that lag or join."""
@@ -41,7 +41,7 @@ class Told(NamedTuple):
     Attributes:
         place: its place.
         previous: the tag of the message before it, or `FOLLOWS`.
-        length: its bytes.
+        length: its bytes. A payload of another length is somebody else's.
     """
 
     place: Position
@@ -60,7 +60,7 @@ class Told(NamedTuple):
 
 
 class AtHand:
-    """The messages that a process keeps at hand, of all its groups: as many as there is room for, the newest."""
+    """The messages that a process keeps at hand, of all its groups: the newest, as many as there is room for."""
 
     def __init__(self) -> None:
         self._entries: deque[tuple[Log, Entry]] = deque()  # the oldest first
@@ -70,12 +70,18 @@ class AtHand:
         """Take note of a message that a log has, and make room for it."""
         self._entries.append((log, entry))
         self._bytes += entry.size
-        while self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND:
+        while self._entries and (self._is_full() or not _has(*self._entries[0])):
             other, oldest = self._entries.popleft()
             self._bytes -= oldest.size
-            offset = oldest.place.offset
-            if other.entries.get(offset) is oldest and offset != other.place.offset:
-                del other.entries[offset]
+            if _has(other, oldest) and oldest.place != other.place:
+                del other.entries[oldest.place.offset]
+
+    def _is_full(self) -> bool:
+        return self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND
+
+
+def _has(log: Log, entry: Entry) -> bool:
+    return log.entries.get(entry.place.offset) is entry
 
 
 class KnownLog:
@@ -123,6 +129,14 @@ class KnownLog:
     def read(self, proof: Position | None, kept: Kept) -> int | None:
         """Take what was read; return the offset from which the log has to be read next, if it has to be.
 
+            what Redis says of the newest place here     | what is done
+            ---------------------------------------------|-----------------------------------------
+            it is proven                                 | go on
+            it is not, but is not the newest here by now | ask again
+            it is of another epoch                       | a gap, then all of the new log
+            it is of this epoch: Redis went back         | a gap, then what comes next
+            it has left the log                          | a gap, then the oldest that is kept
+
         Args:
             proof: what was the newest place here when Redis was asked; None: nothing was known.
             kept: what Redis has answered.
@@ -133,10 +147,10 @@ class KnownLog:
         elif not kept.proven and log.place != proof:  # it has gone on meanwhile
             return self.following
         elif not kept.proven and kept.place.epoch != proof.epoch:
-            log.reset(kept.before_first)  # nobody has got anything of it
+            log.reset(kept.before_first)  # members have nothing of this log yet
             self._ahead.clear()
         elif not kept.proven and proof.offset >= kept.first - 1:
-            log.reset(kept.place)  # nobody knows what of it members have got
+            log.reset(kept.place)  # members may have some of these messages
             self._ahead.clear()
         log.begin_at(max(log.first, kept.first) if kept.proven else kept.first)
         self._expires = time.monotonic() + kept.seconds

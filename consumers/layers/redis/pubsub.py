@@ -213,8 +213,8 @@ class RedisPubSubChannelLayer(RedisLayer):
         super()._require_channel(name)
         if self.group_mark in name or MARK in name or name.endswith(ORDERS):
             raise TypeError(
-                f"Channel {name!r:.200} is a layer's own: that of a group, which contains {self.group_mark!r} or "
-                f"{MARK!r}, or of orders, which ends with {ORDERS!r}"
+                f"Channel {name!r:.200} is a layer's own: the names of channels do not contain {self.group_mark!r} or "
+                f"{MARK!r}, and do not end with {ORDERS!r}"
             )
 
     def _checked_prefix(self, prefix: str) -> str:

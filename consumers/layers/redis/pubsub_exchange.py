@@ -91,6 +91,8 @@ class PubSubExchange:
         name, owner = self._group_prefix + group, self._owners.current
         is_deaf = owner is None or owner.loop.is_closed()
         place, reached = yield from self.history.publish(group, keep, payload, digests)
+        if reached < 0:  # another one had its id
+            return place, True
         is_missed = not reached and self._is_between_owners(self._settings.shard_of(name), name)
         if is_missed or (is_deaf and self._has_any() and not self._owners.exists()):
             self.history.take(group, place, payload)
@@ -143,7 +145,7 @@ class PubSubExchange:
         Args:
             is_by_name: only where Redis refuses the pattern.
         """
-        self.history.forget_others()
+        self.history.forget_empty_groups()
         owner = self._owners.here
         for receiver in owner.receivers if owner is not None else ():
             if isinstance(receiver, Subscriptions) and (receiver.is_by_name or not is_by_name):

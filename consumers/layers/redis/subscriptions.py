@@ -66,7 +66,7 @@ class Names(Protocol):
         """Whether a name is to be subscribed to."""
 
     def together(self, name: str) -> list[str]:
-        """Return a name, after those that one command subscribes to with it; none for such a one itself."""
+        """Return the names that one SUBSCRIBE takes: a control channel and this name. Of a control channel: none."""
 
     def begins(self, shard: int) -> None:
         """Take note of a new connection to a shard."""

@@ -29,7 +29,8 @@ async def test_what_came_while_the_connection_was_cut_is_handed_over_in_order(se
         assert reader.gaps == []
 
 
-async def test_what_left_the_log_meanwhile_is_one_gap(server: RedisServer) -> None:
+async def test_what_left_the_log_meanwhile_is_one_gap(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.layers.redis.reconnect.FIRST_DELAY", 0.8)  # all is sent before it is back
     history = {"chat.*": {"size": 3, "ttl": 60}}
     async with layer_at(server, history=history) as layer, layer_at(server, history=history) as other:
         reader = await Reader().join(layer)
