@@ -158,7 +158,7 @@ class RedisHistory:
                 known.expire()
                 place, proven = known.log.place, known.log.proves(since)
             is_unknown = since.epoch != place.epoch or since.offset > place.offset  # here; perhaps not in Redis
-            if proven or (attempt if is_unknown else proven is False):
+            if proven or (attempt and not known.is_behind if is_unknown else proven is False):
                 return
             await self._read(group, place.offset + 1 if is_unknown else since.offset)
 
