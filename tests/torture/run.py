@@ -123,4 +123,7 @@ def _settle(outcome: Outcome, stage: Stage, clients: list[Client], newest: Mappi
     for client in clients:
         account = outcome.accounts[client.name] = Account()
         for group, steps in client.steps.items():
-            account += judge(steps, truth, f"{client.name} in {group}", set(map(position_of, newest[group])))
+            name = f"{client.name} in {group}"
+            account += (found := judge(steps, truth, name, set(map(position_of, newest[group]))))
+            if found.examples:
+                (stage.folder / f"{name}.steps").write_text("\n".join(map(str, steps)))

@@ -53,6 +53,7 @@ class Stage:
         has_copy: whether there is a copy of the data of the Redis that runs now.
         redis_proxy, proxies: those before Redis, and before each server.
         burster: sends without a proxy.
+        folder: where servers leave their records and logs.
         heard: the positions of `QUIET` that some client has got.
     """
 
@@ -68,7 +69,7 @@ class Stage:
         self.redis_proxy: Proxy
         self.proxies: list[Proxy] = []
         self.burster: Sender
-        self._folder = folder
+        self.folder = folder
         self._copy = folder / "copy"
         self._servers: list[asyncio.Task[Child]] = []  # that start, or have started
         self._ports = [free_port() for _ in range(SERVERS)]
@@ -112,12 +113,12 @@ class Stage:
 
     def errors(self) -> list[str]:
         """Return what servers have logged of exceptions, the last line of each."""
-        logs = [path.read_text() for path in sorted(self._folder.glob("*.log"))]
+        logs = [path.read_text() for path in sorted(self.folder.glob("*.log"))]
         return [error for log in logs for error in EXCEPTION.findall(log)]
 
     def read_records(self) -> None:
         """Take note of what servers have written, those that were killed too."""
-        for path in sorted(self._folder.glob("*.records")):
+        for path in sorted(self.folder.glob("*.records")):
             for line in path.read_text().splitlines():
                 what, *rest = json.loads(line)
                 if what == "confirmed":
@@ -193,7 +194,7 @@ class Stage:
             name,
             url,
             self._ports[index],
-            self._folder,
+            self.folder,
             options.groups,
             options.rate,
             options.bug,

@@ -95,14 +95,16 @@ class KnownLog:
 
     Attributes:
         log: the log; None until it was read.
+        is_behind: whether Redis had more than is known here when it was read last.
     """
 
-    __slots__ = ("_ahead", "_at_hand", "_decode", "_expires", "keep", "keys", "log")
+    __slots__ = ("_ahead", "_at_hand", "_decode", "_expires", "is_behind", "keep", "keys", "log")
 
     def __init__(self, keys: GroupKeys, keep: Keep, decode: Decode, at_hand: AtHand) -> None:
         self.keys = keys
         self.keep = keep
         self.log: Log | None = None
+        self.is_behind = False
         self._decode = decode
         self._at_hand = at_hand
         self._ahead: dict[int, tuple[str, Entry]] = {}  # what does not follow yet: the tag of the one before, and it
@@ -141,7 +143,7 @@ class KnownLog:
             proof: what was the newest place here when Redis was asked; None: nothing was known.
             kept: what Redis has answered.
         """
-        log = self.log
+        log, self.is_behind = self.log, True
         if log is None or proof is None:
             log = self._begin(kept.place)
         elif not kept.proven and log.place != proof:  # it has gone on meanwhile
@@ -159,8 +161,8 @@ class KnownLog:
         for place, payload in kept.entries:
             self._add(log, place, payload)
         wanted = self._drain()
-        is_behind = log.place.epoch == kept.place.epoch and log.place.offset < kept.place.offset
-        return self.following if is_behind else wanted
+        self.is_behind = log.place.epoch == kept.place.epoch and log.place.offset < kept.place.offset
+        return self.following if self.is_behind else wanted
 
     def _begin(self, place: Position) -> Log:
         """Begin to follow the log, with what has been heard already."""

@@ -62,6 +62,25 @@ async def test_a_position_that_left_the_log_unheard_is_not_recovered(server: Red
         assert newcomer.gaps == []
 
 
+async def test_a_position_in_a_new_log_is_recovered_by_a_process_that_has_heard_nothing_of_it(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with layer_at(server) as layer, layer_at(server) as other:
+        reader = await Reader().join(layer)
+        await send(other, range(9))
+        await reader.has(*range(9))
+        monkeypatch.setattr(layer._process.exchange, "on_message", lambda *_: 0)
+        with server.client() as client:
+            client.delete(*client.keys(f"{KEYS}*"))
+        positions = await send(other, range(10, 13))
+        newcomer = await Reader().join(layer, since=positions[1])
+        assert (newcomer.joined.recovered, newcomer.joined.missed) == (True, 1)
+        await newcomer.has(12)
+        await until(lambda: reader.numbers[-3:] == [10, 11, 12])
+        assert reader.gaps == [GROUP]
+        assert newcomer.numbers == [12] and newcomer.gaps == []
+
+
 async def test_an_older_copy_of_redis_data_is_one_gap_for_each_member(server: RedisServer) -> None:
     async with layer_at(server) as layer, layer_at(server) as other:
         readers = [await Reader().join(layer) for _ in range(2)]
