@@ -170,15 +170,6 @@ class RedisHistory:
                 return
             else:
                 await self._read(group, place.offset + 1)
-                return
-            if since.epoch == place.epoch and since.offset <= place.offset:
-                if proven is False:
-                    return
-                await self._read(group, since.offset)
-            elif attempt:  # Redis was asked, and has no such position
-                return
-            else:
-                await self._read(group, place.offset + 1)
 
     # Hearing
 
