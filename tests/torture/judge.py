@@ -128,7 +128,7 @@ class Judge:
         if earlier is not None and not self._truth.follows(earlier, place, step.connection):
             is_back = self._truth.has_before(earlier, place)
             self._cursor = earlier if is_back else place
-            text = f"{self._name} got {place} after {earlier} by connection {step.connection}"
+            text = f"{self._name} got {place}, before which is {self._truth.before(place)}, after {earlier}"
             self.account.blame("out of order" if is_back else "gaps not told", text)
         elif first_of is not None and not self._is_first_of(first_of, place):
             self.account.blame("gaps not told", f"{self._name} got {place} first after {first_of}")

@@ -30,6 +30,9 @@ GROUP = "asgi__group__"
 
 EXCEPTION = re.compile(r"^Traceback .*\n(?:[ |].*\n)*(.+)", re.MULTILINE)
 
+UVICORN_S = "Expected ASGI message 'websocket.accept'"
+"""What uvicorn says of a message to a client that has gone before it was accepted."""
+
 KEPT = {"redis.conf", "log"}
 """Files of a Redis that are no data."""
 
@@ -114,7 +117,7 @@ class Stage:
     def errors(self) -> list[str]:
         """Return what servers have logged of exceptions, the last line of each."""
         logs = [path.read_text() for path in sorted(self.folder.glob("*.log"))]
-        return [error for log in logs for error in EXCEPTION.findall(log)]
+        return [error for log in logs for error in EXCEPTION.findall(log) if UVICORN_S not in error]
 
     def read_records(self) -> None:
         """Take note of what servers have written, those that were killed too."""

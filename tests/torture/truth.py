@@ -71,6 +71,10 @@ class Truth:
                     if self.has_before(later, earlier):
                         self.contradictions.append(f"{key} is at {earlier} and at {later}")
 
+    def before(self, place: Position) -> Position | None:
+        """Return the place before a place, if that is known."""
+        return self._before.get(place)
+
     def is_fork(self, place: Position) -> bool:
         """Whether Redis went back to a place, and on from there in another way."""
         if not self._following:
