@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
 from .history_scripts import Kept, kept_of, keys_of, place_of, publish, read
-from .known_log import FOLLOWS, AtHand, Decode, KnownLog, Told
+from .known_log import AtHand, Decode, KnownLog, Told
 from .owner_loop import ENDED, OwnerLoopEnded
 from .round_trips import Flow
 from .settings import Settings
@@ -78,7 +78,7 @@ class RedisHistory:
 
     # Senders and readers, on any thread
 
-    def publish(self, group: str, keep: Keep, payload: bytes, digests: Sequence[str]) -> Flow[tuple[Position, int]]:
+    def publish(self, group: str, keep: Keep, payload: bytes, digests: Sequence[str]) -> Flow[tuple[Told, int]]:
         """Add a payload to a group's log, and publish it.
 
         Args:
@@ -88,12 +88,12 @@ class RedisHistory:
             digests: those of the message's id, if it has one.
 
         Returns:
-            The position, and how many have heard it; -1 if it was there already.
+            Where it belongs, and how many have heard it; -1 if it was there already.
         """
         channel = self._settings.group_prefix + group
         command = publish(keys_of(self._settings.prefix, group), channel, payload, keep, digests)
-        [[[text, reached]]] = yield [(self._shard(group), [command])]
-        return place_of(text), reached
+        [[[text, reached, previous]]] = yield [(self._shard(group), [command])]
+        return Told(place_of(text), previous.decode(), len(payload)), reached
 
     def read(self, group: str, keep: Keep, proof: Position | None, start: int | None, count: int) -> Flow[Kept]:
         """Read a log; see `history_scripts.read()`."""
@@ -121,9 +121,9 @@ class RedisHistory:
                 last = place
         return Page(messages, str(last), True)
 
-    def take(self, group: str, place: Position, payload: bytes) -> None:
+    def take(self, group: str, told: Told, payload: bytes) -> None:
         """Take a message that this process has sent, and does not hear."""
-        self._take(group, Told(place, FOLLOWS, len(payload)), *self._decode(payload))
+        self._take(group, told, *self._decode(payload))
 
     # Joining
 

@@ -52,7 +52,7 @@ local epoch, offset, newest = place(KEYS[1], KEYS[2], ARGV[5], ARGV[6], stays)
 for i = 3, #KEYS do
     local known = redis.call('GET', KEYS[i])
     if known and string.sub(known, 1, #epoch) == epoch then
-        return {known, -1}
+        return {known, -1, ''}
     end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then
@@ -68,7 +68,7 @@ if KEYS[3] then
     redis.call('SET', KEYS[3], position, 'PX', known_for)
 end
 redis.call('PUBLISH', control, position .. ' ' .. newest .. ' ' .. #payload)
-return {position, redis.call('PUBLISH', channel, payload)}
+return {position, redis.call('PUBLISH', channel, payload), newest}
 """
 )
 
@@ -172,7 +172,9 @@ def keys_of(prefix: str, group: str) -> GroupKeys:
 
 
 def publish(keys: GroupKeys, channel: str, payload: bytes, keep: Keep, digests: Sequence[str]) -> Command:
-    """Add a payload to a log, and publish where it belongs, and itself; the reply is its position and who heard it.
+    """Add a payload to a log, and publish where it belongs, and itself.
+
+    The reply is its position, how many have heard it, and the tag of the message before.
 
     Args:
         keys: the group's.

@@ -40,7 +40,7 @@ class Told(NamedTuple):
 
     Attributes:
         place: its place.
-        previous: the tag of the message before it, or `FOLLOWS`.
+        previous: the tag of the message before it.
         length: its bytes. A payload of another length is somebody else's.
     """
 
@@ -143,7 +143,7 @@ class KnownLog:
             proof: what was the newest place here when Redis was asked; None: nothing was known.
             kept: what Redis has answered.
         """
-        log, self.is_behind = self.log, True
+        log, self.is_behind, safe_until = self.log, True, NEVER
         if log is None or proof is None:
             log = self._begin(kept.place)
         elif not kept.proven and log.place != proof:  # it has gone on meanwhile
@@ -154,12 +154,15 @@ class KnownLog:
         elif not kept.proven and proof.offset >= kept.first - 1:
             log.reset(kept.place)  # members may have some of these messages
             self._ahead.clear()
+        elif log.place not in (proof, *(place for place, _ in kept.entries)):
+            safe_until = proof.offset  # what was heard since may be of a log that Redis has gone back from
         log.begin_at(max(log.first, kept.first) if kept.proven else kept.first)
         self._expires = time.monotonic() + kept.seconds
         if log.place.offset < log.first - 1:  # what followed has left the log
             log.place = kept.before_first
         for place, payload in kept.entries:
-            self._add(log, place, payload)
+            if place.offset <= safe_until:
+                self._add(log, place, payload)
         wanted = self._drain()
         self.is_behind = log.place.epoch == kept.place.epoch and log.place.offset < kept.place.offset
         return self.following if self.is_behind else wanted

@@ -90,14 +90,14 @@ class PubSubExchange:
         """
         name, owner = self._group_prefix + group, self._owners.current
         is_deaf = owner is None or owner.loop.is_closed()
-        place, reached = yield from self.history.publish(group, keep, payload, digests)
+        told, reached = yield from self.history.publish(group, keep, payload, digests)
         if reached < 0:  # another one had its id
-            return place, True
+            return told.place, True
         is_missed = not reached and self._is_between_owners(self._settings.shard_of(name), name)
         if is_missed or (is_deaf and self._has_any() and not self._owners.exists()):
-            self.history.take(group, place, payload)
-            return place, True
-        return place, bool(reached)
+            self.history.take(group, told, payload)
+            return told.place, True
+        return told.place, bool(reached)
 
     async def new_channel(self, head: str) -> str:
         """Return the name of a new channel of a shard that messages arrive from; on the owner loop.

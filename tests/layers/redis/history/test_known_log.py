@@ -1,0 +1,84 @@
+"""What a process makes of what it hears and reads, apart from Redis."""
+
+from typing import Any
+
+import pytest
+
+from consumers.layers._history import NOBODY, Keep, Position
+from consumers.layers.redis.history_scripts import Kept, keys_of
+from consumers.layers.redis.known_log import AtHand, KnownLog, Told
+
+EPOCH = "e" * 16
+
+
+def place(offset: int, timeline: str = "a") -> Position:
+    """Return a place; of one offset there is one on each timeline."""
+    return Position(EPOCH, f"{timeline}{offset:015d}", offset)
+
+
+def told(offset: int, timeline: str = "a") -> Told:
+    return Told(place(offset, timeline), place(offset - 1, timeline).tag, 1)
+
+
+def kept(newest: Position, *entries: Position, proven: bool = True, before_first: Position | None = None) -> Kept:
+    return Kept(newest, proven, before_first or place(0), 60.0, [(entry, b"x") for entry in entries])
+
+
+def decode(payload: bytes) -> tuple[Any, frozenset[str]]:
+    return {"type": "test"}, NOBODY
+
+
+@pytest.fixture
+def known() -> KnownLog:
+    """Return what is known at message 3."""
+    known = KnownLog(keys_of("asgi", "room"), Keep(100, 60), decode, AtHand())
+    known.read(None, kept(place(3)))
+    return known
+
+
+def test_what_follows_is_added_and_a_hole_is_to_be_read(known: KnownLog) -> None:
+    log = known.log
+    assert log is not None
+    assert known.hear(told(4), {"type": "test"}, NOBODY) is None
+    assert known.hear(told(6), {"type": "test"}, NOBODY) == 5
+    assert log.place == place(4)
+    assert known.read(place(4), kept(place(6), place(5), place(6))) is None
+    assert log.place == place(6)
+    assert log.generation == 0
+
+
+def test_what_is_heard_again_is_there_already(known: KnownLog) -> None:
+    assert known.hear(told(4), {"type": "test"}, NOBODY) is None
+    assert known.hear(told(4), {"type": "test"}, NOBODY) is None
+    assert known.hear(told(4, "b"), {"type": "test"}, NOBODY) == 5
+
+
+def test_what_was_read_after_redis_went_back_is_not_put_behind_what_was_heard_before(known: KnownLog) -> None:
+    """Asked at 3, Redis answers when it has gone back to 3, and on to 6; 4 and 5 of before were heard meanwhile."""
+    log, proof = known.log, place(3)
+    assert log is not None
+    for offset in (4, 5):
+        assert known.hear(told(offset), {"type": "test"}, NOBODY) is None
+    answer = kept(place(6, "b"), *(place(offset, "b") for offset in (4, 5, 6)))
+    assert known.read(proof, answer) == 6
+    assert log.place == place(5)
+    assert known.read(place(5), kept(place(6, "b"), place(6, "b"), proven=False)) is None
+    assert (log.generation, log.place) == (1, place(6, "b"))
+
+
+def test_what_was_read_goes_on_from_what_was_heard_meanwhile(known: KnownLog) -> None:
+    log, proof = known.log, place(3)
+    assert log is not None
+    assert known.hear(told(4), {"type": "test"}, NOBODY) is None
+    assert known.read(proof, kept(place(6), place(4), place(5), place(6))) is None
+    assert (log.generation, log.place) == (0, place(6))
+
+
+def test_what_logs_have_no_more_is_not_kept_at_hand() -> None:
+    at_hand = AtHand()
+    known = KnownLog(keys_of("asgi", "room"), Keep(2, 60), decode, at_hand)
+    known.read(None, kept(place(0)))
+    for offset in range(1, 50):
+        known.hear(told(offset), {"type": "test"}, NOBODY)
+    assert len(at_hand._entries) <= 3
+    assert at_hand._bytes == len(at_hand._entries)
