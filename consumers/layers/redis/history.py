@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
+from .._options import require_new
+from .._receivers import PendingJoin
 from .history_scripts import Kept, kept_of, keys_of, place_of, publish, read
 from .known_log import FOLLOWS, AtHand, Decode, KnownLog, Told
 from .owner_loop import ENDED, OwnerLoopEnded
@@ -124,18 +126,24 @@ class RedisHistory:
 
     # Joining
 
-    async def join(self, group: str, keep: Keep, channel: str, since: str | None, last: int) -> Joined:
-        """Have a channel, which has joined a group that is subscribed to, follow its log; on any event loop.
+    async def join(
+        self, group: str, keep: Keep, channel: str, joining: PendingJoin, since: str | None, last: int
+    ) -> Joined:
+        """Have a channel, which is joining a group that is subscribed to, follow its log; on any event loop.
 
         Raises:
+            ValueError: `since` or `last` for a channel that follows it already.
             redis.exceptions.RedisError: if the log cannot be read.
         """
         position = Position.parse(since)
         await self._owners.call(self._prepare, group, keep, position)
         with self._local.lock:
             known = self._known.get(group)
-            if known is None or known.log is None:  # the channel has left again
-                return Joined(None, False, 0)
+            if known is None or known.log is None or not self._local.is_under_way(group, channel, joining):
+                return Joined(None, False, 0)  # the channel has left again, and may even be joining anew
+            if self._local.follows(group, channel):  # where it goes on is not to be changed: it may lag
+                require_new(group, channel, since, last)
+                return Joined(str(known.log.place), True, 0)
             known.expire()
             proven = position if position is not None and known.log.proves(position) else None
             cursor, joined = known.log.plan(proven, since is not None, last, channel)
