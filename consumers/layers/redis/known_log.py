@@ -127,7 +127,9 @@ class KnownLog:
             proof: what was the newest place here when Redis was asked; None: nothing was known.
             kept: what Redis has answered.
         """
-        log = self.log
+        log, expires = self.log, time.monotonic() + kept.seconds
+        if log is not None and log.place != proof:  # what was heard since Redis was asked may live longer
+            expires = max(expires, self._expires)
         if log is None or proof is None:
             log = self._begin(kept.place)
         elif not kept.proven and log.place != proof:  # it has gone on meanwhile
@@ -139,7 +141,7 @@ class KnownLog:
             log.reset(kept.place)  # nobody knows what of it members have got
             self._ahead.clear()
         log.begin_at(max(log.first, kept.first) if kept.proven else kept.first)
-        self._expires = time.monotonic() + kept.seconds
+        self._expires = expires
         if log.place.offset < log.first - 1:  # what followed has left the log
             log.place = kept.before_first
         for place, payload in kept.entries:
