@@ -43,12 +43,14 @@ class Reading:
         wanted: the offset from which, or None.
         done: awaited by those who need what is `wanted`.
         runs: whether it is being read.
+        loop: the event loop that it is read on; None: it has not begun.
     """
 
-    __slots__ = ("asked", "done", "runs", "wanted")
+    __slots__ = ("asked", "done", "loop", "runs", "wanted")
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.wanted: int | None = None
         self.done: asyncio.Future[None] | None = None
         self.runs = False
@@ -217,11 +219,13 @@ class RedisHistory:
         if group not in self._known:
             self._readings.pop(group, None)
             return None
-        reading = self._readings.setdefault(group, Reading())
-        reading.asked = None
+        reading, loop = self._readings.setdefault(group, Reading()), asyncio.get_running_loop()
+        if reading.loop not in (None, loop):  # that one stands still: this one has taken over
+            reading = self._readings[group] = Reading()
+        reading.loop, reading.asked = loop, None
         reading.wanted = offset if reading.wanted is None else min(offset, reading.wanted)
         if reading.done is None:
-            reading.done = asyncio.get_running_loop().create_future()
+            reading.done = loop.create_future()
         done = reading.done
         if not reading.runs:
             reading.runs = True

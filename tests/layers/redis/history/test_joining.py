@@ -5,11 +5,14 @@ import asyncio
 import pytest
 
 from consumers import Joined
+from consumers.layers.redis import RedisPubSubChannelLayer
 
 from ....support.redis_server import RedisServer
-from .support import GROUP, Reader, layer_at, send
+from .support import GROUP, HISTORY, Reader, layer_at, send
 
 pytestmark = pytest.mark.anyio
+
+UNKNOWN = f"{'0' * 16}-{'0' * 16}.7"
 
 
 async def test_a_channel_that_left_while_it_joined_and_joins_anew_follows_from_where_it_said_last(
@@ -49,3 +52,31 @@ async def test_a_channel_that_is_added_while_it_joins_gets_nothing_twice(server:
             is_replayed = False
         await reader.has(*([7, 8, 9] if is_replayed else []), 10)
         assert reader.gaps == []
+
+
+def test_a_loop_that_stands_still_in_the_middle_of_a_read_keeps_no_other_waiting(server: RedisServer) -> None:
+    layer = RedisPubSubChannelLayer([server.url], history=HISTORY)
+
+    async def join(number: int) -> Joined:
+        return await layer.group_add(GROUP, f"reader{number}", since=UNKNOWN)
+
+    async def begin() -> "asyncio.Task[Joined]":
+        await join(0)
+        reading = asyncio.ensure_future(join(1))
+        while not any(each.runs for each in layer._process.exchange.history._readings.values()):
+            await asyncio.sleep(0)
+        return reading
+
+    async def go_on() -> Joined:
+        async with asyncio.timeout(4):
+            return await join(2)
+
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        reading = first.run_until_complete(begin())
+        assert not second.run_until_complete(go_on()).recovered
+        assert not first.run_until_complete(reading).recovered
+        second.run_until_complete(layer.close())
+    finally:
+        first.close()
+        second.close()
