@@ -312,7 +312,10 @@ class RedisHistory:
 
     def forget(self, group: str) -> None:
         """Forget the log of a group that has no members here any more."""
-        self._known.pop(group, None)
+        known = self._known.pop(group, None)
+        if known is not None and known.log is not None:
+            with self._local.lock:
+                known.log.entries.clear()  # so that nothing else has them at hand
         reading = self._readings.pop(group, None)
         if reading is not None:
             _end(reading.done, OwnerLoopEnded("The group has no members here any more"))

@@ -26,7 +26,10 @@ NEVER = 10**16
 """An offset that no message has."""
 
 MOST_BYTES = 32 * 1024 * 1024
-"""How much of payloads a process keeps at hand, for members that lag or join."""
+"""How much of messages a process keeps at hand, for members that lag or join."""
+
+OVERHEAD = 1000
+"""Bytes that a message takes besides its payload, about: the dicts and numbers that it is made of."""
 
 FEWEST_AT_HAND = 500
 """Messages that are kept at hand however large they are: more than are read at once."""
@@ -65,17 +68,28 @@ class AtHand:
     def __init__(self) -> None:
         self._entries: deque[tuple[Log, Entry]] = deque()  # the oldest first
         self._bytes = 0
+        self._look_at = 2 * FEWEST_AT_HAND
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def note(self, log: Log, entry: Entry) -> None:
         """Take note of a message that a log has, and make room for it."""
         self._entries.append((log, entry))
-        self._bytes += entry.size
+        self._bytes += entry.size + OVERHEAD
+        if len(self._entries) > self._look_at:
+            self._let_go()
         while self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND:
             other, oldest = self._entries.popleft()
-            self._bytes -= oldest.size
-            offset = oldest.place.offset
-            if other.entries.get(offset) is oldest and offset != other.place.offset:
-                del other.entries[offset]
+            self._bytes -= oldest.size + OVERHEAD
+            if other.has(oldest) and oldest.place.offset != other.place.offset:
+                del other.entries[oldest.place.offset]
+
+    def _let_go(self) -> None:
+        """Let go of what the logs have dropped themselves."""
+        self._entries = deque((log, entry) for log, entry in self._entries if log.has(entry))
+        self._bytes = sum(entry.size + OVERHEAD for _, entry in self._entries)
+        self._look_at = 2 * max(len(self._entries), FEWEST_AT_HAND)
 
 
 class KnownLog:
