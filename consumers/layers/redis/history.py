@@ -254,8 +254,8 @@ class RedisHistory:
                 except RedisError as error:
                     reading.wanted = start if reading.wanted is None else min(start, reading.wanted)
                     _end(done, error)
-                    if isinstance(error, OwnerLoopEnded):
-                        return
+                    if isinstance(error, OwnerLoopEnded) or not self._is_up(self._shard(group)):
+                        return  # all that is wanted is read when the connection is back
                     await asyncio.sleep(PAUSE)
                 else:
                     _end(done)
@@ -294,8 +294,9 @@ class RedisHistory:
         by_shard = [self._groups_of(shard) for shard in range(len(self._settings.hosts))]
         if self._next_checked >= max(map(len, by_shard)):
             self._next_checked = 0
-        for groups in by_shard:
-            await self._check(groups[start : start + CHECKED_AT_ONCE])
+        for shard, groups in enumerate(by_shard):
+            if self._is_up(shard):
+                await self._check(groups[start : start + CHECKED_AT_ONCE])
 
     def _groups_of(self, shard: int) -> list[str]:
         return [group for group in self._known if self._shard(group) == shard]
@@ -324,6 +325,10 @@ class RedisHistory:
         """Forget the logs of all groups that have no members here any more."""
         for group in [group for group in self._known if not self._local.has_group(group)]:
             self.forget(group)
+
+    def _is_up(self, shard: int) -> bool:
+        owner = self._owners.here
+        return owner is not None and owner.receivers[shard].connection.is_up
 
     def _shard(self, group: str) -> int:
         return self._settings.shard_of(self._settings.group_prefix + group)
