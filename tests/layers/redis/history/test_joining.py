@@ -8,11 +8,9 @@ from consumers import Joined
 from consumers.layers.redis import RedisPubSubChannelLayer
 
 from ....support.redis_server import RedisServer
-from .support import GROUP, HISTORY, Reader, layer_at, send
+from .support import GROUP, HISTORY, UNKNOWN, Reader, layer_at, send
 
 pytestmark = pytest.mark.anyio
-
-UNKNOWN = f"{'0' * 16}-{'0' * 16}.7"
 
 
 async def test_a_channel_that_left_while_it_joined_and_joins_anew_follows_from_where_it_said_last(

@@ -7,11 +7,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from ....support.redis_layers import until
 from ....support.redis_server import RedisServer, running_redis
-from .support import GROUP, Reader, cut_subscribers, layer_at, message, send
+from .support import GROUP, KEYS, Reader, cut_subscribers, layer_at, message, send
 
 pytestmark = pytest.mark.anyio
-
-KEYS = "asgi__history__{chat.1}:"
 
 
 async def test_what_came_while_the_connection_was_cut_is_handed_over_in_order(server: RedisServer) -> None:
