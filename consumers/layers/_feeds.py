@@ -74,6 +74,11 @@ class Feeds:
         """Whether somebody follows a group's log."""
         return group in self._feeds
 
+    def has_member(self, group: str, receiver: Receiver) -> bool:
+        """Whether a receiver follows a group's log; the lock is held."""
+        feed = self._feeds.get(group, {}).get(receiver.loop)
+        return feed is not None and receiver in feed.members
+
     def advance(self, group: str) -> int:
         """Hand over what a group's log has, on this event loop now and on others soon; the lock is not held.
 

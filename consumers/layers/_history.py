@@ -3,7 +3,6 @@
 import fnmatch
 import re
 import secrets
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self
@@ -28,6 +27,9 @@ MAX_ID_LENGTH = 200
 
 MAX_SIZE = 100_000
 """Messages of one group that can be kept."""
+
+MAX_TTL = 100 * 366 * 24 * 3600
+"""Seconds for which messages can be kept: Redis cannot have some far larger numbers."""
 
 _POSITION = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.(0|[1-9][0-9]{0,15})")
 
@@ -196,6 +198,6 @@ def _checked(pattern: object, keep: object) -> Keep:
     size, ttl = keep["size"], keep["ttl"]
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise ValueError(f'{what}["size"] must be an int from 1 to {MAX_SIZE:,} (messages), not {size!r:.80}')
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= sys.float_info.max:
-        raise ValueError(f'{what}["ttl"] must be a number of seconds above 0, not {ttl!r:.80}')
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= MAX_TTL:
+        raise ValueError(f'{what}["ttl"] must be a number of seconds above 0, at most {MAX_TTL:,}, not {ttl!r:.80}')
     return Keep(size, ttl)

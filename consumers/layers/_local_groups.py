@@ -151,7 +151,7 @@ class LocalGroups:
             self.renew(group, channel)
 
     @contextmanager
-    def joining(self, group: str, channel: str) -> Iterator[None]:
+    def joining(self, group: str, channel: str) -> Iterator[PendingJoin]:
         """Add a channel to a group for a block of code; it stays if the block succeeds, or if it was there before.
 
         Of several such blocks at once for the same channel and group one that succeeds is enough. Whatever takes the
@@ -165,7 +165,7 @@ class LocalGroups:
             self._join(group, channel)
         succeeded = False
         try:
-            yield
+            yield joining
             succeeded = True
         finally:
             with self.lock:
@@ -202,17 +202,19 @@ class LocalGroups:
             joining.is_settled = True
 
     def follow(self, group: str, channel: str, log: Log, cursor: int) -> None:
-        """Have a channel that has joined a group follow its log, unless it has left; the lock is held.
-
-        Args:
-            group: the group.
-            channel: the channel.
-            log: the group's.
-            cursor: the offset of the last message that it does not get.
-        """
+        """Have a channel that has joined a group follow its log, from after `cursor`, unless it has left; locked."""
         receiver = self._groups.get(group, {}).get(channel)
         if receiver is not None:
             self.feeds.joined(group, log, receiver, cursor)
+
+    def follows(self, group: str, channel: str) -> bool:
+        """Whether a channel follows its group's log; the lock is held."""
+        receiver = self._groups.get(group, {}).get(channel)
+        return receiver is not None and self.feeds.has_member(group, receiver)
+
+    def is_under_way(self, group: str, channel: str, joining: PendingJoin) -> bool:
+        """Whether nothing has taken a channel out of a group since `joining()`; the lock is held."""
+        return self._joinings.get((group, channel)) is joining
 
     def resume(self, channel: str) -> None:
         """Go on with a receiver that has room again; on its event loop."""

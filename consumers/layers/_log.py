@@ -92,6 +92,10 @@ class Log:
         self.entries[entry.place.offset] = entry
         self.place = entry.place
 
+    def has(self, entry: Entry) -> bool:
+        """Whether a message is at hand."""
+        return self.entries.get(entry.place.offset) is entry
+
     def trim(self, size: int) -> None:
         """Keep the newest `size` messages, and the place before them."""
         first = max(self.first, self.place.offset - size + 1)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
+from .._options import require_new
+from .._receivers import PendingJoin
 from .history_scripts import Kept, kept_of, keys_of, place_of, publish, read
 from .known_log import AtHand, Decode, KnownLog, Told
 from .owner_loop import ENDED, OwnerLoopEnded
@@ -41,12 +43,14 @@ class Reading:
         wanted: the offset from which, or None.
         done: awaited by those who need what is `wanted`.
         runs: whether it is being read.
+        loop: the event loop that it is read on; None: it has not begun.
     """
 
-    __slots__ = ("asked", "done", "runs", "wanted")
+    __slots__ = ("asked", "done", "loop", "runs", "wanted")
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.wanted: int | None = None
         self.done: asyncio.Future[None] | None = None
         self.runs = False
@@ -127,18 +131,24 @@ class RedisHistory:
 
     # Joining
 
-    async def join(self, group: str, keep: Keep, channel: str, since: str | None, last: int) -> Joined:
-        """Have a channel, which has joined a group that is subscribed to, follow its log; on any event loop.
+    async def join(
+        self, group: str, keep: Keep, channel: str, joining: PendingJoin, since: str | None, last: int
+    ) -> Joined:
+        """Have a channel, which is joining a group that is subscribed to, follow its log; on any event loop.
 
         Raises:
+            ValueError: `since` or `last` for a channel that follows it already.
             redis.exceptions.RedisError: if the log cannot be read.
         """
         position = Position.parse(since)
         await self._owners.call(self._prepare, group, keep, position)
         with self._local.lock:
             known = self._known.get(group)
-            if known is None or known.log is None:  # the channel has left again
-                return Joined(None, False, 0)
+            if known is None or known.log is None or not self._local.is_under_way(group, channel, joining):
+                return Joined(None, False, 0)  # the channel has left again, and may even be joining anew
+            if self._local.follows(group, channel):  # where it goes on is not to be changed: it may lag
+                require_new(group, channel, since, last)
+                return Joined(str(known.log.place), True, 0)
             known.expire()
             proven = position if position is not None and known.log.proves(position) else None
             cursor, joined = known.log.plan(proven, since is not None, last, channel)
@@ -218,11 +228,13 @@ class RedisHistory:
         if group not in self._known:
             self._readings.pop(group, None)
             return None
-        reading = self._readings.setdefault(group, Reading())
-        reading.asked = None
+        reading, loop = self._readings.setdefault(group, Reading()), asyncio.get_running_loop()
+        if reading.loop not in (None, loop):  # that one stands still: this one has taken over
+            reading = self._readings[group] = Reading()
+        reading.loop, reading.asked = loop, None
         reading.wanted = offset if reading.wanted is None else min(offset, reading.wanted)
         if reading.done is None:
-            reading.done = asyncio.get_running_loop().create_future()
+            reading.done = loop.create_future()
         done = reading.done
         if not reading.runs:
             reading.runs = True
@@ -251,8 +263,8 @@ class RedisHistory:
                 except RedisError as error:
                     reading.wanted = start if reading.wanted is None else min(start, reading.wanted)
                     _end(done, error)
-                    if isinstance(error, OwnerLoopEnded):
-                        return
+                    if isinstance(error, OwnerLoopEnded) or not self._is_up(self._shard(group)):
+                        return  # all that is wanted is read when the connection is back
                     await asyncio.sleep(PAUSE)
                 else:
                     _end(done)
@@ -291,8 +303,9 @@ class RedisHistory:
         by_shard = [self._groups_of(shard) for shard in range(len(self._settings.hosts))]
         if self._next_checked >= max(map(len, by_shard)):
             self._next_checked = 0
-        for groups in by_shard:
-            await self._check(groups[start : start + CHECKED_AT_ONCE])
+        for shard, groups in enumerate(by_shard):
+            if self._is_up(shard):
+                await self._check(groups[start : start + CHECKED_AT_ONCE])
 
     def _groups_of(self, shard: int) -> list[str]:
         return [group for group in self._known if self._shard(group) == shard]
@@ -321,6 +334,10 @@ class RedisHistory:
         """Forget the logs of all groups that have no members here any more."""
         for group in [group for group in self._known if not self._local.has_group(group)]:
             self.forget(group)
+
+    def _is_up(self, shard: int) -> bool:
+        owner = self._owners.here
+        return owner is not None and owner.receivers[shard].connection.is_up
 
     def _shard(self, group: str) -> int:
         return self._settings.shard_of(self._settings.group_prefix + group)

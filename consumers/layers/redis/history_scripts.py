@@ -15,6 +15,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from redis.exceptions import ResponseError
+
 from .._history import Keep, Position, new_tag
 from .pipelined import Command
 
@@ -105,6 +107,8 @@ local left = redis.call('PTTL', KEYS[2])
 return {newest_place, proven, before_first, left, entries}
 """
 )
+
+FOREIGN = "A group's history in Redis was written by something else"
 
 NO_PROOF = Position("", "", 0)
 
@@ -207,23 +211,36 @@ def read(keys: GroupKeys, keep: Keep, proof: Position | None, start: int | None,
 
 
 def kept_of(reply: list[Any]) -> Kept:
-    """Return what the reply to `read()` says."""
+    """Return what the reply to `read()` says.
+
+    Raises:
+        redis.exceptions.ResponseError: if somebody else has written to the log.
+    """
     place, proven, before_first, milliseconds, entries = reply
     newest = place_of(place)
-    found = [_entry_of(newest.epoch, *entry) for entry in entries]
+    found = [_entry_of(newest, *entry) for entry in entries]
     return Kept(newest, bool(proven), place_of(before_first), max(0, milliseconds) / 1000, found)
 
 
 def place_of(text: bytes) -> Position:
-    """Return the place that Redis names."""
-    place = Position.parse(text.decode())
-    assert place is not None
+    """Return the place that Redis names.
+
+    Raises:
+        redis.exceptions.ResponseError: if that is none.
+    """
+    place = Position.parse(text.decode(errors="replace"))
+    if place is None:
+        raise ResponseError(f"{FOREIGN}: {text!r:.80} is no position")
     return place
 
 
-def _entry_of(epoch: str, name: bytes, values: list[bytes]) -> tuple[Position, bytes | None]:
+def _entry_of(newest: Position, name: bytes, values: list[bytes]) -> tuple[Position, bytes | None]:
     fields = dict(zip(values[::2], values[1::2], strict=True))
-    return Position(epoch, fields[b"t"].decode(), int(name.partition(b"-")[0])), fields.get(b"m")
+    offset, _, part = name.partition(b"-")
+    place = place_of(b"%b-%b.%b" % (newest.epoch.encode(), fields.get(b"t", b""), offset))
+    if part != b"1" or place.offset > newest.offset:
+        raise ResponseError(f"{FOREIGN}: {name!r:.80} is no message's name")
+    return place, fields.get(b"m")
 
 
 def _milliseconds(seconds: float) -> int:

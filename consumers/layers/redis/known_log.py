@@ -26,7 +26,10 @@ NEVER = 10**16
 """An offset that no message has: reading from it returns the newest place, and no messages."""
 
 MOST_BYTES = 32 * 1024 * 1024
-"""How much of payloads a process keeps at hand, for members that lag or join."""
+"""How much of messages a process keeps at hand, for members that lag or join."""
+
+OVERHEAD = 1000
+"""Bytes that a message takes besides its payload, about: the dicts and numbers that it is made of."""
 
 FEWEST_AT_HAND = 500
 """Messages that are kept at hand however large they are: more than are read at once."""
@@ -65,23 +68,28 @@ class AtHand:
     def __init__(self) -> None:
         self._entries: deque[tuple[Log, Entry]] = deque()  # the oldest first
         self._bytes = 0
+        self._look_at = 2 * FEWEST_AT_HAND
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def note(self, log: Log, entry: Entry) -> None:
         """Take note of a message that a log has, and make room for it."""
         self._entries.append((log, entry))
-        self._bytes += entry.size
-        while self._entries and (self._is_full() or not _has(*self._entries[0])):
+        self._bytes += entry.size + OVERHEAD
+        if len(self._entries) > self._look_at:
+            self._let_go()
+        while self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND:
             other, oldest = self._entries.popleft()
-            self._bytes -= oldest.size
-            if _has(other, oldest) and oldest.place != other.place:
+            self._bytes -= oldest.size + OVERHEAD
+            if other.has(oldest) and oldest.place.offset != other.place.offset:
                 del other.entries[oldest.place.offset]
 
-    def _is_full(self) -> bool:
-        return self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND
-
-
-def _has(log: Log, entry: Entry) -> bool:
-    return log.entries.get(entry.place.offset) is entry
+    def _let_go(self) -> None:
+        """Let go of what the logs have dropped themselves."""
+        self._entries = deque((log, entry) for log, entry in self._entries if log.has(entry))
+        self._bytes = sum(entry.size + OVERHEAD for _, entry in self._entries)
+        self._look_at = 2 * max(len(self._entries), FEWEST_AT_HAND)
 
 
 class KnownLog:
@@ -144,6 +152,9 @@ class KnownLog:
             kept: what Redis has answered.
         """
         log, self.is_behind, safe_until = self.log, True, NEVER
+        expires = time.monotonic() + kept.seconds
+        if log is not None and log.place != proof:  # what was heard since Redis was asked may live longer
+            expires = max(expires, self._expires)
         if log is None or proof is None:
             log = self._begin(kept.place)
         elif not kept.proven and log.place != proof:  # it has gone on meanwhile
@@ -157,7 +168,7 @@ class KnownLog:
         elif log.place not in (proof, *(place for place, _ in kept.entries)):
             safe_until = proof.offset  # what was heard since may be of a log that Redis has gone back from
         log.begin_at(max(log.first, kept.first) if kept.proven else kept.first)
-        self._expires = time.monotonic() + kept.seconds
+        self._expires = expires
         if log.place.offset < log.first - 1:  # what followed has left the log
             log.place = kept.before_first
         for place, payload in kept.entries:

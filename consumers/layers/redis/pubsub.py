@@ -125,11 +125,11 @@ class RedisPubSubChannelLayer(RedisLayer):
         is_member = process.local.has_member(group, channel)
         if is_member and keep is not None:
             require_new(group, channel, since, last)
-        with process.local.joining(group, channel):
+        with process.local.joining(group, channel) as joining:
             await process.owners.call(process.exchange.subscribe, self._group_prefix + group)
             if keep is None:
                 return without_history(since)
-            return await process.exchange.history.join(group, keep, channel, since, last)
+            return await process.exchange.history.join(group, keep, channel, joining, since, last)
 
     async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
         group = self._named(group)

@@ -36,6 +36,7 @@ class Elsewhere:
 
     def __init__(self, layer: Layer, group: str, room: int = 1_000_000) -> None:
         self._layer, self._group, self._room = layer, group, room
+        self.name = ""
         self.has_turn = threading.Event()
         self.has_turn.set()
         self.is_in = threading.Event()
@@ -56,11 +57,29 @@ class Elsewhere:
     async def _main(self) -> None:
         mailbox = Mailbox(self._room)
         self.messages = mailbox.messages
-        await self._layer.group_add(self._group, self._layer.attach(mailbox.deliver))
+        self.name = self._layer.attach(mailbox.deliver)
+        await self._layer.group_add(self._group, self.name)
         self.is_in.set()
         while not self._is_over:
             await anyio.sleep(0.001)
             self.has_turn.wait()
+
+
+async def test_a_member_that_is_added_once_more_before_its_event_loop_has_its_turn_misses_nothing(
+    layer: Layer,
+) -> None:
+    _, here, _ = await join(layer, "long")
+    async with Elsewhere(layer, "long") as elsewhere:
+        await say(layer, "long", 1)
+        await until(lambda: elsewhere.messages)
+        elsewhere.has_turn.clear()
+        [*_, position] = await say(layer, "long", 2, 3)
+        await until(lambda: len(here.messages) == 3)
+        assert await layer.group_add("long", elsewhere.name) == (position, True, 0)
+        elsewhere.has_turn.set()
+        await say(layer, "long", 4)
+        await until(lambda: numbers(elsewhere.messages)[-1:] == [4])
+        assert numbers(elsewhere.messages) == [1, 2, 3, 4]
 
 
 async def test_members_on_other_event_loops_get_the_same_order(layer: Layer) -> None:

@@ -16,6 +16,12 @@ from ....support.redis_server import RedisServer
 HISTORY = {"chat.*": {"size": 100, "ttl": 60}}
 GROUP = "chat.1"
 
+KEYS = "asgi__history__{chat.1}:"
+"""What the names of the group's keys begin with."""
+
+UNKNOWN = f"{'0' * 16}-{'0' * 16}.7"
+"""A position that no group has."""
+
 
 class Reader(Mailbox):
     """A member of a group with history that takes everything."""

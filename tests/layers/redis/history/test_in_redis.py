@@ -7,13 +7,13 @@ from typing import Any
 import anyio
 import pytest
 from redis.crc import key_slot
-from redis.exceptions import ConnectionError, NoPermissionError
+from redis.exceptions import ConnectionError, NoPermissionError, ResponseError
 
 from consumers.layers.redis import RedisPubSubChannelLayer
 
 from ....support.redis_layers import groups_by_shard, until
 from ....support.redis_server import RedisServer, running_redis
-from .support import GROUP, HISTORY, Reader, layer_at, message, send
+from .support import GROUP, HISTORY, KEYS, UNKNOWN, Reader, layer_at, message, send
 
 pytestmark = pytest.mark.anyio
 
@@ -205,3 +205,33 @@ async def test_a_group_without_members_here_leaves_nothing_here(server: RedisSer
         await send(layer, [3])
         again = await Reader().join(layer, since=reader.positions[-1])
         await again.has(3)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("XADD", f"{KEYS}log", "5-7", "foo", "bar"),
+        ("XADD", f"{KEYS}log", "*", "t", "bar"),
+        ("HSET", f"{KEYS}place", "epoch", "x"),
+        ("HSET", f"{KEYS}place", "offset", "x"),
+        ("SET", f"{KEYS}place", "x"),
+        ("SET", f"{KEYS}log", "x"),
+    ],
+)
+async def test_what_somebody_else_has_written_is_an_error_of_redis(
+    server: RedisServer, command: tuple[str, ...]
+) -> None:
+    async with layer_at(server) as layer:
+        reader = await Reader().join(layer)
+        await send(layer, range(2))
+        with server.client() as client:
+            client.execute_command(*command)
+        with pytest.raises(ResponseError):
+            await layer.history(GROUP)
+        with pytest.raises(ResponseError):
+            await Reader().join(layer, since=UNKNOWN)
+        with server.client() as client:
+            client.flushall()
+        await send(layer, [2])
+        await until(lambda: reader.gaps == [GROUP])
+        await reader.has(0, 1, 2)

@@ -7,11 +7,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from ....support.redis_layers import until
 from ....support.redis_server import RedisServer, running_redis
-from .support import GROUP, Reader, cut_subscribers, layer_at, message, send
+from .support import GROUP, KEYS, Reader, cut_subscribers, layer_at, message, send
 
 pytestmark = pytest.mark.anyio
-
-KEYS = "asgi__history__{chat.1}:"
 
 
 async def test_what_came_while_the_connection_was_cut_is_handed_over_in_order(server: RedisServer) -> None:
@@ -241,3 +239,20 @@ async def test_what_comes_while_nobody_follows_is_not_taken_for_a_foreign_messag
         await layer.group_send("plain", message(9))
         await plain.holds(1)  # so what was sent before it has come, too
         assert reader.numbers == [0]
+
+
+async def test_nothing_is_read_again_and_again_while_there_is_no_connection(server: RedisServer) -> None:
+    async with layer_at(server, timeout=1) as layer:
+        reader = await Reader().join(layer)
+        history = layer._process.exchange.history
+        connection = layer._process.owners.require().receivers[0].connection
+        server.stop()
+        await until(lambda: not connection.is_up)
+        await history.check_some()
+        assert not history._readings[GROUP].runs
+        with pytest.raises(RedisError):
+            await history._read(GROUP, 1)
+        await until(lambda: not history._readings[GROUP].runs)
+        server.start()
+        await _sent_again(layer, 1)
+        await until(lambda: reader.numbers == [1] and reader.gaps == [GROUP])  # that Redis is empty
