@@ -30,12 +30,26 @@ def closing(code: int, reason: str) -> Message:
     return {"type": CLOSE, "code": int(code), "reason": cut_reason(reason)}
 
 
+WITH_HISTORY = "consumers.layers.InMemoryChannelLayer or consumers.layers.redis.RedisPubSubChannelLayer"
+
+
 def no_history(layer: object, call: str) -> InvalidChannelLayerError:
-    """Return the error for a call that only layers take which have groups with history."""
+    """Return the error for a call that needs groups with history."""
     return InvalidChannelLayerError(
-        f"{type(layer).__qualname__}.{call} needs a layer that remembers groups: configure consumers.layers."
-        "InMemoryChannelLayer or consumers.layers.redis.RedisPubSubChannelLayer with its `history` option"
+        f"{type(layer).__qualname__}.{call} needs groups with history: configure {WITH_HISTORY} with that option"
     )
+
+
+def refuse_history(layer: type, history: object) -> None:
+    """Check that a layer which cannot have groups with history is not to have any.
+
+    Raises:
+        TypeError: if it is.
+    """
+    if history is not None:
+        raise TypeError(
+            f"{layer.__name__} has no groups with history: configure {WITH_HISTORY}, or leave `history` out"
+        )
 
 
 def positive(what: str, value: Number) -> Number:

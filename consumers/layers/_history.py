@@ -1,11 +1,14 @@
 """What groups with history are made of: which groups they are, positions in them, and what callers get."""
 
 import fnmatch
+import logging
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self
+
+logger = logging.getLogger("consumers.layers")
 
 _Kept = Mapping[str, Any]
 History = Mapping[str, _Kept] | Mapping[re.Pattern[str], _Kept] | Mapping[str | re.Pattern[str], _Kept] | None
@@ -158,9 +161,24 @@ class HistoryRules:
             raise TypeError(f'history must be a dict such as {{"chat.*": {EXAMPLE}}}, not {history!r:.80}')
         self._rules = [(_as_regex(pattern), _checked(pattern, keep)) for pattern, keep in (history or {}).items()]
         self._found: dict[str, Keep | None] = {}
+        self._patterns = ", ".join(repr(getattr(pattern, "pattern", pattern)) for pattern in history or {})
+        self._has_warned = False
 
     def __bool__(self) -> bool:
         return bool(self._rules)
+
+    def joined_without(self, group: str, since: object, last: int) -> Joined:
+        """Return what joining a group without history returns."""
+        if since is not None or last:
+            self.warn_of(group)
+        return Joined(None, since is None, 0)
+
+    def warn_of(self, group: str) -> None:
+        """Say in the log, once, that a group has no history which somebody has asked for."""
+        if not self._has_warned:
+            self._has_warned = True
+            has = f"has only {self._patterns}" if self._rules else "is not set"
+            logger.warning("Group %.200r has no history to hand over: the layer's `history` option %s", group, has)
 
     def keep(self, group: str) -> Keep | None:
         """Return what is kept of a group; None if it has no history."""
@@ -193,8 +211,12 @@ def _as_regex(pattern: object) -> re.Pattern[str]:
 def _checked(pattern: object, keep: object) -> Keep:
     name = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
     what = f"history[{name!r}]"
-    if not isinstance(keep, Mapping) or keep.keys() != {"size", "ttl"}:
+    if not isinstance(keep, Mapping):
         raise TypeError(f"{what} must be a dict such as {EXAMPLE}, not {keep!r:.80}")
+    for key in keep.keys() - {"size", "ttl"}:
+        raise TypeError(f"{what} has an unknown key {key!r:.80}: it must be a dict such as {EXAMPLE}")
+    for key in {"size", "ttl"} - keep.keys():
+        raise TypeError(f"{what} needs {key!r}, too: it must be a dict such as {EXAMPLE}")
     size, ttl = keep["size"], keep["ttl"]
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise ValueError(f'{what}["size"] must be an int from 1 to {MAX_SIZE:,} (messages), not {size!r:.80}')

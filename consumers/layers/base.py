@@ -11,7 +11,7 @@ from .._aio.loops import call_soon as call_soon
 from .._aio.loops import running_loop as running_loop
 from ..types import CallObserver, Close, Deliver, Message, Room, handler_name
 from ._checks import DEFAULT_CODE as DEFAULT_CODE
-from ._checks import EXAMPLE, GOES_TO, no_history, what_is_wrong
+from ._checks import EXAMPLE, GOES_TO, no_history, refuse_history, what_is_wrong
 from ._checks import closing as closing
 from ._checks import positive as positive
 from ._history import EXCLUDE, History, HistoryRules, Joined, Keep, Page
@@ -50,6 +50,7 @@ class BaseChannelLayer:
     )
     """The text of the error for a name, with a place for "Channel" or "Group". What is wrong with it follows."""
 
+    can_have_history: ClassVar[bool] = False  # whether its groups may, that is
     _observer: CallObserver | None = None  # sees the operations; see `_observed`
 
     def __init__(
@@ -59,6 +60,8 @@ class BaseChannelLayer:
         channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
         history: History = None,
     ) -> None:
+        if not self.can_have_history:
+            refuse_history(type(self), history)
         self._history_rules = HistoryRules(history)
         self.expiry = positive("expiry", expiry)
         self.capacity = positive("capacity", capacity)

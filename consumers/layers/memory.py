@@ -18,7 +18,7 @@ from ._history import History, Joined, Page
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._memory_history import MemoryHistory
 from ._observed import operation
-from ._options import checked_options, require_last, require_limit, unkept, without_history
+from ._options import checked_options, require_last, require_limit, unkept
 from ._overrides import AGAINST_HISTORY, overrides, refuse
 from ._processes import server_processes
 from .base import DEFAULT_CODE, Layer, closing
@@ -51,6 +51,7 @@ class InMemoryChannelLayer(Layer):
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+    can_have_history = True
 
     _is_in_use = False
 
@@ -175,7 +176,7 @@ class InMemoryChannelLayer(Layer):
         if keep is not None:
             return self._logs.join(group, keep, channel, since, last)
         self._local.group_add(group, channel)
-        return without_history(since)
+        return self._history_rules.joined_without(group, since, last)
 
     @operation
     async def group_discard(self, group: str, channel: str) -> None:
@@ -209,16 +210,20 @@ class InMemoryChannelLayer(Layer):
         self._require_group(group)
         require_limit(limit)
         keep = self.kept(group)
-        page = Page([], None, since is None) if keep is None else self._logs.page(group, keep, since, limit)
         await checkpoint()
-        return page
+        if keep is None:
+            self._history_rules.warn_of(group)
+            return Page([], None, since is None)
+        return self._logs.page(group, keep, since, limit)
 
     async def position(self, group: str) -> str | None:
         self._require_group(group)
         keep = self.kept(group)
-        place = None if keep is None else self._logs.position(group, keep)
         await checkpoint()
-        return place
+        if keep is None:
+            self._history_rules.warn_of(group)
+            return None
+        return self._logs.position(group, keep)
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:

@@ -7,7 +7,7 @@ from ...types import Close, Deliver, Message, Room
 from .._history import EXCLUDE, Joined, Page
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .._observed import operation
-from .._options import PLAIN, Options, require_last, require_limit, require_new, without_history
+from .._options import PLAIN, Options, require_last, require_limit, require_new
 from ..codec import Codec
 from .history_scripts import MARK, Digests
 from .layer import RedisLayer, Sent
@@ -53,6 +53,7 @@ class RedisPubSubChannelLayer(RedisLayer):
     """
 
     group_mark = "__group__"
+    can_have_history = True
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         with process.local.joining(group, channel) as joining:
             await process.owners.call(process.exchange.subscribe, self._group_prefix + group)
             if keep is None:
-                return without_history(since)
+                return self._history_rules.joined_without(group, since, last)
             return await process.exchange.history.join(group, keep, channel, joining, since, last)
 
     async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
@@ -137,6 +138,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         require_limit(limit)
         keep = self.kept(group)
         if keep is None:
+            self._history_rules.warn_of(group)
             return Page([], None, since is None)
         return await self._process.trips.run(self._process.exchange.history.page(group, keep, since, limit))
 
@@ -145,6 +147,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         self._require_group(group)
         keep = self.kept(group)
         if keep is None:
+            self._history_rules.warn_of(group)
             return None
         reading = self._process.exchange.history.read(group, keep, None, None, 0)
         return str((await self._process.trips.run(reading)).place)

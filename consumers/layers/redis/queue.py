@@ -15,7 +15,7 @@ from .._checks import positive
 from .._history import EXCLUDE, Channels, Joined
 from .._local import EMPTY_GROUP, note_unheard
 from .._observed import operation
-from .._options import PLAIN, Options, require_last, without_history
+from .._options import PLAIN, Options, require_last
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .dropped import DroppedLog
@@ -59,7 +59,6 @@ class RedisChannelLayer(RedisLayer):
         timeout: seconds that any operation on Redis may take.
         lease: seconds until a process that was killed is in no group any more.
         validate_names: check the names of channels and groups.
-        history: nothing but None. Groups that remember need a `RedisPubSubChannelLayer`.
 
     Raises:
         TypeError, ValueError: if an argument is wrong.
@@ -83,14 +82,8 @@ class RedisChannelLayer(RedisLayer):
         serializer_format: str = "msgpack",
         *,
         lease: float = 60,
-        history: None = None,
         **options: Unpack[Events],
     ) -> None:
-        if history is not None:
-            raise TypeError(
-                f"{type(self).__name__} has no groups with history: configure "
-                "consumers.layers.redis.RedisPubSubChannelLayer, or leave `history` out"
-            )
         codec = Codec(
             serializer_format,
             symmetric_encryption_keys=symmetric_encryption_keys,
@@ -158,13 +151,13 @@ class RedisChannelLayer(RedisLayer):
         process = self._process
         if not process.is_own(channel):
             await process.trips.run(self._add_foreign(group, channel))
-            return without_history(since)
+            return self._history_rules.joined_without(group, since, last)
         if not process.local.is_attached_name(channel):
             process.has_channels = True
             process.exchange.queues.note_used(channel)
         with process.local.joining(group, channel):
             await process.owners.call(process.exchange.memberships.join, group)
-        return without_history(since)
+        return self._history_rules.joined_without(group, since, last)
 
     @operation
     async def group_discard(self, group: str, channel: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consumers import InMemoryChannelLayer
+from consumers import BaseChannelLayer, InMemoryChannelLayer
 from consumers.types import Message
 
 RIGHT = {"size": 10, "ttl": 60}
@@ -51,11 +51,12 @@ def test_so_many_groups_names_do_not_pile_up() -> None:
         ({re.compile(b"chat"): RIGHT}, "not re.compile(b'chat')"),
         ({"chat.*": 1000}, "history['chat.*'] must be a dict"),
         ({"chat.*": None}, "history['chat.*'] must be a dict"),
-        ({"chat.*": {}}, "history['chat.*'] must be a dict"),
-        ({"chat.*": {"size": 10}}, "not {'size': 10}"),
-        ({"chat.*": {"ttl": 10}}, "not {'ttl': 10}"),
-        ({re.compile("chat"): {"ttl": 10}}, "history['chat'] must be a dict"),
-        ({"good": RIGHT, "chat.*": {**RIGHT, "tll": 1}}, "history['chat.*'] must be a dict"),
+        ({"chat.*": {}}, "history['chat.*'] needs"),
+        ({"chat.*": {"size": 10}}, "history['chat.*'] needs 'ttl', too"),
+        ({"chat.*": {"ttl": 10}}, "history['chat.*'] needs 'size', too"),
+        ({re.compile("chat"): {"ttl": 10}}, "history['chat'] needs 'size', too"),
+        ({"good": RIGHT, "chat.*": {**RIGHT, "tll": 1}}, "history['chat.*'] has an unknown key 'tll'"),
+        ({"chat.*": {"size": 10, "tll": 1}}, "history['chat.*'] has an unknown key 'tll'"),
         *(
             ({"chat.*": {"size": size, "ttl": 60}}, "history['chat.*'][\"size\"] must be an int from 1 to 100,000")
             for size in (0, -1, 1.0, 100_001, 10**30, True, "10", None)
@@ -72,6 +73,32 @@ def test_so_many_groups_names_do_not_pile_up() -> None:
 def test_a_wrong_option_is_named(history: Any, named: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(named)):
         InMemoryChannelLayer(history=history)
+
+
+def test_a_layer_without_groups_with_history_is_not_made_with_some() -> None:
+    class Mine(BaseChannelLayer):
+        pass
+
+    for layer in (BaseChannelLayer, Mine):
+        with pytest.raises(TypeError, match=f"{layer.__name__} has no groups with history: configure"):
+            layer(history={"chat.*": RIGHT})
+
+
+@pytest.mark.anyio
+async def test_a_group_that_no_pattern_matches_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    layer = InMemoryChannelLayer(history={"chats.*": RIGHT, re.compile("room"): RIGHT})
+    await layer.group_add("chat.1", layer.attach(len))
+    assert not caplog.records
+    await layer.group_add("chat.1", layer.attach(len), last=5)
+    await layer.history("chat.2")
+    assert [record.message for record in caplog.records] == [
+        "Group 'chat.1' has no history to hand over: the layer's `history` option has only 'chats.*', 'room'"
+    ]
+    caplog.clear()
+    await InMemoryChannelLayer().position("chat.1")
+    assert [record.message for record in caplog.records] == [
+        "Group 'chat.1' has no history to hand over: the layer's `history` option is not set"
+    ]
 
 
 def test_later_changes_of_what_was_configured_change_nothing() -> None:
