@@ -86,7 +86,8 @@ def test_a_layer_without_groups_with_history_is_not_made_with_some() -> None:
 
 @pytest.mark.anyio
 async def test_a_group_that_no_pattern_matches_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    layer = InMemoryChannelLayer(history={"chats.*": RIGHT, re.compile("room"): RIGHT})
+    history: Any = {"chats.*": RIGHT, re.compile("room"): RIGHT}
+    layer = InMemoryChannelLayer(history=history)
     await layer.group_add("chat.1", layer.attach(len))
     assert not caplog.records
     await layer.group_add("chat.1", layer.attach(len), last=5)
