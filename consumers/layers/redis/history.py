@@ -270,8 +270,10 @@ class RedisHistory:
         command = read(known.keys, known.keep, proof, start, PAGE)
         deadline = time.monotonic() + self._settings.timeout
         [reply] = await self._owners.require().run(self._shard(group), [command], deadline)
+        kept = kept_of(reply)
+        entries = known.decoded(kept)
         with self._local.lock:
-            wanted = known.read(proof, kept_of(reply))
+            wanted = known.read(proof, kept, entries)
             if wanted is not None:
                 self.missing(group, wanted)
         self._local.feeds.advance(group)

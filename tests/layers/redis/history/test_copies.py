@@ -38,3 +38,16 @@ async def test_a_message_that_cannot_be_copied_is_dropped_and_logged(
     assert [record.levelno for record in caplog.records if "could not be copied" in record.message] == 2 * [
         logging.ERROR
     ]
+
+
+class LookingLayer(RedisPubSubChannelLayer):
+    def deserialize(self, message: bytes) -> Any:
+        assert self.stored == 0
+        return super().deserialize(message)
+
+
+async def test_a_serializer_may_look_at_the_layer(server: RedisServer) -> None:
+    async with layer_at(server) as other, LookingLayer([server.url], history=HISTORY) as layer:
+        await send(other, range(3))
+        reader = await Reader().join(layer, last=3)
+        await reader.has(0, 1, 2)

@@ -12,7 +12,7 @@ BEGIN = Position(EPOCH, TAG, 0)
 def known_log(at_hand: AtHand) -> KnownLog:
     """Make one of a group that has had no messages yet."""
     known = KnownLog(keys_of("asgi", "chat"), KEEP, lambda payload: ({"type": "test"}, NOBODY), at_hand)
-    known.read(None, Kept(BEGIN, proven=False, before_first=BEGIN, seconds=0, entries=[]))
+    known.read(None, Kept(BEGIN, proven=False, before_first=BEGIN, seconds=0, entries=[]), [])
     return known
 
 
@@ -25,7 +25,7 @@ def test_a_late_reply_of_an_empty_log_does_not_drop_what_was_heard_since() -> No
     known = known_log(AtHand())
     assert known.log is not None
     hear(known, 1)
-    known.read(BEGIN, Kept(BEGIN, proven=True, before_first=BEGIN, seconds=0, entries=[]))
+    known.read(BEGIN, Kept(BEGIN, proven=True, before_first=BEGIN, seconds=0, entries=[]), [])
     known.expire()
     assert known.log.proves(BEGIN)
     assert known.log.entries[1].message
