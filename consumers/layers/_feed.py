@@ -271,7 +271,10 @@ class Feed:
 
     def _hand_over(self, receivers: list[Receiver], entry: Entry) -> None:
         """Have those who have room take a message; the others fall behind."""
-        event, copy = entry.event(self._group, replayed=False)
+        found = self._event(entry, is_replayed=False)
+        if found is None:
+            return
+        event, copy = found
         lanes: dict[Lane, None] = dict.fromkeys([receiver.lane for receiver in receivers])
         for lane in lanes:
             members = receivers if len(lanes) == 1 else [each for each in receivers if each.lane is lane]
@@ -292,6 +295,15 @@ class Feed:
                 lag = self._fall_behind(receiver, entry.place.offset - 1)
                 if answer is Answer.REFUSES:
                     self._set_timer(receiver, lag)
+
+    def _event(self, entry: Entry, is_replayed: bool) -> tuple[Message, Copier] | None:
+        """Return what members get of a message; None if they get nothing."""
+        try:
+            return entry.event(self._group, is_replayed)
+        except Exception:  # a serializer of the application's has made something odd
+            logger.exception("A message to group %.200r could not be copied, and is dropped", self._group)
+            entry.message = {}
+            return None
 
     def _give(self, receiver: Receiver, event: Message, copy: Copier) -> Answer:
         """Have a member take a message."""
@@ -339,8 +351,10 @@ class Feed:
                 newest = self._log.place.offset
                 entry = None if lag.has_gap else self._log.entries[lag.cursor + 1]
                 is_replayed = lag.cursor < lag.replayed_until
-            event, copy = _gap(self._group) if entry is None else entry.event(self._group, is_replayed)
-            answer = self._give(receiver, event, copy)
+            found = _gap(self._group) if entry is None else self._event(entry, is_replayed)
+            if found is None:
+                continue
+            answer = self._give(receiver, *found)
             if answer is Answer.REFUSES:
                 with self._lock:
                     self._set_timer(receiver, lag)

@@ -35,11 +35,14 @@ def checked_options(
         id, keep, exclude: the options.
 
     Raises:
-        TypeError: if `exclude` is neither a channel's name nor several, or `id` is no str.
+        TypeError: if `exclude` is neither a channel's name nor several, or `id` is no str; if the message is no dict,
+            though it is to have its place in a history.
         ValueError: if the `id` cannot be, or the message has a key that the layer sets.
     """
     if isinstance(message, dict):  # ported code may send something else
         require_unmarked(message, kept)
+    elif kept is not None:
+        raise TypeError(f"A message to a group with history must be a dict, not {type(message).__name__}")
     checked_id = require_id(id, kept, keep)
     return Options(kept if keep else None, checked_id, excluded_channels(exclude))
 

@@ -206,3 +206,18 @@ def test_a_serializer_that_is_none_is_an_assertion_error_and_the_others_are_the_
 
     serializers.registry.register_serializer("own", Own)
     assert isinstance(codec.registry.get_serializer("own"), Own)
+
+
+async def test_a_group_with_history_takes_dicts_alone_and_others_messages_as_they_are(server: RedisServer) -> None:
+    layer = pubsub.RedisPubSubChannelLayer([server.url], history={"room": {"size": 10, "ttl": 60}})
+    without = pubsub.RedisPubSubChannelLayer([server.url])
+    channel = await layer.new_channel()
+    await layer.group_add("room", channel)
+    for keep in (True, False):
+        with pytest.raises(TypeError, match="must be a dict, not list"):
+            await layer.group_send("room", ["no dict"], keep=keep)
+    await without.group_send("room", ["no dict"])
+    assert await asyncio.wait_for(layer.receive(channel), 5) == ["no dict"]
+    assert (await layer.history("room")).messages == []
+    await layer.close()
+    await without.close()

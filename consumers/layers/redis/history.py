@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
+from .._history import HISTORY, MAX_SIZE, Channels, Joined, Keep, Mark, Page, Position
 from .._options import require_new
 from .._receivers import PendingJoin
 from .history_scripts import Kept, kept_of, keys_of, place_of, publish, read
@@ -107,7 +107,7 @@ class RedisHistory:
 
     def page(self, group: str, keep: Keep, since: str | None, limit: int) -> Flow[Page]:
         """Read messages of a group; see `Layer.history()`."""
-        position = Position.parse(since)
+        position, limit = Position.parse(since), min(limit, MAX_SIZE)
         if position is None:
             kept = yield from self.read(group, keep, None, None, 0 if since is not None else limit)
             kept.entries.reverse()
@@ -279,8 +279,10 @@ class RedisHistory:
         command = read(known.keys, known.keep, proof, start, PAGE)
         deadline = time.monotonic() + self._settings.timeout
         [reply] = await self._owners.require().run(self._shard(group), [command], deadline)
+        kept = kept_of(reply)
+        entries = known.decoded(kept)
         with self._local.lock:
-            wanted = known.read(proof, kept_of(reply))
+            wanted = known.read(proof, kept, entries)
             if wanted is not None:
                 self.missing(group, wanted)
         self._local.feeds.advance(group)

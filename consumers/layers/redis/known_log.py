@@ -7,12 +7,12 @@
                                                Redis' data, or a new log
 
 Whatever is heard twice, or is read and heard, has one offset, and so it is handed over once. Nothing here awaits; the
-lock of the process' groups is held.
+lock of the process' groups is held, if nothing else is said.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .._history import Channels, Keep, Position
@@ -136,7 +136,19 @@ class KnownLog:
             return self._drain()
         return None if log.proves(place) else self.following
 
-    def read(self, proof: Position | None, kept: Kept) -> int | None:
+    def decoded(self, kept: Kept) -> list[Entry]:
+        """Return what Redis has answered that is not at hand; the lock is not held, as decoding may call the layer."""
+        at_hand = {} if self.log is None else self.log.entries
+        entries = []
+        for place, payload in kept.entries:
+            present = at_hand.get(place.offset)
+            if payload is None:
+                entries.append(Entry(place, None))
+            elif present is None or present.message is None or present.place != place:
+                entries.append(_entry(place, *self._decode(payload), len(payload)))
+        return entries
+
+    def read(self, proof: Position | None, kept: Kept, entries: Iterable[Entry]) -> int | None:
         """Take what was read; return the offset from which the log has to be read next, if it has to be.
 
             what Redis says of the newest place here     | what is done
@@ -150,6 +162,7 @@ class KnownLog:
         Args:
             proof: what was the newest place here when Redis was asked; None: nothing was known.
             kept: what Redis has answered.
+            entries: what `decoded()` has made of it.
         """
         log, self.is_behind, safe_until = self.log, True, NEVER
         expires = time.monotonic() + kept.seconds
@@ -171,9 +184,9 @@ class KnownLog:
         self._expires = expires
         if log.place.offset < log.first - 1:  # what followed has left the log
             log.place = kept.before_first
-        for place, payload in kept.entries:
-            if place.offset <= safe_until:
-                self._add(log, place, payload)
+        for entry in entries:
+            if entry.place.offset <= safe_until:
+                self._add(log, entry)
         wanted = self._drain()
         self.is_behind = log.place.epoch == kept.place.epoch and log.place.offset < kept.place.offset
         return self.following if self.is_behind else wanted
@@ -188,15 +201,15 @@ class KnownLog:
         }
         return self.log
 
-    def _add(self, log: Log, place: Position, payload: bytes | None) -> None:
-        present = log.entries.get(place.offset)
-        if present is not None and (present.message is not None or payload is None):
+    def _add(self, log: Log, entry: Entry) -> None:
+        offset = entry.place.offset
+        present = log.entries.get(offset)
+        if present is not None and (present.message is not None or entry.message is None):
             return
-        entry = Entry(place, None) if payload is None else _entry(place, *self._decode(payload), len(payload))
-        if place.offset > log.place.offset:
-            self._ahead.setdefault(place.offset, (FOLLOWS, entry))
-        elif place.offset >= log.first - 1:
-            log.entries[place.offset] = entry
+        if offset > log.place.offset:
+            self._ahead.setdefault(offset, (FOLLOWS, entry))
+        elif offset >= log.first - 1:
+            log.entries[offset] = entry
             self._at_hand.note(log, entry)
 
     def _drain(self) -> int | None:

@@ -267,7 +267,8 @@ class PubSubExchange:
         """Take a payload of a group with history."""
         waiting = self.history.hear(group, payload, message if isinstance(message, dict) else {}, excluded)
         if waiting is None:  # it is not kept, or its sender knows of no history
-            return self._deliver(unkept(group, message), excluded, [], [group]) if isinstance(message, dict) else 0
+            message = unkept(group, message) if isinstance(message, dict) else message
+            return self._deliver(message, excluded, [], [group])
         return waiting
 
     def _deliver(

@@ -166,6 +166,12 @@ async def test_an_empty_log_has_a_position_to_join_since(layer: Layer) -> None:
     assert numbers(await mailbox.holds(1)) == [1]
 
 
+async def test_no_limit_is_too_large(layer: Layer) -> None:
+    [before, _] = await say(layer, "room", 1, 2)
+    assert numbers((await layer.history("room", limit=10**30)).messages) == [1, 2]
+    assert numbers((await layer.history("room", since=before, limit=10**30)).messages) == [2]
+
+
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, "1", None])
 async def test_a_limit_is_a_number_of_messages(layer: Layer, limit: Any) -> None:
     for group in ("room", "plain"):

@@ -28,11 +28,15 @@ def decode(payload: bytes) -> tuple[Any, frozenset[str]]:
     return {"type": "test"}, NOBODY
 
 
+def take(known: KnownLog, proof: Position | None, answer: Kept) -> int | None:
+    return known.read(proof, answer, known.decoded(answer))
+
+
 @pytest.fixture
 def known() -> KnownLog:
     """Return what is known at message 3."""
     known = KnownLog(keys_of("asgi", "room"), Keep(100, 60), decode, AtHand())
-    known.read(None, kept(place(3)))
+    take(known, None, kept(place(3)))
     return known
 
 
@@ -42,7 +46,7 @@ def test_what_follows_is_added_and_a_hole_is_to_be_read(known: KnownLog) -> None
     assert known.hear(told(4), {"type": "test"}, NOBODY) is None
     assert known.hear(told(6), {"type": "test"}, NOBODY) == 5
     assert log.place == place(4)
-    assert known.read(place(4), kept(place(6), place(5), place(6))) is None
+    assert take(known, place(4), kept(place(6), place(5), place(6))) is None
     assert log.place == place(6)
     assert log.generation == 0
 
@@ -60,9 +64,9 @@ def test_what_was_read_after_redis_went_back_is_not_put_behind_what_was_heard_be
     for offset in (4, 5):
         assert known.hear(told(offset), {"type": "test"}, NOBODY) is None
     answer = kept(place(6, "b"), *(place(offset, "b") for offset in (4, 5, 6)))
-    assert known.read(proof, answer) == 6
+    assert take(known, proof, answer) == 6
     assert log.place == place(5)
-    assert known.read(place(5), kept(place(6, "b"), place(6, "b"), proven=False)) is None
+    assert take(known, place(5), kept(place(6, "b"), place(6, "b"), proven=False)) is None
     assert (log.generation, log.place) == (1, place(6, "b"))
 
 
@@ -70,7 +74,7 @@ def test_what_was_read_goes_on_from_what_was_heard_meanwhile(known: KnownLog) ->
     log, proof = known.log, place(3)
     assert log is not None
     assert known.hear(told(4), {"type": "test"}, NOBODY) is None
-    assert known.read(proof, kept(place(6), place(4), place(5), place(6))) is None
+    assert take(known, proof, kept(place(6), place(4), place(5), place(6))) is None
     assert (log.generation, log.place) == (0, place(6))
 
 
@@ -82,7 +86,7 @@ BEGIN = Position(EPOCH, TAG, 0)
 def known_log(at_hand: AtHand) -> KnownLog:
     """Make one of a group that has had no messages yet."""
     known = KnownLog(keys_of("asgi", "chat"), KEEP, lambda payload: ({"type": "test"}, NOBODY), at_hand)
-    known.read(None, Kept(BEGIN, proven=False, before_first=BEGIN, seconds=0, entries=[]))
+    known.read(None, Kept(BEGIN, proven=False, before_first=BEGIN, seconds=0, entries=[]), [])
     return known
 
 
@@ -95,7 +99,7 @@ def test_a_late_reply_of_an_empty_log_does_not_drop_what_was_heard_since() -> No
     known = known_log(AtHand())
     assert known.log is not None
     hear(known, 1)
-    known.read(BEGIN, Kept(BEGIN, proven=True, before_first=BEGIN, seconds=0, entries=[]))
+    known.read(BEGIN, Kept(BEGIN, proven=True, before_first=BEGIN, seconds=0, entries=[]), [])
     known.expire()
     assert known.log.proves(BEGIN)
     assert known.log.entries[1].message
