@@ -8,6 +8,7 @@ from typing import Any
 
 from consumers import AsyncJsonWebsocketConsumer, ChannelFull, StopConsumer
 
+ID = re.compile(r"[0-9a-f]{32}")
 ROOM_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 BAD_ROOM_NAME = 4004  # close code; 4000 to 4999 belong to the application (RFC 6455, 7.4.2)
 MAX_NAME = 30  # characters
@@ -21,8 +22,9 @@ Person = dict[str, str]
 class ChatConsumer(AsyncJsonWebsocketConsumer):
     """One person in one room, served at `/ws/chat/{room}`.
 
-    From the client: `{"type": "join", "name": …, "since": …}` once, then `{"type": "say", "text": …}`, and
-    `{"type": "typing"}` while something is being written.
+    From the client: `{"type": "join", "name": …, "since": …}` once, then `{"type": "say", "text": …, "id": …}`, and
+    `{"type": "typing"}` while something is being written. A client that does not see its message come back says it
+    again, with the same `id`: the room sees it once.
     To the client: `welcome` with who you are, then `here`, `joined`, `left`, `typing` and `message` with the person
     they are about, `gap` if messages may be missing, and `error` with a `text` to show.
 
@@ -56,7 +58,7 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             case {"type": "join", "name": str(name)}:
                 await self.join(name, content.get("since"))
             case {"type": "say", "text": str(text)}:
-                await self.say(text)
+                await self.say(text, content.get("id"))
             case {"type": "typing"} if self.me is not None:
                 await self.show_room({"type": "typing", "person": self.me}, exclude=self.channel_name)
             case _:
@@ -81,13 +83,12 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         else:
             joined = await self.channel_layer.group_add(self.room_group, self.channel_name, since=since, last=LAST)
             self.me = {"id": token_hex(8), "name": name}
-            await self.send_json(
-                {"type": "welcome", "person": self.me, **joined._asdict()}
-            )  # before what it has missed
+            # The client gets this before the messages that it has missed.
+            await self.send_json({"type": "welcome", "person": self.me, **joined._asdict()})
             announcement = {"type": "chat.joined", "person": self.me, "answer_to": self.channel_name}
             await self.channel_layer.group_send(self.room_group, announcement, keep=False)
 
-    async def say(self, text: str) -> None:
+    async def say(self, text: str, id: object) -> None:
         """Show a message of 1 to 1000 characters to everyone in the room, its sender included."""
         text = text.encode(errors="replace").decode().strip()  # half a surrogate pair is JSON, but not UTF-8
         if self.me is None:
@@ -98,8 +99,9 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             await self.refuse(f"That message has {len(text)} characters; {MAX_TEXT} is the limit.")
         else:
             sent = datetime.now(UTC).isoformat(timespec="seconds")
-            message = {"type": "chat.message", "person": self.me, "text": text, "sent": sent}
-            await self.channel_layer.group_send(self.room_group, message)
+            id = id if isinstance(id, str) and ID.fullmatch(id) else token_hex(16)
+            message = {"type": "chat.message", "person": self.me, "text": text, "sent": sent, "id": id}
+            await self.channel_layer.group_send(self.room_group, message, id=id)
 
     async def show_room(self, content: dict[str, Any], exclude: str | tuple[()] = ()) -> None:
         """Show content to the clients in the room now. Its layer type is ours, never one that a client chose."""
@@ -112,11 +114,11 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
 
     async def chat_message(self, event: dict[str, Any]) -> None:
         """Handle `chat.message`: something was said, just now or while this client was away."""
-        message = {key: event[key] for key in ("person", "text", "sent")}
+        message = {key: event.get(key) for key in ("person", "text", "sent", "id")}
         await self.send_json({"type": "message", "position": event["history"]["position"], **message})
 
     async def layer_gap(self, event: dict[str, Any]) -> None:
-        """Handle `layer.gap`: something was lost, and with it its place in the history."""
+        """Handle `layer.gap`: messages were lost, and the page says so."""
         await self.send_json({"type": "gap"})
 
     async def chat_show(self, event: dict[str, Any]) -> None:

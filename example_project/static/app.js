@@ -4,6 +4,7 @@ const FIRST_DELAY = 1000; // milliseconds, as all times here
 const LONGEST_DELAY = 30_000;
 const STEADY = 5000; // a connection that lasted this long was a good one: the next delay is the first again
 const LONGEST_LOG = 500; // entries
+const QUIET = 10_000; // an answer whose words have stopped for so long may have lost its writer
 const TYPING = 2000; // between two signs that somebody is typing; each counts for twice that
 
 const NAMES_OF_STATES = {
@@ -20,6 +21,12 @@ function make(tag, className, ...contents) {
   element.className = className;
   element.append(...contents);
   return element;
+}
+
+/** Returns an id that nobody else has. */
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Keeps a log scrolled to its end, unless its reader has scrolled up. */
@@ -215,6 +222,7 @@ function startChat() {
   let me = null;
   let wasHere = false;
   let since = null; // the position of the last message that is shown
+  const unseen = new Map(); // what was sent and has not come back: id to text
   let lastSaid = "";
   let typedAt = -TYPING;
 
@@ -245,6 +253,7 @@ function startChat() {
       enter();
       if (!missed) since = position;
       if (wasHere) note(recovered ? "Connected again." : "Connected again. Some messages may be missing.");
+      for (const [id, text] of unseen) connection.send({ type: "say", id, text }); // the room sees it once
     },
     gap: () => note("Some messages may be missing."),
     here: ({ person }) => add(person),
@@ -267,8 +276,9 @@ function startChat() {
       typists.set(person.id, { name: person.name, timer });
       showTypists();
     },
-    message: ({ person, text, sent, position }) => {
+    message: ({ person, text, sent, position, id }) => {
       since = position;
+      unseen.delete(id);
       stopsTyping(person.id);
       if (log.querySelector(`[data-position="${position}"]`)) return; // one of the newest, which came for what is lost
       const isMine = mine.has(person.id);
@@ -286,6 +296,7 @@ function startChat() {
         connection.close();
         complain(nameField, text);
       } else {
+        unseen.clear();
         textField.value ||= lastSaid;
         complain(textField, text);
       }
@@ -332,6 +343,7 @@ function startChat() {
     connection.close();
     me = since = null;
     wasHere = false;
+    unseen.clear();
     [...typists.keys()].forEach(stopsTyping);
     joinForm.hidden = false;
     room.hidden = sayForm.hidden = true;
@@ -351,12 +363,14 @@ function startChat() {
   sayForm.addEventListener("submit", (event) => {
     event.preventDefault();
     complain(textField);
-    if (connection.send({ type: "say", text: textField.value })) {
+    const id = newId();
+    if (connection.send({ type: "say", id, text: textField.value })) {
       lastSaid = textField.value;
+      unseen.set(id, lastSaid);
       textField.value = "";
       typedAt = -TYPING;
     } else {
-      complain(textField, "Not sent: there is no connection. Your message stays here until there is.");
+      complain(textField, "Not sent: there is no connection. Press Send again when there is.");
     }
   });
 
@@ -375,14 +389,17 @@ function startAnswer() {
   const [form, text, hint] = ["form", ".text", ".state"].map((selector) => panel.querySelector(selector));
   const field = form.elements.question;
 
+  let quiet = null; // the timer that says that nothing comes
+
   const connection = new Connection(panel, {
     returns: true,
     opened: () => {
       complain(field);
-      hint.textContent = "Reload the page while it is being written.";
+      expect("Reload this page now: the answer goes on.");
     },
     received: (content) => answers[content.type]?.(content),
     dropped: () => {
+      clearTimeout(quiet);
       hint.textContent = "Interrupted";
     },
     ended: (code, reason) => {
@@ -394,6 +411,7 @@ function startAnswer() {
   const answers = {
     word: (word) => {
       text.append(word.text);
+      expect("Reload this page now: the answer goes on.");
       connection.path = pathOf(answer.id, word.position);
     },
     end: ({ whole }) => {
@@ -413,7 +431,17 @@ function startAnswer() {
     connection.open(pathOf(answer.id, answer.since));
   }
 
+  /** Says something, until nothing comes for a while. */
+  function expect(what) {
+    if (hint.textContent !== what) hint.textContent = what;
+    clearTimeout(quiet);
+    quiet = setTimeout(() => {
+      hint.textContent = `Nothing has come for ${QUIET / 1000} s. Its writer may be gone: ask again.`;
+    }, QUIET);
+  }
+
   function finish(what) {
+    clearTimeout(quiet);
     text.ariaBusy = "false";
     hint.textContent = what;
   }

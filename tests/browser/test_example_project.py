@@ -152,6 +152,10 @@ class Wire:
         self._proxy = proxy
         self._portal = portal
 
+    def hold(self) -> None:
+        """Let nothing through until `mend()`."""
+        self._portal.call(self._proxy.flowing.clear)
+
     def cut(self) -> None:
         """Reset all connections; what connects anew waits until `mend()`."""
         self._portal.call(self._proxy.flowing.clear)
@@ -302,6 +306,27 @@ def test_a_tab_whose_connection_is_cut_shows_all_that_was_said_meanwhile_once_an
     assert [frame["text"] for frame in frames if frame["type"] == "message"] == said
 
 
+def test_what_was_on_its_way_when_the_connection_was_lost_is_said_once(
+    open_tab: Callable[..., Page], demo: Demo, wire: Wire
+) -> None:
+    ada, bob = open_tab(wire.port), open_tab()
+    for page, name in ((ada, "Ada"), (bob, "Bob")):
+        join(page, name)
+    expect(people(ada)).to_have_count(2)
+    say(ada, "Arrives")
+    expect(words(bob)).to_have_text(["Arrives"])
+    wire.hold()
+    say(ada, "Is on its way")
+    wire.cut()
+    expect(log(ada)).to_contain_text("The connection was lost.")
+    wire.mend()
+    for page in (ada, bob):
+        expect(words(page)).to_have_text(["Arrives", "Is on its way"])
+    say(ada, "Next")
+    for page in (ada, bob):
+        expect(words(page)).to_have_text(["Arrives", "Is on its way", "Next"])
+
+
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
     with running_redis() as server:
@@ -387,7 +412,7 @@ def test_an_answer_goes_on_through_a_reload_and_a_cut_connection_with_nothing_mi
     page.reload()
     expect(page.get_by_role("textbox", name="Question")).to_have_value(question)
     expect(text).to_contain_text(whole[:seen])
-    expect(state).to_have_text("Reload the page while it is being written.")  # so the rest is yet to come
+    expect(state).to_have_text("Reload this page now: the answer goes on.")  # so the rest is yet to come
     expect(text).to_contain_text(" ".join(whole.split()[:25]))
     wire.cut()
     expect(panel.locator(".notice")).to_be_visible()

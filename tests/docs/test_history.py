@@ -42,7 +42,7 @@ async def test_the_chat_gives_who_comes_back_what_was_missed_or_has_it_reload(no
     await ann.send_json_to({"text": "three"})
     assert (await bob.receive_json_from())["text"] == "three"
     eve = await connect(application, "/chat?since=nonsense")
-    assert await eve.receive_json_from() == {"type": "reload"}
+    assert await eve.receive_json_from() == {"type": "clear"}
     assert [(await eve.receive_json_from())["text"] for _ in range(3)] == ["one", "two", "three"]
     pat = await connect(application, f"/chat?since={places[0]}")
     assert [(await pat.receive_json_from())["text"] for _ in range(3)] == ["one", "two", "three"]

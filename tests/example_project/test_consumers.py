@@ -81,10 +81,23 @@ async def test_a_message_reaches_everyone_in_its_room_and_nobody_else() -> None:
         message = await client.receive_json_from()
         assert timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(message.pop("sent")) < timedelta(minutes=1)
         assert message.pop("position")
+        assert len(message.pop("id")) == 32
         assert message == {"type": "message", "person": person, "text": "<b>hello</b> 👋"}
     assert await eve.receive_nothing()
     for client in (ada, bob, eve):
         await client.disconnect()
+
+
+async def test_a_message_that_is_said_again_with_its_id_is_shown_once() -> None:
+    ada, _ = await enter("lobby", "Ada")
+    once = {"type": "say", "text": "Once", "id": "a" * 32}
+    for content in (once, once, {"type": "say", "text": "Last", "id": "no id"}):
+        await ada.send_json_to(content)
+    shown = [await ada.receive_json_from() for _ in range(2)]
+    assert [message["text"] for message in shown] == ["Once", "Last"]
+    assert shown[0]["id"] == "a" * 32
+    assert shown[1]["id"] != "no id"
+    await ada.disconnect()
 
 
 async def test_a_newcomer_gets_the_newest_fifty_messages_with_their_times_and_nothing_that_is_not_kept() -> None:
