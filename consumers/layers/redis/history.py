@@ -43,7 +43,7 @@ class Reading:
         wanted: the offset from which, or None.
         done: awaited by those who need what is `wanted`.
         runs: whether it is being read.
-        loop: the event loop that it is read on; None: it has not begun.
+        loop: the event loop that it is read on, if it is.
     """
 
     __slots__ = ("asked", "done", "loop", "runs", "wanted")
@@ -269,7 +269,7 @@ class RedisHistory:
                 else:
                     _end(done)
         finally:
-            reading.runs = False
+            reading.runs, reading.loop = False, None
             _end(done, OwnerLoopEnded(ENDED))
             _end(reading.done, OwnerLoopEnded(ENDED))
             reading.done = None
@@ -279,6 +279,8 @@ class RedisHistory:
         command = read(known.keys, known.keep, proof, start, PAGE)
         deadline = time.monotonic() + self._settings.timeout
         [reply] = await self._owners.require().run(self._shard(group), [command], deadline)
+        if self._known.get(group) is not known:  # it was forgotten meanwhile
+            return
         kept = kept_of(reply)
         entries = known.decoded(kept)
         with self._local.lock:
@@ -333,9 +335,12 @@ class RedisHistory:
             _end(reading.done)
 
     def forget_empty_groups(self) -> None:
-        """Forget the logs of all groups that have no members here any more."""
-        for group in [group for group in self._known if not self._local.has_group(group)]:
+        """Forget the logs of all groups that have no members here any more; from any thread where none owns them."""
+        empty = [group for group in list(self._known) if not self._local.has_group(group)]
+        for group in empty:
             self.forget(group)
+        if empty:
+            self._at_hand.let_go()
 
     def _is_up(self, shard: int) -> bool:
         owner = self._owners.here

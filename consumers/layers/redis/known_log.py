@@ -78,14 +78,14 @@ class AtHand:
         self._entries.append((log, entry))
         self._bytes += entry.size + OVERHEAD
         if len(self._entries) > self._look_at:
-            self._let_go()
+            self.let_go()
         while self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND:
             other, oldest = self._entries.popleft()
             self._bytes -= oldest.size + OVERHEAD
             if other.has(oldest) and oldest.place.offset != other.place.offset:
                 del other.entries[oldest.place.offset]
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         """Let go of what the logs have dropped themselves."""
         self._entries = deque((log, entry) for log, entry in self._entries if log.has(entry))
         self._bytes = sum(entry.size + OVERHEAD for _, entry in self._entries)

@@ -171,6 +171,14 @@ class RedisPubSubChannelLayer(RedisLayer):
         if self.has_history:
             await process.trips.run(deleting(f"{self.prefix}{MARK}", len(self.hosts)))
 
+    async def close(self) -> None:
+        """Leave the groups, and close the connections.
+
+        The layer opens again when it is next used. What groups with history keep stays in Redis.
+        """
+        await super().close()
+        self._process.exchange.history.forget_empty_groups()
+
     # Senders
 
     def _send(self, channel: str, message: Message) -> Flow[int]:

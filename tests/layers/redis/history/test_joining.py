@@ -1,8 +1,11 @@
 """Several joins at once of one channel: where it follows the log from is decided once."""
 
 import asyncio
+import gc
+from weakref import ref
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from consumers import Joined
 from consumers.layers.redis import RedisPubSubChannelLayer
@@ -78,3 +81,26 @@ def test_a_loop_that_stands_still_in_the_middle_of_a_read_keeps_no_other_waiting
     finally:
         first.close()
         second.close()
+
+
+def test_a_layer_that_is_closed_keeps_no_log_and_no_event_loop(server: RedisServer) -> None:
+    layer = RedisPubSubChannelLayer([server.url], history=HISTORY)
+
+    async def use() -> None:
+        await layer.group_add(GROUP, "reader", since=UNKNOWN)
+        await send(layer, range(3))
+        await layer.receive("reader")
+
+    loop = asyncio.SelectorEventLoop()
+    ended = ref(loop)
+    loop.run_until_complete(use())
+    loop.close()
+    del loop
+    gc.collect()
+    assert ended() is None
+    history = layer._process.exchange.history
+    assert history._known.keys() == {GROUP}
+    async_to_sync(layer.close)()
+    assert not history._known
+    assert not history._readings
+    assert not history._at_hand
