@@ -1,0 +1,74 @@
+"""The demo, and tabs of a real browser."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from ..support.proxy import proxying
+from .driving import Demo, Wire
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    demo = Demo()
+    demo.start()
+    yield demo
+    if demo.process.returncode is None:
+        demo.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module", params=[pytest.param("chromium", marks=pytest.mark.slow)])
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium, chromium-browser or google-chrome on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_tab(browser: Browser, demo: Demo) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page in a new tab; at the end no tab may have had an error of its own.
+
+    It takes another port, of a proxy.
+    """
+    context = browser.new_context()
+    errors: list[str] = []
+
+    def watch(kind: str, text: str) -> None:
+        # The browser itself reports every attempt to reach a server that is down, and what a server refuses.
+        if kind == "error" and "net::ERR_CONNECTION_REFUSED" not in text and "400 (Bad Request)" not in text:
+            errors.append(text)
+
+    def open_tab(port: int | None = None) -> Page:
+        page = context.new_page()
+        page.on("console", lambda message: watch(message.type, message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"http://127.0.0.1:{port or demo.port}")
+        return page
+
+    yield open_tab
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def wire(demo: Demo) -> Iterator[Wire]:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(proxying(demo.port)) as proxy:
+        yield Wire(proxy, portal)
