@@ -34,6 +34,9 @@ MOST_ATTEMPTS = 20
 PAUSE = 0.5
 """Seconds before a log is read again that could not be."""
 
+BREATH = 0.05
+"""Seconds before a log is read again that this process is far behind, as long as it hears more."""
+
 
 class Reading:
     """What is to be read of one group's log.
@@ -259,7 +262,7 @@ class RedisHistory:
                 start, reading.wanted = reading.wanted, None
                 done, reading.done = reading.done, None
                 try:
-                    await self._read_page(group, known, start)
+                    is_overtaken = await self._read_page(group, known, start)
                 except RedisError as error:
                     reading.wanted = start if reading.wanted is None else min(start, reading.wanted)
                     _end(done, error)
@@ -268,26 +271,31 @@ class RedisHistory:
                     await asyncio.sleep(PAUSE)
                 else:
                     _end(done)
+                    if is_overtaken:
+                        await asyncio.sleep(BREATH)
         finally:
             reading.runs, reading.loop = False, None
             _end(done, OwnerLoopEnded(ENDED))
             _end(reading.done, OwnerLoopEnded(ENDED))
             reading.done = None
 
-    async def _read_page(self, group: str, known: KnownLog, start: int) -> None:
+    async def _read_page(self, group: str, known: KnownLog, start: int) -> bool:
+        """Read a part; return whether more was heard meanwhile than the log keeps: much more may be on its way."""
         proof = None if known.log is None else known.log.place
         command = read(known.keys, known.keep, proof, start, PAGE)
         deadline = time.monotonic() + self._settings.timeout
         [reply] = await self._owners.require().run(self._shard(group), [command], deadline)
         if self._known.get(group) is not known:  # it was forgotten meanwhile
-            return
+            return False
         kept = kept_of(reply)
         entries = known.decoded(kept)
         with self._local.lock:
+            is_overtaken = not kept.proven and proof is not None and known.log is not None and known.log.place != proof
             wanted = known.read(proof, kept, entries)
             if wanted is not None:
                 self.missing(group, wanted)
         self._local.feeds.advance(group)
+        return is_overtaken
 
     # Looking after
 

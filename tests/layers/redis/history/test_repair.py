@@ -256,3 +256,25 @@ async def test_nothing_is_read_again_and_again_while_there_is_no_connection(serv
         server.start()
         await _sent_again(layer, 1)
         await until(lambda: reader.numbers == [1] and reader.gaps == [GROUP])  # that Redis is empty
+
+
+async def test_a_process_that_is_far_behind_hears_on_and_does_not_read_again_and_again(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = {"chat.*": {"size": 3, "ttl": 60}}
+    async with layer_at(server, history=history) as layer, layer_at(server, history=history) as other:
+        reader = await Reader().join(layer)
+        logs = layer._process.exchange.history
+        reads, read_page = 0, logs._read_page
+
+        async def counted(*arguments: Any) -> bool:
+            nonlocal reads
+            reads += 1
+            return await read_page(*arguments)
+
+        monkeypatch.setattr(logs, "_read_page", counted)
+        for number in range(1000):  # this event loop stands still meanwhile
+            other.group_send_sync(GROUP, message(number))
+        await logs.check_some()
+        await until(lambda: reader.numbers[-1:] == [999])
+        assert reads < 30
