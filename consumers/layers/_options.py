@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from ..types import Message
 from ._history import EXCLUDE, HISTORY, MAX_ID_LENGTH, NOBODY, Channels, Joined, Keep, Mark
 
+LONGEST_PAGE = 1000
+"""Messages that `history()` returns at most, however many it is asked for."""
+
 
 class Options(NamedTuple):
     """How a message to a group is sent.
@@ -162,14 +165,15 @@ def require_new(group: str, channel: str, since: str | None, last: int) -> None:
         )
 
 
-def require_limit(limit: object) -> None:
-    """Check the `limit` argument of `history()`.
+def checked_limit(limit: object) -> int:
+    """Return how many messages `history()` returns at most.
 
     Raises:
-        ValueError: if it is no number of messages.
+        ValueError: if its `limit` argument is no number of messages.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise ValueError(f"limit must be a number of messages, 1 or more, not {limit!r:.80}")
+    return min(limit, LONGEST_PAGE)
 
 
 def without_history(since: object, last: object = 0) -> Joined:

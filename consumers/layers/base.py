@@ -362,7 +362,7 @@ class Layer(BaseChannelLayer, ABC):
         Args:
             group: the group.
             since: a position: the first messages after it. None: the newest.
-            limit: how many messages at most.
+            limit: how many messages at most; never more than 1,000.
 
         Returns:
             The messages, the position of the last of them, and whether nothing is missing since `since`. Of a group

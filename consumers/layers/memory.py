@@ -18,7 +18,7 @@ from ._history import History, Joined, Page
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._memory_history import MemoryHistory
 from ._observed import operation
-from ._options import checked_options, require_last, require_limit, unkept
+from ._options import checked_limit, checked_options, require_last, unkept
 from ._overrides import AGAINST_HISTORY, overrides, refuse
 from ._processes import server_processes
 from .base import DEFAULT_CODE, Layer, closing
@@ -208,7 +208,7 @@ class InMemoryChannelLayer(Layer):
 
     async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
         self._require_group(group)
-        require_limit(limit)
+        limit = checked_limit(limit)
         keep = self.kept(group)
         await checkpoint()
         if keep is None:

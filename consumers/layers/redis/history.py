@@ -4,13 +4,14 @@ A group's log is read once for all who wait for it: members that lag, channels t
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from .._history import HISTORY, MAX_SIZE, Channels, Joined, Keep, Mark, Page, Position
+from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
 from .._options import require_new
 from .._receivers import PendingJoin
 from .history_scripts import Kept, kept_of, keys_of, place_of, publish, read
@@ -21,6 +22,8 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .process import Process
+
+logger = logging.getLogger("consumers.layers")
 
 PAGE = 200
 """Messages that are read at once."""
@@ -110,7 +113,7 @@ class RedisHistory:
 
     def page(self, group: str, keep: Keep, since: str | None, limit: int) -> Flow[Page]:
         """Read messages of a group; see `Layer.history()`."""
-        position, limit = Position.parse(since), min(limit, MAX_SIZE)
+        position = Position.parse(since)
         if position is None:
             kept = yield from self.read(group, keep, None, None, 0 if since is not None else limit)
             kept.entries.reverse()
@@ -257,6 +260,7 @@ class RedisHistory:
     async def _read_on(self, group: str, reading: Reading) -> None:
         """Read a log until nobody wants more of it."""
         done: asyncio.Future[None] | None = None
+        has_warned = False
         try:
             while reading.wanted is not None and (known := self._known.get(group)) is not None:
                 start, reading.wanted = reading.wanted, None
@@ -268,6 +272,11 @@ class RedisHistory:
                     _end(done, error)
                     if isinstance(error, OwnerLoopEnded) or not self._is_up(self._shard(group)):
                         return  # all that is wanted is read when the connection is back
+                    if not has_warned:
+                        logger.warning(
+                            "Redis: the history of group %.200r cannot be read, trying again: %s", group, error
+                        )
+                        has_warned = True
                     await asyncio.sleep(PAUSE)
                 else:
                     _end(done)

@@ -103,6 +103,16 @@ if count > 0 and start == '' then
 elseif count > 0 then
     entries = redis.call('XRANGE', KEYS[2], start .. '-1', '+', 'COUNT', count)
 end
+local bytes = 0
+for i, entry in ipairs(entries) do
+    bytes = bytes + #entry[2][#entry[2]]
+    if bytes > 1048576 and i > 1 then
+        for j = #entries, i, -1 do
+            entries[j] = nil
+        end
+        break
+    end
+end
 local left = redis.call('PTTL', KEYS[2])
 return {newest_place, proven, before_first, left, entries}
 """
@@ -202,7 +212,7 @@ def read(keys: GroupKeys, keep: Keep, proof: Position | None, start: int | None,
         keep: how much is kept.
         proof: what is to be proven, or None.
         start: the offset of the first entry; None: the newest ones, newest first.
-        count: how many entries at most.
+        count: how many entries at most; fewer, but one at least, if they are more than 1 MiB.
     """
     epoch, tag, offset = proof or NO_PROOF
     first = "" if start is None else str(start)

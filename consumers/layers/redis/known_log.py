@@ -31,8 +31,8 @@ MOST_BYTES = 32 * 1024 * 1024
 OVERHEAD = 1000
 """Bytes that a message takes besides its payload, about: the dicts and numbers that it is made of."""
 
-FEWEST_AT_HAND = 500
-"""Messages that are kept at hand however large they are: more than are read at once."""
+LOOKED_AT = 1000
+"""Messages at hand of which it is seen, at least, which the logs have dropped themselves."""
 
 Decode = Callable[[bytes], tuple[Any, Channels]]
 """Returns the message of a payload, and the channels that do not get it; no dict if no member can have it."""
@@ -68,7 +68,7 @@ class AtHand:
     def __init__(self) -> None:
         self._entries: deque[tuple[Log, Entry]] = deque()  # the oldest first
         self._bytes = 0
-        self._look_at = 2 * FEWEST_AT_HAND
+        self._look_at = LOOKED_AT
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -79,7 +79,7 @@ class AtHand:
         self._bytes += entry.size + OVERHEAD
         if len(self._entries) > self._look_at:
             self.let_go()
-        while self._bytes > MOST_BYTES and len(self._entries) > FEWEST_AT_HAND:
+        while self._bytes > MOST_BYTES and len(self._entries) > 1:
             other, oldest = self._entries.popleft()
             self._bytes -= oldest.size + OVERHEAD
             if other.has(oldest) and oldest.place.offset != other.place.offset:
@@ -89,7 +89,7 @@ class AtHand:
         """Let go of what the logs have dropped themselves."""
         self._entries = deque((log, entry) for log, entry in self._entries if log.has(entry))
         self._bytes = sum(entry.size + OVERHEAD for _, entry in self._entries)
-        self._look_at = 2 * max(len(self._entries), FEWEST_AT_HAND)
+        self._look_at = max(2 * len(self._entries), LOOKED_AT)
 
 
 class KnownLog:

@@ -7,7 +7,7 @@ from ...types import Close, Deliver, Message, Room
 from .._history import EXCLUDE, Joined, Page
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .._observed import operation
-from .._options import PLAIN, Options, require_last, require_limit, require_new
+from .._options import PLAIN, Options, checked_limit, require_last, require_new
 from ..codec import Codec
 from .history_scripts import MARK, Digests
 from .layer import RedisLayer, Sent
@@ -135,7 +135,7 @@ class RedisPubSubChannelLayer(RedisLayer):
     async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
         group = self._named(group)
         self._require_group(group)
-        require_limit(limit)
+        limit = checked_limit(limit)
         keep = self.kept(group)
         if keep is None:
             self._history_rules.warn_of(group)

@@ -163,7 +163,8 @@ class Subscriptions:
                     await self._waiters.setdefault(name, asyncio.Event()).wait()
             if name in self._refusals:
                 host, why = self.connection.host, self._refusals[name]
-                raise NoPermissionError(f"Redis at {host} refuses channel {name!r:.200}: {why}")
+                names = " or ".join(f"{each!r:.200}" for each in self._names.together(name))
+                raise NoPermissionError(f"Redis at {host} refuses channel {names}: {why}")
         except TimeoutError:
             host, reason = self.connection.host, self.connection.reason
             raise ConnectionError(f"No connection to Redis at {host}: {reason}") from None

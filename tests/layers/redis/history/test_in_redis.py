@@ -235,3 +235,17 @@ async def test_what_somebody_else_has_written_is_an_error_of_redis(
         await send(layer, [2])
         await until(lambda: reader.gaps == [GROUP])
         await reader.has(0, 1, 2)
+
+
+async def test_large_messages_are_read_in_parts(server: RedisServer) -> None:
+    async with layer_at(server) as layer, layer_at(server) as other:
+        begin = await layer.position(GROUP)
+        for number in range(7):
+            await other.group_send(GROUP, {**message(number), "text": "x" * 400_000})
+        newest = await layer.history(GROUP)
+        assert [event["number"] for event in newest.messages] == [5, 6]
+        first = await layer.history(GROUP, since=begin)
+        second = await layer.history(GROUP, since=first.position)
+        assert [event["number"] for event in (*first.messages, *second.messages)] == [0, 1, 2, 3]
+        reader = await Reader().join(layer, since=begin)
+        await reader.has(*range(7))

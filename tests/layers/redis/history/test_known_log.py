@@ -6,7 +6,7 @@ import pytest
 
 from consumers.layers._history import NOBODY, Keep, Position
 from consumers.layers.redis.history_scripts import Kept, keys_of
-from consumers.layers.redis.known_log import FEWEST_AT_HAND, AtHand, KnownLog, Told
+from consumers.layers.redis.known_log import LOOKED_AT, AtHand, KnownLog, Told
 
 EPOCH = "e" * 16
 
@@ -110,6 +110,6 @@ def test_what_left_the_log_is_not_kept_at_hand() -> None:
     quiet, busy = known_log(at_hand), known_log(at_hand)
     hear(quiet, 1, 2, 3)
     hear(busy, *range(1, 20_000))
-    assert 3 < len(at_hand) <= 2 * FEWEST_AT_HAND
+    assert 3 < len(at_hand) <= LOOKED_AT
     assert quiet.log is not None
     assert [offset for offset, entry in quiet.log.entries.items() if entry.message] == [1, 2, 3]

@@ -207,7 +207,9 @@ async def test_a_payload_that_nobody_can_read_holds_nobody_up(server: RedisServe
         await again.has(2)
 
 
-async def test_a_log_that_cannot_be_read_is_read_again(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_cannot_be_read_is_read_again_and_told_of_once(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("consumers.layers.redis.history.PAUSE", 0.01)
     async with layer_at(server) as layer, layer_at(server) as other:
         reader = await Reader().join(layer)
@@ -226,6 +228,8 @@ async def test_a_log_that_cannot_be_read_is_read_again(server: RedisServer, monk
         await send(other, range(3))
         await reader.has(0, 1, 2)
         assert reads >= 3
+        told = "Redis: the history of group 'chat.1' cannot be read, trying again: not now"
+        assert [record.message for record in caplog.records].count(told) == 1
 
 
 async def test_what_comes_while_nobody_follows_is_not_taken_for_a_foreign_message(server: RedisServer) -> None:
