@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 logger = logging.getLogger("consumers.layers")
 
-_Kept = Mapping[str, Any]
-History = Mapping[str, _Kept] | Mapping[re.Pattern[str], _Kept] | Mapping[str | re.Pattern[str], _Kept] | None
+_Rule = Mapping[str, Any]
+History = Mapping[str, _Rule] | Mapping[re.Pattern[str], _Rule] | Mapping[str | re.Pattern[str], _Rule] | None
 """The `history` option of a layer; see `HistoryRules`."""
 
 HISTORY = "history"
@@ -123,7 +123,7 @@ class Mark(dict[str, Any]):
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Retention:
     """How much of a group's messages is kept.
 
     Attributes:
@@ -159,8 +159,8 @@ class HistoryRules:
     def __init__(self, history: History) -> None:
         if history is not None and not isinstance(history, Mapping):
             raise TypeError(f'history must be a dict such as {{"chat.*": {EXAMPLE}}}, not {history!r:.80}')
-        self._rules = [(_as_regex(pattern), _checked(pattern, keep)) for pattern, keep in (history or {}).items()]
-        self._found: dict[str, Keep | None] = {}
+        self._rules = [(_as_regex(pattern), _checked(pattern, rule)) for pattern, rule in (history or {}).items()]
+        self._found: dict[str, Retention | None] = {}
         self._patterns = ", ".join(repr(getattr(pattern, "pattern", pattern)) for pattern in history or {})
         self._has_warned = False
 
@@ -180,18 +180,18 @@ class HistoryRules:
             has = f"has only {self._patterns}" if self._rules else "is not set"
             logger.warning("Group %.200r has no history to hand over: the layer's `history` option %s", group, has)
 
-    def keep(self, group: str) -> Keep | None:
+    def retention_of(self, group: str) -> Retention | None:
         """Return what is kept of a group; None if it has no history."""
         if not self._rules:
             return None
         try:
             return self._found[group]
         except KeyError:
-            keep = next((keep for pattern, keep in self._rules if pattern.match(group)), None)
+            retention = next((retention for pattern, retention in self._rules if pattern.match(group)), None)
             if len(self._found) >= MOST_NAMES:
                 self._found.clear()
-            self._found[group] = keep
-            return keep
+            self._found[group] = retention
+            return retention
 
 
 EXAMPLE = '{"size": 1000, "ttl": 3600}'
@@ -208,18 +208,18 @@ def _as_regex(pattern: object) -> re.Pattern[str]:
     raise TypeError(f"history has globs or compiled regular expressions of text as keys, not {pattern!r:.80}")
 
 
-def _checked(pattern: object, keep: object) -> Keep:
+def _checked(pattern: object, rule: object) -> Retention:
     name = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
     what = f"history[{name!r}]"
-    if not isinstance(keep, Mapping):
-        raise TypeError(f"{what} must be a dict such as {EXAMPLE}, not {keep!r:.80}")
-    for key in keep.keys() - {"size", "ttl"}:
+    if not isinstance(rule, Mapping):
+        raise TypeError(f"{what} must be a dict such as {EXAMPLE}, not {rule!r:.80}")
+    for key in rule.keys() - {"size", "ttl"}:
         raise TypeError(f"{what} has an unknown key {key!r:.80}: it must be a dict such as {EXAMPLE}")
-    for key in {"size", "ttl"} - keep.keys():
+    for key in {"size", "ttl"} - rule.keys():
         raise TypeError(f"{what} needs {key!r}, too: it must be a dict such as {EXAMPLE}")
-    size, ttl = keep["size"], keep["ttl"]
+    size, ttl = rule["size"], rule["ttl"]
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise ValueError(f'{what}["size"] must be an int from 1 to {MAX_SIZE:,} (messages), not {size!r:.80}')
     if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= MAX_TTL:
         raise ValueError(f'{what}["ttl"] must be a number of seconds above 0, at most {MAX_TTL:,}, not {ttl!r:.80}')
-    return Keep(size, ttl)
+    return Retention(size, ttl)

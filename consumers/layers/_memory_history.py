@@ -5,7 +5,7 @@ from typing import Any
 
 from ..types import Message
 from ._copy import choose_copier
-from ._history import Joined, Keep, Page, Position, new_tag
+from ._history import Joined, Page, Position, Retention, new_tag
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._log import Entry, Log
 from ._options import require_new
@@ -17,11 +17,11 @@ SWEPT_AT_ONCE = 100
 """Logs that one operation looks at."""
 
 
-class KeptLog(Log):
+class ExpiringLog(Log):
     """A group's log, and until when it is kept.
 
     Args:
-        keep: how much is kept.
+        retention: how much is kept.
         now: the time.
 
     Attributes:
@@ -29,29 +29,29 @@ class KeptLog(Log):
         until: when it is forgotten, and its positions with it.
     """
 
-    __slots__ = ("_ids", "_keep", "messages_until", "until")
+    __slots__ = ("_ids", "_retention", "messages_until", "until")
 
-    def __init__(self, keep: Keep, now: float) -> None:
+    def __init__(self, retention: Retention, now: float) -> None:
         super().__init__(Position(new_tag(), new_tag(), 0))
-        self._keep = keep
+        self._retention = retention
         self._ids: dict[str, tuple[float, Position]] = {}  # oldest first
         self.messages_until = now
         self.touch(now)
 
     def touch(self, now: float) -> None:
         """Take note that a channel joined, or a message was added."""
-        self.until = now + self._keep.epoch_seconds
+        self.until = now + self._retention.epoch_seconds
 
     def add(self, message: Message, excluded: frozenset[str], id: str | None, now: float) -> bool:
         """Add a message; return False if it is there already, by its id."""
         if id is not None and id in self._ids:
             return False
         self.append(Entry(self.place.following(new_tag()), message, excluded))
-        self.trim(self._keep.size)
-        self.messages_until = now + self._keep.ttl
+        self.trim(self._retention.size)
+        self.messages_until = now + self._retention.ttl
         self.touch(now)
         if id is not None:
-            self._ids[id] = now + self._keep.id_seconds, self.place
+            self._ids[id] = now + self._retention.id_seconds, self.place
         return True
 
     def place_of(self, id: str | None) -> Position:
@@ -77,18 +77,18 @@ class MemoryHistory:
     def __init__(self, local: LocalChannels, clock: Callable[[], float]) -> None:
         self._local = local
         self._clock = clock
-        self._logs: dict[str, KeptLog] = {}
+        self._logs: dict[str, ExpiringLog] = {}
         self._next_sweep = clock() + SWEEP
         self._to_sweep: list[str] = []
 
-    def join(self, group: str, keep: Keep, channel: str, since: str | None, last: int) -> Joined:
+    def join(self, group: str, retention: Retention, channel: str, since: str | None, last: int) -> Joined:
         """Add a channel to a group.
 
         Raises:
             ValueError: `since` or `last` for a member.
         """
         with self._local.lock:
-            log = self._log(group, keep)
+            log = self._log(group, retention)
             log.touch(self._clock())
             if self._local.is_member(group, channel):
                 require_new(group, channel, since, last)
@@ -103,7 +103,7 @@ class MemoryHistory:
         return joined
 
     def publish(
-        self, group: str, keep: Keep, message: Message, id: str | None, excluded: frozenset[str]
+        self, group: str, retention: Retention, message: Message, id: str | None, excluded: frozenset[str]
     ) -> tuple[str, int]:
         """Add a message to a group's log, and hand it over.
 
@@ -113,7 +113,7 @@ class MemoryHistory:
         copy, original = choose_copier(message)
         kept = copy(original)
         with self._local.lock:
-            log = self._log(group, keep)
+            log = self._log(group, retention)
             is_new = log.add(kept, excluded, id, self._clock())
             position = log.place_of(id)
             is_unheard = not self._local.has_group(group)
@@ -121,10 +121,10 @@ class MemoryHistory:
             note_unheard(message, EMPTY_GROUP, group)
         return str(position), self._local.feeds.advance(group) if is_new else 0
 
-    def page(self, group: str, keep: Keep, since: str | None, limit: int) -> Page:
+    def page(self, group: str, retention: Retention, since: str | None, limit: int) -> Page:
         """Return messages of a group; see `Layer.history()`."""
         with self._local.lock:
-            log = self._log(group, keep)
+            log = self._log(group, retention)
             position = Position.parse(since)
             is_proven = position is not None and bool(log.proves(position))
             if since is not None and not is_proven:
@@ -139,23 +139,23 @@ class MemoryHistory:
             messages.append(copy(event))
         return Page(messages, str(place), True)
 
-    def position(self, group: str, keep: Keep) -> str:
+    def position(self, group: str, retention: Retention) -> str:
         """Return a group's newest place."""
         with self._local.lock:
-            return str(self._log(group, keep).place)
+            return str(self._log(group, retention).place)
 
     def flush(self) -> None:
         """Forget all logs."""
         with self._local.lock:
             self._logs.clear()
 
-    def _log(self, group: str, keep: Keep) -> KeptLog:
+    def _log(self, group: str, retention: Retention) -> ExpiringLog:
         """Return a group's log, without what has expired; the lock is held."""
         now = self._clock()
         self._sweep(now)
         log = self._logs.get(group)
         if log is None or (log.until <= now and not self._local.has_group(group)):
-            log = self._logs[group] = KeptLog(keep, now)
+            log = self._logs[group] = ExpiringLog(retention, now)
         log.expire(now)
         return log
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..types import Message
-from ._history import EXCLUDE, HISTORY, MAX_ID_LENGTH, NOBODY, Channels, Joined, Keep, Mark
+from ._history import EXCLUDE, HISTORY, MAX_ID_LENGTH, NOBODY, Channels, Joined, Mark, Retention
 
 LONGEST_PAGE = 1000
 """Messages that `history()` returns at most, however many it is asked for."""
@@ -14,12 +14,12 @@ class Options(NamedTuple):
     """How a message to a group is sent.
 
     Attributes:
-        keep: how much of the group's messages is kept; None: this one is not.
+        retention: how much of the group's messages is kept; None: this one is not.
         id: what tells the message from others, or None.
         excluded: the channels that do not get it.
     """
 
-    keep: Keep | None = None
+    retention: Retention | None = None
     id: str | None = None
     excluded: Channels = NOBODY
 
@@ -28,12 +28,12 @@ PLAIN = Options()
 
 
 def checked_options(
-    kept: Keep | None, message: Message, id: object, keep: bool, exclude: str | Iterable[str]
+    retention: Retention | None, message: Message, id: object, keep: bool, exclude: str | Iterable[str]
 ) -> Options:
     """Check the options of `group_send()`.
 
     Args:
-        kept: how much of the group's messages is kept; None: it has no history.
+        retention: how much of the group's messages is kept; None: it has no history.
         message: the message.
         id, keep, exclude: the options.
 
@@ -43,11 +43,11 @@ def checked_options(
         ValueError: if the `id` cannot be, or the message has a key that the layer sets.
     """
     if isinstance(message, dict):  # ported code may send something else
-        require_unmarked(message, kept)
-    elif kept is not None:
+        require_unmarked(message, retention)
+    elif retention is not None:
         raise TypeError(f"A message to a group with history must be a dict, not {type(message).__name__}")
-    checked_id = require_id(id, kept, keep)
-    return Options(kept if keep else None, checked_id, excluded_channels(exclude))
+    checked_id = require_id(id, retention, keep)
+    return Options(retention if keep else None, checked_id, excluded_channels(exclude))
 
 
 def excluded_channels(exclude: str | Iterable[str]) -> Channels:
@@ -100,12 +100,12 @@ def checked_exclusion(id: object, keep: bool, exclude: str | Iterable[str]) -> C
     return excluded_channels(exclude)
 
 
-def require_id(id: object, keep: Keep | None, is_kept: bool) -> str | None:
+def require_id(id: object, retention: Retention | None, is_kept: bool) -> str | None:
     """Return the `id` argument of `group_send()`.
 
     Args:
         id: the argument; None is none.
-        keep: what the group keeps.
+        retention: what the group keeps.
         is_kept: whether the message is to be kept.
 
     Raises:
@@ -118,20 +118,20 @@ def require_id(id: object, keep: Keep | None, is_kept: bool) -> str | None:
         raise TypeError(f"id must be a str, not {id!r:.80}")
     if not 1 <= len(id) <= MAX_ID_LENGTH:
         raise ValueError(f"id must have 1 to {MAX_ID_LENGTH} characters, not {len(id)}: {id!r:.40}")
-    if keep is None:
+    if retention is None:
         raise ValueError("id needs a group with history: name the group in the layer's `history` option")
     if not is_kept:
         raise ValueError("id needs a kept message: remove keep=False, or remove id")
     return id
 
 
-def require_unmarked(message: Message, keep: Keep | None) -> None:
+def require_unmarked(message: Message, retention: Retention | None) -> None:
     """Check that an application's message has none of the keys that the layers set.
 
     Raises:
         ValueError: if it has one.
     """
-    if keep is not None and HISTORY in message:
+    if retention is not None and HISTORY in message:
         raise ValueError(f"a message to a group with history must not have a key {HISTORY!r}: the layer sets it")
     if EXCLUDE in message:
         raise ValueError(f"a message must not have a key {EXCLUDE!r}: use group_send(..., exclude=…)")

@@ -14,7 +14,7 @@ from ._checks import DEFAULT_CODE as DEFAULT_CODE
 from ._checks import EXAMPLE, GOES_TO, no_history, refuse_history, what_is_wrong
 from ._checks import closing as closing
 from ._checks import positive as positive
-from ._history import EXCLUDE, History, HistoryRules, Joined, Keep, Page
+from ._history import EXCLUDE, History, HistoryRules, Joined, Page, Retention
 from ._options import checked_exclusion as checked_exclusion
 from ._options import require_unmarked
 from ._options import without_history as without_history
@@ -135,9 +135,9 @@ class BaseChannelLayer:
         if EXCLUDE in message:
             require_unmarked(message, None)
 
-    def kept(self, group: str) -> Keep | None:
+    def retention_of(self, group: str) -> Retention | None:
         """Return how many of a group's messages are kept, as the `history` option says; None: it has no history."""
-        return self._history_rules.keep(group)
+        return self._history_rules.retention_of(group)
 
     def non_local_name(self, name: str) -> str:
         """Return a process-specific channel name up to and including its "!", any other name as it is."""

@@ -172,9 +172,9 @@ class InMemoryChannelLayer(Layer):
         self._require_group(group)
         self._require_channel(channel)
         require_last(last)
-        keep = self.kept(group)
-        if keep is not None:
-            return self._logs.join(group, keep, channel, since, last)
+        retention = self.retention_of(group)
+        if retention is not None:
+            return self._logs.join(group, retention, channel, since, last)
         self._local.group_add(group, channel)
         return self._history_rules.joined_without(group, since, last)
 
@@ -195,13 +195,13 @@ class InMemoryChannelLayer(Layer):
     ) -> str | None:
         self.require_valid_message(message)
         self._require_group(group)
-        kept = self.kept(group)
-        options = checked_options(kept, message, id, keep, exclude)
-        if options.keep is not None:
-            position, waiting = self._logs.publish(group, options.keep, message, options.id, options.excluded)
+        retention = self.retention_of(group)
+        options = checked_options(retention, message, id, keep, exclude)
+        if options.retention is not None:
+            position, waiting = self._logs.publish(group, options.retention, message, options.id, options.excluded)
             await yield_to_loop(waiting)
             return position
-        if kept is not None:
+        if retention is not None:
             message = unkept(group, message)
         await self._send_to_members(group, message, options.excluded)
         return None
@@ -209,28 +209,28 @@ class InMemoryChannelLayer(Layer):
     async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
         self._require_group(group)
         limit = checked_limit(limit)
-        keep = self.kept(group)
+        retention = self.retention_of(group)
         await checkpoint()
-        if keep is None:
+        if retention is None:
             self._history_rules.warn_of(group)
             return Page([], None, since is None)
-        return self._logs.page(group, keep, since, limit)
+        return self._logs.page(group, retention, since, limit)
 
     async def position(self, group: str) -> str | None:
         self._require_group(group)
-        keep = self.kept(group)
+        retention = self.retention_of(group)
         await checkpoint()
-        if keep is None:
+        if retention is None:
             self._history_rules.warn_of(group)
             return None
-        return self._logs.position(group, keep)
+        return self._logs.position(group, retention)
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         message = closing(code, reason)
         self._require_group(group)
         self._local.close_members(message["code"], message["reason"], groups=(group,))
-        if self.kept(group) is not None:
+        if self.retention_of(group) is not None:
             message = unkept(group, message)
         await self._send_to_members(group, message)
 

@@ -53,7 +53,7 @@ class Gaps:
         try:
             await asyncio.gather(*(self.restore(shard, owner) for shard in shards))
         finally:
-            self._process.local.tell_attached(gap(None), unless_all=self._settings.keep)
+            self._process.local.tell_attached(gap(None), unless_all=self._settings.retention_of)
             if owner is None:
                 self._tell("on_reconnect", self._settings.on_reconnect)
 

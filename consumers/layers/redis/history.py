@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from .._history import HISTORY, Channels, Joined, Keep, Mark, Page, Position
+from .._history import HISTORY, Channels, Joined, Mark, Page, Position, Retention
 from .._options import require_new
 from .._receivers import PendingJoin
-from .history_scripts import Kept, kept_of, keys_of, place_of, publish, read
+from .history_scripts import LogReply, keys_of, place_of, publish, read, reply_of
 from .known_log import AtHand, Decode, KnownLog, Told
 from .owner_loop import ENDED, OwnerLoopEnded
 from .round_trips import Flow
@@ -88,12 +88,14 @@ class RedisHistory:
 
     # Senders and readers, on any thread
 
-    def publish(self, group: str, keep: Keep, payload: bytes, digests: Sequence[str]) -> Flow[tuple[Told, int]]:
+    def publish(
+        self, group: str, retention: Retention, payload: bytes, digests: Sequence[str]
+    ) -> Flow[tuple[Told, int]]:
         """Add a payload to a group's log, and publish it.
 
         Args:
             group: the group.
-            keep: how much is kept.
+            retention: how much is reply.
             payload: the payload.
             digests: those of the message's id, if it has one.
 
@@ -101,30 +103,32 @@ class RedisHistory:
             Where it belongs, and how many have heard it; -1 if it was there already.
         """
         channel = self._settings.group_prefix + group
-        command = publish(keys_of(self._settings.prefix, group), channel, payload, keep, digests)
+        command = publish(keys_of(self._settings.prefix, group), channel, payload, retention, digests)
         [[[text, reached, previous]]] = yield [(self._shard(group), [command])]
         return Told(place_of(text), previous.decode(), len(payload)), reached
 
-    def read(self, group: str, keep: Keep, proof: Position | None, start: int | None, count: int) -> Flow[Kept]:
+    def read(
+        self, group: str, retention: Retention, proof: Position | None, start: int | None, count: int
+    ) -> Flow[LogReply]:
         """Read a log; see `history_scripts.read()`."""
-        command = read(keys_of(self._settings.prefix, group), keep, proof, start, count)
+        command = read(keys_of(self._settings.prefix, group), retention, proof, start, count)
         [[reply]] = yield [(self._shard(group), [command])]
-        return kept_of(reply)
+        return reply_of(reply)
 
-    def page(self, group: str, keep: Keep, since: str | None, limit: int) -> Flow[Page]:
+    def page(self, group: str, retention: Retention, since: str | None, limit: int) -> Flow[Page]:
         """Read messages of a group; see `Layer.history()`."""
         position = Position.parse(since)
         if position is None:
-            kept = yield from self.read(group, keep, None, None, 0 if since is not None else limit)
-            kept.entries.reverse()
+            reply = yield from self.read(group, retention, None, None, 0 if since is not None else limit)
+            reply.entries.reverse()
         else:
-            kept = yield from self.read(group, keep, position, position.offset + 1, limit)
-        if since is not None and not kept.proven:
-            return Page([], str(kept.place), False)
+            reply = yield from self.read(group, retention, position, position.offset + 1, limit)
+        if since is not None and not reply.proven:
+            return Page([], str(reply.place), False)
         messages: list[dict[str, Any]] = []
-        last = kept.place
-        for place, payload in kept.entries:
-            if payload is not None and place.offset >= kept.first:
+        last = reply.place
+        for place, payload in reply.entries:
+            if payload is not None and place.offset >= reply.first:
                 message, _ = self._decode(payload)
                 if isinstance(message, dict):
                     messages.append({**message, HISTORY: Mark(group, str(place), replayed=True)})
@@ -138,7 +142,7 @@ class RedisHistory:
     # Joining
 
     async def join(
-        self, group: str, keep: Keep, channel: str, joining: PendingJoin, since: str | None, last: int
+        self, group: str, retention: Retention, channel: str, joining: PendingJoin, since: str | None, last: int
     ) -> Joined:
         """Have a channel, which is joining a group that is subscribed to, follow its log; on any event loop.
 
@@ -147,7 +151,7 @@ class RedisHistory:
             redis.exceptions.RedisError: if the log cannot be read.
         """
         position = Position.parse(since)
-        await self._owners.call(self._prepare, group, keep, position)
+        await self._owners.call(self._prepare, group, retention, position)
         with self._local.lock:
             known = self._known.get(group)
             if known is None or known.log is None or not self._local.is_under_way(group, channel, joining):
@@ -162,12 +166,12 @@ class RedisHistory:
         self._local.feeds.advance(group)
         return joined
 
-    async def _prepare(self, group: str, keep: Keep, since: Position | None) -> None:
+    async def _prepare(self, group: str, retention: Retention, since: Position | None) -> None:
         """Know a log's newest place, and whether it proves a position."""
         known = self._known.get(group)
         if known is None:
             keys = keys_of(self._settings.prefix, group)
-            known = self._known[group] = KnownLog(keys, keep, self._decode, self._at_hand)
+            known = self._known[group] = KnownLog(keys, retention, self._decode, self._at_hand)
         if known.log is None or not self._local.feeds.has(group):  # it may have gone on, unheard
             await self._read(group, known.following if since is None else min(since.offset, known.following))
         if since is None or known.log is None:
@@ -199,7 +203,7 @@ class RedisHistory:
         """Take a payload of a group.
 
         Returns:
-            As `Feeds.advance()`; None if it has no place: it is not kept.
+            As `Feeds.advance()`; None if it has no place: it is not reply.
         """
         told = self._told.pop(group, None)
         if told is None:
@@ -291,16 +295,16 @@ class RedisHistory:
     async def _read_page(self, group: str, known: KnownLog, start: int) -> bool:
         """Read a part; return whether more was heard meanwhile than the log keeps: much more may be on its way."""
         proof = None if known.log is None else known.log.place
-        command = read(known.keys, known.keep, proof, start, PAGE)
+        command = read(known.keys, known.retention, proof, start, PAGE)
         deadline = time.monotonic() + self._settings.timeout
         [reply] = await self._owners.require().run(self._shard(group), [command], deadline)
         if self._known.get(group) is not known:  # it was forgotten meanwhile
             return False
-        kept = kept_of(reply)
-        entries = known.decoded(kept)
+        reply = reply_of(reply)
+        entries = known.decoded(reply)
         with self._local.lock:
-            is_overtaken = not kept.proven and proof is not None and known.log is not None and known.log.place != proof
-            wanted = known.read(proof, kept, entries)
+            is_overtaken = not reply.proven and proof is not None and known.log is not None and known.log.place != proof
+            wanted = known.read(proof, reply, entries)
             if wanted is not None:
                 self.missing(group, wanted)
         self._local.feeds.advance(group)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from .._history import Keep, Position, new_tag
+from .._history import Position, Retention, new_tag
 from .pipelined import Command
 
 MARK = "__history__"
@@ -123,7 +123,7 @@ FOREIGN = "A group's history in Redis was written by something else"
 NO_PROOF = Position("", "", 0)
 
 
-class Kept(NamedTuple):
+class LogReply(NamedTuple):
     """What a log says.
 
     Attributes:
@@ -185,7 +185,7 @@ def keys_of(prefix: str, group: str) -> GroupKeys:
     return GroupKeys(f"{base}:place", f"{base}:log", f"{prefix}{MARK}{group}")
 
 
-def publish(keys: GroupKeys, channel: str, payload: bytes, keep: Keep, digests: Sequence[str]) -> Command:
+def publish(keys: GroupKeys, channel: str, payload: bytes, retention: Retention, digests: Sequence[str]) -> Command:
     """Add a payload to a log, and publish where it belongs, and itself.
 
     The reply is its position, how many have heard it, and the tag of the message before.
@@ -194,33 +194,33 @@ def publish(keys: GroupKeys, channel: str, payload: bytes, keep: Keep, digests: 
         keys: the group's.
         channel: the group's channel.
         payload: the payload.
-        keep: how much is kept.
+        retention: how much is kept.
         digests: those of the message's id, the first of which is noted. If one is noted already, nothing is done: the
             reply is the position of the message that had it, and -1.
     """
     names = [keys.place, keys.log, *map(keys.of_id, digests)]
-    times = [_milliseconds(seconds) for seconds in (keep.ttl, keep.epoch_seconds, keep.id_seconds)]
-    arguments = [keep.size, *times, new_tag(), new_tag(), new_tag(), payload, keys.control, channel]
+    times = [_milliseconds(seconds) for seconds in (retention.ttl, retention.epoch_seconds, retention.id_seconds)]
+    arguments = [retention.size, *times, new_tag(), new_tag(), new_tag(), payload, keys.control, channel]
     return ("EVAL", PUBLISH, len(names), *names, *arguments)
 
 
-def read(keys: GroupKeys, keep: Keep, proof: Position | None, start: int | None, count: int) -> Command:
-    """Read a log, which is made if there is none; `kept_of()` makes something of the reply.
+def read(keys: GroupKeys, retention: Retention, proof: Position | None, start: int | None, count: int) -> Command:
+    """Read a log, which is made if there is none; `reply_of()` makes something of the reply.
 
     Args:
         keys: the group's.
-        keep: how much is kept.
+        retention: how much is kept.
         proof: what is to be proven, or None.
         start: the offset of the first entry; None: the newest ones, newest first.
         count: how many entries at most; fewer, but one at least, if they are more than 1 MiB.
     """
     epoch, tag, offset = proof or NO_PROOF
     first = "" if start is None else str(start)
-    arguments = [new_tag(), new_tag(), _milliseconds(keep.epoch_seconds), epoch, tag, str(offset), first, count]
+    arguments = [new_tag(), new_tag(), _milliseconds(retention.epoch_seconds), epoch, tag, str(offset), first, count]
     return ("EVAL", READ, 2, keys.place, keys.log, *arguments)
 
 
-def kept_of(reply: list[Any]) -> Kept:
+def reply_of(reply: list[Any]) -> LogReply:
     """Return what the reply to `read()` says.
 
     Raises:
@@ -229,7 +229,7 @@ def kept_of(reply: list[Any]) -> Kept:
     place, proven, before_first, milliseconds, entries = reply
     newest = place_of(place)
     found = [_entry_of(newest, *entry) for entry in entries]
-    return Kept(newest, bool(proven), place_of(before_first), max(0, milliseconds) / 1000, found)
+    return LogReply(newest, bool(proven), place_of(before_first), max(0, milliseconds) / 1000, found)
 
 
 def place_of(text: bytes) -> Position:

@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from .._history import Channels, Keep, Position
+from .._history import Channels, Position, Retention
 from .._log import Entry, Log
-from .history_scripts import GroupKeys, Kept
+from .history_scripts import GroupKeys, LogReply
 
 FOLLOWS = ""
 """In place of the tag of the message before: Redis itself has said that this one follows."""
@@ -97,7 +97,7 @@ class KnownLog:
 
     Args:
         keys: the group's names in Redis.
-        keep: how much is kept.
+        retention: how much is reply.
         decode: makes a message of a payload.
         at_hand: what the process keeps at hand.
 
@@ -106,11 +106,11 @@ class KnownLog:
         is_behind: whether Redis had more than is known here when it was read last.
     """
 
-    __slots__ = ("_ahead", "_at_hand", "_decode", "_expires", "is_behind", "keep", "keys", "log")
+    __slots__ = ("_ahead", "_at_hand", "_decode", "_expires", "is_behind", "keys", "log", "retention")
 
-    def __init__(self, keys: GroupKeys, keep: Keep, decode: Decode, at_hand: AtHand) -> None:
+    def __init__(self, keys: GroupKeys, retention: Retention, decode: Decode, at_hand: AtHand) -> None:
         self.keys = keys
-        self.keep = keep
+        self.retention = retention
         self.log: Log | None = None
         self.is_behind = False
         self._decode = decode
@@ -136,11 +136,11 @@ class KnownLog:
             return self._drain()
         return None if log.proves(place) else self.following
 
-    def decoded(self, kept: Kept) -> list[Entry]:
+    def decoded(self, reply: LogReply) -> list[Entry]:
         """Return what Redis has answered that is not at hand; the lock is not held, as decoding may call the layer."""
         at_hand = {} if self.log is None else self.log.entries
         entries = []
-        for place, payload in kept.entries:
+        for place, payload in reply.entries:
             present = at_hand.get(place.offset)
             if payload is None:
                 entries.append(Entry(place, None))
@@ -148,7 +148,7 @@ class KnownLog:
                 entries.append(_entry(place, *self._decode(payload), len(payload)))
         return entries
 
-    def read(self, proof: Position | None, kept: Kept, entries: Iterable[Entry]) -> int | None:
+    def read(self, proof: Position | None, reply: LogReply, entries: Iterable[Entry]) -> int | None:
         """Take what was read; return the offset from which the log has to be read next, if it has to be.
 
             what Redis says of the newest place here     | what is done
@@ -161,34 +161,34 @@ class KnownLog:
 
         Args:
             proof: what was the newest place here when Redis was asked; None: nothing was known.
-            kept: what Redis has answered.
+            reply: what Redis has answered.
             entries: what `decoded()` has made of it.
         """
         log, self.is_behind, safe_until = self.log, True, NEVER
-        expires = time.monotonic() + kept.seconds
+        expires = time.monotonic() + reply.seconds
         if log is not None and log.place != proof:  # what was heard since Redis was asked may live longer
             expires = max(expires, self._expires)
         if log is None or proof is None:
-            log = self._begin(kept.place)
-        elif not kept.proven and log.place != proof:  # it has gone on meanwhile
+            log = self._begin(reply.place)
+        elif not reply.proven and log.place != proof:  # it has gone on meanwhile
             return self.following
-        elif not kept.proven and kept.place.epoch != proof.epoch:
-            log.reset(kept.before_first)  # members have nothing of this log yet
+        elif not reply.proven and reply.place.epoch != proof.epoch:
+            log.reset(reply.before_first)  # members have nothing of this log yet
             self._ahead.clear()
-        elif not kept.proven and proof.offset >= kept.first - 1:
-            log.reset(kept.place)  # members may have some of these messages
+        elif not reply.proven and proof.offset >= reply.first - 1:
+            log.reset(reply.place)  # members may have some of these messages
             self._ahead.clear()
-        elif log.place not in (proof, *(place for place, _ in kept.entries)):
+        elif log.place not in (proof, *(place for place, _ in reply.entries)):
             safe_until = proof.offset  # what was heard since may be of a log that Redis has gone back from
-        log.begin_at(max(log.first, kept.first) if kept.proven else kept.first)
+        log.begin_at(max(log.first, reply.first) if reply.proven else reply.first)
         self._expires = expires
         if log.place.offset < log.first - 1:  # what followed has left the log
-            log.place = kept.before_first
+            log.place = reply.before_first
         for entry in entries:
             if entry.place.offset <= safe_until:
                 self._add(log, entry)
         wanted = self._drain()
-        self.is_behind = log.place.epoch == kept.place.epoch and log.place.offset < kept.place.offset
+        self.is_behind = log.place.epoch == reply.place.epoch and log.place.offset < reply.place.offset
         return self.following if self.is_behind else wanted
 
     def _begin(self, place: Position) -> Log:
@@ -223,11 +223,11 @@ class KnownLog:
                 ahead.clear()
                 return self.following
             log.append(entry)
-            log.trim(self.keep.size)
+            log.trim(self.retention.size)
             if previous != FOLLOWS:
-                self._expires = time.monotonic() + self.keep.ttl
+                self._expires = time.monotonic() + self.retention.ttl
             self._at_hand.note(log, entry)
-        if len(ahead) > self.keep.size:  # they are in the log
+        if len(ahead) > self.retention.size:  # they are in the log
             ahead.clear()
             return self.following
         return self.following if ahead else None

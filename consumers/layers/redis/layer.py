@@ -112,7 +112,7 @@ class RedisLayer(Layer):
             timeout=self.timeout,
             capacity_of=self.get_capacity,
             full_level=self.full_level,
-            keep=self.kept,
+            retention_of=self.retention_of,
             on_disconnect=self.on_disconnect,
             on_reconnect=self.on_reconnect,
         )
@@ -318,7 +318,7 @@ class RedisLayer(Layer):
         group = self._named(group)
         self.require_valid_message(message)
         self._require_group(group)
-        return self._group_send(group, message, checked_options(self.kept(group), message, id, keep, exclude))
+        return self._group_send(group, message, checked_options(self.retention_of(group), message, id, keep, exclude))
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:

@@ -120,36 +120,36 @@ class RedisPubSubChannelLayer(RedisLayer):
         self._require_group(group)
         self._require_channel(channel)
         require_last(last)
-        process, keep = self._process, self.kept(group)
+        process, retention = self._process, self.retention_of(group)
         if "!" in channel and not process.is_own(channel):
             raise RuntimeError(f"Channel {channel!r} is another process': only that one can add it to a group")
         is_member = process.local.has_member(group, channel)
-        if is_member and keep is not None:
+        if is_member and retention is not None:
             require_new(group, channel, since, last)
         with process.local.joining(group, channel) as joining:
             await process.owners.call(process.exchange.subscribe, self._group_prefix + group)
-            if keep is None:
+            if retention is None:
                 return self._history_rules.joined_without(group, since, last)
-            return await process.exchange.history.join(group, keep, channel, joining, since, last)
+            return await process.exchange.history.join(group, retention, channel, joining, since, last)
 
     async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
         group = self._named(group)
         self._require_group(group)
         limit = checked_limit(limit)
-        keep = self.kept(group)
-        if keep is None:
+        retention = self.retention_of(group)
+        if retention is None:
             self._history_rules.warn_of(group)
             return Page([], None, since is None)
-        return await self._process.trips.run(self._process.exchange.history.page(group, keep, since, limit))
+        return await self._process.trips.run(self._process.exchange.history.page(group, retention, since, limit))
 
     async def position(self, group: str) -> str | None:
         group = self._named(group)
         self._require_group(group)
-        keep = self.kept(group)
-        if keep is None:
+        retention = self.retention_of(group)
+        if retention is None:
             self._history_rules.warn_of(group)
             return None
-        reading = self._process.exchange.history.read(group, keep, None, None, 0)
+        reading = self._process.exchange.history.read(group, retention, None, None, 0)
         return str((await self._process.trips.run(reading)).place)
 
     @operation
@@ -191,11 +191,13 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _group_send(self, group: str, message: Message, options: Options = PLAIN) -> Flow[Sent]:
         if options.excluded and isinstance(message, dict):
             message = {**message, EXCLUDE: sorted(options.excluded)}
-        if options.keep is None:
+        if options.retention is None:
             return None, (yield from self._publish_to_group(group, message))
         payload = self._codec.encode(message)
         digests = [] if options.id is None else self._digests_of(options.id)
-        place, has_receivers = yield from self._process.exchange.publish_kept(group, options.keep, payload, digests)
+        place, has_receivers = yield from self._process.exchange.publish_kept(
+            group, options.retention, payload, digests
+        )
         if not has_receivers:
             note_unheard(message, EMPTY_GROUP, group)
         return str(place), 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._history import NOBODY, Channels, Keep, Position
+from .._history import NOBODY, Channels, Position, Retention
 from .._options import take_excluded, unkept
 from ..codec import Codec
 from .commands import Commands, as_pattern
@@ -81,7 +81,7 @@ class PubSubExchange:
         return bool(reached)
 
     def publish_kept(
-        self, group: str, keep: Keep, payload: bytes, digests: Sequence[str]
+        self, group: str, retention: Retention, payload: bytes, digests: Sequence[str]
     ) -> Flow[tuple[Position, bool]]:
         """Publish to a group with history, as `publish()`; see `RedisHistory.publish()`.
 
@@ -90,7 +90,7 @@ class PubSubExchange:
         """
         name, owner = self._group_prefix + group, self._owners.current
         is_deaf = owner is None or owner.loop.is_closed()
-        told, reached = yield from self.history.publish(group, keep, payload, digests)
+        told, reached = yield from self.history.publish(group, retention, payload, digests)
         if reached < 0:  # another one had its id
             return told.place, True
         is_missed = not reached and self._is_between_owners(self._settings.shard_of(name), name)
@@ -242,7 +242,11 @@ class PubSubExchange:
         if name.startswith(self._control_prefix):
             return []
         group = self._group_of(name)
-        return [name] if group is None or self._settings.keep(group) is None else [self._control_prefix + group, name]
+        return (
+            [name]
+            if group is None or self._settings.retention_of(group) is None
+            else [self._control_prefix + group, name]
+        )
 
     def begins(self, shard: int) -> None:
         self.history.connection_began(shard)
@@ -256,7 +260,7 @@ class PubSubExchange:
             return 0
         message, excluded = self._decoded(payload)
         group = self._group_of(channel)
-        if group is not None and self._settings.keep(group) is not None:
+        if group is not None and self._settings.retention_of(group) is not None:
             return self._on_kept(group, payload, message, excluded)
         channels = [channel] if channel in self.named or (group is None and self._process.is_own(channel)) else []
         return self._deliver(message, excluded, channels, [] if group is None else [group], channel == self.orders)

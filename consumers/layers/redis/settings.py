@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
-from .._history import History, Keep
+from .._history import History, Retention
 from .hosts import Host
 
 Event = str | Callable[[], object] | None
@@ -64,7 +64,7 @@ class Settings:
         group_expiry: seconds until a channel that nobody vouches for leaves a group.
         timeout: seconds that any operation may take.
         capacity_of: returns how many messages a channel holds; a layer's `get_capacity()`.
-        keep: returns how much of a group's messages is kept; a layer's `kept()`.
+        retention_of: returns how much of a group's messages is kept; a layer's `retention_of()`.
         full_level: the level at which the log tells that a receiver here is full.
         on_disconnect: see `Event`.
         on_reconnect: see `Event`.
@@ -79,6 +79,6 @@ class Settings:
     timeout: float
     capacity_of: Callable[[str], int]
     full_level: int
-    keep: Callable[[str], Keep | None]
+    retention_of: Callable[[str], Retention | None]
     on_disconnect: Event
     on_reconnect: Event

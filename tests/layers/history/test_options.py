@@ -16,14 +16,14 @@ RIGHT = {"size": 10, "ttl": 60}
 def test_no_group_has_a_history_unless_it_is_configured(history: Any) -> None:
     layer = InMemoryChannelLayer(history=history)
     assert not layer.has_history
-    assert layer.kept("room") is None
+    assert layer.retention_of("room") is None
 
 
 def test_what_is_kept_is_that_of_the_first_rule_that_matches() -> None:
     rules: Any = {re.compile(r"room\.\d"): {"size": 1, "ttl": 0.5}, "room.*": RIGHT, "*": {"size": 100_000, "ttl": 1}}
     layer = InMemoryChannelLayer(history=rules)
     assert layer.has_history
-    found = [layer.kept(group) for group in ("room.1", "room.12", "room.x", "room", "a")]
+    found = [layer.retention_of(group) for group in ("room.1", "room.12", "room.x", "room", "a")]
     assert [(keep.size, keep.ttl) for keep in found if keep is not None] == [
         (1, 0.5),
         (1, 0.5),
@@ -36,7 +36,7 @@ def test_what_is_kept_is_that_of_the_first_rule_that_matches() -> None:
 def test_so_many_groups_names_do_not_pile_up() -> None:
     layer = InMemoryChannelLayer(history={"room.*": RIGHT})
     for number in range(25_000):
-        assert (layer.kept(f"room.{number}") is None) == (layer.kept(f"x.{number}") is not None)
+        assert (layer.retention_of(f"room.{number}") is None) == (layer.retention_of(f"x.{number}") is not None)
     assert len(layer._history_rules._found) <= 10_000
 
 
@@ -107,9 +107,9 @@ def test_later_changes_of_what_was_configured_change_nothing() -> None:
     layer = InMemoryChannelLayer(history=rules)
     rules["room"]["size"] = 1
     rules.clear()
-    keep = layer.kept("room")
-    assert keep is not None
-    assert keep.size == 10
+    retention = layer.retention_of("room")
+    assert retention is not None
+    assert retention.size == 10
 
 
 @pytest.mark.parametrize("method", ["attach", "send", "receive", "new_channel"])

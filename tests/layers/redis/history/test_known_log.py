@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from consumers.layers._history import NOBODY, Keep, Position
-from consumers.layers.redis.history_scripts import Kept, keys_of
+from consumers.layers._history import NOBODY, Position, Retention
+from consumers.layers.redis.history_scripts import LogReply, keys_of
 from consumers.layers.redis.known_log import LOOKED_AT, AtHand, KnownLog, Told
 
 EPOCH = "e" * 16
@@ -20,22 +20,22 @@ def told(offset: int, timeline: str = "a") -> Told:
     return Told(place(offset, timeline), place(offset - 1, timeline).tag, 1)
 
 
-def kept(newest: Position, *entries: Position, proven: bool = True, before_first: Position | None = None) -> Kept:
-    return Kept(newest, proven, before_first or place(0), 60.0, [(entry, b"x") for entry in entries])
+def kept(newest: Position, *entries: Position, proven: bool = True, before_first: Position | None = None) -> LogReply:
+    return LogReply(newest, proven, before_first or place(0), 60.0, [(entry, b"x") for entry in entries])
 
 
 def decode(payload: bytes) -> tuple[Any, frozenset[str]]:
     return {"type": "test"}, NOBODY
 
 
-def take(known: KnownLog, proof: Position | None, answer: Kept) -> int | None:
+def take(known: KnownLog, proof: Position | None, answer: LogReply) -> int | None:
     return known.read(proof, answer, known.decoded(answer))
 
 
 @pytest.fixture
 def known() -> KnownLog:
     """Return what is known at message 3."""
-    known = KnownLog(keys_of("asgi", "room"), Keep(100, 60), decode, AtHand())
+    known = KnownLog(keys_of("asgi", "room"), Retention(100, 60), decode, AtHand())
     take(known, None, kept(place(3)))
     return known
 
@@ -79,14 +79,14 @@ def test_what_was_read_goes_on_from_what_was_heard_meanwhile(known: KnownLog) ->
 
 
 TAG = "a" * 16
-KEEP = Keep(size=10, ttl=60)
+KEEP = Retention(size=10, ttl=60)
 BEGIN = Position(EPOCH, TAG, 0)
 
 
 def known_log(at_hand: AtHand) -> KnownLog:
     """Make one of a group that has had no messages yet."""
     known = KnownLog(keys_of("asgi", "chat"), KEEP, lambda payload: ({"type": "test"}, NOBODY), at_hand)
-    known.read(None, Kept(BEGIN, proven=False, before_first=BEGIN, seconds=0, entries=[]), [])
+    known.read(None, LogReply(BEGIN, proven=False, before_first=BEGIN, seconds=0, entries=[]), [])
     return known
 
 
@@ -99,7 +99,7 @@ def test_a_late_reply_of_an_empty_log_does_not_drop_what_was_heard_since() -> No
     known = known_log(AtHand())
     assert known.log is not None
     hear(known, 1)
-    known.read(BEGIN, Kept(BEGIN, proven=True, before_first=BEGIN, seconds=0, entries=[]), [])
+    known.read(BEGIN, LogReply(BEGIN, proven=True, before_first=BEGIN, seconds=0, entries=[]), [])
     known.expire()
     assert known.log.proves(BEGIN)
     assert known.log.entries[1].message
