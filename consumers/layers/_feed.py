@@ -343,7 +343,7 @@ class Feed:
                 if lag is not None:
                     lag.took(entry, newest, next(self._common.turns))
                 lag = self.lags.get(receiver)
-                if lag is None or not self._is_behind(receiver, lag):
+                if lag is None or not self._has_more_for(receiver, lag):
                     return given
                 if given == AT_ONCE:  # the others first
                     self._ready[receiver] = None
@@ -362,8 +362,8 @@ class Feed:
                 return given
             given += 1
 
-    def _is_behind(self, receiver: Receiver, lag: Lag) -> bool:
-        """Tell whether there is something for one who lags, who may be up to date by now; the lock is held."""
+    def _has_more_for(self, receiver: Receiver, lag: Lag) -> bool:
+        """Bring one who lags forward, and tell whether there is something for it; the lock is held."""
         log = self._log
         lag.look(log)
         if lag.has_gap:

@@ -4,10 +4,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from .._aio.loops import running_loop
-from ._feed import Common, Feed
-from ._feed import Missing as Missing
-from ._feed import is_complete as is_complete
-from ._lag import gap as gap
+from ._feed import Common, Feed, Missing
 from ._log import Log
 from ._receivers import Receiver
 

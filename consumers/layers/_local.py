@@ -10,7 +10,7 @@ from .._aio.loops import call_soon, running_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Message
 from ._copy import Copier, choose_copier
-from ._feeds import Missing, is_complete
+from ._feed import Missing, is_complete
 from ._full_mailboxes import FullMailboxes, Missed
 from ._local_groups import LocalGroups
 from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, among

@@ -16,7 +16,8 @@ from weakref import WeakValueDictionary
 
 from .._aio.loops import running_loop
 from ..types import Close, Deliver, DeliverMany, DeliversMany, Message, Room
-from ._feeds import Feeds, Missing, is_complete
+from ._feed import Missing, is_complete
+from ._feeds import Feeds
 from ._log import Log
 from ._receivers import ENDED, Entry, Lane, PendingJoin, Receiver, Waiter
 

@@ -124,22 +124,20 @@ class Log:
             return entry.place == position
         return False if position.offset < self.first - 1 else None
 
-    def plan(self, since: Position | None, is_asked: bool, last: int, channel: str = "") -> tuple[int, Joined]:
+    def plan(self, since: str | None, last: int, channel: str) -> tuple[int, Joined]:
         """Work out where a new member begins.
 
         Args:
-            since: a position that this log proves, or None.
-            is_asked: whether the member has asked for all since a position.
+            since: what it has asked for: all since a position. A client may have sent any text.
             last: how many messages it wants otherwise.
             channel: its name: what excludes it, it does not get.
 
         Returns:
             The offset before its first message, and what it is told.
         """
-        newest = self.place.offset
-        cursor = max(newest - last, self.first - 1) if since is None else since.offset
-        missed = newest - cursor
-        if channel:
-            entries = (self.entries.get(offset) for offset in range(cursor + 1, newest + 1))
-            missed -= sum(entry is not None and channel in entry.excluded for entry in entries)
-        return cursor, Joined(str(self.place), since is not None or not is_asked, missed)
+        position, newest = Position.parse(since), self.place.offset
+        is_proven = position is not None and bool(self.proves(position))
+        cursor = position.offset if position is not None and is_proven else max(newest - last, self.first - 1)
+        entries = (self.entries.get(offset) for offset in range(cursor + 1, newest + 1))
+        excluding = sum(entry is not None and channel in entry.excluded for entry in entries)
+        return cursor, Joined(str(self.place), is_proven or since is None, newest - cursor - excluding)

@@ -94,9 +94,7 @@ class MemoryHistory:
                 require_new(group, channel, since, last)
                 self._local.renew(group, channel)
                 return Joined(str(log.place), True, 0)
-            position = Position.parse(since)
-            proven = position if position is not None and log.proves(position) else None
-            cursor, joined = log.plan(proven, since is not None, last, channel)
+            cursor, joined = log.plan(since, last, channel)
             self._local.renew(group, channel)
             self._local.follow(group, channel, log, cursor)
         self._local.feeds.advance(group)

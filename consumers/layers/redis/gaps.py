@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from .._feeds import gap
+from .._lag import gap
 from .owner_loop import OwnerLoop, OwnerLoopEnded
 from .settings import Event, Settings
 

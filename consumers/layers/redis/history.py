@@ -150,8 +150,7 @@ class RedisHistory:
             ValueError: `since` or `last` for a channel that follows it already.
             redis.exceptions.RedisError: if the log cannot be read.
         """
-        position = Position.parse(since)
-        await self._owners.call(self._prepare, group, retention, position)
+        await self._owners.call(self._prepare, group, retention, Position.parse(since))
         with self._local.lock:
             known = self._known.get(group)
             if known is None or known.log is None or not self._local.is_under_way(group, channel, joining):
@@ -160,8 +159,7 @@ class RedisHistory:
                 require_new(group, channel, since, last)
                 return Joined(str(known.log.place), True, 0)
             known.expire()
-            proven = position if position is not None and known.log.proves(position) else None
-            cursor, joined = known.log.plan(proven, since is not None, last, channel)
+            cursor, joined = known.log.plan(since, last, channel)
             self._local.follow(group, channel, known.log, cursor)
         self._local.feeds.advance(group)
         return joined

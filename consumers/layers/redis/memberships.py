@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .._feeds import gap
+from .._lag import gap
 from . import scripts
 from .owner_loop import OwnerLoopEnded
 from .pipelined import FAILURES, Command
