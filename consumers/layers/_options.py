@@ -80,7 +80,7 @@ def given_options(id: str | None, keep: bool, exclude: str | Iterable[str]) -> d
 
 def take_excluded(message: Any) -> Channels:
     """Remove the excluded channels from a message, and return them. Anybody may write to Redis: they are checked."""
-    names = message.pop(EXCLUDE, ()) if isinstance(message, dict) else ()
+    names = message.pop(EXCLUDE, None) if isinstance(message, dict) else None
     if not isinstance(names, list | tuple):
         return NOBODY
     return frozenset(name for name in names if isinstance(name, str))

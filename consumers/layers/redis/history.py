@@ -95,7 +95,7 @@ class RedisHistory:
 
         Args:
             group: the group.
-            retention: how much is reply.
+            retention: how much is kept.
             payload: the payload.
             digests: those of the message's id, if it has one.
 
@@ -112,8 +112,8 @@ class RedisHistory:
     ) -> Flow[LogReply]:
         """Read a log; see `history_scripts.read()`."""
         command = read(keys_of(self._settings.prefix, group), retention, proof, start, count)
-        [[reply]] = yield [(self._shard(group), [command])]
-        return reply_of(reply)
+        [[answer]] = yield [(self._shard(group), [command])]
+        return reply_of(answer)
 
     def page(self, group: str, retention: Retention, since: str | None, limit: int) -> Flow[Page]:
         """Read messages of a group; see `Layer.history()`."""
@@ -201,7 +201,7 @@ class RedisHistory:
         """Take a payload of a group.
 
         Returns:
-            As `Feeds.advance()`; None if it has no place: it is not reply.
+            As `Feeds.advance()`; None if it has no place: it is not kept.
         """
         told = self._told.pop(group, None)
         if told is None:
@@ -295,10 +295,10 @@ class RedisHistory:
         proof = None if known.log is None else known.log.place
         command = read(known.keys, known.retention, proof, start, PAGE)
         deadline = time.monotonic() + self._settings.timeout
-        [reply] = await self._owners.require().run(self._shard(group), [command], deadline)
+        [answer] = await self._owners.require().run(self._shard(group), [command], deadline)
         if self._known.get(group) is not known:  # it was forgotten meanwhile
             return False
-        reply = reply_of(reply)
+        reply = reply_of(answer)
         entries = known.decoded(reply)
         with self._local.lock:
             is_overtaken = not reply.proven and proof is not None and known.log is not None and known.log.place != proof
