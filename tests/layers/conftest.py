@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..support.contract import MakeLayer
+from ..support.kinds import Kind
 from ..support.redis_server import RedisServer, running_redis
 
 NARROW = "user narrow on nopass resetchannels &[a-z]* -@all +psubscribe +subscribe +unsubscribe +publish +ping"
@@ -15,3 +17,15 @@ def redis_server() -> Iterator[RedisServer]:
     """One server for all tests that leave it as they found it."""
     with running_redis(NARROW) as server:
         yield server
+
+
+@pytest.fixture
+def make(kind: Kind, request: pytest.FixtureRequest) -> Iterator[MakeLayer]:
+    """Make layers that the test closes."""
+    if kind.needs_redis:
+        server = request.getfixturevalue("redis_server")
+        yield lambda **arguments: kind.make(hosts=[server.url], **arguments)
+        with server.client() as client:
+            client.flushall()
+    else:
+        yield kind.make

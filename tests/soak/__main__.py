@@ -1,37 +1,23 @@
 """`python -m tests.soak`: see `--help`."""
 
-import argparse
 import asyncio
 import sys
 import time
-from dataclasses import fields
-from pathlib import Path
 
+from ..support.command_line import options_from
 from . import report
 from .run import Options, folder_for, soak
 
 
-def options_from(arguments: list[str]) -> tuple[Options, Path | None]:
-    """Return what the command line asks for, and the folder for the records, if they are to be kept."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.soak", description="Clients of every kind, and where each message went."
-    )
-    defaults = Options()
-    for option in fields(Options):
-        default = getattr(defaults, option.name)
-        choices = ["pubsub", "queue"] if option.name == "layer" else None
-        parser.add_argument(
-            f"--{option.name}", type=type(default), default=default, choices=choices, help="%(default)s"
-        )
-    parser.add_argument("--keep", type=Path, help="a folder for the records and the servers' logs")
-    given = vars(parser.parse_args(arguments))
-    keep = given.pop("keep")
-    return Options(**given), keep
-
-
 async def main(arguments: list[str]) -> int:
     """Run a soak and print its report; return 1 if something is wrong."""
-    options, keep = options_from(arguments)
+    options, keep = options_from(
+        arguments,
+        Options(),
+        "python -m tests.soak",
+        "Clients of every kind, and where each message went.",
+        {"layer": ["pubsub", "queue"]},
+    )
     started = time.monotonic()
 
     def say(text: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from consumers import InMemoryChannelLayer
 from consumers.types import Deliver
 
@@ -101,3 +103,14 @@ if any(importlib.metadata.distributions(name="channels_redis")):
             frozenset({"listens", "stores"}),
         ),
     ]
+
+
+def run_on_kinds(metafunc: pytest.Metafunc, traits: frozenset[str] | set[str]) -> None:
+    """Run a test on every kind that has these traits, on each of its event loops."""
+    pairs = [
+        pytest.param(kind, backend, id=f"{kind.name}-{backend}")
+        for kind in KINDS
+        for backend in kind.backends
+        if kind.traits >= traits
+    ]
+    metafunc.parametrize(("kind", "anyio_backend"), pairs)

@@ -1,6 +1,6 @@
 """The contract's tests, on every layer. A new layer joins by an entry in KINDS."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -9,7 +9,7 @@ import pytest
 from consumers.layers.base import Layer
 
 from ...support.contract import Listen, MakeLayer
-from ...support.kinds import KINDS, Kind
+from ...support.kinds import Kind, run_on_kinds
 
 
 def traits_of(metafunc: pytest.Metafunc) -> frozenset[str] | set[str]:
@@ -25,25 +25,7 @@ def traits_of(metafunc: pytest.Metafunc) -> frozenset[str] | set[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
         traits = traits_of(metafunc)
-        pairs = [
-            pytest.param(kind, backend, id=f"{kind.name}-{backend}")
-            for kind in KINDS
-            for backend in kind.backends
-            if kind.traits >= traits
-        ]
-        metafunc.parametrize(("kind", "anyio_backend"), pairs)
-
-
-@pytest.fixture
-def make(kind: Kind, request: pytest.FixtureRequest) -> Iterator[MakeLayer]:
-    """Make layers that the test closes."""
-    if kind.needs_redis:
-        server = request.getfixturevalue("redis_server")
-        yield lambda **arguments: kind.make(hosts=[server.url], **arguments)
-        with server.client() as client:
-            client.flushall()
-    else:
-        yield kind.make
+        run_on_kinds(metafunc, traits)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The tests of groups with history, on every layer that has them: those in KINDS with the trait "history"."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,32 +9,14 @@ from consumers.layers.base import Layer
 
 from ...support.contract import MakeLayer
 from ...support.history import HISTORY
-from ...support.kinds import KINDS, Kind
+from ...support.kinds import run_on_kinds
 
 
 @pytest.hookimpl(tryfirst=True)  # before the backends of every test are
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
         traits = {"history", *getattr(metafunc.function, "traits", ())}
-        pairs = [
-            pytest.param(kind, backend, id=f"{kind.name}-{backend}")
-            for kind in KINDS
-            for backend in kind.backends
-            if kind.traits >= traits
-        ]
-        metafunc.parametrize(("kind", "anyio_backend"), pairs)
-
-
-@pytest.fixture
-def make(kind: Kind, request: pytest.FixtureRequest) -> Iterator[MakeLayer]:
-    """Make layers that the test closes."""
-    if kind.needs_redis:
-        server = request.getfixturevalue("redis_server")
-        yield lambda **arguments: kind.make(hosts=[server.url], **arguments)
-        with server.client() as client:
-            client.flushall()
-    else:
-        yield kind.make
+        run_on_kinds(metafunc, traits)
 
 
 @pytest.fixture
