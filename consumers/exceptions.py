@@ -7,6 +7,7 @@
     ├── ChannelFull                 a channel holds as many messages as it may
     ├── MessageTooLarge             a message is larger than the layer takes
     ├── TooManyGroups               a connection is in as many groups as it may be
+    ├── PresenceFull                a key stands in a group by as many channels as it may
     ├── RequestAborted              the client went away in the middle of its request
     │   └── RequestTimeout          ... because it took too long
     └── ValueError
@@ -50,6 +51,19 @@ class TooManyGroups(Exception):
     def __init__(self, max_groups: int) -> None:
         super().__init__(f"this connection is in {max_groups} groups, as many as max_groups allows: leave one first")
         self.max_groups = max_groups
+
+
+class PresenceFull(Exception):
+    """A channel was not tracked: its key has as many channels in the group as it may.
+
+    Args:
+        key: the key.
+        channels: how many that are.
+    """
+
+    def __init__(self, key: str, channels: int) -> None:
+        super().__init__(f"key {key!r} is there by {channels} channels already, as many as one key may have in a group")
+        self.key = key
 
 
 class RequestAborted(Exception):

@@ -28,7 +28,7 @@ OF_THE_SERVER = frozenset(
 )
 
 # What a layer tells every consumer, for those that want to know. `close_group()` ends a consumer in another way.
-OPTIONAL = frozenset({"layer_gap", "consumers_close"})
+OPTIONAL = frozenset({"layer_gap", "presence_diff", "presence_state", "presence_count", "consumers_close"})
 
 MOST_SPELLINGS = 1000
 """How many types one class' table remembers at most; others are worked out each time."""

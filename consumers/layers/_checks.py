@@ -40,6 +40,29 @@ def no_history(layer: object, call: str) -> InvalidChannelLayerError:
     )
 
 
+OF_THIS_LIBRARY = (
+    "consumers.layers.InMemoryChannelLayer, consumers.layers.redis.RedisChannelLayer or "
+    "consumers.layers.redis.RedisPubSubChannelLayer"
+)
+
+
+def no_presence(layer: object, call: str) -> InvalidChannelLayerError:
+    """Return the error for a call that needs a layer which knows who is there."""
+    return InvalidChannelLayerError(
+        f"{type(layer).__qualname__} has no {call}, as it does not know who is there: configure {OF_THIS_LIBRARY}"
+    )
+
+
+def refuse_presence(layer: type, presence: object) -> None:
+    """Check that a layer which does not know who is there is not to.
+
+    Raises:
+        TypeError: if it is.
+    """
+    if presence is not None:
+        raise TypeError(f"{layer.__name__} has no presence: configure {OF_THIS_LIBRARY}, or leave `presence` out")
+
+
 def refuse_history(layer: type, history: object) -> None:
     """Check that a layer which cannot have groups with history is not to have any.
 

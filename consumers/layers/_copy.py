@@ -8,12 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from ..types import Message
+from ._frozen import FrozenDict, FrozenList
 from ._history import Mark
 
 Copier = Callable[[Any], Any]
 
 PLAIN = frozenset(
-    {str, bytes, int, float, complex, bool, type(None), date, datetime, time, timedelta, Decimal, UUID, Mark}
+    {str, bytes, int, float, complex, bool, type(None), date, datetime, time, timedelta, Decimal, UUID}
+    | {Mark, FrozenDict, FrozenList}
 )
 
 

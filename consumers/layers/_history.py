@@ -6,7 +6,9 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, Self
+
+from ._frozen import FrozenDict
 
 logger = logging.getLogger("consumers.layers")
 
@@ -101,24 +103,15 @@ def new_tag() -> str:
     return secrets.token_hex(8)
 
 
-class Mark(dict[str, Any]):
-    """`event["history"]`: one for all members, so it refuses changes. It is a dict, and so it is JSON."""
+class Mark(FrozenDict):
+    """`event["history"]`, one for all members."""
+
+    _what = f"event[{HISTORY!r}]"
 
     def __init__(self, group: str, position: str | None, replayed: bool) -> None:
         super().__init__(group=group, position=position, replayed=replayed)
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError(f"event[{HISTORY!r}] is shared by all members of the group: copy it with dict() to change it")
-
-    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse
-
-    def __copy__(self) -> "Mark":
-        return self
-
-    def __deepcopy__(self, _: object) -> "Mark":
-        return self
-
-    def __reduce__(self) -> tuple[type["Mark"], tuple[Any, ...]]:
+    def __reduce__(self) -> Any:
         return Mark, (self["group"], self["position"], self["replayed"])
 
 

@@ -181,6 +181,48 @@ class LocalChannels(LocalGroups):
                 receivers = [each for each in receivers if not (each.groups and all(map(unless_all, each.groups)))]
         self._fan_out(receivers, message)
 
+    def tell(
+        self,
+        message: Message,
+        group: str,
+        channels: Iterable[str],
+        only: Iterable[str] | None,
+        refused: Callable[[Receiver], None],
+    ) -> bool:
+        """Send each member of a group, and each of these channels, a message that the layer has made, once.
+
+        Args:
+            message: the message.
+            group: the group.
+            channels: the channels.
+            only: those of them all that get it; None: all do.
+            refused: hears of those that are full, each on its event loop.
+
+        Returns:
+            Whether there are any members or channels.
+        """
+        with self.lock:
+            self._expire()
+            found = dict(self._groups.get(group, ()))
+            found.update((name, receiver) for name in channels if (receiver := self._receiver(name)) is not None)
+        chosen = found.values() if only is None else [found[name] for name in only if name in found]
+        copy, original = choose_copier(message)
+        loops: dict[object, list[Receiver]] = {}
+        for receiver in chosen:
+            loops.setdefault(receiver.loop, []).append(receiver)
+        here = running_loop()
+        for loop, receivers in loops.items():
+            hand_over = partial(self._hand_over, receivers, original, copy, refused, loop)
+            if loop is None or loop is here:
+                hand_over()
+                continue
+            try:
+                call_soon(loop, hand_over)
+            except RuntimeError:  # that loop is closed
+                for receiver in receivers:
+                    self.detach(receiver.name)
+        return bool(found)
+
     def _fan_out(self, receivers: list[Receiver], message: Message) -> int:
         if not receivers:
             return 0

@@ -11,14 +11,16 @@ from .._aio.loops import call_soon as call_soon
 from .._aio.loops import running_loop as running_loop
 from ..types import CallObserver, Close, Deliver, Message, Room, handler_name
 from ._checks import DEFAULT_CODE as DEFAULT_CODE
-from ._checks import EXAMPLE, GOES_TO, no_history, refuse_history, what_is_wrong
+from ._checks import EXAMPLE, GOES_TO, refuse_history, refuse_presence, what_is_wrong
 from ._checks import closing as closing
 from ._checks import positive as positive
-from ._history import EXCLUDE, History, HistoryRules, Joined, Page, Retention
+from ._history import EXCLUDE, History, HistoryRules, Joined, Retention
 from ._options import checked_exclusion as checked_exclusion
 from ._options import require_unmarked
 from ._options import without_history as without_history
 from ._overrides import RULES_FOR_NAMES, overrides
+from ._parts import Remembers, WhoIsThere
+from ._presence import PresenceRule, presence_options
 
 
 class BaseChannelLayer:
@@ -33,10 +35,11 @@ class BaseChannelLayer:
         channel_capacity: other capacities by channel name, as globs ("http.request!*") or compiled regular
             expressions; the first that matches counts.
         history: which groups remember their messages, where a layer can have that.
+        presence: see `PresenceOptions`, where a layer can have that.
 
     Raises:
-        TypeError: if expiry or a capacity is no number, or `history` is no such dict.
-        ValueError: if one is not positive, or `history` has a value that cannot be.
+        TypeError: if expiry or a capacity is no number, or `history` or `presence` is no such dict.
+        ValueError: if one is not positive, or `history` or `presence` has a value that cannot be.
     """
 
     MAX_NAME_LENGTH: ClassVar[int] = 100
@@ -51,6 +54,7 @@ class BaseChannelLayer:
     """The text of the error for a name, with a place for "Channel" or "Group". What is wrong with it follows."""
 
     can_have_history: ClassVar[bool] = False  # whether its groups may, that is
+    can_have_presence: ClassVar[bool] = False
     _observer: CallObserver | None = None  # sees the operations; see `_observed`
 
     def __init__(
@@ -59,10 +63,14 @@ class BaseChannelLayer:
         capacity: int = 100,
         channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
         history: History = None,
+        presence: PresenceRule | None = None,
     ) -> None:
         if not self.can_have_history:
             refuse_history(type(self), history)
+        if not self.can_have_presence:
+            refuse_presence(type(self), presence)
         self._history_rules = HistoryRules(history)
+        self._presence_options = presence_options(presence)
         self.expiry = positive("expiry", expiry)
         self.capacity = positive("capacity", capacity)
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
@@ -187,7 +195,7 @@ class BaseChannelLayer:
         await self.close()
 
 
-class Layer(BaseChannelLayer, ABC):
+class Layer(WhoIsThere, Remembers, BaseChannelLayer, ABC):
     """The contract of a layer that hands messages over as they arrive; the arguments are those of `BaseChannelLayer`.
 
     `consumers.testing.LayerContract` tests a layer for it. CONTRIBUTING.md has a page for authors of layers.
@@ -349,43 +357,6 @@ class Layer(BaseChannelLayer, ABC):
         Must be called on the event loop that `close` belongs to. Harmless if the name is no such channel's. The base
         does nothing: such a consumer gets the message that `close_group()` sends.
         """
-
-    def resume(self, name: str) -> None:
-        """Go on handing over to an attached channel whose `room` has said 0, and which has room again.
-
-        Immediate. Must be called on its event loop. The base does nothing.
-        """
-
-    async def history(self, group: str, since: str | None = None, limit: int = 100) -> Page:
-        """Return messages that a group keeps, oldest first: for a page's first view, or a program that polls.
-
-        Args:
-            group: the group.
-            since: a position: the first messages after it. None: the newest.
-            limit: how many messages at most; never more than 1,000.
-
-        Returns:
-            The messages, the position of the last of them, and whether nothing is missing since `since`. Of a group
-            without history: no messages, and None.
-
-        Raises:
-            TypeError: if the name is invalid.
-            ValueError: if `limit` is no number of messages.
-            InvalidChannelLayerError: if the layer has no groups with history; the base.
-        """
-        raise no_history(self, "history()")
-
-    async def position(self, group: str) -> str | None:
-        """Return a group's newest position: take it, load from the database, and join `since` it.
-
-        Returns:
-            The position; None if the group has no history.
-
-        Raises:
-            TypeError: if the name is invalid.
-            InvalidChannelLayerError: if the layer has no groups with history; the base.
-        """
-        raise no_history(self, "position()")
 
     def held(self, channel: str) -> int:
         """Return how many messages for a channel wait in this process, and would be lost with it. Immediate."""

@@ -17,9 +17,11 @@ from ..types import Close, Deliver, Message, Room
 from ._history import History, Joined, Page
 from ._local import EMPTY_GROUP, LocalChannels, note_unheard
 from ._memory_history import MemoryHistory
+from ._memory_presence import MemoryPresence
 from ._observed import operation
 from ._options import checked_limit, checked_options, require_last, unkept
 from ._overrides import AGAINST_HISTORY, overrides, refuse
+from ._presence import Presence, PresenceRule, is_forged, meta_as_json, note_forged, require_key
 from ._processes import server_processes
 from .base import DEFAULT_CODE, Layer, closing
 
@@ -43,15 +45,17 @@ class InMemoryChannelLayer(Layer):
         history: which groups remember their messages, by globs or compiled regular expressions, and how many:
             {"chat.*": {"size": 1000, "ttl": 3600}} keeps 1,000 messages, for an hour after the newest. The first that
             matches counts. Nothing of it survives the process.
+        presence: {"grace": 5, "max_list": 1000}: see `PresenceOptions`.
         clock: returns the time in seconds and never goes backwards; for tests.
 
     Raises:
         TypeError: for any other argument, or if a subclass with `history` overrides a method that `history` needs.
-        ValueError: if a time or a capacity is not positive, or `history` is wrong.
+        ValueError: if a time or a capacity is not positive, or `history` or `presence` is wrong.
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
     can_have_history = True
+    can_have_presence = True
 
     _is_in_use = False
 
@@ -63,17 +67,21 @@ class InMemoryChannelLayer(Layer):
         channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
         *,
         history: History = None,
+        presence: PresenceRule | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(expiry, capacity, channel_capacity, history)
+        super().__init__(expiry, capacity, channel_capacity, history, presence)
         if not group_expiry > 0:
             raise ValueError(f"group_expiry must be positive, not {group_expiry!r}")
         self.group_expiry = group_expiry
         if self.has_history:
             refuse(type(self), AGAINST_HISTORY)
         self._has_own_send = overrides(type(self), "send")
-        self._local = LocalChannels(self.get_capacity, expiry, group_expiry, ATTACHED_PREFIX, clock)
+        self._local = LocalChannels(
+            self.get_capacity, expiry, group_expiry, ATTACHED_PREFIX, clock, emptied=self._on_empty
+        )
         self._logs = MemoryHistory(self._local, clock)
+        self._presence = MemoryPresence(self._local, self._presence_options, clock)
 
     @property
     def channels(self) -> Mapping[str, int]:
@@ -113,6 +121,7 @@ class InMemoryChannelLayer(Layer):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._local.detach(name)
+        self._presence.end(name)
 
     def adopt(self, name: str, close: Close) -> None:
         if "!" in name:  # else it may be the name of several consumers
@@ -125,6 +134,9 @@ class InMemoryChannelLayer(Layer):
     async def send(self, channel: str, message: Message) -> None:
         self.require_valid_message(message)
         self._require_channel(channel)
+        if is_forged(message):
+            note_forged(message, f"channel {channel}")
+            return
         try:
             waiting = self._local.send(channel, message)
         except ChannelFull:
@@ -197,6 +209,9 @@ class InMemoryChannelLayer(Layer):
         self._require_group(group)
         retention = self.retention_of(group)
         options = checked_options(retention, message, id, keep, exclude)
+        if is_forged(message):
+            note_forged(message, f"group {group}")
+            return None
         if options.retention is not None:
             position, waiting = self._logs.publish(group, options.retention, message, options.id, options.excluded)
             await yield_to_loop(waiting)
@@ -225,6 +240,44 @@ class InMemoryChannelLayer(Layer):
             return None
         return self._logs.position(group, retention)
 
+    async def group_count(self, group: str) -> int:
+        return len(await self.group_channels(group))
+
+    async def group_channels(self, group: str) -> frozenset[str]:
+        self._require_group(group)
+        await checkpoint()
+        return self._local.members(group)
+
+    async def presence_track(self, group: str, channel: str, *, key: str, meta: dict[str, Any] | None = None) -> int:
+        self._require_group(group)
+        self._require_channel(channel)
+        version = self._presence.track(group, channel, require_key(key), meta_as_json(meta))
+        await checkpoint()
+        return version
+
+    async def presence_update(self, group: str, channel: str, *, meta: dict[str, Any] | None) -> int:
+        self._require_group(group)
+        self._require_channel(channel)
+        version = self._presence.update(group, channel, meta_as_json(meta))
+        await checkpoint()
+        return version
+
+    async def presence_untrack(self, group: str, channel: str) -> None:
+        self._require_group(group)
+        self._require_channel(channel)
+        self._presence.untrack(group, channel)
+        await checkpoint()
+
+    async def presence(self, group: str) -> Presence:
+        self._require_group(group)
+        await checkpoint()
+        return self._presence.read(group)
+
+    async def presence_count(self, group: str) -> int:
+        self._require_group(group)
+        await checkpoint()
+        return self._presence.count(group)
+
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
         message = closing(code, reason)
@@ -237,6 +290,7 @@ class InMemoryChannelLayer(Layer):
     async def flush(self) -> None:
         self._logs.flush()  # first: who joins meanwhile is to follow the new log, or to be in no group
         self._local.flush()
+        self._presence.flush()
 
     async def close(self) -> None:
         """Forget all messages and groups; the layer can be used again."""
@@ -246,6 +300,9 @@ class InMemoryChannelLayer(Layer):
         if not self._is_in_use:
             self._begin()
         return self
+
+    def _on_empty(self, group: str) -> None:
+        self._presence.forget(group)
 
     def _begin(self) -> None:
         """Warn, once, that other processes serve clients which the messages of this one do not reach."""

@@ -1,0 +1,211 @@
+"""What presence is made of: its options and limits, what is checked, what callers and members get.
+
+A *key*, a user say, is in a group by one or more channels, its tabs. Each channel has a *meta*: a small dict.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple, TypedDict
+
+from ..types import Message
+from ._frozen import FrozenDict, FrozenList, frozen
+
+logger = logging.getLogger("consumers.layers")
+
+MAX_KEY_LENGTH = 200
+"""Characters of a key."""
+
+MAX_META_BYTES = 4096
+"""Bytes of a meta, as JSON."""
+
+MAX_CHANNELS = 100
+"""Channels of one key in one group."""
+
+GATHER = 0.05
+"""Seconds of changes that members get in one message."""
+
+DIFF = "presence.diff"
+STATE = "presence.state"
+COUNT = "presence.count"
+
+Meta = dict[str, Any]
+
+
+class PresenceRule(TypedDict, total=False):
+    """The `presence` option of a layer; see `PresenceOptions`."""
+
+    grace: float
+    lease: float
+    max_list: int
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceOptions:
+    """The `presence` option of a layer.
+
+    Attributes:
+        grace: seconds after the end of its last channel that a key leaves (5). Who comes back before has not left.
+        lease: seconds until other processes take one for dead that was killed, or hangs (15). Only Redis needs it.
+        max_list: how many keys a group may have for its members to be told which these are (1,000). Beyond that they
+            are told how many there are.
+    """
+
+    grace: float = 5.0
+    lease: float = 15.0
+    max_list: int = 1000
+
+
+MAX_GRACE = 24 * 3600
+LEASES = (1, 3600)
+
+
+def presence_options(rule: object) -> PresenceOptions:
+    """Return what the `presence` option of a layer says; None: the defaults.
+
+    Raises:
+        TypeError, ValueError: if it is something else; the message names what is wrong.
+    """
+    if rule is None:
+        return PresenceOptions()
+    names = [field.name for field in fields(PresenceOptions)]
+    if not isinstance(rule, Mapping):
+        raise TypeError(f'presence must be a dict such as {{"grace": 5, "lease": 15}}, not {rule!r:.80}')
+    for name in rule:
+        if name not in names:
+            raise TypeError(f"presence has no option {name!r:.80}: there are {', '.join(names)}")
+    options = PresenceOptions(**rule)
+    _require_seconds("grace", options.grace, 0, MAX_GRACE)
+    _require_seconds("lease", options.lease, *LEASES)
+    count = options.max_list
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise ValueError(f'presence["max_list"] must be a number of keys, 0 or more, not {count!r:.80}')
+    return options
+
+
+def _require_seconds(name: str, value: object, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise ValueError(f'presence["{name}"] must be a number of seconds from {least} to {most:,}, not {value!r:.80}')
+
+
+def require_key(key: object) -> str:
+    """Return the `key` argument of `presence_track()`.
+
+    Raises:
+        TypeError: if it is no str.
+        ValueError: if its length is wrong, or UTF-8 has no bytes for it.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a str, such as a user's id, not {type(key).__name__}: {key!r:.80}")
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise ValueError(f"key must have 1 to {MAX_KEY_LENGTH} characters, not {len(key)}: {key!r:.40}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"key must be text that UTF-8 has bytes for, which {key!r:.80} is not") from None
+    return key
+
+
+def meta_as_json(meta: object) -> str:
+    """Return the `meta` argument of `presence_track()`, None for an empty one, as JSON.
+
+    Raises:
+        TypeError: if it is no dict, or has something in it that JSON has not.
+        ValueError: if it is too large, or nested too deeply.
+    """
+    if meta is None:
+        return "{}"
+    if not isinstance(meta, dict):
+        raise TypeError(f'meta must be a dict, such as {{"name": "Ann"}}, not {type(meta).__name__}: {meta!r:.80}')
+    try:
+        text = json.dumps(meta, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:  # also a lone surrogate, which has no bytes
+        raise TypeError(f"meta must be a dict that JSON has: {error!s:.200}") from error
+    if size > MAX_META_BYTES:
+        raise ValueError(
+            f"meta must have at most {MAX_META_BYTES:,} bytes as JSON, not {size:,}: keep the rest elsewhere"
+        )
+    return text
+
+
+class Presence(dict[str, list[Meta]]):
+    """Who is in a group: keys, each with the metas of its channels; an empty list for one that is about to leave.
+
+    Equal metas of one key are one.
+
+    Attributes:
+        version: which changes it has in it: all up to this version, of `presence.diff` say.
+    """
+
+    def __init__(self, members: Mapping[str, Iterable[str]], version: int) -> None:
+        super().__init__((key, metas_of(texts)) for key, texts in members.items())
+        self.version = version
+
+
+Kind = Literal["joins", "leaves", "updates"]
+
+
+class Change(NamedTuple):
+    """What has become of one key.
+
+    Attributes:
+        kind: what.
+        key: the key.
+        metas: all of its metas, each as JSON; none if it has left.
+    """
+
+    kind: Kind
+    key: str
+    metas: tuple[str, ...] = ()
+
+
+def metas_of(texts: Iterable[str]) -> list[Meta]:
+    """Return metas, given each as JSON."""
+    return [json.loads(text) for text in texts]
+
+
+def diff(group: str, changes: Iterable[Change], version: int) -> Message:
+    """Return what tells a group's members of changes."""
+    found: dict[Kind, dict[str, Any]] = {"joins": {}, "updates": {}, "leaves": {}}
+    for change in changes:
+        found[change.kind][change.key] = metas_of(change.metas)
+    joins, updates, leaves = frozen(found["joins"]), frozen(found["updates"]), FrozenList(found["leaves"])
+    return {"type": DIFF, "group": group, "joins": joins, "leaves": leaves, "updates": updates, "version": version}
+
+
+def state(group: str, members: Mapping[str, Iterable[str]], version: int) -> Message:
+    """Return what tells a group's members who is there; replaces what they know."""
+    known = FrozenDict((key, frozen(metas_of(texts))) for key, texts in members.items())
+    return {"type": STATE, "group": group, "members": known, "version": version}
+
+
+def counted(group: str, count: int, version: int) -> Message:
+    """Return what tells the members of a group that is too large for a list how many keys are there."""
+    return {"type": COUNT, "group": group, "count": count, "version": version}
+
+
+OF_LAYERS = frozenset(
+    spelling for kind in ("layer.gap", DIFF, STATE, COUNT) for spelling in (kind, kind.replace(".", "_"))
+)
+"""The types of what only layers tell consumers, in each spelling that reaches the same handler."""
+
+
+def is_forged(message: object) -> bool:
+    """Tell a message which claims that a layer has made it; an application, or its client, has sent it."""
+    kind = message.get("type") if isinstance(message, dict) else None
+    return isinstance(kind, str) and kind in OF_LAYERS
+
+
+FORGED = "only a layer sends messages of type {!r}; choose another type"
+
+
+def note_forged(message: Message, to: str) -> None:
+    """Log that such a message is dropped.
+
+    Args:
+        message: the message.
+        to: whom it was sent to.
+    """
+    logger.warning("A message to %.200s was dropped: %s", to, FORGED.format(message["type"]))
