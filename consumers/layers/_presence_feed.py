@@ -125,6 +125,18 @@ class PresenceFeeds:
         with self._lock:
             return {group: feed.version for group, feed in self._feeds.items()}
 
+    def version_of(self, group: str) -> int:
+        """Return the version that the members of a group know, or 0."""
+        feed = self._feeds.get(group)
+        return 0 if feed is None else feed.version or 0
+
+    def restart(self) -> list[str]:
+        """Take note that nothing runs any more that was to be called later; return all groups."""
+        with self._lock:
+            for feed in self._feeds.values():
+                feed.is_timed = feed.is_read = False
+            return list(self._feeds)
+
     def hear(self, group: str, version: int, previous: int, count: int, changes: Iterable[Change]) -> None:
         """Take changes of a group.
 

@@ -236,6 +236,11 @@ class Codec:
     def __init__(self, format: str, **arguments: Any) -> None:
         self.serializer = registry.get_serializer(format, **arguments)
         self._format = format
+        self._arguments = arguments
+
+    def lasting(self) -> "Codec":
+        """Return a codec for what is kept: without an expiry, or random bytes."""
+        return Codec(self._format, symmetric_encryption_keys=self._arguments.get("symmetric_encryption_keys"))
 
     def through(self, serializer: Serializer) -> "Codec":
         """Return a codec that has another do the serializer's work."""

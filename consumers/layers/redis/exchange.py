@@ -1,12 +1,15 @@
 """What a process has at Redis, by subscriptions or by queues: what its owner loop wants of it."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .commands import Commands
 from .pipelined import PipelinedConnection
 from .reconnect import ReconnectingConnection
 from .round_trips import Flow
+
+if TYPE_CHECKING:
+    from .presence import RedisPresence
 
 
 class Receiver(Protocol):
@@ -37,7 +40,13 @@ class Receiver(Protocol):
 
 
 class Exchange(Protocol):
-    """How one process exchanges messages with others. What is not said to be for any thread runs on the owner loop."""
+    """How one process exchanges messages with others. What is not said to be for any thread runs on the owner loop.
+
+    Attributes:
+        presence: who is there.
+    """
+
+    presence: "RedisPresence"
 
     def make_receivers(
         self,

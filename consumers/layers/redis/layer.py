@@ -22,21 +22,25 @@ from .._history import History
 from .._observed import operation
 from .._options import PLAIN, Options, checked_options, given_options
 from .._overrides import AGAINST_HISTORY, overrides, refuse
+from .._presence import PresenceRule
 from ..base import DEFAULT_CODE, Layer, closing, positive
 from ..codec import Codec
 from .hosts import decode_hosts, shard_of
 from .names import checked_prefix, require_text
 from .owner_loop import CLEAN_UP_TIMEOUT
 from .pipelined import FAILURES
+from .presence import RedisPresence
+from .presence_seals import Seals
 from .process import Process
 from .round_trips import Flow
 from .settings import Event, Settings, require_event
+from .who import KnowsWho
 
 Sent = tuple[str | None, int]
 """The position of a message, and how many wait if a queue is over half full, else 0."""
 
 
-class RedisLayer(Layer):
+class RedisLayer(KnowsWho, Layer):
     """The base of the two layers; see there for the arguments.
 
     Attributes:
@@ -48,6 +52,7 @@ class RedisLayer(Layer):
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+    can_have_presence = True
     works_on_cluster: ClassVar[bool] = True
     takes_any_message: ClassVar[bool] = False
     instead: ClassVar[Mapping[str, str]] = {}
@@ -71,6 +76,8 @@ class RedisLayer(Layer):
         timeout: float = 5,
         validate_names: bool = True,
         history: History = None,
+        presence: PresenceRule | None = None,
+        encryption_keys: Iterable[str | bytes] = (),
         **unknown: object,
     ) -> None:
         for name in unknown:
@@ -78,7 +85,7 @@ class RedisLayer(Layer):
         require_event("on_disconnect", on_disconnect)
         require_event("on_reconnect", on_reconnect)
         refuse(type(self), self.instead)
-        super().__init__(expiry, capacity, channel_capacity, history)
+        super().__init__(expiry, capacity, channel_capacity, history, presence)
         if self.has_history:
             refuse(type(self), AGAINST_HISTORY)
         self.hosts = decode_hosts(hosts, self.works_on_cluster and not self.has_history)
@@ -89,7 +96,9 @@ class RedisLayer(Layer):
         self.on_disconnect = on_disconnect
         self.on_reconnect = on_reconnect
         self._serializer = codec.serializer
-        self._codec = codec.through(cast(Any, self)) if overrides(type(self), "serialize", "deserialize") else codec
+        has_own = overrides(type(self), "serialize", "deserialize")
+        self._codec = codec.through(cast(Any, self)) if has_own else codec
+        self._seals = Seals(self._codec if has_own else codec.lasting(), encryption_keys)
         self._processes: dict[int, Process[Any]] = {}  # by their ids: this one, and those that it was forked from
 
     @property
@@ -116,6 +125,9 @@ class RedisLayer(Layer):
             on_disconnect=self.on_disconnect,
             on_reconnect=self.on_reconnect,
         )
+
+    def _make_presence(self, process: Process[Any], settings: Settings) -> RedisPresence:
+        return RedisPresence(process, settings, self._presence_options, self._seals)
 
     # What differs
 
@@ -182,6 +194,7 @@ class RedisLayer(Layer):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._process.local.detach(name)
+        self._process.exchange.presence.end(name)
 
     def resume(self, name: str) -> None:
         self._process.local.resume(name)

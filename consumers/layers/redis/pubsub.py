@@ -12,6 +12,7 @@ from ..codec import Codec
 from .history_scripts import MARK, Digests
 from .layer import RedisLayer, Sent
 from .names import checked_prefix
+from .presence_scripts import MARK as PRESENCE_MARK
 from .process import Process
 from .pubsub_exchange import ORDERS, PubSubExchange
 from .round_trips import Flow, deleting
@@ -43,6 +44,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         history: which groups remember their messages, by globs or compiled regular expressions, and how many:
             {"chat.*": {"size": 1000, "ttl": 3600}} keeps 1,000 messages, for an hour after the newest. The first that
             matches counts. All processes should have the same; a Redis Cluster cannot have it.
+        presence: {"grace": 5, "lease": 15, "max_list": 1000}: see `PresenceOptions`.
         timeout: seconds that any operation on Redis may take.
         validate_names: check the names of channels and groups; channels_redis does not.
 
@@ -68,7 +70,15 @@ class RedisPubSubChannelLayer(RedisLayer):
     ) -> None:
         keys = None if symmetric_encryption_keys is None else list(symmetric_encryption_keys)
         codec = Codec(serializer_format, symmetric_encryption_keys=keys)
-        super().__init__(hosts, prefix, codec, on_disconnect=on_disconnect, on_reconnect=on_reconnect, **options)
+        super().__init__(
+            hosts,
+            prefix,
+            codec,
+            on_disconnect=on_disconnect,
+            on_reconnect=on_reconnect,
+            encryption_keys=keys or (),
+            **options,
+        )
         self._group_prefix = f"{prefix}{self.group_mark}"
         self._digests_of = Digests(keys or ())
 
@@ -81,7 +91,9 @@ class RedisPubSubChannelLayer(RedisLayer):
         return Process(
             settings,
             lambda process_id: f"{settings.prefix}specific.{process_id}!",
-            lambda process: PubSubExchange(process, settings, self._codec, self.takes_any_message),
+            lambda process: PubSubExchange(
+                process, settings, self._codec, self.takes_any_message, self._make_presence(process, settings)
+            ),
         )
 
     # Receivers
@@ -127,7 +139,7 @@ class RedisPubSubChannelLayer(RedisLayer):
         if is_member and retention is not None:
             require_new(group, channel, since, last)
         with process.local.joining(group, channel) as joining:
-            await process.owners.call(process.exchange.subscribe, self._group_prefix + group)
+            await process.owners.call(process.exchange.join, group)
             if retention is None:
                 return self._history_rules.joined_without(group, since, last)
             return await process.exchange.history.join(group, retention, channel, joining, since, last)
@@ -168,8 +180,11 @@ class RedisPubSubChannelLayer(RedisLayer):
         process = self._process
         process.local.flush()
         process.owners.call_soon(process.exchange.update_all)
+        process.exchange.presence.flush()
         if self.has_history:
             await process.trips.run(deleting(f"{self.prefix}{MARK}", len(self.hosts)))
+        if process.exchange.presence.has_anything():
+            await process.trips.run(deleting(f"{self.prefix}{PRESENCE_MARK}", len(self.hosts)))
 
     async def close(self) -> None:
         """Leave the groups, and close the connections.
@@ -224,14 +239,14 @@ class RedisPubSubChannelLayer(RedisLayer):
 
     def _require_channel(self, name: str) -> None:
         super()._require_channel(name)
-        if self.group_mark in name or MARK in name or name.endswith(ORDERS):
+        if any(mark in name for mark in (self.group_mark, MARK, PRESENCE_MARK)) or name.endswith(ORDERS):
             raise TypeError(
-                f"Channel {name!r:.200} is a layer's own: the names of channels do not contain {self.group_mark!r} or "
-                f"{MARK!r}, and do not end with {ORDERS!r}"
+                f"Channel {name!r:.200} is a layer's own: the names of channels do not contain {self.group_mark!r}, "
+                f"{MARK!r} or {PRESENCE_MARK!r}, and do not end with {ORDERS!r}"
             )
 
     def _checked_prefix(self, prefix: str) -> str:
         if "!" in super()._checked_prefix(prefix):
             raise ValueError(f"prefix must not have a '!', by which the names of channels are divided: {prefix!r}")
         checked_prefix(prefix, MARK)
-        return prefix
+        return checked_prefix(prefix, PRESENCE_MARK)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._history import NOBODY, Channels, Position, Retention
 from .._options import take_excluded, unkept
+from .._presence import FORGED, is_forged
 from ..codec import Codec
 from .commands import Commands, as_pattern
 from .dropped import DroppedLog
@@ -18,6 +19,7 @@ from .history import RedisHistory
 from .history_scripts import MARK
 from .orders import close_members
 from .owner_loop import OwnerLoop
+from .presence import RedisPresence
 from .round_trips import Flow
 from .settings import Settings
 from .subscriptions import Subscriptions
@@ -40,6 +42,7 @@ class PubSubExchange:
         settings: the layer's.
         codec: the layer's.
         takes_any: whether a message may be something else than a dict.
+        presence: who is there.
 
     Attributes:
         named: channels that are subscribed to by their names, and until when.
@@ -47,7 +50,15 @@ class PubSubExchange:
         orders: the name of no channel or group, so that no message comes by it.
     """
 
-    def __init__(self, process: "Process[PubSubExchange]", settings: Settings, codec: Codec, takes_any: bool) -> None:
+    def __init__(
+        self,
+        process: "Process[PubSubExchange]",
+        settings: Settings,
+        codec: Codec,
+        takes_any: bool,
+        presence: RedisPresence,
+    ) -> None:
+        self.presence = presence
         self.named: dict[str, float] = {}
         self.orders = f"{settings.prefix}{ORDERS}"
         self._process = process
@@ -120,6 +131,11 @@ class PubSubExchange:
                 self.after_receive(name)
         return name
 
+    async def join(self, group: str) -> None:
+        """Wait until messages for a group arrive, and others know of this process; on the owner loop."""
+        await self.presence.prepare(group)
+        await self.subscribe(self._group_prefix + group)
+
     async def subscribe(self, name: str) -> None:
         """Wait until messages for a name arrive; on the owner loop."""
         subscriptions = self._subscriptions(self._owners.require(), name)
@@ -167,6 +183,9 @@ class PubSubExchange:
         ]
 
     async def work(self) -> None:
+        await asyncio.gather(self._look_after(), self.presence.work())
+
+    async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(min(INTERVAL, self._settings.expiry))
             self._local.channels()  # drops what has expired
@@ -184,12 +203,13 @@ class PubSubExchange:
         return False
 
     def clean_up(self, is_final: bool) -> Flow[None]:
-        yield from ()  # Redis forgets subscriptions with their connection
+        yield from self.presence.clean_up(is_final)  # Redis forgets subscriptions with their connection
 
     def has_anything(self) -> bool:
-        return False
+        return self.presence.has_anything()
 
     def on_empty(self, group: str) -> None:
+        self.presence.forget_group(group)
         self._owners.call_soon(self._leave, group)
 
     def on_missing(self, group: str, offset: int) -> None:
@@ -297,6 +317,9 @@ class PubSubExchange:
             message = self._codec.decode(payload, self._takes_any)
         except ValueError as error:
             self._dropped.note(str(error))
+            return None, NOBODY
+        if is_forged(message):
+            self._dropped.note(FORGED.format(message["type"]))
             return None, NOBODY
         return message, take_excluded(message)
 

@@ -58,6 +58,7 @@ class RedisChannelLayer(RedisLayer):
         on_reconnect: see `RedisPubSubChannelLayer`.
         timeout: seconds that any operation on Redis may take.
         lease: seconds until a process that was killed is in no group any more.
+        presence: see `RedisPubSubChannelLayer`.
         validate_names: check the names of channels and groups.
 
     Raises:
@@ -84,9 +85,12 @@ class RedisChannelLayer(RedisLayer):
         lease: float = 60,
         **options: Unpack[Events],
     ) -> None:
+        keys = symmetric_encryption_keys
+        if isinstance(keys, Iterable) and not isinstance(keys, str | bytes):
+            keys = list(keys)
         codec = Codec(
             serializer_format,
-            symmetric_encryption_keys=symmetric_encryption_keys,
+            symmetric_encryption_keys=keys,
             random_prefix_length=random_prefix_length,
             expiry=expiry,
         )
@@ -98,6 +102,7 @@ class RedisChannelLayer(RedisLayer):
             group_expiry=group_expiry,
             capacity=capacity,
             channel_capacity=channel_capacity,
+            encryption_keys=keys or (),
             **options,
         )
         self.lease = min(positive("lease", lease), group_expiry)
@@ -113,7 +118,9 @@ class RedisChannelLayer(RedisLayer):
         return Process(
             settings,
             head_of_process,
-            lambda process: QueueExchange(process, settings, self._codec, self.lease, self._group_key),
+            lambda process: QueueExchange(
+                process, settings, self._codec, self.lease, self._group_key, self._make_presence(process, settings)
+            ),
         )
 
     def attach(self, deliver: Deliver, close: Close | None = None, room: Room | None = None) -> str:
@@ -156,7 +163,7 @@ class RedisChannelLayer(RedisLayer):
             process.has_channels = True
             process.exchange.queues.note_used(channel)
         with process.local.joining(group, channel):
-            await process.owners.call(process.exchange.memberships.join, group)
+            await process.owners.call(process.exchange.join, group)
         return self._history_rules.joined_without(group, since, last)
 
     @operation
@@ -179,6 +186,7 @@ class RedisChannelLayer(RedisLayer):
         process = self._process
         await process.trips.run(deleting(self.prefix, len(self.hosts)))
         process.local.flush()
+        process.exchange.presence.flush()
         process.exchange.memberships.forget_all()
 
     async def put_back(self, channel: str, message: Message) -> None:
@@ -238,6 +246,20 @@ class RedisChannelLayer(RedisLayer):
         for name in map(bytes.decode, names):
             queues.setdefault(self.non_local_name(name), []).append(name)
         return queues
+
+    def _channels_in(self, group: str) -> Flow[frozenset[str]]:
+        others = yield from self._others_in(group)
+        return (yield from super()._channels_in(group)) | others
+
+    def _count_in(self, group: str) -> Flow[int]:
+        return len((yield from self._channels_in(group)))
+
+    def _others_in(self, group: str) -> Flow[frozenset[str]]:
+        """Return the members of a group that no process with this layer vouches for."""
+        queues = yield from self._members(group)
+        of_processes = {member_name(queue, group) for queue in queues}
+        names = {name for members in queues.values() for name in members if ATTACHED not in name}
+        return frozenset(names - of_processes)
 
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         self._require_group(group)

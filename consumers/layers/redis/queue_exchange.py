@@ -10,6 +10,7 @@ from ..._aio.loops import running_loop
 from ...types import Message
 from .._history import NOBODY, Channels
 from .._options import take_excluded
+from .._presence import FORGED, is_forged
 from ..codec import CHANNELS_KEY, Codec
 from .commands import Commands
 from .dropped import DroppedLog
@@ -17,6 +18,7 @@ from .exchange import Receiver
 from .memberships import Memberships
 from .orders import Orders, control_of
 from .own_queues import OwnQueues, Wanted
+from .presence import RedisPresence
 from .put_back import PutBack
 from .queue_reader import Entry, QueueReader
 from .round_trips import Flow
@@ -35,6 +37,7 @@ class QueueExchange:
         codec: the layer's.
         lease: seconds until a process that was killed is in no group any more.
         group_key: returns a group's key in Redis.
+        presence: who is there.
 
     Attributes:
         queues: which of its own queues messages are taken from.
@@ -50,7 +53,9 @@ class QueueExchange:
         codec: Codec,
         lease: float,
         group_key: Callable[[str], bytes],
+        presence: RedisPresence,
     ) -> None:
+        self.presence = presence
         self._dropped = DroppedLog()
         self.queues = OwnQueues(process.head, process.local, settings.expiry)
         self.memberships = Memberships(process, settings, lease, group_key)
@@ -91,7 +96,12 @@ class QueueExchange:
         return readers
 
     async def work(self) -> None:
-        await self.memberships.renew_forever()
+        await asyncio.gather(self.memberships.renew_forever(), self.presence.work())
+
+    async def join(self, group: str) -> None:
+        """Wait until Redis knows that the process is in a group, and others that it lives; on the owner loop."""
+        await self.presence.prepare(group)
+        await self.memberships.join(group)
 
     async def restore(self, shard: int) -> None:
         await self.memberships.rejoin(shard)
@@ -101,6 +111,7 @@ class QueueExchange:
 
     def clean_up(self, is_final: bool) -> Flow[None]:
         yield from self.put_back.all_stored()
+        yield from self.presence.clean_up(is_final)
         requests = self.memberships.clean_up(is_final)
         heads = self.queues.all() if is_final or not self._process.has_channels else ()
         for shard, commands in requests:
@@ -110,9 +121,11 @@ class QueueExchange:
                 yield [(shard, commands)]
 
     def has_anything(self) -> bool:
-        return self._process.has_channels or self._local.has_groups() or self.memberships.has_left_some()
+        has_members = self._local.has_groups() or self.memberships.has_left_some()
+        return self._process.has_channels or has_members or self.presence.has_anything()
 
     def on_empty(self, group: str) -> None:
+        self.presence.forget_group(group)
         self.memberships.note_empty(group)
         self._owners.call_soon(self.memberships.leave, group)
 
@@ -160,6 +173,8 @@ class QueueExchange:
             message = self._codec.decode(payload)
         except ValueError as error:
             return self._dropped.note(str(error))
+        if is_forged(message):
+            return self._dropped.note(FORGED.format(message["type"]))
         to, excluded = message.pop(CHANNELS_KEY, None), take_excluded(message)
         if "!" not in queue:
             return self._deliver(message, [queue], [])

@@ -35,6 +35,7 @@ class ReconnectingConnection:
         host: the shard.
         timeout: seconds without an answer after which the connection is given up.
         on_change: told when the connection is lost, or cannot be made (False), and when it is there after that (True).
+        level: the level at which the log tells of that.
 
     Attributes:
         pipelined: the connection that is open now, or None.
@@ -43,7 +44,9 @@ class ReconnectingConnection:
         is_over: whether it was ended.
     """
 
-    def __init__(self, host: Host, timeout: float, on_change: Callable[[bool], object]) -> None:
+    def __init__(
+        self, host: Host, timeout: float, on_change: Callable[[bool], object], level: int = logging.WARNING
+    ) -> None:
         self.host = host
         self.timeout = timeout
         self.pipelined: PipelinedConnection | None = None
@@ -51,6 +54,7 @@ class ReconnectingConnection:
         self.reason = "it is being connected to"
         self.is_over = False
         self._on_change = on_change
+        self._level = level
         self._started = 0.0  # the last attempt
         self._failures = 0  # attempts in a row whose connections did not last
         self._lost_at: float | None = None
@@ -122,7 +126,8 @@ class ReconnectingConnection:
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
             again, gap = (" again", "; messages may have been missed") if self.has_been_up else ("", "")
-            logger.warning("Redis at %s: connected%s after %.1f s%s", self.host, again, time.monotonic() - lost_at, gap)
+            since = time.monotonic() - lost_at
+            logger.log(self._level, "Redis at %s: connected%s after %.1f s%s", self.host, again, since, gap)
             self._on_change(True)  # of a first time too: groups may have been joined by another connection, and be lost
         self.has_been_up = True
 
@@ -132,5 +137,5 @@ class ReconnectingConnection:
         self.reason = reason
         if self._lost_at is None:
             self._lost_at = time.monotonic()
-            logger.warning("Redis at %s: no connection, trying again and again: %s", self.host, reason)
+            logger.log(self._level, "Redis at %s: no connection, trying again and again: %s", self.host, reason)
             self._on_change(False)

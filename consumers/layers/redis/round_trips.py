@@ -24,6 +24,9 @@ Request = tuple[int, list[Command]]
 Flow = Generator[list[Request], list[list[Any]], T]
 """Yields what to ask at once; is sent the replies."""
 
+Run = Callable[[int, list[Command]], Awaitable[list[Any]]]
+"""Executes commands at the shard of an index."""
+
 THREADS = 16
 """How many commands of event loops other than the owner loop run at once."""
 
@@ -46,12 +49,13 @@ class RoundTrips:
         self._owners = owners
         self._blocking = [BlockingCommands(host, settings.timeout) for host in settings.hosts]
 
-    async def run(self, flow: Flow[T], timeout: float | None = None) -> T:
+    async def run(self, flow: Flow[T], timeout: float | None = None, *, blocks: bool = False) -> T:
         """Run a flow to its end; all its round trips share one deadline.
 
         Args:
             flow: the flow.
             timeout: seconds that it may take; default: the layer's.
+            blocks: whether it has commands that Redis answers late, so that no others may wait for them.
 
         Raises:
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
@@ -62,7 +66,7 @@ class RoundTrips:
             while True:
                 requests = flow.send(replies)
                 owner = self._owners.current
-                if owner is None or owner.loop is not asyncio._get_running_loop() or not owner.is_alive:
+                if blocks or owner is None or owner.loop is not asyncio._get_running_loop() or not owner.is_alive:
                     replies = await self._ask_in_thread(requests, deadline)
                 elif len(requests) == 1:
                     [(shard, commands)] = requests
@@ -105,7 +109,7 @@ class RoundTrips:
         return [self._blocking[shard].run(commands, deadline) for shard, commands in requests]
 
 
-async def answered(flow: Flow[T], run: Callable[[int, list[Command]], Awaitable[list[Any]]]) -> T:
+async def answered(flow: Flow[T], run: Run) -> T:
     """Have the requests of a flow answered by a function, one after the other."""
     replies: Any = None
     try:

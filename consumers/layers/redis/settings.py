@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from .._history import History, Retention
+from .._presence import PresenceRule
 from .hosts import Host
 
 Event = str | Callable[[], object] | None
@@ -25,6 +26,7 @@ def require_event(name: str, event: object) -> None:
 class Basics(TypedDict, total=False):
     """Arguments that both layers take by name."""
 
+    presence: PresenceRule | None
     timeout: float
     validate_names: bool
 

@@ -1,0 +1,262 @@
+"""A process' sign of life at one shard: while it is renewed, others take the process' channels for alive.
+
+    not wanted ──somebody joins or is tracked──▶ connecting ──both names are heard──▶ beating: it has an incarnation
+                                                     ▲                                  │   │
+                                                     └──────the connection is lost──────┘   │ the lease has ended,
+                                                                                            ▼ or Redis has lost it
+                                                                               another incarnation begins: all is
+                                                                               tracked again
+
+Every process looks after the leases of the others too, and lets go of what one has left behind that has ended.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+from typing import Protocol
+
+from redis.exceptions import ConnectionError, RedisError, ResponseError
+
+from .control import Control
+from .hosts import Host
+from .owner_loop import OwnerLoopEnded
+from .pipelined import FAILURES
+from .presence_scripts import Beat, PresenceScripts, beat_of
+from .round_trips import Run
+
+logger = logging.getLogger("consumers.layers")
+
+JITTER = 0.2
+"""Seconds by which processes look at different times for what has ended."""
+
+SHORTEST_PAUSE = 0.01
+"""Seconds between two beats, at least."""
+
+RETRY = 1.0
+"""Seconds until a beat is tried again that has failed."""
+
+REFUSED_RETRY = 10.0
+"""Seconds until one is tried again that Redis has refused."""
+
+
+class Keeper(Protocol):
+    """Whose lease it is. All of it is called on the owner loop."""
+
+    async def on_begin(self, shard: int) -> None:
+        """Track all channels of the process at a shard under its new incarnation."""
+
+    async def on_return(self, shard: int) -> None:
+        """Find out what has changed at a shard that could not be heard for a while."""
+
+    async def on_beat(self, shard: int) -> None:
+        """Try again what has failed at a shard."""
+
+    def on_message(self, shard: int, payload: bytes) -> float | None:
+        """Take what all processes are told; return the seconds after which to look for leases that have ended."""
+
+    def on_question(self, shard: int, payload: bytes) -> None:
+        """Take what this process is asked."""
+
+
+class Lease:
+    """Keeps the lease. On the owner loop, if nothing else is said.
+
+    Args:
+        shard: the shard's index.
+        host: the shard.
+        timeout: seconds that Redis has for an answer.
+        seconds: how long a lease lasts.
+        scripts: the layer's.
+        process_id: the process'.
+        run: executes commands at a shard.
+        keeper: whose it is.
+
+    Attributes:
+        incarnation: the present one; None: there is none.
+        refusal: why there is none: Redis refuses what it needs.
+    """
+
+    def __init__(
+        self,
+        shard: int,
+        host: Host,
+        timeout: float,
+        seconds: float,
+        scripts: PresenceScripts,
+        process_id: str,
+        run: Run,
+        keeper: Keeper,
+    ) -> None:
+        self.incarnation: str | None = None
+        self.refusal: RedisError | None = None
+        self._shard = shard
+        self._host = host
+        self._timeout = timeout
+        self._seconds = seconds
+        self._scripts = scripts
+        self._process_id = process_id
+        self._run = run
+        self._keeper = keeper
+        self._is_wanted = False
+        self._was_away = False  # so that something may have been missed
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wanted = self._decided = self._wake = asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Wait until the process has a lease, or cannot have one.
+
+        Raises:
+            redis.exceptions.ConnectionError: if Redis cannot be reached in time.
+        """
+        self._on_this_loop()
+        if self._decided.is_set():
+            return
+        self._is_wanted = True
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._decided.wait()
+        except TimeoutError:
+            raise ConnectionError(f"No connection to Redis at {self._host}: it did not answer in time") from None
+
+    def require(self) -> str:
+        """Return the incarnation.
+
+        Raises:
+            redis.exceptions.RedisError: if there is none.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        if self.incarnation is None:
+            raise ConnectionError(f"No connection to Redis at {self._host}: this process' lease has ended there")
+        return self.incarnation
+
+    def expired(self) -> None:
+        """Take note that the present incarnation has expired."""
+        self.incarnation = None
+        self.beat_soon()
+
+    def beat_soon(self) -> None:
+        """Have the next beat come now."""
+        self._on_this_loop()
+        if self.incarnation is None and self.refusal is None:
+            self._decided.clear()
+        self._wake.set()
+
+    def beat_after(self, seconds: float) -> None:
+        """Have a beat come after some seconds, at the latest; it tells when the next one is due."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._timer.cancelled() or self._timer.when() <= loop.time():
+            self._timer = loop.call_later(seconds, self.beat_soon)
+
+    def forget(self) -> str | None:
+        """Have no incarnation, and no connection, until it is wanted again; from any thread. Return what it was."""
+        incarnation, self.incarnation = self.incarnation, None
+        self._is_wanted, self.refusal, self._loop = False, None, None
+        return incarnation
+
+    async def keep(self) -> None:
+        """Keep it, for ever."""
+        self._on_this_loop()
+        await self._wanted.wait()
+        names = [self._scripts.base, self._scripts.own(self._process_id)]
+        control = Control(self._host, self._timeout, names, self._on_change, self._on_message)
+        hearing = asyncio.create_task(control.run())
+        try:
+            await self._beat_forever(control)
+            await hearing
+        except ResponseError as error:
+            self._refused(error)
+            await asyncio.Event().wait()
+        finally:
+            hearing.cancel()
+            await asyncio.wait([hearing])
+
+    async def _beat_forever(self, control: Control) -> None:
+        """Beat until the connection is over."""
+        while not control.connection.is_over:
+            try:
+                await control.connection.until_up()
+                pause = await self._beat()
+            except OwnerLoopEnded:
+                return
+            except ResponseError as error:
+                self._refused(error)
+                pause = REFUSED_RETRY
+            except FAILURES:
+                pause = RETRY
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    async def _beat(self) -> float:
+        """Renew the lease, or begin one; let go of what others have left. Return the seconds until the next beat."""
+        is_new = self.incarnation is None
+        incarnation = self.incarnation or f"{self._process_id}.{secrets.token_hex(4)}"
+        beat = await self._beat_once(incarnation, is_new)
+        if not beat.lives:
+            self.expired()
+            return 0.0
+        self.incarnation, self.refusal = incarnation, None
+        if is_new:
+            await self._begin()
+        if self._was_away:
+            self._was_away = False
+            await self._keeper.on_return(self._shard)
+        self._decided.set()
+        for expired in beat.expired:
+            await self._reap(expired)
+        await self._keeper.on_beat(self._shard)
+        pause = self._seconds / 3
+        if beat.pause is not None and not beat.expired:
+            pause = min(pause, beat.pause + random.uniform(0, JITTER))
+        return max(SHORTEST_PAUSE, pause)
+
+    async def _begin(self) -> None:
+        try:
+            await self._keeper.on_begin(self._shard)
+        except BaseException:
+            self.incarnation = None  # the next one has all its channels
+            raise
+
+    async def _reap(self, expired: str) -> None:
+        """Let go of what an incarnation has left."""
+        has_more = True
+        while has_more:
+            [has_more] = await self._run(self._shard, [self._scripts.reap(expired)])
+
+    async def _beat_once(self, incarnation: str, is_new: bool) -> Beat:
+        [reply] = await self._run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
+        return beat_of(reply)
+
+    def _refused(self, error: ResponseError) -> None:
+        if self.refusal is None:
+            logger.warning("Redis at %s refuses what presence and counts need: %s", self._host, error)
+        self.refusal = error
+        self._decided.set()
+
+    def _on_this_loop(self) -> None:
+        """Have events of the running loop: the owner loop may be another than before."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        self._was_away = self.incarnation is not None
+        self._loop, self._timer = loop, None
+        self._wanted, self._decided, self._wake = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        if self._is_wanted:
+            self._wanted.set()
+
+    def _on_change(self, is_up: bool) -> None:
+        self._was_away = True
+        if is_up:
+            self._wake.set()
+
+    def _on_message(self, name: str, payload: bytes) -> None:
+        if name != self._scripts.base:
+            self._keeper.on_question(self._shard, payload)
+        elif (seconds := self._keeper.on_message(self._shard, payload)) is not None:
+            self.beat_after(seconds)

@@ -1,0 +1,339 @@
+"""Who is in a group, in Redis, and what is done to it there, each in one step.
+
+    <prefix>__presence__:leases             sorted set   incarnations of processes, by when their leases end
+    <prefix>__presence__:due                sorted set   groups, by when their next key leaves
+    <prefix>__presence__:of:<incarnation>   set          the groups in which it tracks channels
+    <prefix>__presence__{<group>}:keys      hash         by a key's id: what members were told, its name, its channels
+    <prefix>__presence__{<group>}:channels  hash         the id of each channel's key
+    <prefix>__presence__{<group>}:leaving   sorted set   ids of keys in grace, by when they leave
+    <prefix>__presence__{<group>}:version   string
+    <prefix>__presence__{<group>}:of:<…>    set          the channels of an incarnation
+    <prefix>__presence__                    channel      tells every process what has changed
+
+It is what `PresenceTable` is in memory. All times are Redis' own, in milliseconds: the clocks of processes may differ.
+
+An incarnation is one life of a process as far as the others are concerned. When its lease has ended, they take it for
+dead and let its channels go; a process that was not dead begins another one. An expired incarnation never revives.
+
+What Redis stores of keys and metas is sealed by the processes. It compares ids and digests.
+"""
+
+from .._presence import MAX_CHANNELS
+
+AT_ONCE = 200
+"""Channels or keys that one script goes through, so that it never keeps Redis from others for long."""
+
+# Common to all. ARGV[1]: the base of all names; ARGV[2]: milliseconds of grace.
+_COMMON = """
+local base, grace = ARGV[1], tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local micros = clock[1] * 1000000 + clock[2]
+local now = math.floor(micros / 1000)
+local leases, due = base .. ':leases', base .. ':due'
+
+local function key(group, what)
+    return base .. '{' .. group .. '}:' .. what
+end
+
+local function load(group, id)
+    local packed = redis.call('HGET', key(group, 'keys'), id)
+    return packed and cmsgpack.unpack(packed)
+end
+
+local function store(group, id, entry)
+    redis.call('HSET', key(group, 'keys'), id, cmsgpack.pack(entry))
+end
+
+-- The metas of a key, each once, oldest first: their digests, and themselves.
+local function shown(entry)
+    local seen, digests, values = {}, '', {}
+    for _, channel in ipairs(entry[3]) do
+        if not seen[channel[3]] then
+            seen[channel[3]] = true
+            digests = digests .. channel[3]
+            values[#values + 1] = channel[4]
+        end
+    end
+    return digests, values
+end
+
+-- Note that members are to be told what a key with channels is now, unless they know.
+local function change(entry, changes)
+    local digests, values = shown(entry)
+    if entry[1] ~= digests then
+        changes[#changes + 1] = {entry[1] and 'updates' or 'joins', entry[2], values}
+        entry[1] = digests
+    end
+end
+
+local function forget_channel(group, channel, incarnation)
+    redis.call('HDEL', key(group, 'channels'), channel)
+    local of = key(group, 'of:' .. incarnation)
+    redis.call('SREM', of, channel)
+    if redis.call('EXISTS', of) == 0 then
+        redis.call('SREM', base .. ':of:' .. incarnation, group)
+    end
+end
+
+local function leave(group, id, entry, changes)
+    redis.call('HDEL', key(group, 'keys'), id)
+    redis.call('ZREM', key(group, 'leaving'), id)
+    changes[#changes + 1] = {'leaves', entry[2], {}}
+end
+
+-- Take a channel from its key, which leaves after a time.
+local function untrack(group, channel, id, after, changes)
+    local entry = load(group, id)
+    if not entry then
+        redis.call('HDEL', key(group, 'channels'), channel)
+        return
+    end
+    for i, known in ipairs(entry[3]) do
+        if known[1] == channel then
+            table.remove(entry[3], i)
+            forget_channel(group, channel, known[2])
+            break
+        end
+    end
+    if #entry[3] > 0 then
+        change(entry, changes)
+        store(group, id, entry)
+    elseif after > 0 then
+        store(group, id, entry)
+        redis.call('ZADD', key(group, 'leaving'), now + after, id)
+        redis.call('ZADD', due, 'LT', now + after, group)
+    else
+        leave(group, id, entry, changes)
+    end
+end
+
+-- Tell every process; `texts_of()` reads it.
+local function publish(texts)
+    for i, text in ipairs(texts) do
+        texts[i] = #tostring(text) .. ':' .. text
+    end
+    redis.call('PUBLISH', base, table.concat(texts))
+end
+
+-- Tell every process of changes; return the group's version. `known` is one that it has had before, perhaps.
+local function tell(group, known, changes)
+    local previous = redis.call('GET', key(group, 'version')) or '0'
+    if #changes == 0 then
+        return previous
+    end
+    local version = string.format('%.0f', math.max(tonumber(previous) + 1, micros, tonumber(known) + 1))
+    local count = redis.call('HLEN', key(group, 'keys'))
+    if count > 0 then
+        redis.call('SET', key(group, 'version'), version)
+    else
+        redis.call('DEL', key(group, 'version'))
+    end
+    local texts = {group, version, previous, count}
+    for _, each in ipairs(changes) do
+        texts[#texts + 1], texts[#texts + 2], texts[#texts + 3] = each[1], each[2], #each[3]
+        for _, value in ipairs(each[3]) do
+            texts[#texts + 1] = value
+        end
+    end
+    publish(texts)
+    return version
+end
+
+local function is_alive(incarnation)
+    local until_ = redis.call('ZSCORE', leases, incarnation)
+    return until_ and tonumber(until_) > now
+end
+"""
+
+# ARGV[3]: the incarnation; then for each channel its group, a version, itself, its key's id and name, its meta's digest
+# and the meta. The reply has for each the version, or -1 if the key has too many channels; without a lease, nothing.
+TRACK = (
+    _COMMON
+    + f"""
+local incarnation, replies, changes, versions = ARGV[3], {{}}, {{}}, {{}}
+if not is_alive(incarnation) then
+    return replies
+end
+for i = 4, #ARGV, 7 do
+    local group, known, channel, id, name, digest, meta = unpack(ARGV, i, i + 6)
+    changes[group] = changes[group] or {{}}
+    versions[group] = known
+    local entry = load(group, id) or {{false, name, {{}}}}
+    local place = #entry[3] + 1
+    for j, other in ipairs(entry[3]) do
+        if other[1] == channel then
+            place = j
+        end
+    end
+    if place > {MAX_CHANNELS} then
+        replies[#replies + 1] = '-1'
+    else
+        local was = redis.call('HGET', key(group, 'channels'), channel)
+        if was and was ~= id then
+            untrack(group, channel, was, grace, changes[group])
+        elseif was and entry[3][place] and entry[3][place][2] ~= incarnation then
+            forget_channel(group, channel, entry[3][place][2])
+        end
+        entry[3][place] = {{channel, incarnation, digest, meta}}
+        change(entry, changes[group])
+        store(group, id, entry)
+        redis.call('HSET', key(group, 'channels'), channel, id)
+        redis.call('SADD', key(group, 'of:' .. incarnation), channel)
+        redis.call('SADD', base .. ':of:' .. incarnation, group)
+        redis.call('ZREM', key(group, 'leaving'), id)
+        replies[#replies + 1] = group
+    end
+end
+for group, known in pairs(versions) do
+    versions[group] = tell(group, known, changes[group])
+end
+for i, reply in ipairs(replies) do
+    replies[i] = versions[reply] or reply
+end
+return replies
+"""
+)
+
+# ARGV from the third: for each channel its group, a version, and itself.
+UNTRACK = (
+    _COMMON
+    + """
+local changes, versions = {}, {}
+for i = 3, #ARGV, 3 do
+    local group, known, channel = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    changes[group] = changes[group] or {}
+    versions[group] = known
+    local id = redis.call('HGET', key(group, 'channels'), channel)
+    if id then
+        untrack(group, channel, id, grace, changes[group])
+    end
+end
+for group, known in pairs(versions) do
+    tell(group, known, changes[group])
+end
+"""
+)
+
+# ARGV: the incarnation; milliseconds that its lease lasts from now; whether it is a new one.
+# The reply: whether it lives; incarnations whose leases have ended; milliseconds until the next ends; whether keys
+# whose grace is over are left, or milliseconds until the next is.
+BEAT = (
+    _COMMON
+    + f"""
+local incarnation, lasts, is_new = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local lives = is_new or is_alive(incarnation)
+if lives then
+    redis.call('ZADD', leases, now + lasts, incarnation)
+end
+local left = {AT_ONCE}
+for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 10)) do
+    local changes, leaving = {{}}, key(group, 'leaving')
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now, 'LIMIT', 0, left)) do
+        local entry = load(group, id)
+        redis.call('ZREM', leaving, id)
+        left = left - 1
+        if entry then
+            leave(group, id, entry, changes)
+        end
+    end
+    tell(group, '0', changes)
+    local next = redis.call('ZRANGE', leaving, 0, 0, 'WITHSCORES')
+    if next[1] then
+        redis.call('ZADD', due, next[2], group)
+    else
+        redis.call('ZREM', due, group)
+    end
+    if left <= 0 then
+        break
+    end
+end
+local function until_first(set)
+    local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+    return first[1] and math.max(0, tonumber(first[2]) - now) or -1
+end
+local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 10)
+return {{lives and 1 or 0, expired, until_first(leases), until_first(due)}}
+"""
+)
+
+# ARGV: an incarnation. The reply: whether there is more of it to let go.
+REAP = (
+    _COMMON
+    + f"""
+local incarnation = ARGV[3]
+local groups = base .. ':of:' .. incarnation
+if is_alive(incarnation) then
+    return 0
+end
+local group = redis.call('SRANDMEMBER', groups)
+if not group then
+    redis.call('ZREM', leases, incarnation)
+    return 0
+end
+local changes = {{}}
+for _, channel in ipairs(redis.call('SPOP', key(group, 'of:' .. incarnation), {AT_ONCE})) do
+    local id = redis.call('HGET', key(group, 'channels'), channel)
+    if id then
+        untrack(group, channel, id, 0, changes)
+    end
+end
+if redis.call('EXISTS', key(group, 'of:' .. incarnation)) == 0 then
+    redis.call('SREM', groups, group)
+end
+tell(group, '0', changes)
+return 1
+"""
+)
+
+# ARGV: the incarnation. Its lease ends after the grace, if not before; the other processes are told to look then.
+END = (
+    _COMMON
+    + """
+if redis.call('EXISTS', base .. ':of:' .. ARGV[3]) == 0 then
+    redis.call('ZREM', leases, ARGV[3])
+elseif is_alive(ARGV[3]) then
+    redis.call('ZADD', leases, 'XX', 'LT', now + grace, ARGV[3])
+    publish({grace})
+end
+"""
+)
+
+# ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, and
+# for each key its name and metas. A key in grace is shown without any: should it come back, that is to be told.
+READ = (
+    _COMMON
+    + """
+local group, cursor, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local version = redis.call('GET', key(group, 'version')) or string.format('%.0f', micros - 1)
+local size, found, next = redis.call('HLEN', key(group, 'keys')), {}, '0'
+if count > 0 then
+    local page = redis.call('HSCAN', key(group, 'keys'), cursor, 'COUNT', count)
+    next = page[1]
+    for i = 1, #page[2], 2 do
+        local entry = cmsgpack.unpack(page[2][i + 1])
+        local _, values = shown(entry)
+        if #values == 0 and entry[1] ~= '' then
+            entry[1] = ''
+            store(group, page[2][i], entry)
+        end
+        found[#found + 1] = {entry[2], values}
+    end
+end
+return {version, size, next, found}
+"""
+)
+
+# ARGV: the asker's incarnation, and the question. The reply: the other incarnations that live and hear it.
+ASK = (
+    _COMMON
+    + """
+local asked = {}
+for _, incarnation in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. now, '+inf')) do
+    local process = string.match(incarnation, '^[^.]+')
+    if process ~= ARGV[3] and redis.call('PUBLISH', base .. ':' .. process, ARGV[4]) > 0 then
+        asked[#asked + 1] = process
+    end
+end
+return asked
+"""
+)
