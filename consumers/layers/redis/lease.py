@@ -155,7 +155,10 @@ class Lease:
     def forget(self) -> str | None:
         """Have no incarnation, and no connection, until it is wanted again; from any thread. Return what it was."""
         incarnation, self.incarnation = self.incarnation, None
-        self._is_wanted, self.refusal, self._loop = False, None, None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._is_wanted, self.refusal, self._loop, self._timer = False, None, None, None
+        self._wanted = self._decided = self._wake = asyncio.Event()
         return incarnation
 
     async def keep(self) -> None:
@@ -235,7 +238,7 @@ class Lease:
 
     def _refused(self, error: ResponseError) -> None:
         if self.refusal is None:
-            logger.warning("Redis at %s refuses what presence and counts need: %s", self._host, error)
+            logger.info("Redis at %s refuses what presence and counts need: %s", self._host, error)
         self.refusal = error
         self._decided.set()
 

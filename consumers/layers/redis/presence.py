@@ -10,7 +10,9 @@ written again with a later beat of the lease.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...exceptions import PresenceFull
@@ -22,7 +24,7 @@ from .dropped import DroppedLog
 from .lease import Lease
 from .members import Members
 from .pipelined import FAILURES, Command
-from .presence_lua import AT_ONCE
+from .presence_lua import AT_ONCE, KEPT
 from .presence_scripts import Item, PresenceScripts, texts_of
 from .presence_seals import Seals
 from .round_trips import Flow, answered
@@ -73,6 +75,8 @@ class RedisPresence:
         )
         self._dropped = DroppedLog()
         self._unread: set[str] = set()  # groups whose truth could not be read
+        self._next_touch = time.monotonic() + KEPT / 4
+        self._to_touch: set[str] = set()
 
     # For the layer
 
@@ -176,16 +180,15 @@ class RedisPresence:
         await asyncio.gather(*(lease.keep() for lease in self._leases))
 
     def clean_up(self, is_final: bool) -> Flow[None]:
-        """Tell Redis who has ended, and (`is_final`) that nobody vouches for the others any more."""
+        """Tell Redis who has ended, and that nobody vouches for the others; forget these too if it `is_final`."""
         for shard, lease in enumerate(self._leases):
             if lease.incarnation is None:
                 continue
             ended = self._tracked.take_ended(self._is_at(shard))
             commands = [self._untracking(part) for part in _in_parts(ended)]
-            if is_final and (incarnation := lease.forget()) is not None:
+            if (incarnation := lease.forget()) is not None:
                 commands.append(self._scripts.end(incarnation))
-            if commands:
-                yield [(shard, commands)]
+            yield [(shard, commands)]
         if is_final:
             self.flush()
 
@@ -223,6 +226,7 @@ class RedisPresence:
     async def on_beat(self, shard: int) -> None:
         await self._write_ended(shard)
         await self._write_unsure(shard)
+        await self._touch(shard)
         for group in [group for group in self._unread if self._shard(group) == shard]:
             self._unread.discard(group)
             self._start_reading(group)
@@ -301,6 +305,16 @@ class RedisPresence:
 
     def _beat_soon(self, group: str) -> None:
         self._owners.call_soon(self._leases[self._shard(group)].beat_soon)
+
+    async def _touch(self, shard: int) -> None:
+        """Keep some of what Redis has of this process' channels from expiring."""
+        if time.monotonic() >= self._next_touch:
+            self._next_touch = time.monotonic() + KEPT / 4
+            self._to_touch = {group for group, _ in self._tracked.of(lambda _: True)}
+        part = [group for group in islice(self._to_touch, AT_ONCE) if self._shard(group) == shard]
+        if part:
+            self._to_touch.difference_update(part)
+            await self._run(shard, [self._scripts.touch(self._leases[shard].require(), part)])
 
     # Reading
 

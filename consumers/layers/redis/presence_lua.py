@@ -23,8 +23,13 @@ from .._presence import MAX_CHANNELS
 AT_ONCE = 200
 """Channels or keys that one script goes through, so that it never keeps Redis from others for long."""
 
+KEPT = 24 * 3600
+"""Seconds after which Redis forgets what no process has touched: all of them have gone."""
+
 # Common to all. ARGV[1]: the base of all names; ARGV[2]: milliseconds of grace.
-_COMMON = """
+_COMMON = (
+    f"local kept = {1000 * KEPT}"
+    + """
 local base, grace = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
@@ -139,11 +144,24 @@ local function tell(group, known, changes)
     return version
 end
 
+-- Keep what a group has from expiring.
+local function touch(group)
+    for _, what in ipairs({'keys', 'channels', 'leaving', 'version'}) do
+        redis.call('PEXPIRE', key(group, what), kept)
+    end
+end
+
+local function touch_incarnation(group, incarnation)
+    redis.call('PEXPIRE', key(group, 'of:' .. incarnation), kept)
+    redis.call('PEXPIRE', base .. ':of:' .. incarnation, kept)
+end
+
 local function is_alive(incarnation)
     local until_ = redis.call('ZSCORE', leases, incarnation)
     return until_ and tonumber(until_) > now
 end
 """
+)
 
 # ARGV[3]: the incarnation; then for each channel its group, a version, itself, its key's id and name, its meta's digest
 # and the meta. The reply has for each the version, or -1 if the key has too many channels; without a lease, nothing.
@@ -186,6 +204,8 @@ for i = 4, #ARGV, 7 do
 end
 for group, known in pairs(versions) do
     versions[group] = tell(group, known, changes[group])
+    touch(group)
+    touch_incarnation(group, incarnation)
 end
 for i, reply in ipairs(replies) do
     replies[i] = versions[reply] or reply
@@ -210,6 +230,19 @@ for i = 3, #ARGV, 3 do
 end
 for group, known in pairs(versions) do
     tell(group, known, changes[group])
+    touch(group)
+end
+redis.call('PEXPIRE', due, kept)
+"""
+)
+
+# ARGV: the incarnation; then groups in which it tracks channels.
+TOUCH = (
+    _COMMON
+    + """
+for i = 4, #ARGV do
+    touch(ARGV[i])
+    touch_incarnation(ARGV[i], ARGV[3])
 end
 """
 )
@@ -225,6 +258,8 @@ local lives = is_new or is_alive(incarnation)
 if lives then
     redis.call('ZADD', leases, now + lasts, incarnation)
 end
+redis.call('PEXPIRE', leases, kept)
+redis.call('PEXPIRE', due, kept)
 local left = {AT_ONCE}
 for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 10)) do
     local changes, leaving = {{}}, key(group, 'leaving')

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .pipelined import Command
-from .presence_lua import ASK, AT_ONCE, BEAT, END, READ, REAP, TRACK, UNTRACK
+from .presence_lua import ASK, AT_ONCE, BEAT, END, READ, REAP, TOUCH, TRACK, UNTRACK
 
 MARK = "__presence__"
 """What stands between the prefix and the rest of the names that presence has in Redis."""
@@ -73,6 +73,10 @@ class PresenceScripts:
     def beat(self, incarnation: str, lease: float, is_new: bool) -> Command:
         """Renew a lease, or begin one; `beat_of()` makes something of the reply."""
         return self._command(BEAT, incarnation, _milliseconds(lease), int(is_new))
+
+    def touch(self, incarnation: str, groups: Iterable[str]) -> Command:
+        """Keep groups in which channels are tracked from expiring, `AT_ONCE` at most."""
+        return self._command(TOUCH, incarnation, *groups)
 
     def reap(self, incarnation: str) -> Command:
         """Let go of some channels of an incarnation whose lease has ended. The reply: whether there is more."""

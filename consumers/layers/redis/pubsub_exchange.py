@@ -133,8 +133,8 @@ class PubSubExchange:
 
     async def join(self, group: str) -> None:
         """Wait until messages for a group arrive, and others know of this process; on the owner loop."""
-        await self.presence.prepare(group)
         await self.subscribe(self._group_prefix + group)
+        await self.presence.prepare(group)
 
     async def subscribe(self, name: str) -> None:
         """Wait until messages for a name arrive; on the owner loop."""

@@ -100,8 +100,8 @@ class QueueExchange:
 
     async def join(self, group: str) -> None:
         """Wait until Redis knows that the process is in a group, and others that it lives; on the owner loop."""
-        await self.presence.prepare(group)
         await self.memberships.join(group)
+        await self.presence.prepare(group)
 
     async def restore(self, shard: int) -> None:
         await self.memberships.rejoin(shard)
