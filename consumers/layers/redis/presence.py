@@ -75,6 +75,7 @@ class RedisPresence:
         )
         self._dropped = DroppedLog()
         self._unread: set[str] = set()  # groups whose truth could not be read
+        self._is_telling = False  # whether Redis will soon be told of channels that have ended
         self._next_touch = time.monotonic() + KEPT / 4
         self._to_touch: set[str] = set()
 
@@ -133,7 +134,8 @@ class RedisPresence:
 
     def end(self, channel: str) -> None:
         """Take note that a channel has ended; from any thread."""
-        if self._tracked.end(channel):
+        if self._tracked.end(channel) and not self._is_telling:
+            self._is_telling = True
             self._owners.call_soon(self._tell_ended)
 
     def read(self, group: str, most: int | None = None) -> Flow[Truth]:
@@ -175,6 +177,7 @@ class RedisPresence:
 
     async def work(self) -> None:
         """Keep the leases: a background job. Runs for ever."""
+        self._is_telling = False
         for group in self._feeds.restart():
             self._feeds.lose(group)
         await asyncio.gather(*(lease.keep() for lease in self._leases))
@@ -300,6 +303,7 @@ class RedisPresence:
         return self._scripts.untrack((group, self._feeds.version_of(group), channel) for group, channel in pairs)
 
     def _tell_ended(self) -> None:
+        self._is_telling = False
         for shard in set(map(self._shard, self._tracked.ended_groups())):
             self._process.spawn(_attempt(self._write_ended(shard)))
 
