@@ -98,7 +98,7 @@ class RedisLayer(KnowsWho, Layer):
         self._serializer = codec.serializer
         has_own = overrides(type(self), "serialize", "deserialize")
         self._codec = codec.through(cast(Any, self)) if has_own else codec
-        self._seals = Seals(self._codec if has_own else codec.lasting(), encryption_keys)
+        self._seals = Seals(self._codec if has_own else codec.lasting() if encryption_keys else None, encryption_keys)
         self._processes: dict[int, Process[Any]] = {}  # by their ids: this one, and those that it was forked from
 
     @property

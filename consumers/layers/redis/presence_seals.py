@@ -13,11 +13,11 @@ class Seals:
     """Seals for one layer.
 
     Args:
-        codec: seals values; without an expiry.
+        codec: seals texts, without an expiry; None: there is nothing to hide.
         encryption_keys: the layer's.
     """
 
-    def __init__(self, codec: Codec, encryption_keys: Iterable[str | bytes]) -> None:
+    def __init__(self, codec: Codec | None, encryption_keys: Iterable[str | bytes]) -> None:
         self._codec = codec
         keys = [key.encode() if isinstance(key, str) else key for key in encryption_keys]
         self._secret = keys[0] if keys else b""
@@ -45,6 +45,8 @@ class Seals:
         Raises:
             ValueError: if nobody has sealed it who has this layer's keys.
         """
+        if self._codec is None:
+            return data.decode()
         text = self._codec.decode(data).get("")
         if not isinstance(text, str):
             raise ValueError("a key or a meta of presence that is no text")
@@ -67,4 +69,4 @@ class Seals:
         return changes
 
     def _seal(self, text: str) -> bytes:
-        return self._codec.encode({"": text})
+        return text.encode() if self._codec is None else self._codec.encode({"": text})
