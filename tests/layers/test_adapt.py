@@ -25,6 +25,7 @@ from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.types import Close, Deliver, Message
 
 from ..support.contract import Mailbox
+from ..support.foreign import Foreign, Least
 from ..support.wire import connected
 
 pytestmark = pytest.mark.anyio
@@ -55,38 +56,6 @@ class OfAnAuthor(Sealing):
 
     async def put_back(self, channel: str, message: Message) -> None:
         await super().put_back(channel, message)
-
-
-class Foreign(BaseChannelLayer):
-    """Has what Channels' contract asks for at least, and what it needs of its own layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.within = InMemoryChannelLayer()
-
-    async def send(self, channel: str, message: Message) -> None:
-        await self.within.send(channel, message)
-
-    async def receive(self, channel: str) -> dict[str, Any]:
-        return await self.within.receive(channel)
-
-    async def new_channel(self) -> str:  # type: ignore[override]
-        return await self.within.new_channel()
-
-    async def group_add(self, group: str, channel: str) -> None:
-        await self.within.group_add(group, channel)
-
-    async def group_discard(self, group: str, channel: str) -> None:
-        await self.within.group_discard(group, channel)
-
-
-class Least:
-    """Has nothing but two methods."""
-
-    async def send(self, channel: str, message: Message) -> None: ...
-
-    def attach(self, deliver: Deliver) -> str:
-        return "least"
 
 
 @pytest.mark.parametrize(
