@@ -303,7 +303,7 @@ async def test_without_a_layer_the_error_says_what_to_configure(member: Any, nam
 async def test_a_layer_without_groups_is_named_with_those_that_have_them(
     member: Any, name: str, no_layer: None
 ) -> None:
-    channel_layers.configure({"default": Least()})  # type: ignore[dict-item]
+    channel_layers.configure({"default": Least()})
     feature = "presence" if name in OF_PRESENCE else "groups"
     error = await error_of(member, name)
     needs = f"{member.__name__}.{name}() needs a channel layer with {feature}, but 'default' is a Least, which has none"
@@ -330,7 +330,7 @@ async def test_a_foreign_layer_is_joined_and_recovers_nothing(
 ) -> None:
     layer = Foreign()
     channel_layers.configure({"default": layer})
-    limited = type("Limited", (member,), {"max_groups": max_groups})
+    limited: Any = type("Limited", (member,), {"max_groups": max_groups})
     async with connected(limited.as_asgi()) as wire:
         assert await call(wire, "group_join", "room") == [None, True, 0]
         assert await call(wire, "group_join", "room", since="any", last=5) == [None, False, 0]
@@ -369,7 +369,7 @@ async def test_a_join_as_channels_has_it_is_not_asked_for_what_was_missed(no_lay
 async def test_no_message_of_a_layer_reaches_them(
     member: Any, name: str, strict_types: bool, layer: InMemoryChannelLayer
 ) -> None:
-    guarded = type("Guarded", (member,), {"groups": ["lobby"], "strict_types": strict_types})
+    guarded: Any = type("Guarded", (member,), {"groups": ["lobby"], "strict_types": strict_types})
     async with connected(guarded.as_asgi()) as wire:
         for kind in (name, name.replace("_", ".")):
             await layer.group_send("lobby", {"type": kind, "group": "room", "key": "ann"})
@@ -400,7 +400,7 @@ async def test_a_handler_of_such_a_name_is_the_applications(
     handlers = {name: handler_of(issubclass(member, JsonWebsocketConsumer))}
     mixin = type("Mixin", (), handlers)
     bases = {"class": (member,), "base": (mixin, member), "base behind": (member, mixin)}[where]
-    own = type("Own", bases, {"groups": ["lobby"], **(handlers if where == "class" else {})})
+    own: Any = type("Own", bases, {"groups": ["lobby"], **(handlers if where == "class" else {})})
     async with connected(own.as_asgi()) as wire:
         for kind in (name.replace("_", "."), name):
             await layer.group_send("lobby", {"type": kind})
@@ -444,8 +444,8 @@ async def test_nothing_of_the_librarys_calls_an_applications_method_of_such_a_na
 
         return method
 
-    own = type("Own", (member,), {name: note_for(name) for name in GROUP_METHODS} | {"groups": ["lobby"]})
-    reader = type("Reader", (Member,), {"raw_frames": True, "groups": ["lobby"]})
+    own: Any = type("Own", (member,), {name: note_for(name) for name in GROUP_METHODS} | {"groups": ["lobby"]})
+    reader: Any = type("Reader", (Member,), {"raw_frames": True, "groups": ["lobby"]})
     async with connected(own.as_asgi()) as wire, connected(reader.as_asgi()) as other:
         await eventually(lambda: len(layer.groups["lobby"]) == 2)
         say(wire, ["group_send_json", ["lobby", "hello"], {"exclude": "nobody"}])
