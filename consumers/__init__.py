@@ -10,6 +10,7 @@ from .exceptions import DenyConnection as DenyConnection
 from .exceptions import InvalidChannelLayerError as InvalidChannelLayerError
 from .exceptions import InvalidFrame as InvalidFrame
 from .exceptions import MessageTooLarge as MessageTooLarge
+from .exceptions import PresenceFull as PresenceFull
 from .exceptions import RequestAborted as RequestAborted
 from .exceptions import RequestTimeout as RequestTimeout
 from .exceptions import StopConsumer as StopConsumer
@@ -56,6 +57,7 @@ __all__ = [
     "MessageTooLarge",
     "OriginValidator",
     "Page",
+    "PresenceFull",
     "ProtocolTypeRouter",
     "RequestAborted",
     "RequestTimeout",

@@ -145,6 +145,7 @@ def run_on_loop(function: Callable[P, Awaitable[R]]) -> Callable[P, Any]:
     """
     blocking = async_to_sync(function)
 
+    @functools.wraps(function, updated=())
     def dual(*args: P.args, **kwargs: P.kwargs) -> Any:
         return function(*args, **kwargs) if _on_a_loop() else blocking(*args, **kwargs)
 

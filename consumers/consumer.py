@@ -18,7 +18,9 @@ from ._checks import classes
 from ._checks.misused import is_fastapis, refuse_fastapi
 from ._connection import events
 from ._connection.connection import Connection
-from ._connection.dispatch import is_framework, table_of
+from ._connection.dispatch import table_of
+from ._connection.framework import is_framework
+from ._connection.groups import GroupMethods
 from .layers.base import Layer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
@@ -130,7 +132,7 @@ class _Answer(Response):
         await self._application(scope, receive, send)
 
 
-class AsyncConsumer(Limits):
+class AsyncConsumer(GroupMethods, Limits):
     """A consumer whose methods are coroutines: a message of type `chat.message` goes to `chat_message(message)`.
 
     The further limits, which are off, are those of `consumers.limits.Limits`.
@@ -352,6 +354,12 @@ class SyncConsumer(AsyncConsumer):
         await self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
 
     send = _sync.sync_method(AsyncConsumer.send)
+    group_join = _sync.run_on_loop(AsyncConsumer.group_join)
+    group_leave = _sync.run_on_loop(AsyncConsumer.group_leave)
+    group_send = _sync.run_on_loop(AsyncConsumer.group_send)
+    group_track = _sync.run_on_loop(AsyncConsumer.group_track)
+    group_update = _sync.run_on_loop(AsyncConsumer.group_update)
+    group_untrack = _sync.run_on_loop(AsyncConsumer.group_untrack)
 
     @hook
     def on_error(self, exc: Exception, message: Message | None) -> None:

@@ -56,6 +56,8 @@ class TooManyGroups(Exception):
 class PresenceFull(Exception):
     """A channel was not tracked: its key has as many channels in the group as it may.
 
+    Leaving a handler, it closes the connection with 1008 and logs one line, without a traceback.
+
     Args:
         key: the key.
         channels: how many that are.
@@ -64,6 +66,7 @@ class PresenceFull(Exception):
     def __init__(self, key: str, channels: int) -> None:
         super().__init__(f"key {key!r} is there by {channels} channels already, as many as one key may have in a group")
         self.key = key
+        self.channels = channels
 
 
 class RequestAborted(Exception):

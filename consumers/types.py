@@ -5,7 +5,7 @@ ASGI's own aliases are Starlette's, so that both type-check together.
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
 from starlette.types import ASGIApp as ASGIApp
 from starlette.types import Message as Message
@@ -65,6 +65,72 @@ Room = Callable[[], int]
 
 Once it has said 0, the receiver calls `resume()` of its layer when it has room again.
 """
+
+
+class PresenceDiff(TypedDict):
+    """The event of `presence_diff(self, event)`: what has changed in a group since the last one.
+
+    A diff says of each key that it names how it is now, so nothing is wrong when it comes twice.
+
+    Attributes:
+        type: always "presence.diff".
+        group: the group's name.
+        joins: who has come: all metas of each new key.
+        leaves: the keys that have left.
+        updates: who has other metas now: all metas of each such key.
+        version: the group's, with these changes.
+    """
+
+    type: Literal["presence.diff"]
+    group: str
+    joins: dict[str, list[dict[str, Any]]]
+    leaves: list[str]
+    updates: dict[str, list[dict[str, Any]]]
+    version: int
+
+
+class PresenceState(TypedDict):
+    """The event of `presence_state(self, event)`: all who are in a group. It replaces what the member knows.
+
+    Attributes:
+        type: always "presence.state".
+        group: the group's name.
+        members: the metas of each key; an empty list for one that is about to leave.
+        version: the group's: which changes it has in it.
+    """
+
+    type: Literal["presence.state"]
+    group: str
+    members: dict[str, list[dict[str, Any]]]
+    version: int
+
+
+class PresenceCount(TypedDict):
+    """The event of `presence_count(self, event)`: how many keys a group has that is too large for a list.
+
+    Attributes:
+        type: always "presence.count".
+        group: the group's name.
+        count: how many keys there are, those that are about to leave included.
+        version: the group's: which changes it has in it.
+    """
+
+    type: Literal["presence.count"]
+    group: str
+    count: int
+    version: int
+
+
+class LayerGap(TypedDict):
+    """The event of `layer_gap(self, event)`: messages are lost, and what the member shows is to be loaded anew.
+
+    Attributes:
+        type: always "layer.gap".
+        group: the group's name; None: the connection to Redis was cut, and any group without history may lack some.
+    """
+
+    type: Literal["layer.gap"]
+    group: str | None
 
 
 MessageSource = Literal["client", "layer"]

@@ -14,13 +14,13 @@ import anyio
 from ._checks.classes import takes
 from ._checks.misused import refuse_fastapi
 from ._connection import events
+from ._connection.groups import require_groups, send_to_group
 from ._connection.not_json import dumps
 from ._connection.request import RequestAttributes
 from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
-from .exceptions import AcceptConnection, DenyConnection, InvalidChannelLayerError, InvalidFrame, StopConsumer
-from .layers._adapt import has_groups, leaves_at_once, options_for
-from .layers.registry import channel_layers
+from .exceptions import AcceptConnection, DenyConnection, InvalidFrame, StopConsumer
+from .layers._adapt import leaves_at_once
 from .types import CloseCode, Message, hook
 
 logger = logging.getLogger("consumers.connection")
@@ -166,32 +166,17 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
             code: the close code: the client's, 1011 after an error, 1012 at shutdown, 1013 after a limit was hit.
         """
 
-    async def _group_send(
+    async def _send_frame_to_group(
         self, group: str, message: Message, id: str | None, keep: bool, exclude: str | Iterable[str]
     ) -> str | None:
-        self._require_groups("group_send_json()")
-        options = options_for(self.channel_layer, id, keep, exclude)
-        position: str | None = await self.channel_layer.group_send(group, message, **options)
-        return position
-
-    def _require_groups(self, what: str, groups: list[str] | None = None) -> None:
-        if has_groups(self.channel_layer):
-            return
-        value = "" if groups is None else f" = {groups!r}"
-        if self.channel_layer is None:
-            but = channel_layers.missing(self.channel_layer_alias)
-        else:
-            but = f"{self.channel_layer_alias!r} is a {type(self.channel_layer).__qualname__}, which has none"
-        raise InvalidChannelLayerError(
-            f"{type(self).__name__}.{what}{value} needs a channel layer with groups, but {but}"
-        )
+        return await send_to_group(self, "group_send_json()", group, message, id, keep, exclude)
 
     async def _join_groups(self) -> None:
         if not self.groups:
             return
-        self._require_groups("groups", self.groups)
+        layer = require_groups(self, f"groups = {self.groups!r}")
         for group in self.groups:
-            await self.channel_layer.group_add(group, self.channel_name)
+            await layer.group_add(group, self.channel_name)
 
     async def _leave_groups(self) -> None:
         if not self.groups or self.channel_layer is None:
@@ -242,14 +227,7 @@ class WebsocketConsumer(RequestAttributes, SyncConsumer):
         if self.groups:  # spare the others a way to the loop and back
             run_on_loop(AsyncWebsocketConsumer._join_groups)(self)  # type: ignore[arg-type]
 
-    _require_groups = AsyncWebsocketConsumer._require_groups
-
-    def _group_send(
-        self, group: str, message: Message, id: str | None, keep: bool, exclude: str | Iterable[str]
-    ) -> str | None:
-        group_send: Any = run_on_loop(AsyncWebsocketConsumer._group_send)
-        position: str | None = group_send(self, group, message, id, keep, exclude)
-        return position
+    _send_frame_to_group = run_on_loop(AsyncWebsocketConsumer._send_frame_to_group)
 
     def _leave_groups(self) -> None:
         if self.groups:
@@ -308,7 +286,7 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         """
         text = await maybe_await(self.encode_json, content)
         frame = events.text_frame(text)
-        position: str | None = await maybe_await(self._group_send, group, frame, id, keep, exclude)
+        position: str | None = await maybe_await(self._send_frame_to_group, group, frame, id, keep, exclude)
         return position
 
     @classmethod

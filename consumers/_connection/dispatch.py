@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary
 from .._checks.classes import takes
 from ..types import ConnectionObserver, Message, handler_name
 from .frames import FRAME, Frames
+from .framework import definers, is_framework
+from .groups import GROUP_METHODS
 from .log import log_once
 from .observed import Dispatches, ObservedConsumer
 from .request import OfRequest
-
-FRAMEWORK_PACKAGES = frozenset({"consumers", "compat"})
 
 # What only the server sends: not even a consumer that derives from the base alone, and so defines them, means others.
 OF_THE_SERVER = frozenset(
@@ -261,20 +261,15 @@ def _is_optional(message: Message) -> bool:
 
 def _is_frameworks(consumer_class: type, name: str) -> bool:
     """Tell whether a class has a method, and has it from the framework."""
-    owner = next((base for base in consumer_class.__mro__ if name in vars(base)), None)
-    return owner is not None and is_framework(owner)
-
-
-def is_framework(consumer_class: type) -> bool:
-    """Tell whether a class is the framework's own."""
-    return consumer_class.__module__.partition(".")[0] in FRAMEWORK_PACKAGES
+    found = definers(consumer_class, name)
+    return bool(found) and is_framework(found[0])
 
 
 def _reserved_names(consumer_class: type) -> frozenset[str]:
     """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's.
 
     Those in its `_open_to_layers` are left out. So are the attributes of the request: they are no methods, and an
-    application may have handlers of these names.
+    application may have handlers of these names. It may have one of a name of `GroupMethods`, too.
     """
     own = [base for base in consumer_class.__mro__ if is_framework(base)]
     defined = {
@@ -284,7 +279,19 @@ def _reserved_names(consumer_class: type) -> frozenset[str]:
         if not isinstance(vars(base).get(name), OfRequest)
     }
     opened: frozenset[str] = getattr(consumer_class, "_open_to_layers", frozenset())
-    return frozenset((defined | OF_THE_SERVER) - opened)
+    handled = {name for name in GROUP_METHODS if _has_own_handler(consumer_class, name)}
+    return frozenset((defined | OF_THE_SERVER) - opened - handled)
+
+
+def _has_own_handler(consumer_class: type, name: str) -> bool:
+    """Tell whether an application has a handler of this name, rather than a way of its own to join a group, say."""
+    if _is_frameworks(consumer_class, name):
+        return False
+    try:
+        parameters = list(inspect.signature(getattr(consumer_class, name)).parameters)
+    except (TypeError, ValueError):  # it cannot be called, or has no signature
+        return False
+    return "group" not in parameters[:2]
 
 
 def _callable(attribute: Any) -> Callable[..., Any] | None:

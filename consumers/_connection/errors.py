@@ -7,7 +7,7 @@ from typing import Any
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
-from ..exceptions import InvalidFrame, RequestAborted, StopConsumer, TooManyGroups
+from ..exceptions import InvalidFrame, PresenceFull, RequestAborted, StopConsumer, TooManyGroups
 from ..types import CloseCode, Message
 from .close_request import CLOSE_EXCEPTIONS, CloseException, CloseRequest, close_of
 from .consumer import Consumer
@@ -104,12 +104,15 @@ class Errors:
 
     def _ends_as_asked(self, failure: Exception) -> bool:
         """End, if the exception is a way to ask for it or tells that the client has gone; else return False."""
-        match only(failure, StopConsumer, TooManyGroups, *CLOSE_EXCEPTIONS, RequestAborted):
+        match only(failure, StopConsumer, TooManyGroups, PresenceFull, *CLOSE_EXCEPTIONS, RequestAborted):
             case StopConsumer():
                 self._shutdown.begin(CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True))
             case TooManyGroups() as too_many:
                 limit = f"more than max_groups ({too_many.max_groups})"
                 self._shutdown.begin_by_limit(LimitHit(CloseCode.POLICY_VIOLATION, limit, "too many groups"))
+            case PresenceFull() as full:
+                limit = f"more than {full.channels} channels of one key in a group"
+                self._shutdown.begin_by_limit(LimitHit(CloseCode.POLICY_VIOLATION, limit, "too many connections"))
             case (WebSocketDisconnect() | RequestAborted()) as gone if self._protocol != "websocket":
                 self._client_has_gone(gone)
             case (InvalidFrame() | WebSocketException() | WebSocketDisconnect()) as asked if (

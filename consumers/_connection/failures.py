@@ -17,10 +17,17 @@ HOW_TO_END = "return to end a task, and close the connection to end all of them"
 NOT_OURS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What goes through to the event loop and the interpreter."""
 
-NO_OTHERS = frozenset({"group_add", "group_discard", "group_send", "close_group", "new_channel"})
+NO_OTHERS = frozenset(
+    {
+        *("group_add", "group_discard", "group_send", "close_group", "new_channel", "group_count", "group_channels"),
+        *("presence_track", "presence_update", "presence_untrack", "presence_count"),
+    }
+)
 """Methods of a channel layer whose names say so by themselves."""
 
-LAYER_METHODS = NO_OTHERS | {"send", "receive", "flush", "close", "attach", "detach", "groups_of"}
+LAYER_METHODS = NO_OTHERS | {
+    *("send", "receive", "flush", "close", "attach", "detach", "groups_of", "history", "position", "presence"),
+}
 
 
 class NotAnException(RuntimeError):

@@ -6,6 +6,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import HTTPConnection
 
 from . import events
+from .framework import let_own_win
 
 T = TypeVar("T")
 
@@ -53,10 +54,4 @@ class RequestAttributes:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let what an application's class defines win where that stands behind the framework's among its bases."""
         super().__init_subclass__(**kwargs)
-        for name, value in vars(RequestAttributes).items():
-            if not isinstance(value, OfRequest):
-                continue
-            found = [vars(base)[name] for base in cls.__mro__ if name in vars(base)]
-            own = [attribute for attribute in found if attribute is not value]
-            if found[0] is value and own:
-                setattr(cls, name, own[0])
+        let_own_win(cls, (name for name, value in vars(RequestAttributes).items() if isinstance(value, OfRequest)))

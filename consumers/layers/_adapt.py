@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..exceptions import InvalidChannelLayerError
+from ..limits import LimitedLayer
 from ..types import Close, Deliver, Message, Room
 from ._history import Joined
-from ._options import given_options, require_id, without_history
+from ._options import given_options, require_id, require_last, without_history
 from ._overrides import overrides
+from ._parts import WhoIsThere
+from ._presence import Presence
 from .base import DEFAULT_CODE, Layer
 
 BACKENDS = (
@@ -31,6 +34,9 @@ BACKENDS = (
 
 CONTRACT: frozenset[str] = Layer.__abstractmethods__
 OPTIONAL = ("adopt", "close", "get_capacity", "held", "put_back", "require_valid_channel_name", "__aenter__")
+
+OF_SOME_LAYERS = frozenset(name for name in vars(WhoIsThere) if not name.startswith("_"))
+"""The methods of a layer that knows who is there."""
 
 Pump = Callable[[], Coroutine[Any, Any, None]]
 
@@ -50,10 +56,37 @@ def leaves_at_once(layer: object) -> bool:
     return isinstance(layer, Layer) and layer.leaves_at_once
 
 
-def sync_sender(layer: object, name: str) -> Callable[..., Any] | None:
-    """Return a layer's method that sends without an event loop, such as `group_send_sync()`; None if it has none."""
+def knows_who_is_there(layer: object, method: str) -> bool:
+    """Tell whether a layer, or None, has a method of `WhoIsThere`; it may be one that a handler sees."""
+    found = getattr(layer, method, None)
+    return callable(found) and getattr(found, "__func__", None) is not getattr(WhoIsThere, method)
+
+
+def unlimited(layer: Any) -> Any:
+    """Return the layer that an application has configured, given the one that a handler sees."""
+    return layer._layer if isinstance(layer, LimitedLayer) else layer
+
+
+def sync_way(layer: object, name: str) -> Callable[..., Any] | None:
+    """Return a layer's method that needs no event loop, such as `group_send_sync()`; None if it has none."""
     method = getattr(layer, name, None)
     return method if callable(method) else None
+
+
+async def join(layer: Any, group: str, channel: str, since: str | None, last: int) -> Joined:
+    """Add a channel to a group, as `Layer.group_add()`; the layer may be one that a handler sees.
+
+    A foreign one, and one that overrides `group_add()` as Channels has it, recovers nothing.
+    """
+    require_last(last)
+    options: dict[str, Any] = {} if since is None else {"since": since}
+    if last:
+        options["last"] = last
+    if _refused(unlimited(layer), "group_add", options):
+        await layer.group_add(group, channel)
+        return without_history(since)
+    joined = await layer.group_add(group, channel, **options)
+    return joined if isinstance(joined, Joined) else without_history(since)
 
 
 def options_for(layer: Any, id: str | None, keep: bool, exclude: str | Iterable[str]) -> dict[str, Any]:
@@ -63,18 +96,22 @@ def options_for(layer: Any, id: str | None, keep: bool, exclude: str | Iterable[
         InvalidChannelLayerError: if the layer lacks one that makes a difference.
     """
     options = given_options(id, keep, exclude)
-    if not options or (isinstance(layer, Layer) and not overrides(type(layer), "group_send")):
-        return options
-    taken = inspect.signature(layer.group_send).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
-        return options
-    if "keep" not in taken:
-        options.pop("keep", None)  # nothing is kept there anyhow
-    for name in options:
-        if name not in taken:
-            owner = getattr(inspect.unwrap(layer.group_send), "__self__", layer)
-            raise lacking(owner, f"group_send({name}=…)")
+    layer = unlimited(layer)
+    for name in _refused(layer, "group_send", options):
+        if name != "keep":
+            raise lacking(layer, f"group_send({name}=…)")
+        del options[name]  # nothing is kept there anyhow
     return options
+
+
+def _refused(layer: Any, method: str, options: Iterable[str]) -> list[str]:
+    """Return those of some options that a layer's method does not take."""
+    if not options or (isinstance(layer, Layer) and not overrides(type(layer), method)):
+        return []
+    taken = inspect.signature(getattr(layer, method)).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return []
+    return [name for name in options if name not in taken]
 
 
 def adapt(layer: Any) -> Layer:
@@ -183,6 +220,28 @@ class AdaptedLayer(Layer):
     async def flush(self) -> None:
         await self._method("flush")()
 
+    async def group_count(self, group: str) -> int:
+        return int(await self._part("group_count")(group))
+
+    async def group_channels(self, group: str) -> frozenset[str]:
+        return frozenset(await self._part("group_channels")(group))
+
+    async def presence_track(self, group: str, channel: str, *, key: str, meta: dict[str, Any] | None = None) -> int:
+        return int(await self._part("presence_track")(group, channel, key=key, meta=meta))
+
+    async def presence_update(self, group: str, channel: str, *, meta: dict[str, Any] | None) -> int:
+        return int(await self._part("presence_update")(group, channel, meta=meta))
+
+    async def presence_untrack(self, group: str, channel: str) -> None:
+        await self._part("presence_untrack")(group, channel)
+
+    async def presence(self, group: str) -> Presence:
+        there: Presence = await self._part("presence")(group)
+        return there
+
+    async def presence_count(self, group: str) -> int:
+        return int(await self._part("presence_count")(group))
+
     def held(self, channel: str) -> int:
         return int(self._layer.held(channel)) if "held" in self._has else 0
 
@@ -220,6 +279,12 @@ class AdaptedLayer(Layer):
         if name in self.lacks:
             raise lacking(self._layer, f"{name}()")
         return getattr(self._layer, name)  # now: telemetry may have put another in its place
+
+    def _part(self, name: str) -> Any:
+        """Return a method of `WhoIsThere`, which no layer has to have."""
+        if not knows_who_is_there(self._layer, name):
+            raise lacking(self._layer, f"{name}()")
+        return getattr(self._layer, name)
 
 
 class PumpedLayer(AdaptedLayer):

@@ -12,7 +12,7 @@ import anyio
 
 from .. import _observing
 from ..exceptions import InvalidChannelLayerError
-from ._adapt import BACKENDS, adapt, is_layer, lacking
+from ._adapt import BACKENDS, OF_SOME_LAYERS, adapt, is_layer, knows_who_is_there, lacking
 from .base import BaseChannelLayer, Layer
 
 logger = logging.getLogger("consumers.layers")
@@ -276,7 +276,8 @@ def layer_with(method: str, alias: str) -> Any:
     layer = get_channel_layer(alias)
     if layer is None:
         raise InvalidChannelLayerError(channel_layers.missing(alias))
-    if method in channel_layers.adapted(alias, layer).lacks:
+    has_none = method in OF_SOME_LAYERS and not knows_who_is_there(layer, method)
+    if has_none or method in channel_layers.adapted(alias, layer).lacks:
         raise lacking(layer, f"{method}()", f"Channel layer {alias!r}")
     return layer
 

@@ -1,4 +1,4 @@
-"""Sending without an event loop: from scripts, threads and task queues."""
+"""Sending and asking without an event loop: from scripts, threads and task queues."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,8 @@ from asgiref.sync import async_to_sync
 
 from .._aio.loops import running_loop
 from ..types import Message
-from ._adapt import options_for, sync_sender
+from ._adapt import options_for, sync_way
+from ._presence import Presence
 from .base import DEFAULT_CODE
 from .registry import DEFAULT_ALIAS, layer_with
 
@@ -83,6 +84,39 @@ def close_group_sync(group: str, code: int = DEFAULT_CODE, reason: str = "", ali
     _call(_layer(alias, "close_group"), "close_group", group, code, reason)
 
 
+def group_count_sync(group: str, alias: str = DEFAULT_ALIAS) -> int:
+    """Return how many channels are in a group, in all processes; see the layer's `group_count()`.
+
+    Not to be called on an event loop's own thread: await the layer's `group_count()` there.
+
+    Args:
+        group: the group.
+        alias: the layer's.
+
+    Raises:
+        InvalidChannelLayerError: if there is no such layer, or it does not know.
+        RuntimeError: if an event loop runs in this thread.
+        Exception: as the layer's `group_count()`.
+    """
+    return int(_call(_layer(alias, "group_count"), "group_count", group))
+
+
+def group_channels_sync(group: str, alias: str = DEFAULT_ALIAS) -> frozenset[str]:
+    """Return the channels that are in a group, in all processes; otherwise as `group_count_sync()`."""
+    return frozenset(_call(_layer(alias, "group_channels"), "group_channels", group))
+
+
+def presence_sync(group: str, alias: str = DEFAULT_ALIAS) -> Presence:
+    """Return who is in a group, as the layer's `presence()`; otherwise as `group_count_sync()`."""
+    there: Presence = _call(_layer(alias, "presence"), "presence", group)
+    return there
+
+
+def presence_count_sync(group: str, alias: str = DEFAULT_ALIAS) -> int:
+    """Return how many keys are in a group, those in grace included; otherwise as `group_count_sync()`."""
+    return int(_call(_layer(alias, "presence_count"), "presence_count", group))
+
+
 def _layer(alias: str, method: str) -> Any:
     if running_loop() is not None:
         raise RuntimeError(f"{method}_sync() would block the event loop of this thread: await the layer's {method}()")
@@ -90,4 +124,4 @@ def _layer(alias: str, method: str) -> Any:
 
 
 def _call(layer: Any, method: str, *arguments: Any, **options: Any) -> Any:
-    return (sync_sender(layer, f"{method}_sync") or async_to_sync(getattr(layer, method)))(*arguments, **options)
+    return (sync_way(layer, f"{method}_sync") or async_to_sync(getattr(layer, method)))(*arguments, **options)

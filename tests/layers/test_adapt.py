@@ -1,6 +1,7 @@
 """How the library uses layers that lack a part of the contract, or have a way of their own."""
 
 import inspect
+import json
 import math
 from typing import Any
 from unittest import mock
@@ -10,6 +11,7 @@ import pytest
 
 from compat.channels.layers import InMemoryChannelLayer as CompatInMemoryChannelLayer
 from consumers import (
+    AsyncJsonWebsocketConsumer,
     AsyncWebsocketConsumer,
     BaseChannelLayer,
     InMemoryChannelLayer,
@@ -19,12 +21,13 @@ from consumers import (
     get_channel_layer,
 )
 from consumers.layers import group_send_sync, send_sync
-from consumers.layers._adapt import CONTRACT, AdaptedLayer, PumpedLayer, adapt, attach_connection
+from consumers.layers._adapt import CONTRACT, OF_SOME_LAYERS, AdaptedLayer, PumpedLayer, adapt, attach_connection
 from consumers.layers.base import Layer
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.types import Close, Deliver, Message
 
 from ..support.contract import Mailbox
+from ..support.foreign import Foreign, Least
 from ..support.wire import connected
 
 pytestmark = pytest.mark.anyio
@@ -55,38 +58,6 @@ class OfAnAuthor(Sealing):
 
     async def put_back(self, channel: str, message: Message) -> None:
         await super().put_back(channel, message)
-
-
-class Foreign(BaseChannelLayer):
-    """Has what Channels' contract asks for at least, and what it needs of its own layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.within = InMemoryChannelLayer()
-
-    async def send(self, channel: str, message: Message) -> None:
-        await self.within.send(channel, message)
-
-    async def receive(self, channel: str) -> dict[str, Any]:
-        return await self.within.receive(channel)
-
-    async def new_channel(self) -> str:  # type: ignore[override]
-        return await self.within.new_channel()
-
-    async def group_add(self, group: str, channel: str) -> None:
-        await self.within.group_add(group, channel)
-
-    async def group_discard(self, group: str, channel: str) -> None:
-        await self.within.group_discard(group, channel)
-
-
-class Least:
-    """Has nothing but two methods."""
-
-    async def send(self, channel: str, message: Message) -> None: ...
-
-    def attach(self, deliver: Deliver) -> str:
-        return "least"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +163,73 @@ async def test_what_a_layer_lacks_is_an_error_that_names_one_that_has_it() -> No
             await call()
     with pytest.raises(InvalidChannelLayerError, match=r"has no groups_of\(\)"):
         layer.groups_of("name")
+
+
+PRESENCE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "group_count": (("room",), {}),
+    "group_channels": (("room",), {}),
+    "presence_track": (("room", "name"), {"key": "ann"}),
+    "presence_update": (("room", "name"), {"meta": {}}),
+    "presence_untrack": (("room", "name"), {}),
+    "presence": (("room",), {}),
+    "presence_count": (("room",), {}),
+}
+
+
+# Stands for an author's layer from before layers knew who is there.
+BeforePresence: Any = type("BeforePresence", (Sealing,), {name: getattr(Layer, name) for name in PRESENCE})
+
+
+@pytest.mark.parametrize("name", PRESENCE)
+@pytest.mark.parametrize("layer", [Foreign(), Least(), BeforePresence()], ids=lambda layer: type(layer).__name__)
+async def test_a_layer_that_does_not_know_who_is_there_is_named_with_those_that_do(layer: Any, name: str) -> None:
+    arguments, options = PRESENCE[name]
+    lacks = rf"is a .*\.{type(layer).__name__}, which has no {name}\(\): configure one of .*InMemoryChannelLayer"
+    with pytest.raises(InvalidChannelLayerError, match=lacks):
+        await getattr(adapt(layer), name)(*arguments, **options)
+    assert PRESENCE.keys() == OF_SOME_LAYERS
+
+
+@pytest.mark.parametrize("kind", [Sealing, Renaming])
+async def test_a_layer_with_a_way_of_its_own_knows_who_is_there(kind: Any) -> None:
+    layer = adapt(kind(presence={"grace": 0}))
+    assert isinstance(layer, AdaptedLayer)
+    name = await layer.new_channel("mine.")
+    await layer.group_add("room", name)
+    version = await layer.presence_track("room", name, key="ann", meta={"away": False})
+    assert (await layer.presence("room")).version == version
+    assert await layer.presence_update("room", name, meta={"away": True}) > version
+    assert await layer.presence("room") == {"ann": [{"away": True}]}
+    assert await layer.presence_count("room") == await layer.group_count("room") == 1
+    assert await layer.group_channels("room") == {name}
+    await layer.presence_untrack("room", name)
+    assert await layer.presence_count("room") == 0
+
+
+@pytest.mark.parametrize("kind", [InMemoryChannelLayer, Sealing, Renaming])
+async def test_members_of_a_layer_with_a_way_of_its_own_are_told_and_seen_until_they_end(
+    kind: Any, no_layer: None
+) -> None:
+    class Member(AsyncJsonWebsocketConsumer):
+        groups = ["room"]
+
+        async def connect(self) -> None:
+            await self.accept()
+            await self.group_track("room", key=str(self.path_params["user"]))
+
+        async def presence_diff(self, event: Message) -> None:
+            await self.send_json([[*event["joins"]], event["leaves"]])
+
+    layer = kind(presence={"grace": 0})
+    channel_layers.configure({"default": layer})
+    ann, bob = ({"url_route": {"args": (), "kwargs": {"user": user}}} for user in ("ann", "bob"))
+    async with connected(Member.as_asgi(), **ann) as wire:
+        assert json.loads(await wire.next_text()) == [["ann"], []]
+        async with connected(Member.as_asgi(), **bob):
+            assert json.loads(await wire.next_text()) == [["bob"], []]
+            assert set(await layer.presence("room")) == {"ann", "bob"}
+        assert json.loads(await wire.next_text()) == [[], ["bob"]]
+    assert await layer.presence("room") == {}
 
 
 async def test_what_others_can_do_without_may_be_missing() -> None:

@@ -367,3 +367,26 @@ def test_what_a_source_says_is_checked_like_any_configuration() -> None:
     manager.configure_from(lambda: {"default": {"BACKEND": IN_MEMORY, "ROUTING": "mysite.routing"}})
     with pytest.raises(InvalidChannelLayerError, match="unknown key 'ROUTING'"):
         manager["default"]
+
+
+def test_presence_is_configured_as_the_other_options_are() -> None:
+    class OfChannels(BaseChannelLayer):
+        """Takes what the base takes."""
+
+    rules: dict[str, Any] = {"grace": 0.5, "lease": 3, "max_list": 10}
+    channel_layers.configure({"default": {"BACKEND": IN_MEMORY, "CONFIG": {"presence": rules}}})
+    layer: Any = get_channel_layer()
+    assert (layer._presence_options.grace, layer._presence_options.lease, layer._presence_options.max_list) == (
+        0.5,
+        3,
+        10,
+    )
+    for backend, wrong, error in (
+        (IN_MEMORY, {"graze": 1}, "does not take its CONFIG: presence has no option 'graze'"),
+        (IN_MEMORY, {"grace": -1}, r"does not take its CONFIG: presence\[\"grace\"\] must be a number of seconds"),
+        (IN_MEMORY, 5, "does not take its CONFIG: presence must be a dict such as"),
+        (OfChannels, rules, r"does not take its CONFIG: OfChannels has no presence: configure consumers\.layers\."),
+    ):
+        channel_layers.configure({"default": {"BACKEND": backend, "CONFIG": {"presence": wrong}}})
+        with pytest.raises(InvalidChannelLayerError, match=error):
+            get_channel_layer()

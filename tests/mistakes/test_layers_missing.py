@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from compat.channels.generic.websocket import AsyncWebsocketConsumer as PortedConsumer
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, WebsocketConsumer, channel_layers, lifespan
 from consumers.layers import _processes
+from consumers.layers._parts import WhoIsThere
 from consumers.testing import WebsocketCommunicator
 from consumers.types import Message
 
@@ -61,7 +62,13 @@ async def test_without_a_layer_the_attribute_is_none_as_in_channels(no_layer: No
     assert seen == [None]
 
 
-@pytest.mark.parametrize("method", ["group_add", "group_discard", "group_send", "close_group", "send", "flush"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("group_add", "group_discard", "group_send", "close_group", "send", "flush", "history", "position"),
+        *(name for name in vars(WhoIsThere) if not name.startswith("_")),
+    ],
+)
 async def test_every_method_of_a_layer_is_answered_for(method: str, no_layer: None) -> None:
     class Chat(AsyncWebsocketConsumer):
         async def receive(self, text_data: str) -> None:
