@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from consumers import AsyncWebsocketConsumer, channel_layers, lifespan
+from consumers.layers._presence import PresenceRule
 from consumers.layers.redis import RedisPubSubChannelLayer
 from consumers.types import Message
 
@@ -22,6 +23,13 @@ HISTORY = {
 }
 
 KINDS = ("large", "small", "large", "brief")
+
+WHO = "torture.who"
+"""The group in which all clients are tracked."""
+
+LEASE = 1.5
+GRACE = 0.5
+"""Seconds; see `PresenceOptions`."""
 
 QUIET = "torture.large.quiet"
 """A group to which nobody sends of his own accord: what comes there comes when it is wanted."""
@@ -59,7 +67,8 @@ class CountingLayer(RedisPubSubChannelLayer):
 
 def make_layer(url: str) -> CountingLayer:
     """Return a layer on a Redis."""
-    return CountingLayer([url], history=HISTORY, capacity=CAPACITY, timeout=TIMEOUT)
+    presence = PresenceRule(lease=LEASE, grace=GRACE)
+    return CountingLayer([url], history=HISTORY, presence=presence, capacity=CAPACITY, timeout=TIMEOUT)
 
 
 class TortureConsumer(AsyncWebsocketConsumer):
@@ -73,6 +82,8 @@ class TortureConsumer(AsyncWebsocketConsumer):
         self.is_slow = parameters["manner"] == "slow"
         self.latest: dict[str, str | None] = {}  # the place up to which the client has been told all
         await self.accept()
+        if not await self._be_seen():
+            return
         for group, since in json.loads(self.query_params["groups"]).items():
             if not await self._join(group, since):
                 return
@@ -107,10 +118,29 @@ class TortureConsumer(AsyncWebsocketConsumer):
         if event["group"] is not None:  # else it is of groups without history
             await self._tell("gap", event["group"])
 
+    async def presence_diff(self, event: Message) -> None:
+        await self._tell("changed", event["version"], {**event["joins"], **event["updates"]}, event["leaves"])
+
+    async def presence_state(self, event: Message) -> None:
+        await self._tell("people", event["version"], event["members"])
+
     @property
     def _layer(self) -> CountingLayer:
         assert isinstance(self.channel_layer, CountingLayer)
         return self.channel_layer
+
+    async def _be_seen(self) -> bool:
+        """Return whether that was possible."""
+        try:
+            await self._layer.group_add(WHO, self.channel_name)
+            key, meta = self.query_params["name"], {"connection": self.number}
+            await self._layer.presence_track(WHO, self.channel_name, key=key, meta=meta)
+            people = await self._layer.presence(WHO)
+        except RedisError:
+            await self.close(AWAY)
+            return False
+        await self._tell("people", people.version, people)
+        return True
 
     async def _join(self, group: str, since: str | None) -> bool:
         """Return whether that was possible."""

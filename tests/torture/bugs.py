@@ -8,8 +8,10 @@ from consumers.layers._feed import Answer, Feed
 from consumers.layers._history import Position
 from consumers.layers._lag import Lag
 from consumers.layers._log import Entry, Log
+from consumers.layers._presence_feed import PresenceFeeds
 from consumers.layers._receivers import Receiver
 from consumers.layers.redis.known_log import FOLLOWS, KnownLog, Told
+from consumers.layers.redis.lease import Lease
 
 EVERY = 50
 """Of so many times, a bug shows once."""
@@ -109,6 +111,24 @@ def includes() -> None:
     Entry.is_for = is_for  # type: ignore[method-assign]
 
 
+def ghosts() -> None:
+    """The channels of a process that was killed stay."""
+
+    async def reaped(self: Lease, expired: str) -> None:
+        pass
+
+    Lease._reap = reaped  # type: ignore[method-assign]
+
+
+def deaf() -> None:
+    """Nobody reads who is there after changes were lost."""
+
+    def lost(self: PresenceFeeds, group: str) -> None:
+        pass
+
+    PresenceFeeds.lose = lost  # type: ignore[method-assign]
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "none": none,
     "twice": twice,
@@ -119,4 +139,6 @@ BUGS: dict[str, Callable[[], None]] = {
     "no-proof": no_proof,
     "silent": silent,
     "includes": includes,
+    "ghosts": ghosts,
+    "deaf": deaf,
 }

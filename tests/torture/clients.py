@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from .app import QUIET
+from .people import People
 from .steps import Gap, Joined, Said, Step
 
 REST = 1.0
@@ -36,6 +37,7 @@ class World:
         facts: what has happened, and how often.
         heard: the positions of `QUIET` that some client has got.
         newest: the places of each group's last messages; empty until the end.
+        is_calm: whether clients only listen.
     """
 
     ports: Sequence[int]
@@ -43,6 +45,7 @@ class World:
     facts: Counter[str]
     heard: set[str]
     newest: dict[str, set[str]] = field(default_factory=dict)
+    is_calm: bool = False
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
 
@@ -58,6 +61,8 @@ class Client:
     Attributes:
         steps: what it has got of each group.
         has_all: set once it has got everything.
+        number: of its connection.
+        people: who is there, as far as it knows.
     """
 
     def __init__(self, world: World, index: int, groups: Sequence[str], chance: random.Random) -> None:
@@ -69,7 +74,8 @@ class Client:
         self._manner = "slow" if chance.random() < SLOW else "fast"
         self._latest: dict[str, str | None] = dict.fromkeys(groups)
         self._left: set[str] = set()
-        self._number = 0  # of the connection
+        self.number = 0
+        self.people = People()
         self._port = 0
         self._said = 0
 
@@ -78,7 +84,7 @@ class Client:
         while not self.has_all.is_set():
             with suppress(OSError, WebSocketException):  # TimeoutError is an OSError
                 await self._connect()
-            if not self._world.newest:
+            if not (self._world.newest or self._world.is_calm):
                 await asyncio.sleep(self._chance.uniform(0, REST) if self._chance.random() < 0.5 else 0)
             await asyncio.sleep(self._chance.uniform(0, 0.1))
 
@@ -89,11 +95,12 @@ class Client:
             self.has_all.set()
 
     async def _connect(self) -> None:
-        self._number, previous = next(self._world.numbers), self._port
+        self.number, previous = next(self._world.numbers), self._port
         self._port = self._chance.choice(self._world.ports)
-        query = f"groups={quote(json.dumps(self._latest))}"
-        url = f"ws://127.0.0.1:{self._port}/torture/{self._number}/{self._manner}?{query}"
+        query = f"name={quote(self.name)}&groups={quote(json.dumps(self._latest))}"
+        url = f"ws://127.0.0.1:{self._port}/torture/{self.number}/{self._manner}?{query}"
         self._left.clear()
+        self.people = People()
         self._world.facts["connections"] += 1
         self._world.facts["hops"] += previous not in (0, self._port)
         options = {"proxy": None, "compression": None, "close_timeout": 1, "open_timeout": OPENING}
@@ -102,7 +109,7 @@ class Client:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._chance.expovariate(1 / self._world.stay)):
                         await self._listen(socket)
-                if not self._world.newest and await self._act(socket):
+                if not (self._world.newest or self._world.is_calm) and await self._act(socket):
                     return
 
     async def _listen(self, socket: ClientConnection) -> None:
@@ -134,19 +141,23 @@ class Client:
         match frame:
             case ["joined", str(group), since, str(position), bool(recovered), int(missed)]:
                 self.steps[group].append(
-                    Joined(self._number, since if isinstance(since, str) else None, position, recovered, missed)
+                    Joined(self.number, since if isinstance(since, str) else None, position, recovered, missed)
                 )
                 if since is None or not recovered:
                     self._latest[group] = None if missed else position
             case ["said", str(group), position, [str(sender), int(number)], int(excluded), str()]:
                 place = position if isinstance(position, str) else None
-                self.steps[group].append(Said(self._number, place, (sender, number), excluded))
+                self.steps[group].append(Said(self.number, place, (sender, number), excluded))
                 if place is not None:
                     self._latest[group] = place
                     if group == QUIET:
                         self._world.heard.add(place)
+            case ["people", int(version), dict(metas)]:
+                self.people.all(version, metas)
+            case ["changed", int(version), dict(changed), list(left)]:
+                self.people.change(version, changed, left)
             case ["gap", str(group)]:
-                self.steps[group].append(Gap(self._number))
+                self.steps[group].append(Gap(self.number))
             case ["left", str(group)]:
                 return group
             case _:

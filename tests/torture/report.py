@@ -41,3 +41,5 @@ def lines(outcome: Outcome) -> Iterator[str]:
     total = total_of(outcome)
     rows = {**{kind: outcome.facts[kind] for kind in KINDS}, **outcome.facts, **total.counts}
     yield from (f"| {what} | {count:,} |" for what, count in rows.items())
+    longest = max(outcome.right_again.values(), default=0)
+    yield f"| seconds until all clients knew again who was there, at most | {longest:.1f} |"

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from ..soak.limits import raise_limit_on_files
 from ..support.redis_server import running_redis
+from .app import LEASE
 from .clients import Client, World
 from .faults import Faults
 from .judge import Account, judge
-from .plan import Options, plan
+from .plan import KINDS, Fault, Options, plan
 from .stage import Stage
 from .truth import position_of, truth_of
 
@@ -23,6 +24,9 @@ GRACE = 30.0
 
 LEAST_PEACE = 0.2
 """Seconds between two things that go wrong, however long the first has taken."""
+
+RIGHT_WITHIN = 2.0
+"""Seconds, beside the lease, in which all clients know again who is there."""
 
 AGAIN = 2.0
 """Seconds between two last messages to a group."""
@@ -36,12 +40,14 @@ class Outcome:
         accounts: what became of each client's messages.
         facts: what has happened, and how often.
         problems: what is wrong beside the clients.
+        right_again: after each kind of fault, the seconds until all clients knew who was there.
     """
 
     options: Options
     accounts: dict[str, Account] = field(default_factory=dict)
     facts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    right_again: dict[str, float] = field(default_factory=dict)
 
 
 async def torture(options: Options, folder: Path, say: Callable[[str], object]) -> Outcome:
@@ -67,6 +73,8 @@ async def torture(options: Options, folder: Path, say: Callable[[str], object]) 
             async with asyncio.TaskGroup() as living:
                 tasks = [living.create_task(client.live()) for client in clients]
                 await _go_wrong(stage, say)
+                world.is_calm = True
+                await _see_who_is_there(stage, clients, outcome, say)
                 say("nothing goes wrong any more")
                 await stage.stop_sending()
                 await _until_all_have_all(stage, world, clients)
@@ -97,6 +105,37 @@ async def _go_wrong(stage: Stage, say: Callable[[str], object]) -> None:
         await faults.happen(fault)
         say(f"{fault.kind} ({time.monotonic() - began:.1f} s)")
     await asyncio.sleep(max(0, stage.options.seconds - (time.monotonic() - started)))
+
+
+async def _see_who_is_there(
+    stage: Stage, clients: Sequence[Client], outcome: Outcome, say: Callable[[str], object]
+) -> None:
+    """Let each thing go wrong once more, and see that all clients soon know again who is there."""
+    faults = Faults(stage)
+    await _until_people_are_right(clients)
+    for kind in KINDS:
+        await faults.happen(Fault(0, kind, f"{stage.options.seed} people {kind}"))
+        began = time.monotonic()
+        wrong = await _until_people_are_right(clients)
+        taken = outcome.right_again[kind] = time.monotonic() - began
+        outcome.problems += [f"after {kind!r}: {text}" for text in wrong]
+        say(f"{kind}: people are {'wrong' if wrong else 'right'} ({taken:.1f} s)")
+
+
+async def _until_people_are_right(clients: Sequence[Client]) -> list[str]:
+    """Wait until every client knows exactly who is there; return what is wrong if that takes too long."""
+    try:
+        async with asyncio.timeout(LEASE + RIGHT_WITHIN):
+            while not all(client.people.metas == _people(clients) for client in clients):
+                await asyncio.sleep(0.02)  # many clients take many steps to it
+    except TimeoutError:
+        people = _people(clients)
+        return [f"{client.name} knows {client.people}" for client in clients if client.people.metas != people]
+    return []
+
+
+def _people(clients: Sequence[Client]) -> dict[str, list[dict[str, int]]]:
+    return {client.name: [{"connection": client.number}] for client in clients}
 
 
 async def _until_all_have_all(stage: Stage, world: World, clients: Sequence[Client]) -> None:

@@ -26,7 +26,7 @@ def test_no_client_misses_anything_without_being_told_or_gets_it_twice(tmp_path:
 def test_a_bug_in_the_servers_is_found(bug: str, tmp_path: Path) -> None:
     outcome = asyncio.run(torture(Options(seconds=10, clients=50, rounds=1, bug=bug), tmp_path, print))
     total = report.total_of(outcome)
-    assert any(total.counts[what] for what in WRONG), "\n".join(report.lines(outcome))
+    assert outcome.problems or any(total.counts[what] for what in WRONG), "\n".join(report.lines(outcome))
 
 
 def test_the_plan_is_the_same_for_the_same_seed() -> None:
