@@ -75,6 +75,7 @@ class Client:
         self._latest: dict[str, str | None] = dict.fromkeys(groups)
         self._left: set[str] = set()
         self.number = 0
+        self._socket: ClientConnection | None = None
         self.people = People()
         self._port = 0
         self._said = 0
@@ -87,6 +88,11 @@ class Client:
             if not (self._world.newest or self._world.is_calm):
                 await asyncio.sleep(self._chance.uniform(0, REST) if self._chance.random() < 0.5 else 0)
             await asyncio.sleep(self._chance.uniform(0, 0.1))
+
+    def drop(self) -> None:
+        """Lose the connection, if there is one; another follows."""
+        if self._socket is not None:
+            self._socket.transport.abort()
 
     def look(self) -> None:
         """See whether it has got everything."""
@@ -105,6 +111,7 @@ class Client:
         self._world.facts["hops"] += previous not in (0, self._port)
         options = {"proxy": None, "compression": None, "close_timeout": 1, "open_timeout": OPENING}
         async with connect(url, **options) as socket:  # type: ignore[arg-type]
+            self._socket = socket
             while not self.has_all.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._chance.expovariate(1 / self._world.stay)):

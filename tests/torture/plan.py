@@ -34,6 +34,7 @@ class Options:
         rate: messages a second from each of the senders.
         rounds: how often everything goes wrong.
         seed: of what goes wrong, and of what clients do.
+        step: of what goes wrong, each so-manieth is tried on who is there; 1: everything.
         bug: one of `tests.torture.bugs.BUGS`, put into the servers.
     """
 
@@ -42,6 +43,7 @@ class Options:
     rate: float = 4
     rounds: int = 4
     seed: str = "1"
+    step: int = 1
     bug: str = "none"
 
     @property

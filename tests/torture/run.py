@@ -1,6 +1,7 @@
 """Runs a torture: starts everything, lets things go wrong while clients live, and judges what they have got."""
 
 import asyncio
+import itertools
 import random
 import time
 from collections import Counter
@@ -27,6 +28,9 @@ LEAST_PEACE = 0.2
 
 RIGHT_WITHIN = 2.0
 """Seconds, beside the lease, in which all clients know again who is there."""
+
+NOTICED = 0.3
+"""Seconds until clients have noticed that something has gone wrong."""
 
 AGAIN = 2.0
 """Seconds between two last messages to a group."""
@@ -113,13 +117,23 @@ async def _see_who_is_there(
     """Let each thing go wrong once more, and see that all clients soon know again who is there."""
     faults = Faults(stage)
     await _until_people_are_right(clients)
-    for kind in KINDS:
+    for kind in KINDS[:: stage.options.step]:
+        coming_and_going = asyncio.create_task(_come_and_go(clients))
         await faults.happen(Fault(0, kind, f"{stage.options.seed} people {kind}"))
+        coming_and_going.cancel()
         began = time.monotonic()
+        await asyncio.sleep(NOTICED)
         wrong = await _until_people_are_right(clients)
         taken = outcome.right_again[kind] = time.monotonic() - began
         outcome.problems += [f"after {kind!r}: {text}" for text in wrong]
         say(f"{kind}: people are {'wrong' if wrong else 'right'} ({taken:.1f} s)")
+
+
+async def _come_and_go(clients: Sequence[Client]) -> None:
+    """Have clients come back, by other connections, while something goes wrong."""
+    for client in itertools.cycle(clients):
+        client.drop()
+        await asyncio.sleep(0.05)
 
 
 async def _until_people_are_right(clients: Sequence[Client]) -> list[str]:
