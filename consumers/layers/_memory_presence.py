@@ -53,7 +53,9 @@ class MemoryPresence:
             changes = table.track(channel, key, meta, self._clock())
             self._tables[group] = table
             self._groups_of.setdefault(channel, set()).add(group)
-            return self._publish(group, changes)
+            version = self._publish(group, changes)
+            self._watch(group)  # the key that it stood for before may be in grace
+            return version
 
     def update(self, group: str, channel: str, meta: str) -> int:
         """Give a channel another meta; return the version.

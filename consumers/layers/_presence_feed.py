@@ -57,10 +57,13 @@ class _Untold(NamedTuple):
     last: Change
     version: int
 
-    def merged(self) -> Change | None:
-        """Return all its changes as one; None: they are nothing to tell."""
+    def merged(self) -> Change:
+        """Return all its changes as one.
+
+        Who has come and gone is told to have left: somebody may have read the list meanwhile.
+        """
         if self.last.kind == "leaves":
-            return None if self.first == "joins" else self.last
+            return self.last
         return self.last._replace(kind="joins" if self.first == "joins" else "updates")
 
 
@@ -217,12 +220,10 @@ class PresenceFeeds:
             if feed.count <= self._max_list and feed.is_counted:
                 message = None  # they do not know the others
             else:
-                changes = [change for untold in feed.untold.values() if (change := untold.merged()) is not None]
+                changes = [untold.merged() for untold in feed.untold.values()]
                 feed.untold = {}
                 feed.is_counted = feed.count > self._max_list
                 version = feed.version or 0
-                if not changes:
-                    return
                 message = counted(group, feed.count, version) if feed.is_counted else diff(group, changes, version)
         if message is None:
             self.lose(group)
