@@ -1,5 +1,7 @@
 """A list's version says which messages it has in it, and what was gathered comes as few messages."""
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -95,7 +97,7 @@ async def test_many_joins_are_few_messages(layer: Layer) -> None:
     begin = anyio.current_time()
     async with anyio.create_task_group() as tasks:
         for number, name in enumerate(names):
-            tasks.start_soon(lambda name=name, key=f"user.{number}": layer.presence_track("room", name, key=key))
+            tasks.start_soon(partial(layer.presence_track, "room", name, key=f"user.{number}"))
     await watcher.knows({f"user.{number}": [{}] for number in range(300)})
     seconds = anyio.current_time() - begin
     assert len(watcher.messages) <= seconds / 0.05 + 1
