@@ -43,8 +43,12 @@ class Timers:
         if not self._waiting:
             return
         now = time.monotonic()
+        here = loop_here()
+        is_new = here is not None and here not in self._of_loop and here in self._loops()
         with self._lock:
-            numbers = [number for loop in self._ended_loops() for number in self._of_loop.pop(loop, ())]
+            numbers = [number for loop in self._ended_loops(here) for number in self._of_loop.pop(loop, ())]
+            if is_new:  # others may hang, or never run again
+                numbers = list(self._waiting)
             orphans = [(number, self._waiting[number][0]) for number in numbers if number in self._waiting]
             overdue = []
             if now >= self._next_look:
@@ -55,8 +59,7 @@ class Timers:
         for number in overdue:
             self._call(number)
 
-    def _ended_loops(self) -> list[object | None]:
-        here = loop_here()
+    def _ended_loops(self, here: object | None) -> list[object | None]:
         return [loop for loop in self._of_loop if loop is None or (loop is not here and is_closed(loop))]
 
     def _set(self, number: int, seconds: float) -> None:
