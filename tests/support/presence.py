@@ -1,6 +1,5 @@
 """What the tests of presence share."""
 
-from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
@@ -119,13 +118,6 @@ async def shows(layer: Layer, group: str, members: Members) -> None:
                 return
             await anyio.sleep(0.01)
     raise AssertionError(f"{group} has {found}, not {members}")
-
-
-async def until_true(condition: Callable[[], Awaitable[object]]) -> None:
-    """Wait, while time passes, until what is awaited is true."""
-    with anyio.fail_after(PATIENCE):
-        while not await condition():
-            await anyio.sleep(0.005)
 
 
 def nothing_left(layer: Any) -> bool:

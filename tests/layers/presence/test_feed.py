@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from consumers.layers._presence import Change
-from consumers.layers._presence_feed import GATHER, LONGEST_RETRY, RETRY, PresenceFeeds, Truth
+from consumers.layers._presence import GATHER, Change
+from consumers.layers._presence_feed import LONGEST_RETRY, RETRY, PresenceFeeds, Truth
 from consumers.types import Message
 
 A, B = '{"a":1}', '{"b":2}'

@@ -70,9 +70,8 @@ async def test_a_group_with_history_keeps_no_forged_message(make_layer: MakeLaye
     layer = make_layer(history={"room": {"size": 10, "ttl": 60}})
     watcher = await watch(layer, "room")
     for kind in SPELLINGS:
-        message = {"type": kind}
-        assert await layer.group_send("room", message) is None
-        assert await layer.group_send("room", message, keep=False) is None
+        assert await layer.group_send("room", {"type": kind}) is None
+        assert await layer.group_send("room", {"type": kind}, keep=False) is None
     await layer.group_send("room", {"type": "test"})
     [message] = await watcher.holds(1)
     assert message["type"] == "test"

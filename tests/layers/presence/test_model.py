@@ -34,7 +34,7 @@ metas = st.sampled_from([{}, {}, {"a": 1}, {"a": {"b": [1]}}])
 class FakeTimers:
     """Calls functions when the test lets time pass."""
 
-    def __init__(self, loops: object) -> None:
+    def __init__(self) -> None:
         self._numbers = count()
         self._waiting: list[tuple[float, int, Callable[[], object]]] = []
         self.now = 0.0
@@ -89,11 +89,11 @@ class PresenceMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_memory_presence, "Timers", FakeTimers)
+        self.timers = FakeTimers()
+        self.patch.setattr(_memory_presence, "Timers", lambda loops: self.timers)
         self.patch.setattr(_presence_table, "MAX_CHANNELS", MOST_CHANNELS)
         options: Any = {"grace": self.grace, "max_list": MAX_LIST}
         self.layer: Any = InMemoryChannelLayer(presence=options, clock=lambda: self.timers.now)
-        self.timers: Any = self.layer._presence._timers
         self.model = PresenceModel(self.grace)
         self.all: list[Receiver] = []
         self.versions: dict[str, int] = {}
@@ -123,7 +123,7 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @property
     def now(self) -> float:
-        return float(self.timers.now)
+        return self.timers.now
 
     def see(self, group: str, version: int) -> None:
         """Check that a group's version does not go back."""

@@ -7,8 +7,9 @@ import pytest
 
 from consumers import InMemoryChannelLayer
 from consumers.exceptions import InvalidChannelLayerError
+from consumers.layers._parts import WhoIsThere
 from consumers.layers._presence import PresenceOptions, presence_options
-from consumers.layers.base import BaseChannelLayer, WhoIsThere
+from consumers.layers.base import BaseChannelLayer
 
 from ...support.contract import MakeLayer
 

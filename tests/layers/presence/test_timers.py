@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -9,7 +10,6 @@ import anyio.to_thread
 import pytest
 
 from consumers._aio.loops import call_soon, is_closed, loop_here, running_loop
-from consumers.layers import _timers
 from consumers.layers._timers import Timers
 
 from ...support.history import until
@@ -25,7 +25,7 @@ async def test_a_function_is_called_after_its_time(anyio_backend: str) -> None:
     timers, called = timers_for(running_loop()), list[float]()
     begin = anyio.current_time()
     for seconds in (0.1, 0.02):
-        timers.later(seconds, lambda seconds=seconds: called.append(seconds))
+        timers.later(seconds, partial(called.append, seconds))
     await until(lambda: len(called) == 2)
     assert anyio.current_time() - begin >= 0.09
     assert called == [0.02, 0.1]
@@ -56,7 +56,8 @@ async def test_a_function_that_is_called_may_have_another_called() -> None:
 
 
 async def test_of_several_loops_one_makes_the_call(anyio_backend: str) -> None:
-    called: list[object] = []
+    called: list[int] = []
+    threads: list[object] = []
     found: list[Any] = []
     is_over = threading.Event()
 
@@ -71,14 +72,14 @@ async def test_of_several_loops_one_makes_the_call(anyio_backend: str) -> None:
         await until(lambda: found)
         timers = timers_for(running_loop(), found[0])
         for number in range(20):
-            timers.later(0.01, lambda number=number: called.append(number))
+            timers.later(0.01, partial(called.append, number))
         await until(lambda: len(called) == 20)
         await anyio.sleep(0.05)
         assert sorted(called) == list(range(20))
         only_there = timers_for(found[0])
-        only_there.later(0.01, lambda: called.append(threading.current_thread()))
-        await until(lambda: len(called) == 21)
-        assert called[-1] is thread
+        only_there.later(0.01, lambda: threads.append(threading.current_thread()))
+        await until(lambda: threads)
+        assert threads == [thread]
     finally:
         is_over.set()
         await anyio.to_thread.run_sync(thread.join)
@@ -117,7 +118,7 @@ async def test_what_no_loop_is_to_call_waits_for_one() -> None:
 
 def test_without_any_loop_what_is_overdue_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(_timers.time, "monotonic", lambda: now)
+    monkeypatch.setattr("consumers.layers._timers.time.monotonic", lambda: now)
     timers, called = timers_for(), list[int]()
     timers.later(5, lambda: called.append(1))
     for seconds, expected in ((4.0, []), (2.5, [1]), (5.0, [1])):
@@ -128,7 +129,7 @@ def test_without_any_loop_what_is_overdue_is_called(monkeypatch: pytest.MonkeyPa
 
 def test_what_is_overdue_is_looked_for_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(_timers.time, "monotonic", lambda: now)
+    monkeypatch.setattr("consumers.layers._timers.time.monotonic", lambda: now)
     timers, called = timers_for(), list[int]()
     timers.later(10, lambda: called.append(10))
     timers.run_overdue()
