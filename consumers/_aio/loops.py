@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -41,6 +42,15 @@ def running_loop() -> object | None:
         return None
     native: object = getattr(token, "native_token", token)  # anyio before 4.11 returns the native one itself
     return native
+
+
+def loop_here() -> object | None:
+    """Return as `running_loop()`, also in what asyncio calls by itself, which is in no task."""
+    here = running_loop()
+    if here is None:
+        with suppress(RuntimeError):
+            return asyncio.get_running_loop()
+    return here
 
 
 Value = TypeVar("Value")
@@ -90,6 +100,17 @@ def call_soon(loop: object, callback: Callable[[], object]) -> None:
         cast(_AsyncioLoop, loop).call_soon_threadsafe(callback, context=Context())
     else:
         cast(_TrioToken, loop).run_sync_soon(callback)
+
+
+def is_closed(loop: object) -> bool:
+    """Tell whether an event loop, given by its native token, will never run again."""
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return loop.is_closed()
+    try:
+        call_soon(loop, lambda: None)
+    except RuntimeError:
+        return True
+    return False
 
 
 def checkpoint() -> Awaitable[None]:

@@ -41,6 +41,7 @@ class LocalChannels(LocalGroups):
     Args:
         capacity, expiry, group_expiry, attached_prefix, clock, emptied, missing: as of `LocalGroups`.
         full_level: the level at which the log tells that a receiver is full.
+        ended: told the name of each channel that is detached, or whose event loop has ended; from any thread.
     """
 
     def __init__(
@@ -53,14 +54,20 @@ class LocalChannels(LocalGroups):
         emptied: Callable[[str], object] | None = None,
         full_level: int = logging.WARNING,
         missing: Missing = is_complete,
+        ended: Callable[[str], object] = lambda _: None,
     ) -> None:
         super().__init__(capacity, expiry, group_expiry, attached_prefix, clock, emptied, missing)
+        self._ended = ended
         self._full_mailboxes = FullMailboxes(clock, full_level)
 
     @property
     def dropped(self) -> int:
         """How many messages receivers have missed because they were full."""
         return self._full_mailboxes.dropped
+
+    def detach(self, name: str) -> None:
+        super().detach(name)
+        self._ended(name)
 
     def send(self, channel: str, message: Message) -> int:
         """Send one channel a copy of the message.
@@ -210,14 +217,13 @@ class LocalChannels(LocalGroups):
         loops: dict[object, list[Receiver]] = {}
         for receiver in chosen:
             loops.setdefault(receiver.loop, []).append(receiver)
-        here = running_loop()
         for loop, receivers in loops.items():
             hand_over = partial(self._hand_over, receivers, original, copy, refused, loop)
-            if loop is None or loop is here:
+            if loop is None:
                 hand_over()
                 continue
             try:
-                call_soon(loop, hand_over)
+                call_soon(loop, hand_over)  # also the one that is running: they arrive in the order of these calls
             except RuntimeError:  # that loop is closed
                 for receiver in receivers:
                     self.detach(receiver.name)

@@ -127,6 +127,7 @@ class LocalGroups:
     def members(self, group: str) -> frozenset[str]:
         """Return a group's members."""
         with self.lock:
+            self._expire()
             return frozenset(self._groups.get(group, ()))
 
     def member_names(self, group: str) -> list[str]:
@@ -143,8 +144,8 @@ class LocalGroups:
     def loops(self) -> set[object]:
         """Return the event loops of those that are attached or wait."""
         with self.lock:
-            attached = {receiver.loop for receiver in self._receivers.values() if receiver.loop is not None}
-            return attached | {waiter.loop for waiters in self._waiters.values() for waiter in waiters if waiter.loop}
+            waiting = {waiter.loop for waiters in self._waiters.values() for waiter in waiters if waiter.loop}
+            return waiting.union(loop for loop, _ in self._lanes)
 
     def group_add(self, group: str, channel: str) -> None:
         """Add a channel to a group, or renew its membership. A channel that has ended stays out."""

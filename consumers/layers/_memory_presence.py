@@ -1,7 +1,8 @@
 """Who is there, in a layer in memory."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from threading import RLock
 
@@ -43,8 +44,7 @@ class MemoryPresence:
             PresenceFull: if the key has as many channels as it may.
             RuntimeError: if the channel has ended.
         """
-        with self._lock:
-            self._settle(group)
+        with self._settled(group):
             if self._local.is_attached_name(channel) and not self._local.has_receiver(channel):
                 raise RuntimeError(f"{HAS_ENDED} {channel!r:.200}: nobody is there by it")
             table = self._tables.get(group)
@@ -53,7 +53,9 @@ class MemoryPresence:
             changes = table.track(channel, key, meta, self._clock())
             self._tables[group] = table
             self._groups_of.setdefault(channel, set()).add(group)
-            return self._publish(group, changes)
+            version = self._publish(group, changes)
+            self._watch(group)  # the key that it stood for before may be in grace
+            return version
 
     def update(self, group: str, channel: str, meta: str) -> int:
         """Give a channel another meta; return the version.
@@ -61,16 +63,14 @@ class MemoryPresence:
         Raises:
             ValueError: if it is not tracked in the group.
         """
-        with self._lock:
-            self._settle(group)
+        with self._settled(group):
             if group not in self._groups_of.get(channel, ()):
                 raise not_tracked(group, channel)
             return self._publish(group, self._tables[group].update(channel, meta))
 
     def untrack(self, group: str, channel: str) -> None:
         """Have a channel stand for nobody any more."""
-        with self._lock:
-            self._settle(group)
+        with self._settled(group):
             groups = self._groups_of.get(channel, set())
             if group in groups:
                 groups.remove(group)
@@ -81,22 +81,20 @@ class MemoryPresence:
 
     def end(self, channel: str) -> None:
         """Take note that a channel has ended."""
-        if channel in self._groups_of:
-            with self._lock:
-                for group in list(self._groups_of.get(channel, ())):
-                    self.untrack(group, channel)
+        with self._lock:
+            groups = list(self._groups_of.get(channel, ()))
+        for group in groups:
+            self.untrack(group, channel)
 
     def read(self, group: str) -> Presence:
         """Return who is in a group."""
-        with self._lock:
-            self._settle(group)
+        with self._settled(group):
             table = self._tables.get(group)
-            return Presence({} if table is None else table.read(), self._version)
+            return Presence({} if table is None else table.read(), self._version_of(group))
 
     def count(self, group: str) -> int:
         """Return how many keys are in a group."""
-        with self._lock:
-            self._settle(group)
+        with self._settled(group):
             return len(self._tables.get(group, ()))
 
     def forget(self, group: str) -> None:
@@ -110,9 +108,16 @@ class MemoryPresence:
             self._groups_of.clear()
             self._feeds.flush()
 
+    @contextmanager
+    def _settled(self, group: str) -> Iterator[None]:
+        """Hold the lock, when those have left whose grace is over, and it is told what no event loop has told."""
+        self._timers.run_overdue()  # first: it hands messages over
+        with self._lock:
+            self._settle(group)
+            yield
+
     def _settle(self, group: str) -> None:
-        """Let those leave whose grace is over, and tell what no event loop has told in time."""
-        self._timers.run_overdue()
+        """Let those leave whose grace is over."""
         table = self._tables.get(group)
         if table is not None:
             self._publish(group, table.settle(self._clock()))
@@ -124,8 +129,14 @@ class MemoryPresence:
             table = self._tables[group]
             if not len(table):
                 del self._tables[group]
+            table.version = self._version
             self._feeds.hear(group, self._version, 0, len(table), changes)
-        return self._version
+        return self._version_of(group)
+
+    def _version_of(self, group: str) -> int:
+        """Return the version of the last change of a group, or, if nobody is there, of all groups."""
+        table = self._tables.get(group)
+        return self._version if table is None else table.version
 
     def _watch(self, group: str) -> None:
         """Look again when the next key leaves."""
@@ -149,7 +160,7 @@ class MemoryPresence:
         with self._lock:
             table = self._tables.get(group)
             members = {} if table is None else table.read()
-            truth = Truth(self._version, len(members), members)
+            truth = Truth(self._version_of(group), len(members), members)
         self._feeds.tell_truth(group, truth)
 
 

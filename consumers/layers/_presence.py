@@ -20,6 +20,9 @@ MAX_KEY_LENGTH = 200
 MAX_META_BYTES = 4096
 """Bytes of a meta, as JSON."""
 
+MAX_META_DEPTH = 32
+"""Dicts and lists in one another, the meta itself included."""
+
 MAX_CHANNELS = 100
 """Channels of one key in one group."""
 
@@ -119,15 +122,32 @@ def meta_as_json(meta: object) -> str:
     if not isinstance(meta, dict):
         raise TypeError(f'meta must be a dict, such as {{"name": "Ann"}}, not {type(meta).__name__}: {meta!r:.80}')
     try:
-        text = json.dumps(meta, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        # sorted, so that equal metas are one text
+        text = json.dumps(meta, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
         size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:  # also a lone surrogate, which has no bytes
+    except RecursionError:
+        raise _too_deep() from None
+    except (TypeError, ValueError) as error:  # also a lone surrogate, which has no bytes
         raise TypeError(f"meta must be a dict that JSON has: {error!s:.200}") from error
     if size > MAX_META_BYTES:
         raise ValueError(
             f"meta must have at most {MAX_META_BYTES:,} bytes as JSON, not {size:,}: keep the rest elsewhere"
         )
+    if text.count("{") + text.count("[") > MAX_META_DEPTH and _is_deeper(meta, MAX_META_DEPTH):
+        raise _too_deep()
     return text
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Tell whether a value of JSON's has more than so many dicts and lists in one another."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
+
+
+def _too_deep() -> ValueError:
+    return ValueError(f"meta must have at most {MAX_META_DEPTH} dicts and lists in one another: flatten it")
 
 
 class Presence(dict[str, list[Meta]]):

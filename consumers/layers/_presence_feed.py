@@ -7,7 +7,7 @@ up to date ──a change is heard──▶ has changes to tell ──GATHER─�
 the truth is being read: what is heard meanwhile waits ──▶ told to those who need it ──▶ up to date
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -57,10 +57,13 @@ class _Untold(NamedTuple):
     last: Change
     version: int
 
-    def merged(self) -> Change | None:
-        """Return all its changes as one; None: they are nothing to tell."""
+    def merged(self) -> Change:
+        """Return all its changes as one.
+
+        Who has come and gone is told to have left: somebody may have read the list meanwhile.
+        """
         if self.last.kind == "leaves":
-            return None if self.first == "joins" else self.last
+            return self.last
         return self.last._replace(kind="joins" if self.first == "joins" else "updates")
 
 
@@ -73,13 +76,25 @@ class _Feed:
         untold: changes, by key.
         is_timed: whether `untold` will be told soon.
         is_read: whether the truth is being read.
+        is_outdated: whether it has to be read again, as something may have been lost meanwhile.
         all_behind: whether all members need it.
         behind: the channels that need it beside.
         retry: seconds until those are tried again.
         is_counted: whether members have only been told how many there are.
     """
 
-    __slots__ = ("all_behind", "behind", "count", "is_counted", "is_read", "is_timed", "retry", "untold", "version")
+    __slots__ = (
+        "all_behind",
+        "behind",
+        "count",
+        "is_counted",
+        "is_outdated",
+        "is_read",
+        "is_timed",
+        "retry",
+        "untold",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.version: int | None = None
@@ -87,6 +102,7 @@ class _Feed:
         self.untold: dict[str, _Untold] = {}
         self.is_timed = False
         self.is_read = False
+        self.is_outdated = False
         self.all_behind = False
         self.behind: set[str] = set()
         self.retry = RETRY
@@ -134,10 +150,10 @@ class PresenceFeeds:
         """Take note that nothing runs any more that was to be called later; return all groups."""
         with self._lock:
             for feed in self._feeds.values():
-                feed.is_timed = feed.is_read = False
+                feed.is_timed = feed.is_read = feed.is_outdated = False
             return list(self._feeds)
 
-    def hear(self, group: str, version: int, previous: int, count: int, changes: Iterable[Change]) -> None:
+    def hear(self, group: str, version: int, previous: int, count: int, changes: Collection[Change]) -> None:
         """Take changes of a group.
 
         Args:
@@ -152,6 +168,8 @@ class PresenceFeeds:
             if feed.version is not None and version <= feed.version:
                 return
             is_hole = feed.version is not None and previous > feed.version
+            if feed.version is None:  # then members may have been told what an earlier feed of the group no longer says
+                feed.is_counted = _count_before(count, changes) > self._max_list
             feed.version, feed.count = version, count
             for change in changes:
                 earlier = feed.untold.get(change.key)
@@ -168,6 +186,7 @@ class PresenceFeeds:
             feed = self._feeds.setdefault(group, _Feed())
             feed.all_behind = True
             is_new, feed.is_read = not feed.is_read, True
+            feed.is_outdated = not is_new
         if is_new:
             self._read(group)
 
@@ -177,21 +196,15 @@ class PresenceFeeds:
             feed = self._feeds.get(group)
             if feed is None or not feed.is_read:
                 return
-            feed.is_read = False
-            to_all, feed.all_behind = feed.all_behind, False
-            behind, feed.behind = feed.behind, set()
-            if to_all:
-                self._start_from(feed, truth)
-            is_new = bool(feed.untold) and not feed.is_timed
-            feed.is_timed |= is_new
-        if truth.members is None or truth.count > self._max_list:
-            message = counted(group, truth.count, truth.version)
-        else:
-            message = state(group, truth.members, truth.version)
+            is_outdated, feed.is_outdated = feed.is_outdated, False
+            if not is_outdated:
+                message, to_all, behind = self._take(feed, group, truth)
+                is_new = bool(feed.untold) and not feed.is_timed
+                feed.is_timed |= is_new
+        if is_outdated:
+            self._read(group)
+            return
         self._tell(group, message, None if to_all else behind)
-        with self._lock:
-            if not feed.behind:
-                feed.retry = RETRY
         if is_new:
             self._later(GATHER, partial(self._tell_changes, group))
 
@@ -207,10 +220,23 @@ class PresenceFeeds:
         with self._lock:
             self._feeds.clear()
 
+    def _take(self, feed: _Feed, group: str, truth: Truth) -> tuple[Message, bool, set[str]]:
+        """Take the truth that was read; return what says so, whether all members get it, or which; the lock is held."""
+        feed.is_read = False
+        to_all, feed.all_behind = feed.all_behind, False
+        behind, feed.behind = feed.behind, set()
+        members = truth.members if truth.count <= self._max_list else None
+        feed.is_counted = members is None or (feed.is_counted and not to_all)
+        if to_all:
+            self._start_from(feed, truth)
+        if members is None:
+            return counted(group, truth.count, truth.version), to_all, behind
+        return state(group, members, truth.version), to_all, behind
+
     def _start_from(self, feed: _Feed, truth: Truth) -> None:
         """Have the truth be what all members know; the lock is held."""
-        feed.version = max(truth.version, feed.version or 0)
-        feed.count, feed.is_counted = truth.count, truth.members is None
+        if feed.version is None or truth.version >= feed.version:
+            feed.version, feed.count = truth.version, truth.count
         known = truth.members or {}
         feed.untold = {
             key: untold._replace(first="updates" if key in known else "joins")
@@ -224,17 +250,17 @@ class PresenceFeeds:
             if feed is None:
                 return
             feed.is_timed = False
+            if not feed.behind:
+                feed.retry = RETRY
             if feed.is_read or not feed.untold:
                 return  # they are told after the truth
             if feed.count <= self._max_list and feed.is_counted:
                 message = None  # they do not know the others
             else:
-                changes = [change for untold in feed.untold.values() if (change := untold.merged()) is not None]
+                changes = [untold.merged() for untold in feed.untold.values()]
                 feed.untold = {}
                 feed.is_counted = feed.count > self._max_list
                 version = feed.version or 0
-                if not changes:
-                    return
                 message = counted(group, feed.count, version) if feed.is_counted else diff(group, changes, version)
         if message is None:
             self.lose(group)
@@ -245,15 +271,13 @@ class PresenceFeeds:
         """Send members and trackers a message; those that have no room for it get the whole list later."""
         trackers = self._trackers(group)
         has_any = self._local.tell(message, group, trackers, only, partial(self._note_full, group))
-        if not has_any and only is None:
+        if not has_any:
             with self._lock:
                 self._feeds.pop(group, None)
 
     def _note_full(self, group: str, receiver: Receiver) -> None:
         with self._lock:
-            feed = self._feeds.get(group)
-            if feed is None:
-                return
+            feed = self._feeds.setdefault(group, _Feed())
             is_new = not feed.behind
             feed.behind.add(receiver.name)
             seconds = feed.retry
@@ -270,3 +294,9 @@ class PresenceFeeds:
                 return
             feed.is_read = True
         self._read(group)
+
+
+def _count_before(count: int, changes: Iterable[Change]) -> int:
+    """Return how many keys there were before changes, given how many there are after them."""
+    kinds = [change.kind for change in changes]
+    return count - kinds.count("joins") + kinds.count("leaves")

@@ -38,9 +38,13 @@ class PresenceTable:
 
     Args:
         grace: seconds that a key stays after its last channel.
+
+    Attributes:
+        version: that of the last change; whoever has the changes told sets it.
     """
 
     def __init__(self, grace: float) -> None:
+        self.version = 0
         self._grace = grace
         self._keys: dict[str, _Key] = {}
         self._key_of: dict[str, str] = {}  # by channel

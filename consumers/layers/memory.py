@@ -78,7 +78,13 @@ class InMemoryChannelLayer(Layer):
             refuse(type(self), AGAINST_HISTORY)
         self._has_own_send = overrides(type(self), "send")
         self._local = LocalChannels(
-            self.get_capacity, expiry, group_expiry, ATTACHED_PREFIX, clock, emptied=self._on_empty
+            self.get_capacity,
+            expiry,
+            group_expiry,
+            ATTACHED_PREFIX,
+            clock,
+            emptied=self._on_empty,
+            ended=self._on_end,
         )
         self._logs = MemoryHistory(self._local, clock)
         self._presence = MemoryPresence(self._local, self._presence_options, clock)
@@ -121,7 +127,6 @@ class InMemoryChannelLayer(Layer):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._local.detach(name)
-        self._presence.end(name)
 
     def adopt(self, name: str, close: Close) -> None:
         if "!" in name:  # else it may be the name of several consumers
@@ -303,6 +308,9 @@ class InMemoryChannelLayer(Layer):
 
     def _on_empty(self, group: str) -> None:
         self._presence.forget(group)
+
+    def _on_end(self, channel: str) -> None:
+        self._presence.end(channel)
 
     def _begin(self) -> None:
         """Warn, once, that other processes serve clients which the messages of this one do not reach."""

@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 
 from ..types import Message
-from .contract_options import OptionsContract
+from .contract_presence import PresenceContract
 from .mailbox import Mailbox, change, receive, refuses
 
 WRONG_NAMES: tuple[Any, ...] = ("", "a b", "a\n", "ä", "a" * 100, "!a", "a!b!c", None, 5, b"a", ["a"])
@@ -26,7 +26,7 @@ WRONG_CODES: tuple[Any, ...] = (999, 1006, 5000, "4001", True)
 _sender: ContextVar[str] = ContextVar("sender", default="nobody")
 
 
-class LayerContract(OptionsContract):
+class LayerContract(PresenceContract):
     """The tests of `consumers.layers.base.Layer`. Derive a test class, and override `make_layer()`.
 
         @pytest.mark.anyio

@@ -24,7 +24,8 @@ class Kind:
         traits: "ours": has the whole contract. "isolates": receivers share no message. "listens": `receive()` works on
             named channels. "stores": these keep messages while nobody listens. "capacity": sending to a full one
             raises ChannelFull. "direct": so does sending to a full receiver. "paced": a fast sender waits for slow
-            receivers, however little room they have.
+            receivers, however little room they have. "history": its groups may have one. "presence": it knows who is
+            there. "memory": it is the layer in memory, whose tables a test may look at.
         backends: the event loops that it runs on.
         needs_redis: it takes `hosts`.
     """
@@ -40,7 +41,9 @@ KINDS = [
     Kind(
         "memory",
         InMemoryChannelLayer,
-        frozenset({"ours", "isolates", "listens", "stores", "capacity", "direct", "paced", "history", "memory"}),
+        frozenset(
+            {"ours", "isolates", "listens", "stores", "capacity", "direct", "paced", "history", "presence", "memory"}
+        ),
         ("asyncio", "trio"),
         needs_redis=False,
     )
@@ -54,9 +57,13 @@ if importlib.util.find_spec("redis") is not None:
         return RedisPubSubChannelLayer([host.replace("//", "//narrow:any@") for host in hosts], **arguments)
 
     KINDS += [
-        Kind("pubsub", RedisPubSubChannelLayer, frozenset({"ours", "isolates", "listens", "paced", "history"})),
+        Kind(
+            "pubsub",
+            RedisPubSubChannelLayer,
+            frozenset({"ours", "isolates", "listens", "paced", "history", "presence"}),
+        ),
         Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"})),
-        Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity"})),
+        Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity", "presence"})),
     ]
 
 
