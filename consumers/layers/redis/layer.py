@@ -22,7 +22,7 @@ from .._history import History
 from .._observed import operation
 from .._options import PLAIN, Options, checked_options, given_options
 from .._overrides import AGAINST_HISTORY, overrides, refuse
-from .._presence import PresenceRule
+from .._presence import PresenceRule, is_forged, note_forged
 from ..base import DEFAULT_CODE, Layer, closing, positive
 from ..codec import Codec
 from .hosts import decode_hosts, shard_of
@@ -331,7 +331,11 @@ class RedisLayer(KnowsWho, Layer):
         group = self._named(group)
         self.require_valid_message(message)
         self._require_group(group)
-        return self._group_send(group, message, checked_options(self.retention_of(group), message, id, keep, exclude))
+        options = checked_options(self.retention_of(group), message, id, keep, exclude)
+        if is_forged(message):
+            note_forged(message, f"group {group}")
+            return None, 0
+        return (yield from self._group_send(group, message, options))
 
     @operation
     async def close_group(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:

@@ -107,6 +107,8 @@ class RedisPresence:
             self._tracked.restore(group, channel, before)
             self._beat_soon(group)
             raise
+        if before is not None and before[0] != key:  # that one may leave
+            self._leases[self._shard(group)].beat_after(self._options.grace)
         if self._tracked.get(group, channel) is None:  # it has ended meanwhile
             self._tell_ended()
         return version

@@ -8,6 +8,7 @@ from .._history import EXCLUDE, Joined, Page
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .._observed import operation
 from .._options import PLAIN, Options, checked_limit, require_last, require_new
+from .._presence import is_forged, note_forged
 from ..codec import Codec
 from .history_scripts import MARK, Digests
 from .layer import RedisLayer, Sent
@@ -199,6 +200,9 @@ class RedisPubSubChannelLayer(RedisLayer):
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
+        if is_forged(message):
+            note_forged(message, f"channel {channel}")
+            return 0
         if not (yield from self._process.exchange.publish(channel, self._codec.encode(message))):
             note_unheard(message, NO_RECEIVER, channel)
         return 0

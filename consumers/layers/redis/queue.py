@@ -16,6 +16,7 @@ from .._history import EXCLUDE, Channels, Joined
 from .._local import EMPTY_GROUP, note_unheard
 from .._observed import operation
 from .._options import PLAIN, Options, require_last
+from .._presence import is_forged, note_forged
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .dropped import DroppedLog
@@ -201,6 +202,9 @@ class RedisChannelLayer(RedisLayer):
     def _send(self, channel: str, message: Message) -> Flow[int]:
         self.require_valid_message(message)
         self._require_channel(channel)
+        if is_forged(message):
+            note_forged(message, f"channel {channel}")
+            return 0
         if CHANNELS_KEY in message:
             raise self._wrong(ValueError(f"A message cannot have the key {CHANNELS_KEY!r}: it is the layer's own"))
         queue, shard = channel, next(self._turns) % len(self.hosts)
