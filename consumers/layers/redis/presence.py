@@ -206,6 +206,17 @@ class RedisPresence:
         self._tracked.flush()
         self._feeds.flush()
 
+    async def renew(self) -> None:
+        """Begin another life at all shards: what Redis had of this one was deleted.
+
+        Raises:
+            redis.exceptions.ConnectionError: if Redis cannot be reached in time.
+        """
+        for lease in self._leases:
+            if lease.incarnation is not None:
+                lease.expired()
+                await lease.prepare()
+
     # For leases: see `Keeper`
 
     async def on_begin(self, shard: int) -> None:

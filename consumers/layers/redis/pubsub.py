@@ -186,6 +186,7 @@ class RedisPubSubChannelLayer(RedisLayer):
             await process.trips.run(deleting(f"{self.prefix}{MARK}", len(self.hosts)))
         if process.exchange.presence.has_anything():
             await process.trips.run(deleting(f"{self.prefix}{PRESENCE_MARK}", len(self.hosts)))
+            await process.owners.call(process.exchange.presence.renew)
 
     async def close(self) -> None:
         """Leave the groups, and close the connections.

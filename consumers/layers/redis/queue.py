@@ -189,6 +189,8 @@ class RedisChannelLayer(RedisLayer):
         process.local.flush()
         process.exchange.presence.flush()
         process.exchange.memberships.forget_all()
+        if process.exchange.presence.has_anything():
+            await process.owners.call(process.exchange.presence.renew)
 
     async def put_back(self, channel: str, message: Message) -> None:
         if "!" in channel:

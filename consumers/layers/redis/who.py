@@ -49,16 +49,19 @@ class KnowsWho(WhoIsThere):
         return await self._process.trips.run(self._channels_in(self._checked(group)), blocks=True)
 
     async def presence_track(self, group: str, channel: str, *, key: str, meta: dict[str, Any] | None = None) -> int:
-        group = self._checked(group, channel)
+        group = self._checked(group)
+        self._require_own(channel)
         arguments = (group, channel, require_key(key), meta_as_json(meta))
         return await self._process.owners.call(self._presence.track, *arguments)
 
     async def presence_update(self, group: str, channel: str, *, meta: dict[str, Any] | None) -> int:
-        group = self._checked(group, channel)
+        group = self._checked(group)
+        self._require_own(channel)
         return await self._process.owners.call(self._presence.update, group, channel, meta_as_json(meta))
 
     async def presence_untrack(self, group: str, channel: str) -> None:
-        group = self._checked(group, channel)
+        group = self._checked(group)
+        self._require_own(channel)
         await self._process.owners.call(self._presence.untrack, group, channel)
 
     async def presence(self, group: str) -> Presence:
@@ -83,18 +86,23 @@ class KnowsWho(WhoIsThere):
         """As `presence_count()`, without an event loop: blocks."""
         return self._process.trips.run_blocking(self._presence.count(self._checked(group)))
 
-    def _checked(self, group: Any, channel: str | None = None) -> str:
-        """Return the name of a group; a channel, if there is one, must be this process' own.
+    def _checked(self, group: Any) -> str:
+        """Return the name of a group.
 
         Raises:
-            TypeError: if a name is invalid.
-            RuntimeError: if the channel is another process'.
+            TypeError: if it is invalid.
         """
-        group = self._named(group)
-        self._require_group(group)
-        if channel is not None:
-            self._require_channel(channel)
-            if "!" in channel and not self._process.is_own(channel):
-                raise RuntimeError(f"Channel {channel!r:.200} is another process': only that one can track it")
-        name: str = group
+        name: str = self._named(group)
+        self._require_group(name)
         return name
+
+    def _require_own(self, channel: str) -> None:
+        """Check that a channel can be tracked.
+
+        Raises:
+            TypeError: if the name is invalid.
+            RuntimeError: if it is another process'.
+        """
+        self._require_channel(channel)
+        if "!" in channel and not self._process.is_own(channel):
+            raise RuntimeError(f"Channel {channel!r:.200} is another process': only that one can track it")
