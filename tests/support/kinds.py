@@ -27,6 +27,7 @@ class Kind:
             receivers, however little room they have.
         backends: the event loops that it runs on.
         needs_redis: it takes `hosts`.
+        has_a_like: another kind stands for it in `make test`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Kind:
     traits: frozenset[str]
     backends: tuple[str, ...] = ("asyncio",)
     needs_redis: bool = True
+    has_a_like: bool = False
 
 
 KINDS = [
@@ -55,7 +57,7 @@ if importlib.util.find_spec("redis") is not None:
 
     KINDS += [
         Kind("pubsub", RedisPubSubChannelLayer, frozenset({"ours", "isolates", "listens", "paced", "history"})),
-        Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"})),
+        Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"}), has_a_like=True),
         Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity"})),
     ]
 
@@ -108,7 +110,7 @@ if any(importlib.metadata.distributions(name="channels_redis")):
 def run_on_kinds(metafunc: pytest.Metafunc, traits: frozenset[str] | set[str]) -> None:
     """Run a test on every kind that has these traits, on each of its event loops."""
     pairs = [
-        pytest.param(kind, backend, id=f"{kind.name}-{backend}")
+        pytest.param(kind, backend, id=f"{kind.name}-{backend}", marks=[pytest.mark.slow] if kind.has_a_like else [])
         for kind in KINDS
         for backend in kind.backends
         if kind.traits >= traits

@@ -18,7 +18,7 @@ redis = pytest.importorskip("redis", reason="redis-py is not installed")
 
 PATIENCE = 10  # seconds
 
-# redis-py 8 reads the metadata of its package for every client and every connection, which takes longer than to connect.
+# redis-py 8 reads its package's metadata for every client and every connection: longer than it takes to connect.
 redis.utils.get_lib_version = functools.cache(redis.utils.get_lib_version)
 
 
