@@ -141,11 +141,13 @@ def start(kind: Kind) -> Iterator[Served]:
             print(output.read().decode())  # shown if a test fails
 
 
+RUN_HERE = ("uvicorn, websockets-sansio", "hypercorn, asyncio", "hypercorn, trio")
+"""One on each event loop, and what depends on the version of Python; the others are left to CI."""
+
+
 def all_of(names: list[str]) -> list[Any]:
-    """Return the servers' names as parameters: one on each event loop stands for the others, but where all are run."""
-    return [
-        name if name in ("uvicorn, websockets-sansio", "hypercorn, trio") else left_to_ci(name)[0] for name in names
-    ]
+    """Return the servers' names as parameters."""
+    return [name if name in RUN_HERE else left_to_ci(name)[0] for name in names]
 
 
 @pytest.fixture(scope="module", params=all_of([*KINDS]))
