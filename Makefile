@@ -18,7 +18,7 @@ TESTS =
 test: .venv/dev.installed .venv-daphne/installed
 	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL) $(TESTS)
 
-# With the slow ones, and with four times as many random examples.
+# With the slow ones, and with six times as many random examples.
 test-all: .venv/dev.installed .venv-daphne/installed
 	DAPHNE_PYTHON=.venv-daphne/bin/python CI=true .venv/bin/python -m pytest $(PARALLEL) -m "" $(TESTS)
 

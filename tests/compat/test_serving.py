@@ -106,7 +106,7 @@ def test_a_worker_answers_its_parent_while_it_imports_the_application(project: P
         process.send_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize(("options", "servers"), [([], 1), (["--reload"], 1), *left_to_ci((["--workers", "2"], 2))])
+@pytest.mark.parametrize(("options", "servers"), [([], 1), *left_to_ci((["--reload"], 1), (["--workers", "2"], 2))])
 def test_run_is_interrupted_while_the_application_is_imported(project: Path, options: list[str], servers: int) -> None:
     wait = 'import os, time\nos.write(2, b"importing\\n")  # in one piece\ntime.sleep(60)\n'
     (project / "mysite" / "asgi.py").write_text(wait)
@@ -191,7 +191,7 @@ def test_a_real_channels_is_refused_in_one_line(project: Path, command: list[str
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("way", ["-p", "addopts", "conftest"])
+@pytest.mark.parametrize("way", ["-p", "conftest", *left_to_ci("addopts")])
 def test_a_real_channels_is_refused_in_one_line_under_pytest(tmp_path: Path, way: str) -> None:
     (tmp_path / "channels.py").touch()
     (tmp_path / "test_nothing.py").write_text("def test_nothing(): pass\n")

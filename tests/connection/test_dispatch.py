@@ -11,6 +11,7 @@ from consumers import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer, InMemo
 from consumers._connection.dispatch import HandlerNames
 
 from ..support.recorder import Recorder
+from ..support.slow import left_to_ci
 from ..support.wire import Wire, connected, connecting, eventually, start
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +132,7 @@ async def test_groups_without_a_layer_say_what_to_configure(no_layer: None) -> N
     assert "there is no channel layer 'default'" in str(wire.error)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", *left_to_ci("trio")])
 @pytest.mark.parametrize("max_tasks", [1, 4])
 async def test_300_group_sends_in_a_row_reach_20_healthy_members(layer: InMemoryChannelLayer, max_tasks: int) -> None:
     received: list[int] = []

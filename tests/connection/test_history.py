@@ -15,6 +15,7 @@ from consumers.exceptions import ChannelFull, TooManyGroups
 from consumers.types import Message
 
 from ..support.history import say
+from ..support.slow import left_to_ci
 from ..support.wire import Wire, connected, eventually, run_app, websocket_scope
 
 pytestmark = pytest.mark.anyio
@@ -330,6 +331,7 @@ async def test_who_leaves_the_group_in_a_replay_gets_what_it_holds_and_no_more(l
         assert got[:-1] == [f"missed {number}" for number in range(len(got) - 1)]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", *left_to_ci("trio")])
 async def test_a_hundred_connections_come_and_go_in_replays(layer: InMemoryChannelLayer) -> None:
     await say(layer, "room", *range(100))
     async with anyio.create_task_group() as tasks:

@@ -11,6 +11,7 @@ import pytest
 from consumers import AsyncConsumer, InMemoryChannelLayer, StopConsumer
 
 from ..support.recorder import Recorder, disconnects, nothing_left
+from ..support.slow import left_to_ci
 from ..support.wire import KEEPS_NATIVE_CANCELLATIONS, Wire, connected, connecting, eventually, run_app, websocket_scope
 
 pytestmark = pytest.mark.anyio
@@ -210,6 +211,7 @@ async def test_a_plain_consumer_ends_after_a_disconnect_although_nothing_stops_i
     assert wire.error is None
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", *left_to_ci("trio")])
 async def test_a_thousand_connections_leave_nothing(layer: InMemoryChannelLayer) -> None:
     class Counted(Recorder):
         """No other test has any of these."""

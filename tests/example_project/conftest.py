@@ -6,6 +6,8 @@ import pytest
 
 from consumers import channel_layers
 
+from ..support.slow import anyio_backend as anyio_backend
+
 
 @pytest.fixture(autouse=True)
 def fresh_layer() -> Iterator[None]:

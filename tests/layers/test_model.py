@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -192,7 +193,7 @@ class TrioLayerMachine(LayerMachine):
 
 
 TestOnAsyncio = LayerMachine.TestCase
-TestOnTrio = TrioLayerMachine.TestCase
+TestOnTrio = pytest.mark.slow(TrioLayerMachine.TestCase)
 TestOnAsyncio.settings = TestOnTrio.settings = settings(
     max_examples=settings().max_examples * 3 // 5, stateful_step_count=40, deadline=None
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from ..support.routers import Recorder
+from ..support.slow import anyio_backend as anyio_backend
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from ..support.pages import ROOT
+from ..support.slow import left_to_ci
 
 PATIENCE = 20  # seconds until a test gives up
 CODES = [1000, 1001, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 3000, 4000]
@@ -140,7 +141,16 @@ def start(kind: Kind) -> Iterator[Served]:
             print(output.read().decode())  # shown if a test fails
 
 
-@pytest.fixture(scope="module", params=KINDS)
+RUN_HERE = ("uvicorn, websockets-sansio", "hypercorn, asyncio", "hypercorn, trio")
+"""One on each event loop, and what depends on the version of Python; the others are left to CI."""
+
+
+def all_of(names: list[str]) -> list[Any]:
+    """Return the servers' names as parameters."""
+    return [name if name in RUN_HERE else left_to_ci(name)[0] for name in names]
+
+
+@pytest.fixture(scope="module", params=all_of([*KINDS]))
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     yield from start(KINDS[request.param])
 
@@ -227,7 +237,7 @@ def test_a_connection_that_is_reset_disconnects(served: Served) -> None:
     assert served.log("reset")[0] in (1005, 1006)  # servers differ in what they call it
 
 
-@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.ends_by_itself])
+@pytest.mark.parametrize("name", all_of([name for name, kind in KINDS.items() if kind.ends_by_itself]))
 def test_sigterm_closes_the_sockets_with_1012(name: str) -> None:
     for served in start(KINDS[name]):
         with served.connect("member", "member") as member, served.connect("endpoint", "endpoint") as endpoint:

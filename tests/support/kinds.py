@@ -28,6 +28,7 @@ class Kind:
             there. "memory": it is the layer in memory, whose tables a test may look at.
         backends: the event loops that it runs on.
         needs_redis: it takes `hosts`.
+        has_a_like: another kind stands for it in `make test`.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Kind:
     traits: frozenset[str]
     backends: tuple[str, ...] = ("asyncio",)
     needs_redis: bool = True
+    has_a_like: bool = False
 
 
 KINDS = [
@@ -62,7 +64,7 @@ if importlib.util.find_spec("redis") is not None:
             RedisPubSubChannelLayer,
             frozenset({"ours", "isolates", "listens", "paced", "history", "presence"}),
         ),
-        Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"})),
+        Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"}), has_a_like=True),
         Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity", "presence"})),
     ]
 
@@ -115,7 +117,7 @@ if any(importlib.metadata.distributions(name="channels_redis")):
 def run_on_kinds(metafunc: pytest.Metafunc, traits: frozenset[str] | set[str]) -> None:
     """Run a test on every kind that has these traits, on each of its event loops."""
     pairs = [
-        pytest.param(kind, backend, id=f"{kind.name}-{backend}")
+        pytest.param(kind, backend, id=f"{kind.name}-{backend}", marks=[pytest.mark.slow] if kind.has_a_like else [])
         for kind in KINDS
         for backend in kind.backends
         if kind.traits >= traits

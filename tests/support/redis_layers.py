@@ -18,10 +18,16 @@ LAYERS: dict[str, Callable[..., RedisLayer]] = {"pubsub": RedisPubSubChannelLaye
 Make = Callable[..., Any]
 
 
-async def until(condition: Callable[[], Any]) -> None:
+async def until(condition: Callable[[], Any], every: float = 0.005) -> None:
+    """Wait for what nothing tells of.
+
+    Args:
+        condition: returns something true when it is so.
+        every: seconds from one look to the next; more where a look is costly and a server takes its time.
+    """
     with anyio.fail_after(PATIENCE):
         while not condition():
-            await anyio.sleep(0.005)
+            await anyio.sleep(every)
 
 
 @asynccontextmanager

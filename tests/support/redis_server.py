@@ -1,6 +1,7 @@
 """Real Redis servers for tests, each in a process of its own on a free port."""
 
 import contextlib
+import functools
 import importlib.util
 import shutil
 import socket
@@ -16,6 +17,9 @@ import pytest
 redis = pytest.importorskip("redis", reason="redis-py is not installed")
 
 PATIENCE = 10  # seconds
+
+# redis-py 8 reads its package's metadata for every client and every connection: longer than it takes to connect.
+redis.utils.get_lib_version = functools.cache(redis.utils.get_lib_version)
 
 
 def find_redis_server() -> str | None:

@@ -12,3 +12,9 @@ def left_to_ci(*cases: object) -> list[Any]:
         cases: a parameter's values, or tuples of several parameters' values.
     """
     return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
+
+
+@pytest.fixture(params=["asyncio", *left_to_ci("trio")])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Leave trio to CI, for tests of what depends on no event loop: a folder's `conftest.py` imports this."""
+    return str(request.param)

@@ -7,6 +7,7 @@ import pytest
 from consumers import telemetry
 
 from ..support.measured import Measured
+from ..support.slow import anyio_backend as anyio_backend
 
 
 @pytest.fixture

@@ -284,7 +284,7 @@ class TrioHistoryMachine(HistoryMachine):
 
 
 TestOnAsyncio = HistoryMachine.TestCase
-TestOnTrio = TrioHistoryMachine.TestCase
+TestOnTrio = pytest.mark.slow(TrioHistoryMachine.TestCase)
 TestOnAsyncio.settings = TestOnTrio.settings = settings(
     max_examples=settings().max_examples * 3 // 5, stateful_step_count=40, deadline=None
 )

@@ -52,7 +52,7 @@ async def nodes(anyio_backend: str) -> Any:
     with running_node(0, 2) as one, running_node(1, 2) as other:
         with one.client() as client:
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
-        await until(lambda: is_whole([one, other]))
+        await until(lambda: is_whole([one, other]), 0.05)
         yield [one, other]
 
 
@@ -60,7 +60,7 @@ async def nodes(anyio_backend: str) -> Any:
 async def node(anyio_backend: str) -> Any:
     """A cluster of one node, which has all the slots: no command is redirected there."""
     with running_node(0, 1) as node:
-        await until(lambda: is_whole([node]))
+        await until(lambda: is_whole([node]), 0.05)
         yield node
 
 
@@ -145,7 +145,7 @@ async def test_the_pubsub_layer_outlives_a_node_that_is_not_its_own(nodes: list[
     async with layer_on("pubsub", one.port) as layer:
         member = await Member().join(layer)
         other.stop()
-        await until(lambda: state_of(one) == ("fail", 2))
+        await until(lambda: state_of(one) == ("fail", 2), 0.05)
         assert await send(layer, 1) == [1]
         await until(lambda: member.numbers == [1])
         assert member.gaps == 0

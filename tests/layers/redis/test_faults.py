@@ -362,7 +362,7 @@ def knows_master(sentinel: RedisServer) -> bool:
 async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with running_redis() as master, running_redis(f"replicaof 127.0.0.1 {master.port}") as replica:
         with replica.client() as client:
-            await until(lambda: client.info("replication")["master_link_status"] == "up")
+            await until(lambda: client.info("replication")["master_link_status"] == "up", 0.05)
         settings = [
             f"sentinel monitor main 127.0.0.1 {master.port} 1",
             "sentinel down-after-milliseconds main 1000",
@@ -370,7 +370,7 @@ async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) 
         ]
         with running_redis(*settings, sentinel=True) as sentinel:
             with sentinel.client() as client:
-                await until(lambda: client.sentinel_slaves("main"))
+                await until(lambda: client.sentinel_slaves("main"), 0.05)
             host = {"master_name": "main", "sentinels": [("127.0.0.1", sentinel.port)]}
             layer = LAYERS[kind]([host])
             try:
@@ -379,7 +379,7 @@ async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) 
                 await until(lambda: member.numbers == [0])
                 assert sentinel.connections() == []  # asked, and not kept
                 master.stop()
-                await until(partial(is_master, replica))
+                await until(partial(is_master, replica), 0.05)
                 await arrives_within(layer, member, RECOVERY + 1)  # Sentinel announces it a little later
                 assert member.gaps == 1
                 await anyio.to_thread.run_sync(layer.group_send_sync, "room", {"type": "test", "number": 7})

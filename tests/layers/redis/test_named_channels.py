@@ -17,6 +17,7 @@ from consumers.layers.redis.layer import RedisLayer
 from ...support.pages import ROOT
 from ...support.redis_layers import PATIENCE, Make, until
 from ...support.redis_server import RedisServer
+from ...support.slow import left_to_ci
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +115,7 @@ def module(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("application", ["sync", "many"])
+@pytest.mark.parametrize("application", ["sync", *left_to_ci("many")])
 async def test_no_message_is_lost_by_exceptions_and_signals(
     application: str, make: Make, redis_server: RedisServer, module: Path
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from example_project.__main__ import main
 from example_project.consumers import answer
 
 from ...support.pages import ROOT
@@ -220,14 +221,10 @@ def test_an_answer_that_one_process_of_the_example_writes_is_read_from_the_other
         ({"REDIS_URL": "http://localhost"}, "REDIS_URL: "),
     ],
 )
-def test_the_example_says_what_is_wrong_with_a_setting(settings: dict[str, str], message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "example_project"],
-        cwd=ROOT,
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith(message)
+def test_the_example_says_what_is_wrong_with_a_setting(
+    settings: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert main() == 1
+    assert capsys.readouterr().err.startswith(message)

@@ -1,0 +1,3 @@
+"""What a client may send is judged in the same way on every event loop."""
+
+from ..support.slow import anyio_backend as anyio_backend

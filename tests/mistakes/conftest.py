@@ -1,0 +1,3 @@
+"""Mistakes are answered in the same way on every event loop."""
+
+from ..support.slow import anyio_backend as anyio_backend
