@@ -75,7 +75,7 @@ class Members:
             return  # who asked says that this process has not answered
 
     def _ask(self, group: str, kind: bytes) -> Flow[list[list[bytes]]]:
-        shard, question_id = self._settings.shard_of(group), secrets.token_hex(8)
+        shard, question_id = self._settings.shard_of_group(group), secrets.token_hex(8)
         patience = self._settings.timeout * (1 - MARGIN)
         until = time.monotonic() + patience
         question = as_texts(question_id.encode(), kind, group.encode(), b"%d" % (1000 * patience + 1000))

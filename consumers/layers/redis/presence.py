@@ -346,7 +346,7 @@ class RedisPresence:
         self._owners.call_soon(_call_later, seconds, function)
 
     def _shard(self, group: str) -> int:
-        return self._settings.shard_of(group)
+        return self._settings.shard_of_group(group)
 
     def _is_at(self, shard: int) -> Callable[[str], bool]:
         return lambda group: self._shard(group) == shard
