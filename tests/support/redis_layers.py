@@ -13,6 +13,8 @@ from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
 PATIENCE = 15  # seconds
+PRESENCE = "asgi__presence__"
+LEASES = f"{PRESENCE}:leases"
 LAYERS: dict[str, Callable[..., RedisLayer]] = {"pubsub": RedisPubSubChannelLayer, "queue": RedisChannelLayer}
 
 Make = Callable[..., Any]
@@ -85,6 +87,11 @@ async def send(layer: RedisLayer, *numbers: int) -> list[int]:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.name == "consumers.layers"]
+
+
+def heard(client: Any) -> list[str]:
+    """Return the channels of a server that somebody subscribes to, without presence's own two of each process."""
+    return [name for name in client.pubsub_channels() if not name.startswith(PRESENCE)]
 
 
 def groups_by_shard(kind: str, layer: RedisLayer) -> list[str]:

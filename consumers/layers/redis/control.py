@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import NoPermissionError
+from redis.exceptions import ResponseError
 
 from .hosts import Host
 from .reconnect import ReconnectingConnection
@@ -48,7 +48,7 @@ class Control:
         """Hear from the shard, for ever.
 
         Raises:
-            redis.exceptions.NoPermissionError: if Redis refuses the names to the layer's user.
+            redis.exceptions.ResponseError: if Redis refuses the names, to the layer's user say.
         """
         try:
             while True:
@@ -65,7 +65,7 @@ class Control:
                         if not left:
                             self.connection.note_up()
                         await asyncio.sleep(0)
-                except NoPermissionError:
+                except ResponseError:
                     raise
                 except Exception as error:
                     reason = error

@@ -366,7 +366,7 @@ class RedisHistory:
         return owner is not None and owner.receivers[shard].connection.is_up
 
     def _shard(self, group: str) -> int:
-        return self._settings.shard_of(self._settings.group_prefix + group)
+        return self._settings.shard_of_group(group)
 
 
 def _end(done: "asyncio.Future[None] | None", error: Exception | None = None) -> None:

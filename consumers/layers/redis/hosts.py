@@ -34,7 +34,7 @@ NOT_PASSED_ON = ("retry", "retry_on_timeout", "retry_on_error", "health_check_in
 
 
 class IsCluster(ConnectionError):
-    """The server is a node of a Redis Cluster, and the layer works on none."""
+    """The server is a node of a Redis Cluster, and the layer, or what was asked of it, works on none."""
 
 
 def decode_hosts(hosts: object, works_on_cluster: bool = True) -> list["Host"]:
@@ -239,8 +239,13 @@ class Host:
         return client.ConnectionPool(**own)
 
 
+def is_of_cluster(reply: Any) -> bool:
+    """Whether a server that gives this reply to `WHAT_ARE_YOU` is a node of a Redis Cluster."""
+    return isinstance(reply, list) and b"cluster" in reply  # the value of "mode"
+
+
 def _check_mode(reply: Any) -> None:
-    if isinstance(reply, list) and b"cluster" in reply:  # the value of "mode"
+    if is_of_cluster(reply):
         raise IsCluster(
             "it is a node of a Redis Cluster, which RedisChannelLayer and the option `history` do not support; "
             "use RedisPubSubChannelLayer without it, or a Redis server with cluster-enabled no"

@@ -114,6 +114,7 @@ class RedisLayer(KnowsWho, Layer):
         return Settings(
             hosts=self.hosts,
             shard_of=self.consistent_hash,
+            shard_of_group=self._shard_of_group,
             prefix=self.prefix,
             group_prefix=f"{self.prefix}{self.group_mark}",
             expiry=self.expiry,
@@ -146,6 +147,10 @@ class RedisLayer(KnowsWho, Layer):
         """Return the name of a group; ported code may use other objects."""
         name: str = group
         return name
+
+    def _shard_of_group(self, group: str) -> int:
+        """Return the index of the shard that has all of a group."""
+        return self.consistent_hash(group)
 
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         """Have the members of a group closed, then send it the message; return as `_send()`."""

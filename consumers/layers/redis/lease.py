@@ -19,9 +19,10 @@ from typing import Protocol
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError
 
+from ..._aio.loops import call_soon
 from .control import Control
-from .hosts import Host
-from .owner_loop import OwnerLoopEnded
+from .hosts import Host, IsCluster
+from .owner_loop import ENDED, OwnerLoopEnded
 from .pipelined import FAILURES
 from .presence_scripts import Beat, PresenceScripts, beat_of
 from .round_trips import Run
@@ -43,6 +44,13 @@ REFUSED_RETRY = 10.0
 
 class Keeper(Protocol):
     """Whose lease it is. All of it is called on the owner loop."""
+
+    async def before_begin(self, shard: int) -> None:
+        """Make sure that a lease is of use at a shard.
+
+        Raises:
+            IsCluster: if it is not.
+        """
 
     async def on_begin(self, shard: int) -> None:
         """Track all channels of the process at a shard under its new incarnation."""
@@ -100,6 +108,7 @@ class Lease:
         self._run = run
         self._keeper = keeper
         self._is_wanted = False
+        self._keeping = 0  # calls of `keep()`: that of the owner loop, and one that may be ending
         self._was_away = False  # so that something may have been missed
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,17 +119,19 @@ class Lease:
 
         Raises:
             redis.exceptions.ConnectionError: if Redis cannot be reached in time.
+            OwnerLoopEnded: if the owner loop has ended meanwhile; the next one has a lease too.
         """
         self._on_this_loop()
-        if self._decided.is_set():
-            return
         self._is_wanted = True
         self._wanted.set()
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._decided.wait()
-        except TimeoutError:
-            raise ConnectionError(f"No connection to Redis at {self._host}: it did not answer in time") from None
+        if not self._decided.is_set():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._decided.wait()
+            except TimeoutError:
+                raise ConnectionError(f"No connection to Redis at {self._host}: it did not answer in time") from None
+        if self.incarnation is None and self.refusal is None:
+            raise OwnerLoopEnded(ENDED)
 
     def require(self) -> str:
         """Return the incarnation.
@@ -129,7 +140,7 @@ class Lease:
             redis.exceptions.RedisError: if there is none.
         """
         if self.refusal is not None:
-            raise self.refusal
+            raise self.refusal.with_traceback(None)
         if self.incarnation is None:
             raise ConnectionError(f"No connection to Redis at {self._host}: this process' lease has ended there")
         return self.incarnation
@@ -153,18 +164,38 @@ class Lease:
             self._timer = loop.call_later(seconds, self.beat_soon)
 
     def forget(self) -> str | None:
-        """Have no incarnation, and no connection, until it is wanted again; from any thread. Return what it was."""
-        incarnation, self.incarnation = self.incarnation, None
+        """Have no incarnation until it is wanted again; from any thread. Return what it was."""
+        incarnation, self.incarnation, self.refusal = self.incarnation, None, None
         if self._timer is not None:
             self._timer.cancel()
-        self._is_wanted, self.refusal, self._loop, self._timer = False, None, None, None
-        self._wanted = self._decided = self._wake = asyncio.Event()
+            self._timer = None
+        if self._keeping and self._loop is not None and self._loop.is_running():  # the next owner loop has begun
+            self._decided.clear()
+            call_soon(self._loop, self._wake.set)
+        else:
+            self._is_wanted = False
+            self._wanted.clear()
         return incarnation
 
     async def keep(self) -> None:
         """Keep it, for ever."""
         self._on_this_loop()
-        await self._wanted.wait()
+        self._wake.clear()
+        if self._decided.is_set():
+            self._decided = asyncio.Event()
+        decided = self._decided
+        self._keeping += 1
+        try:
+            await self._wanted.wait()
+            while True:
+                await self._keep_connected()
+                await asyncio.sleep(REFUSED_RETRY)
+        finally:
+            self._keeping -= 1
+            decided.set()  # who waits is to ask the next owner loop
+
+    async def _keep_connected(self) -> None:
+        """Keep it until Redis refuses the names."""
         names = [self._scripts.base, self._scripts.own(self._process_id)]
         control = Control(self._host, self._timeout, names, self._on_change, self._on_message)
         hearing = asyncio.create_task(control.run())
@@ -173,24 +204,25 @@ class Lease:
             await hearing
         except ResponseError as error:
             self._refused(error)
-            await asyncio.Event().wait()
         finally:
             hearing.cancel()
-            await asyncio.wait([hearing])
+            await asyncio.gather(hearing, return_exceptions=True)
 
     async def _beat_forever(self, control: Control) -> None:
         """Beat until the connection is over."""
-        while not control.connection.is_over:
+        while True:
             try:
                 await control.connection.until_up()
                 pause = await self._beat()
             except OwnerLoopEnded:
                 return
-            except ResponseError as error:
+            except (ResponseError, IsCluster) as error:
                 self._refused(error)
                 pause = REFUSED_RETRY
             except FAILURES:
                 pause = RETRY
+            if control.connection.is_over:
+                return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -199,6 +231,8 @@ class Lease:
     async def _beat(self) -> float:
         """Renew the lease, or begin one; let go of what others have left. Return the seconds until the next beat."""
         is_new = self.incarnation is None
+        if is_new:
+            await self._keeper.before_begin(self._shard)
         incarnation = self.incarnation or f"{self._process_id}.{secrets.token_hex(4)}"
         beat = await self._beat_once(incarnation, is_new)
         if not beat.lives:
@@ -236,9 +270,9 @@ class Lease:
         [reply] = await self._run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
         return beat_of(reply)
 
-    def _refused(self, error: ResponseError) -> None:
+    def _refused(self, error: ResponseError | IsCluster) -> None:
         if self.refusal is None:
-            logger.info("Redis at %s refuses what presence and counts need: %s", self._host, error)
+            logger.info("Redis at %s: presence and counts do not work: %s", self._host, error)
         self.refusal = error
         self._decided.set()
 

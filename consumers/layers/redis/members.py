@@ -5,6 +5,7 @@ asker ──ASK: to each process whose lease lives──▶ each process ──i
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import TimeoutError
@@ -31,12 +32,20 @@ class Members:
         process: the process.
         settings: the layer's.
         scripts: the layer's.
+        stands_alone: makes sure that a shard is no node of a Redis Cluster.
     """
 
-    def __init__(self, process: "Process[Any]", settings: Settings, scripts: PresenceScripts) -> None:
+    def __init__(
+        self,
+        process: "Process[Any]",
+        settings: Settings,
+        scripts: PresenceScripts,
+        stands_alone: Callable[[int], Flow[None]],
+    ) -> None:
         self._process = process
         self._settings = settings
         self._scripts = scripts
+        self._stands_alone = stands_alone
 
     def channels(self, group: str) -> Flow[frozenset[str]]:
         """Return the channels of a group; on any thread. The flow blocks.
@@ -75,7 +84,8 @@ class Members:
             return  # who asked says that this process has not answered
 
     def _ask(self, group: str, kind: bytes) -> Flow[list[list[bytes]]]:
-        shard, question_id = self._settings.shard_of(group), secrets.token_hex(8)
+        shard, question_id = self._settings.shard_of_group(group), secrets.token_hex(8)
+        yield from self._stands_alone(shard)
         patience = self._settings.timeout * (1 - MARGIN)
         until = time.monotonic() + patience
         question = as_texts(question_id.encode(), kind, group.encode(), b"%d" % (1000 * patience + 1000))

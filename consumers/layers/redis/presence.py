@@ -21,6 +21,7 @@ from .._presence import MAX_CHANNELS, Presence, PresenceOptions
 from .._presence_feed import PresenceFeeds, Truth
 from .._presence_table import Metas
 from .dropped import DroppedLog
+from .hosts import WHAT_ARE_YOU, IsCluster, is_of_cluster
 from .lease import Lease
 from .members import Members
 from .pipelined import FAILURES, Command
@@ -68,7 +69,8 @@ class RedisPresence:
             Lease(shard, host, settings.timeout, options.lease, self._scripts, process.id, self._run, self)
             for shard, host in enumerate(settings.hosts)
         ]
-        self.members = Members(process, settings, self._scripts)
+        self._alone = set[int]()  # shards that are known to be no nodes of a Redis Cluster
+        self.members = Members(process, settings, self._scripts, self.stands_alone)
         self._tracked = Tracked(process.local)
         self._feeds = PresenceFeeds(
             process.local, options.max_list, self._tracked.channels, self._read_soon, self._later
@@ -149,6 +151,7 @@ class RedisPresence:
         """
         shard, members, cursor = self._shard(group), dict[str, Metas](), b"0"
         first: tuple[int, int] | None = None
+        yield from self.stands_alone(shard)
         while True:
             [[(version, size, cursor, found)]] = yield [(shard, [self._scripts.read(group, cursor)])]
             first = first or (int(version), size)  # what changes from now on is heard beside
@@ -168,8 +171,26 @@ class RedisPresence:
 
     def count(self, group: str) -> Flow[int]:
         """Return how many keys are in a group; on any thread."""
-        [[(_, size, *_)]] = yield [(self._shard(group), [self._scripts.read(group, count=0)])]
+        shard = self._shard(group)
+        yield from self.stands_alone(shard)
+        [[(_, size, *_)]] = yield [(shard, [self._scripts.read(group, count=0)])]
         return int(size)
+
+    def stands_alone(self, shard: int) -> Flow[None]:
+        """Make sure that a shard is no node of a Redis Cluster: scripts reach keys of one node only; on any thread.
+
+        Raises:
+            IsCluster: if it is one.
+        """
+        if shard in self._alone:
+            return
+        [[reply]] = yield [(shard, [WHAT_ARE_YOU])]
+        if is_of_cluster(reply):
+            raise IsCluster(
+                f"Redis at {self._settings.hosts[shard]} is a node of a Redis Cluster, where presence and counts do "
+                "not work; use a Redis server with cluster-enabled no"
+            )
+        self._alone.add(shard)
 
     def forget_group(self, group: str) -> None:
         """Take note that a group has no members here any more; from any thread, the lock of `local` is held."""
@@ -218,6 +239,9 @@ class RedisPresence:
                 await lease.prepare()
 
     # For leases: see `Keeper`
+
+    async def before_begin(self, shard: int) -> None:
+        await answered(self.stands_alone(shard), self._run)
 
     async def on_begin(self, shard: int) -> None:
         wanted = self._tracked.of(self._is_at(shard))
@@ -363,7 +387,7 @@ class RedisPresence:
         self._owners.call_soon(_call_later, seconds, function)
 
     def _shard(self, group: str) -> int:
-        return self._settings.shard_of(group)
+        return self._settings.shard_of_group(group)
 
     def _is_at(self, shard: int) -> Callable[[str], bool]:
         return lambda group: self._shard(group) == shard

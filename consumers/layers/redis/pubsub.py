@@ -228,10 +228,13 @@ class RedisPubSubChannelLayer(RedisLayer):
             note_unheard(message, EMPTY_GROUP, group)
         return 0
 
+    def _shard_of_group(self, group: str) -> int:
+        return self.consistent_hash(self._group_prefix + group)
+
     def _close_group(self, group: str, message: Message) -> Flow[int]:
         self._require_group(group)
-        order, shard = self._codec.encode({**message, "group": group}), self.consistent_hash(self._group_prefix + group)
-        yield [(shard, [("PUBLISH", self._process.exchange.orders, order)])]
+        order = self._codec.encode({**message, "group": group})
+        yield [(self._shard_of_group(group), [("PUBLISH", self._process.exchange.orders, order)])]
         return (yield from self._publish_to_group(group, message))
 
     # Names

@@ -111,7 +111,6 @@ class QueueExchange:
 
     def clean_up(self, is_final: bool) -> Flow[None]:
         yield from self.put_back.all_stored()
-        yield from self.presence.clean_up(is_final)
         requests = self.memberships.clean_up(is_final)
         heads = self.queues.all() if is_final or not self._process.has_channels else ()
         for shard, commands in requests:
@@ -119,6 +118,7 @@ class QueueExchange:
                 commands.append(("UNLINK", *(self._settings.prefix + head for head in heads)))
             if commands:
                 yield [(shard, commands)]
+        yield from self.presence.clean_up(is_final)  # last: Redis may refuse it
 
     def has_anything(self) -> bool:
         has_members = self._local.has_groups() or self.memberships.has_left_some()

@@ -60,6 +60,7 @@ class Settings:
     Attributes:
         hosts: the shards.
         shard_of: returns the index of the shard that a name belongs to; a layer's `consistent_hash()`.
+        shard_of_group: returns that of a group.
         prefix: what names in Redis begin with.
         group_prefix: what the names of groups in Redis begin with.
         expiry: seconds until a message is dropped.
@@ -74,6 +75,7 @@ class Settings:
 
     hosts: list[Host]
     shard_of: Callable[[str], int]
+    shard_of_group: Callable[[str], int]
     prefix: str
     group_prefix: str
     expiry: float

@@ -1,14 +1,16 @@
 """Users of Redis with the least rights that each layer needs, as README.md lists them."""
 
+import logging
 import re
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from redis.exceptions import ConnectionError, NoPermissionError
+from redis.exceptions import ConnectionError, NoPermissionError, ResponseError
 
 from consumers import AsyncWebsocketConsumer, channel_layers
 from consumers.layers.redis import RedisChannelLayer
@@ -17,14 +19,16 @@ from consumers.types import Message
 
 from ...support.pages import ROOT
 from ...support.proxy import proxying
-from ...support.redis_layers import LAYERS, Mailbox, Member, lines, send, until
+from ...support.redis_layers import LAYERS, Mailbox, Member, heard, lines, send, until
 from ...support.redis_server import RedisServer, running_redis
 from ...support.wire import Wire, start
 
 pytestmark = pytest.mark.anyio
 
 README = ROOT / "README.md"
-USERS = dict(re.findall(r"^ACL SETUSER (pubsub|queue) (.+)$", README.read_text(), re.MULTILINE))
+_RIGHTS = re.findall(r"^ACL SETUSER (pubsub|queue) (.+)$", README.read_text(), re.MULTILINE)
+USERS = {name: rights for name, rights in _RIGHTS if rights.startswith("on ")}
+FOR_PRESENCE = {name: rights for name, rights in _RIGHTS if rights != USERS[name]}
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ async def pubsub(server: RedisServer, anyio_backend: str) -> AsyncIterator[Any]:
 def names_of(server: RedisServer) -> set[str]:
     with server.client() as client:
         assert client.pubsub_numpat() == 0
-        return set(client.pubsub_channels())
+        return set(heard(client))
 
 
 async def use(layer: RedisLayer, other: RedisLayer) -> None:
@@ -83,14 +87,21 @@ async def use(layer: RedisLayer, other: RedisLayer) -> None:
     await Member().join(layer, "later")
 
 
+DONE_WITHOUT = {"psubscribe", "client|setinfo"}
+
+
+def refused(server: RedisServer, name: str) -> set[str]:
+    """Return what a user was not allowed to do."""
+    with server.client() as client:
+        return {entry["object"] for entry in client.acl_log() if entry["username"] == name}
+
+
 async def test_the_documented_rights_are_enough(
     kind: str, layer: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with LAYERS[kind]([user(server, kind)]) as other:
         await use(layer, other)
-    with server.client() as client:
-        refused = [entry for entry in client.acl_log() if entry["username"] == kind]
-    assert {entry["object"] for entry in refused} <= {"psubscribe", "client|setinfo"}  # both are done without
+    assert refused(server, kind) <= {*DONE_WITHOUT, "eval" if kind == "pubsub" else "subscribe"}  # for presence
     assert not lines(caplog)
 
 
@@ -110,6 +121,94 @@ async def test_every_documented_right_is_used(kind: str, server: RedisServer) ->
                     client.client_kill_filter(_id=connection["id"])
             await until(lambda: member.gaps == 1)
             await until(lambda: documented <= used())
+
+
+async def know_who(layer: RedisLayer, other: RedisLayer) -> None:
+    """Do all that a layer can do to know who is there, with one of another process."""
+    member, neighbour = await Member().join(layer), await Member().join(other)
+    await layer.presence_track("room", member.name, key="ann")
+    await other.presence_track("room", neighbour.name, key="bob")
+    await layer.presence_update("room", member.name, meta={"idle": True})
+    expected = {"ann": [{"idle": True}], "bob": [{}]}
+    assert await layer.presence("room") == await anyio.to_thread.run_sync(other.presence_sync, "room") == expected
+    assert await layer.presence_count("room") == await anyio.to_thread.run_sync(other.presence_count_sync, "room") == 2
+    assert await layer.group_count("room") == await anyio.to_thread.run_sync(other.group_count_sync, "room") == 2
+    names = frozenset({member.name, neighbour.name})
+    assert await layer.group_channels("room") == names
+    assert await anyio.to_thread.run_sync(other.group_channels_sync, "room") == names
+    await layer.presence_untrack("room", member.name)
+    with anyio.fail_after(10):
+        while list(await layer.presence("room")) != ["bob"]:
+            await anyio.sleep(0.01)
+
+
+async def test_presence_and_counts_need_the_rights_that_are_documented_for_them(
+    kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of them, and no other: without presence, all else works, as other tests show."""
+    documented = {right[1:] for right in FOR_PRESENCE[kind].split() if right.startswith("+")}
+    options: Any = {"presence": {"grace": 0.1, "lease": 1}}
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", kind, *FOR_PRESENCE[kind].split())
+        url = user(server, kind)
+        async with LAYERS[kind]([url], **options) as one, LAYERS[kind]([url], **options) as other:
+            await know_who(one, other)
+            for connection in server.connections():  # then versions are compared
+                if connection["cmd"] == "subscribe" and not int(connection["psub"]):
+                    client.client_kill_filter(_id=connection["id"])
+            await until(lambda: client.info("commandstats").get("cmdstat_mget"))
+            dead = await Member().join(one, "left")
+            await one.presence_track("left", dead.name, key="cid")
+            await one.close()
+            with anyio.fail_after(10):
+                while await other.presence_count("left"):
+                    await anyio.sleep(0.01)
+            await other.flush()
+            used = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+    assert refused(server, kind) <= DONE_WITHOUT
+    assert documented <= used
+    assert all("connect" in line for line in lines(caplog))
+
+
+async def test_who_lacks_the_rights_for_presence_is_told_what_redis_says(
+    kind: str, layer: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "consumers.layers")
+    started = time.monotonic()
+    member = await Member().join(layer)
+    assert await send(layer, 1) == [1]
+    await until(lambda: member.numbers == [1])
+    for call in (
+        partial(layer.presence_track, "room", member.name, key="ann"),
+        partial(layer.presence, "room"),
+        partial(layer.presence_count, "room"),
+        partial(layer.group_count, "room"),
+        partial(layer.group_channels, "room"),
+        partial(anyio.to_thread.run_sync, layer.group_count_sync, "room"),
+        partial(anyio.to_thread.run_sync, layer.presence_sync, "room"),
+    ):
+        with pytest.raises(ResponseError, match=r"permission|ACL|can't run"):
+            await call()
+    assert time.monotonic() - started < 1  # nobody waits for what will not be
+    [line] = lines(caplog)
+    assert "presence and counts do not work" in line
+
+
+async def test_rights_for_presence_that_come_later_are_used_then(
+    kind: str, layer: RedisLayer, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.layers.redis.lease.REFUSED_RETRY", 0.1)
+    member = await Member().join(layer)
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", kind, *FOR_PRESENCE[kind].split())
+    with anyio.fail_after(10):
+        while True:
+            try:
+                await layer.presence_track("room", member.name, key="ann")
+                break
+            except ResponseError:
+                await anyio.sleep(0.05)
+    assert await layer.presence("room") == {"ann": [{}]}
 
 
 async def test_the_queue_layer_works_without_rights_on_client(

@@ -1,6 +1,7 @@
 """Redis Cluster: what the pub/sub layer does there, and that the queue layer says that it does nothing."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -158,3 +159,41 @@ async def test_the_nodes_of_a_cluster_are_divided_among_as_hosts_too(nodes: list
             member = await Member().join(layer, group)
             await other.group_send(group, {"type": "test", "number": 1})
             await until(lambda member=member: member.numbers == [1])  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_presence_and_counts_say_that_they_do_not_work_on_a_cluster(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "consumers.layers")
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(running_node(number, count)) for number in range(count)]
+        for node in nodes[1:]:
+            with nodes[0].client() as client:
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+        await until(lambda: is_whole(nodes))
+        started = time.monotonic()
+        async with layer_on("pubsub", nodes[0].port) as layer, layer_on("pubsub", nodes[-1].port) as script:
+            member = await Member().join(layer)
+            assert await send(layer, 1) == [1]
+            await until(lambda: member.numbers == [1])
+            calls: list[Any] = [
+                partial(layer.presence_track, "room", member.name, key="ann"),
+                partial(layer.presence, "room"),
+                partial(layer.presence_count, "room"),
+                partial(layer.group_count, "room"),
+                partial(layer.group_channels, "room"),
+                partial(anyio.to_thread.run_sync, script.presence_sync, "room"),
+                partial(anyio.to_thread.run_sync, script.presence_count_sync, "room"),
+                partial(anyio.to_thread.run_sync, script.group_count_sync, "room"),
+                partial(anyio.to_thread.run_sync, script.group_channels_sync, "room"),
+            ]
+            for call in calls:
+                with pytest.raises(ConnectionError, match=r"Redis Cluster, where presence and counts do not work"):
+                    await call()
+        assert time.monotonic() - started < 2  # nobody waits for what will not be
+        [line] = lines(caplog)
+        assert "presence and counts do not work" in line
+        for node in nodes:
+            with node.client() as client:
+                assert client.dbsize() == 0

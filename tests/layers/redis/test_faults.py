@@ -21,7 +21,7 @@ from consumers.layers.redis.layer import RedisLayer
 from consumers.types import Message
 
 from ...support.proxy import proxying
-from ...support.redis_layers import LAYERS, Member, layer_on, lines, send, until
+from ...support.redis_layers import LAYERS, Member, heard, layer_on, lines, send, until
 from ...support.redis_server import RedisServer, free_port, running_redis
 from ...support.slow import left_to_ci
 from ...support.wire import Wire, start
@@ -265,12 +265,12 @@ async def test_a_member_that_leaves_while_it_joins_is_out(kind: str, server: Red
         await asyncio.gather(*joining, leaving)
         assert layer.groups == {}
         with server.client() as client:
-            await until(lambda: not client.pubsub_channels() and not client.exists("asgi:group:room"))
+            await until(lambda: not heard(client) and not client.exists("asgi:group:room"))
 
 
 def commands_of(server: RedisServer) -> set[str]:
     """Return the ids of the connections that no receiver waits on."""
-    return {entry["id"] for entry in server.connections() if entry["cmd"] not in ("bzpopmin", "replicaof")}
+    return {entry["id"] for entry in server.connections() if entry["cmd"] not in ("bzpopmin", "subscribe", "replicaof")}
 
 
 async def test_redis_turns_read_only(kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:

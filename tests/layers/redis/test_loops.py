@@ -134,7 +134,7 @@ async def test_receivers_of_two_loops_share_the_connections(layer: RedisLayer, r
         await layer.group_send("room", {"type": "test"})
         await here.holds(1)
         await there.holds(1)
-        assert len(redis_server.connections()) == 2
+        assert len(redis_server.connections()) == 3
     finally:
         done.set()
         thread.join()

@@ -84,6 +84,9 @@ async def test_there_is_something_to_clean_up_while_there_are_channels_or_groups
     member = await Member().join(layer)
     assert process.exchange.has_anything()
     await layer.group_discard("room", member.name)
-    await until(lambda: not process.exchange.has_anything())
+    await until(lambda: not process.local.has_groups() and not process.exchange.memberships.has_left_some())
+    assert process.exchange.has_anything()  # the lease, which tells others that the process lives
+    await layer.close()
+    assert not process.exchange.has_anything()
     await layer.new_channel()
     assert process.exchange.has_anything()

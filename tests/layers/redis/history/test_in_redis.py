@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError, NoPermissionError, ResponseError
 
 from consumers.layers.redis import RedisPubSubChannelLayer
 
-from ....support.redis_layers import groups_by_shard, until
+from ....support.redis_layers import LEASES, groups_by_shard, until
 from ....support.redis_server import RedisServer, running_redis
 from .support import GROUP, HISTORY, KEYS, UNKNOWN, Reader, layer_at, message, send
 
@@ -37,7 +37,9 @@ async def test_all_keys_expire_and_share_a_slot(server: RedisServer) -> None:
         f"{head}place": "hash",
         id_key: "string",
         "asgi__history__{chat.2}:place": "hash",
+        LEASES: "zset",
     }
+    assert 86000 < lives[LEASES] <= 86400
     assert 50 < lives[f"{head}log"] <= 60
     assert 86000 < lives[f"{head}place"] <= 86400
     assert 50 < lives[id_key] <= 60
@@ -47,6 +49,7 @@ async def test_all_keys_expire_and_share_a_slot(server: RedisServer) -> None:
 async def test_a_message_is_one_round_trip_and_a_join_is_two(server: RedisServer) -> None:
     async with layer_at(server) as layer, layer_at(server) as other:
         await other.position(GROUP)
+        await Reader().join(layer, "chat.2")  # the first join of a process begins its lease
         with server.client() as client:
             before = _commands(client)
             await Reader().join(layer)
@@ -123,7 +126,8 @@ async def test_groups_of_several_shards() -> None:
                 await again.has(1)
             for server, group in zip((first, second), groups, strict=True):
                 with server.client() as client:
-                    assert {key.partition("}")[0] for key in client.scan_iter()} == {f"asgi__history__{{{group}"}
+                    heads = {key.partition("}")[0] for key in client.scan_iter()}
+                    assert heads == {f"asgi__history__{{{group}", LEASES}
 
 
 async def test_a_layer_without_an_event_loop_keeps_what_it_sends(server: RedisServer) -> None:
