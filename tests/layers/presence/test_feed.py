@@ -196,6 +196,20 @@ def test_a_key_that_has_left_and_come_back_since_the_truth_is_told_by_what_that_
     assert group.take() == [("diff", (7, ["bob"], ["ann"], []))]
 
 
+def test_a_change_since_the_truth_is_a_join_if_that_did_not_have_the_key() -> None:
+    group = Group()
+    group.hear(3, 2, 2, [Change("updates", "ann", (B,))])
+    group.feeds.lose("room")
+    group.hear(4, 3, 3, joins("bob"))
+    group.hear(5, 4, 2, leaves("ann"))
+    group.hear(6, 5, 3, joins("ann"))
+    group.hear(7, 6, 3, [Change("updates", "bob", (B,))])
+    group.truth(5, {"bob": (A,), "eve": (A,)})
+    group.take()
+    group.pass_time()
+    assert group.take() == [("diff", (7, ["ann"], ["bob"], []))]
+
+
 def test_a_hole_while_the_truth_is_read_has_it_read_again() -> None:
     """What was asked for before the hole may be older than that."""
     group = Group()
@@ -381,6 +395,21 @@ def test_a_group_whose_last_member_was_full_is_forgotten() -> None:
     group.truth(1, {"ann": (A,)})
     assert group.feeds.groups() == {}
     assert group.pass_time() == []
+
+
+def test_a_tracker_that_was_full_is_helped_though_the_members_have_gone_meanwhile() -> None:
+    group = Group()
+    group.full = {"tracker"}
+    group.hear(1, 0, 1, joins("ann"))
+    for _, tell in group.due:
+        tell()
+    group.due.clear()
+    group.feeds.forget("room")
+    group.run_posted()  # only now its event loop comes to the message
+    assert group.pass_time() == [RETRY]
+    group.full = set()
+    group.truth(1, {"ann": (A,)})
+    assert group.told[-1][1] == {"tracker"}
 
 
 def test_a_flush_forgets_all_and_what_comes_late_is_harmless() -> None:

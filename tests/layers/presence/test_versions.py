@@ -38,6 +38,7 @@ async def test_every_change_makes_a_greater_version_and_no_change_makes_none(lay
     first = await layer.presence_track("room", name, key="ann")
     assert await layer.presence_track("room", name, key="ann") == first
     assert await layer.presence_update("room", name, meta={}) == first
+    await arrive(layer, "elsewhere", "bob")
     assert (await layer.presence("room")).version == first
     second = await layer.presence_update("room", name, meta={"a": 1})
     assert second > first
