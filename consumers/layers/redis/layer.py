@@ -13,18 +13,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import anyio
-from asgiref.sync import async_to_sync
 
 from ..._aio.loops import yield_to_loop
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message, Room
 from .._history import History
 from .._observed import operation
-from .._options import PLAIN, Options, checked_options, given_options
+from .._options import PLAIN, Options, checked_options
 from .._overrides import AGAINST_HISTORY, overrides, refuse
 from .._presence import PresenceRule, is_forged, note_forged
-from ..base import DEFAULT_CODE, Layer, closing, positive
+from ..base import DEFAULT_CODE, closing, positive
 from ..codec import Codec
+from .blocking import BlockingSenders, Sent
 from .hosts import decode_hosts, shard_of
 from .names import checked_prefix, require_text
 from .owner_loop import CLEAN_UP_TIMEOUT
@@ -36,11 +36,8 @@ from .round_trips import Flow
 from .settings import Event, Settings, require_event
 from .who import KnowsWho
 
-Sent = tuple[str | None, int]
-"""The position of a message, and how many wait if a queue is over half full, else 0."""
 
-
-class RedisLayer(KnowsWho, Layer):
+class RedisLayer(KnowsWho, BlockingSenders):
     """The base of the two layers; see there for the arguments.
 
     Attributes:
@@ -135,10 +132,6 @@ class RedisLayer(KnowsWho, Layer):
     def _make_process(self, settings: Settings) -> Process[Any]:
         raise NotImplementedError
 
-    def _send(self, channel: str, message: Message) -> Flow[int]:
-        """Send; return how many messages wait if a queue is over half full, else 0."""
-        raise NotImplementedError
-
     def _group_send(self, group: str, message: Message, options: Options = PLAIN) -> Flow[Sent]:
         """Send; return the message's position, and how many messages wait if a queue is over half full, else 0."""
         raise NotImplementedError
@@ -151,10 +144,6 @@ class RedisLayer(KnowsWho, Layer):
     def _shard_of_group(self, group: str) -> int:
         """Return the index of the shard that has all of a group."""
         return self.consistent_hash(group)
-
-    def _close_group(self, group: str, message: Message) -> Flow[int]:
-        """Have the members of a group closed, then send it the message; return as `_send()`."""
-        raise NotImplementedError
 
     def _checked_prefix(self, prefix: str) -> str:
         return checked_prefix(prefix, self.group_mark)
@@ -352,36 +341,6 @@ class RedisLayer(KnowsWho, Layer):
             redis.exceptions.RedisError: if Redis cannot be reached, refuses, or does not answer in time.
         """
         await yield_to_loop(await self._process.trips.run(self._close_group(group, closing(code, reason))))
-
-    @operation
-    def send_sync(self, channel: str, message: Message) -> None:
-        """As `send()`, without an event loop: blocks."""
-        if overrides(type(self), "send"):
-            async_to_sync(self.send)(channel, message)
-        else:
-            self._process.trips.run_blocking(self._send(channel, message))
-
-    @operation
-    def group_send_sync(
-        self,
-        group: str,
-        message: Message,
-        id: str | None = None,
-        keep: bool = True,
-        exclude: str | Iterable[str] = (),
-    ) -> str | None:
-        """As `group_send()`, without an event loop: blocks."""
-        if overrides(type(self), "group_send"):
-            return async_to_sync(self.group_send)(group, message, **given_options(id, keep, exclude))
-        return self._process.trips.run_blocking(self._checked_send(group, message, id, keep, exclude))[0]
-
-    @operation
-    def close_group_sync(self, group: str, code: int = DEFAULT_CODE, reason: str = "") -> None:
-        """As `close_group()`, without an event loop: blocks."""
-        if overrides(type(self), "close_group"):
-            async_to_sync(self.close_group)(group, code, reason)
-        else:
-            self._process.trips.run_blocking(self._close_group(group, closing(code, reason)))
 
     # For subclasses to override
 

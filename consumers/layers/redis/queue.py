@@ -19,8 +19,9 @@ from .._options import PLAIN, Options, require_last
 from .._presence import is_forged, note_forged
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
+from .blocking import Sent
 from .dropped import DroppedLog
-from .layer import RedisLayer, Sent
+from .layer import RedisLayer
 from .memberships import member_name
 from .orders import CLOSE, CONTROL, DISCARD, JOIN, control_of
 from .own_queues import head_of_process, process_of
