@@ -124,3 +124,14 @@ async def test_a_flush_leaves_nothing_behind(make_layer: MakeLayer) -> None:
     layer.detach(await arrive(layer, "room", "bob"))
     await layer.flush()
     await until(lambda: nothing_left(layer))
+
+
+@needs("memory")
+async def test_what_a_group_was_told_is_forgotten_with_its_last_member_though_keys_are_in_grace(layer: Any) -> None:
+    watcher = await watch(layer, "room")
+    layer.detach(await arrive(layer, "room", "ann"))
+    await watcher.knows({"ann": [{}]})
+    assert layer._presence._feeds.groups().keys() == {"room"}
+    await layer.group_discard("room", watcher.name)
+    assert layer._presence._feeds.groups() == {}
+    await shows(layer, "room", {"ann": []})

@@ -97,10 +97,12 @@ def set_and_end(timers: Timers, function: Callable[[], object], backend: str, se
 @pytest.mark.parametrize("first", ["asyncio", "trio"])
 async def test_what_a_loop_that_has_ended_was_to_call_another_calls_in_its_time(first: str) -> None:
     timers, called = timers_for(), list[int]()
-    await anyio.to_thread.run_sync(set_and_end, timers, lambda: called.append(1), first)
+    begin = anyio.current_time()
+    await anyio.to_thread.run_sync(set_and_end, timers, lambda: called.append(1), first, 0.3)
     timers.run_overdue()
     assert called == []
     await until(lambda: called)
+    assert anyio.current_time() - begin >= 0.29
     timers.run_overdue()
     assert called == [1]
     assert not timers._of_loop
