@@ -115,8 +115,7 @@ def join(stack: contextlib.ExitStack, port: int, name: str) -> ClientConnection:
     wait_for(port)
     client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/chat/lobby"))
     client.send(json.dumps({"type": "join", "name": name}))
-    for _ in range(2):  # who one is, and that one is there
-        client.recv(timeout=PATIENCE)
+    client.recv(timeout=PATIENCE)  # the welcome
     return client
 
 
