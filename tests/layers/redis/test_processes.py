@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from example_project.consumers import answer
 
 from ...support.pages import ROOT
-from ...support.processes import wait_for, workers_of
+from ...support.processes import stopped, wait_for, workers_of
 from ...support.redis_layers import LAYERS
 from ...support.redis_server import RedisServer, free_port, running_redis
 from ...support.slow import left_to_ci
@@ -141,16 +141,6 @@ def example_by_two_processes(server: RedisServer) -> Iterator[tuple[int, list[in
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.communicate()
-
-
-@contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Stop a process, so that the other one serves who comes now."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def say(client: ClientConnection, *texts: str) -> None:
