@@ -23,6 +23,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+EXPECTED = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "400 (Bad Request)")
 
 
 @pytest.fixture
@@ -54,8 +55,8 @@ def open_tab(browser: Browser, demo: Demo) -> Iterator[Callable[..., Page]]:
     errors: list[str] = []
 
     def watch(kind: str, text: str) -> None:
-        # The browser itself reports every attempt to reach a server that is down, and what a server refuses.
-        if kind == "error" and "net::ERR_CONNECTION_REFUSED" not in text and "400 (Bad Request)" not in text:
+        # The browser itself reports every attempt to reach a server that is down or being killed, and what one refuses.
+        if kind == "error" and not any(expected in text for expected in EXPECTED):
             errors.append(text)
 
     def open_tab(port: int | None = None, beside: Page | None = None) -> Page:
