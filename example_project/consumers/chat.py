@@ -1,12 +1,11 @@
 """A chat in rooms: what people say, which is kept, who is here, who comes and goes, and who is typing."""
 
 import re
-from contextlib import suppress
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
-from consumers import AsyncJsonWebsocketConsumer, ChannelFull, StopConsumer
+from consumers import AsyncJsonWebsocketConsumer, StopConsumer
 
 ID = re.compile(r"[0-9a-f]{32}")
 ROOM_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -20,27 +19,28 @@ Person = dict[str, str]
 
 
 class ChatConsumer(AsyncJsonWebsocketConsumer):
-    """One person in one room, served at `/ws/chat/{room}`.
+    """One tab in one room, served at `/ws/chat/{room}`.
 
-    From the client: `{"type": "join", "name": …, "since": …}` once, then `{"type": "say", "text": …, "id": …}`, and
-    `{"type": "typing"}` while something is being written. A client that does not see its message come back says it
-    again, with the same `id`: the room sees it once.
-    To the client: `welcome` with who you are, then `here`, `joined`, `left`, `typing` and `message` with the person
-    they are about, `gap` if messages may be missing, and `error` with a `text` to show.
+    From the client: `{"type": "join", "name": …, "id": …, "since": …}` once, then
+    `{"type": "say", "text": …, "id": …}`, and `{"type": "typing"}` while something is being written. A client that does
+    not see its message come back says it again, with the same `id`: the room sees it once.
+    To the client: `welcome` with who you are and who is here, then `people` with who is here or what has changed,
+    `typing` and `message` with the person they are about, `gap` if messages may be missing, and `error` with a `text`
+    to show.
+
+    A person has an `id`, which the client keeps and sends when it joins. A client without one gets one in its
+    `welcome`. All tabs with this id are one person. The id shows who is who, and proves nothing. With a login, take the
+    user's id.
+
+    The layer knows who is in a room: see `group_track()`. A person is there as long as one tab is, and a few seconds
+    more: who reloads the page has not left. Every tab hears of changes, in other processes too. If a process is killed,
+    the others notice, and its people leave. Each list and each change has a `version`. The client ignores what is older
+    than what it knows.
 
     The room's group keeps its messages: see `history` in `app.py`. A newcomer gets the newest. A client that comes back
     says in `since` which position it got last, and gets all that came after. One handler, `chat_message()`, shows what
     was missed and what is new. If something is kept no longer, the client is told so: by `"recovered": false` in its
     `welcome`, or by `gap`.
-
-    Nobody keeps a list of who is in a room. A newcomer is announced to the room's group, and everyone in it
-    answers for themselves. `disconnect()` tells the group who has left. So each client builds its list by itself,
-    with one server process and with many. These announcements are not kept. A client that misses one, because it reads
-    too slowly or Redis was away, has a wrong list until it joins anew.
-
-    A process that is killed (`kill -9`, no memory, no power) runs no `disconnect()`. Its people stay in the lists of
-    those who were in the room, until these join anew. A chat that must show nobody who has gone needs a list outside
-    of the processes, whose entries expire.
     """
 
     me: Person | None = None
@@ -56,20 +56,16 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         match content:
             case {"type": "join", "name": str(name)}:
-                await self.join(name, content.get("since"))
+                await self.join(name, content.get("id"), content.get("since"))
             case {"type": "say", "text": str(text)}:
                 await self.say(text, content.get("id"))
             case {"type": "typing"} if self.me is not None:
-                await self.show_room({"type": "typing", "person": self.me}, exclude=self.channel_name)
+                event = {"type": "chat.typing", "person": self.me}
+                await self.group_send(self.room_group, event, keep=False, exclude=self.channel_name)
             case _:
                 await self.refuse('Send {"type": "join", "name": …} or {"type": "say", "text": …}.')
 
-    async def disconnect(self, code: int) -> None:
-        if self.me is not None:
-            await self.channel_layer.group_discard(self.room_group, self.channel_name)
-            await self.show_room({"type": "left", "person": self.me})
-
-    async def join(self, name: str, since: str | None) -> None:
+    async def join(self, name: str, id: object, since: str | None) -> None:
         """Enter the room under a name of 1 to 30 visible characters, and get what came since a position."""
         name = " ".join(name.split())
         if self.me is not None:
@@ -81,12 +77,13 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         elif not name.translate(JOINERS).isprintable():
             await self.refuse("That name has invisible characters in it. Please use letters you can see.")
         else:
-            joined = await self.channel_layer.group_add(self.room_group, self.channel_name, since=since, last=LAST)
-            self.me = {"id": token_hex(8), "name": name}
+            self.me = {"id": valid_id(id), "name": name}
+            joined = await self.group_join(self.room_group, since=since, last=LAST)
+            await self.group_track(self.room_group, key=self.me["id"], meta={"name": name})
+            here = await self.channel_layer.presence(self.room_group)
+            people = {"all": here, "version": here.version}
             # The client gets this before the messages that it has missed.
-            await self.send_json({"type": "welcome", "person": self.me, **joined._asdict()})
-            announcement = {"type": "chat.joined", "person": self.me, "answer_to": self.channel_name}
-            await self.channel_layer.group_send(self.room_group, announcement, keep=False)
+            await self.send_json({"type": "welcome", "person": self.me, "people": people, **joined._asdict()})
 
     async def say(self, text: str, id: object) -> None:
         """Show a message of 1 to 1000 characters to everyone in the room, its sender included."""
@@ -99,14 +96,9 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
             await self.refuse(f"That message has {len(text)} characters; {MAX_TEXT} is the limit.")
         else:
             sent = datetime.now(UTC).isoformat(timespec="seconds")
-            id = id if isinstance(id, str) and ID.fullmatch(id) else token_hex(16)
+            id = valid_id(id)
             message = {"type": "chat.message", "person": self.me, "text": text, "sent": sent, "id": id}
-            await self.channel_layer.group_send(self.room_group, message, id=id)
-
-    async def show_room(self, content: dict[str, Any], exclude: str | tuple[()] = ()) -> None:
-        """Show content to the clients in the room now. Its layer type is ours, never one that a client chose."""
-        event = {"type": "chat.show", "content": content}
-        await self.channel_layer.group_send(self.room_group, event, keep=False, exclude=exclude)
+            await self.group_send(self.room_group, message, id=id)
 
     async def refuse(self, text: str) -> None:
         """Tell this client, and nobody else, what was wrong."""
@@ -121,14 +113,28 @@ class ChatConsumer(AsyncJsonWebsocketConsumer):
         """Handle `layer.gap`: messages were lost, and the page says so."""
         await self.send_json({"type": "gap"})
 
-    async def chat_show(self, event: dict[str, Any]) -> None:
-        """Handle `chat.show`: something to pass on to this client."""
-        await self.send_json(event["content"])
+    async def chat_typing(self, event: dict[str, Any]) -> None:
+        """Handle `chat.typing`: somebody else is writing."""
+        await self.send_json({"type": "typing", "person": event["person"]})
 
-    async def chat_joined(self, event: dict[str, Any]) -> None:
-        """Handle `chat.joined`: show the newcomer to this client, and this client to the newcomer."""
-        await self.send_json({"type": "joined", "person": event["person"]})
-        if event["answer_to"] != self.channel_name:
-            answer = {"type": "chat.show", "content": {"type": "here", "person": self.me}}
-            with suppress(ChannelFull):  # who reads too slowly has a shorter list
-                await self.channel_layer.send(event["answer_to"], answer)
+    async def presence_diff(self, event: dict[str, Any]) -> None:
+        """Handle `presence.diff`: some have joined, changed or left."""
+        changed = {**event["joins"], **event["updates"]}
+        await self.send_people(event, changed=changed, left=event["leaves"])
+
+    async def presence_state(self, event: dict[str, Any]) -> None:
+        """Handle `presence.state`: who is here, after a change may have been lost."""
+        await self.send_people(event, all=event["members"])
+
+    async def presence_count(self, event: dict[str, Any]) -> None:
+        """Handle `presence.count`: how many are here, in a room with too many for a list."""
+        await self.send_people(event, count=event["count"])
+
+    async def send_people(self, event: dict[str, Any], **people: Any) -> None:
+        """Tell this client who is here, or what has changed."""
+        await self.send_json({"type": "people", "version": event["version"], **people})
+
+
+def valid_id(id: object) -> str:
+    """Return an id that a client has sent, or a new one if it is none."""
+    return id if isinstance(id, str) and ID.fullmatch(id) else token_hex(16)

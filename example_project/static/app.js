@@ -74,16 +74,6 @@ function complain(field, text = "") {
   }
 }
 
-/** Returns the hue of a name, in degrees: always the same one, and names that are alike have hues that are not. */
-function hueOf(name) {
-  let hash = 0;
-  for (const character of name) {
-    hash = Math.imul(hash ^ character.codePointAt(0), 0xc2b2ae35); // from MurmurHash3
-    hash ^= hash >>> 16;
-  }
-  return (hash >>> 0) % 360;
-}
-
 /**
  * A WebSocket of one panel. Its state is the panel's data-state, one of NAMES_OF_STATES.
  *
@@ -210,17 +200,17 @@ class Connection {
 
 function startChat() {
   const panel = document.getElementById("chat");
-  const [joinForm, room, sayForm] = [".join", ".room", ".say"].map((selector) => panel.querySelector(selector));
-  const [log, list, title, typing] = [".log", ".people", "#room-title", ".typing"].map((selector) =>
-    panel.querySelector(selector),
-  );
+  const find = (selector) => panel.querySelector(selector);
+  const [joinForm, room, sayForm] = [".join", ".room", ".say"].map(find);
+  const [log, list, title, typing] = [".log", ".people", "#room-title", ".typing"].map(find);
   const { name: nameField, room: roomField } = joinForm.elements;
   const { text: textField } = sayForm.elements;
-  const people = new Map(); // id to list entry
+  const people = new Map(); // id to name; to undefined until it is heard
   const typists = new Map(); // id to name and timer
-  const mine = new Set(); // the ids that this page has had, a new one for each connection
   let me = null;
+  let version = 0; // of what is known of people
   let wasHere = false;
+  let toCome = 0; // messages that were said before, and are not here yet
   let since = null; // the position of the last message that is shown
   const unseen = new Map(); // what was sent and has not come back: id to text
   let lastSaid = "";
@@ -230,7 +220,7 @@ function startChat() {
     returns: true,
     opened: () => {
       complain(textField);
-      connection.send({ type: "join", name: nameField.value, since });
+      connection.send({ type: "join", name: nameField.value, id: localStorage.id, since });
     },
     received: (content) => answers[content.type]?.(content),
     dropped: () => {
@@ -245,32 +235,21 @@ function startChat() {
   });
 
   const answers = {
-    welcome: ({ person, position, recovered, missed }) => {
+    welcome: ({ person, people: here, position, recovered, missed }) => {
       me = person;
-      mine.add(person.id);
-      people.clear();
-      list.replaceChildren();
+      Object.assign(localStorage, me); // its id and name: the tabs of a browser are one person
       enter();
-      if (!missed) since = position;
       if (wasHere) note(recovered ? "Connected again." : "Connected again. Some messages may be missing.");
+      fold(here, 0); // even if it is older: the server may have lost its memory
+      toCome = missed;
+      if (!missed) since = position;
+      if (!missed) arrive();
       for (const [id, text] of unseen) connection.send({ type: "say", id, text }); // the room sees it once
     },
     gap: () => note("Some messages may be missing."),
-    here: ({ person }) => add(person),
-    joined: ({ person }) => {
-      add(person);
-      if (person.id !== me.id) note(who(person), " joined.");
-      else if (!wasHere) note("You joined ", roomField.value, ".");
-      if (person.id === me.id) wasHere = true;
-    },
-    left: ({ person }) => {
-      if (!people.has(person.id)) return;
-      people.get(person.id).remove();
-      people.delete(person.id);
-      stopsTyping(person.id);
-      note(who(person), " left.");
-    },
+    people: (content) => fold(content),
     typing: ({ person }) => {
+      if (person.id === me.id) return; // in another tab
       stopsTyping(person.id);
       const timer = setTimeout(() => stopsTyping(person.id), 2 * TYPING);
       typists.set(person.id, { name: person.name, timer });
@@ -278,18 +257,18 @@ function startChat() {
     },
     message: ({ person, text, sent, position, id }) => {
       since = position;
+      toCome -= 1;
       unseen.delete(id);
       stopsTyping(person.id);
       if (log.querySelector(`[data-position="${position}"]`)) return; // one of the newest, which came for what is lost
-      const isMine = mine.has(person.id);
-      const by = make("span", "by", isMine ? "You" : who(person));
+      const isMine = person.id === me.id;
+      const by = make("span", "by", isMine ? "You" : who(person.name));
       const words = make("p", "words", text);
       words.dir = "auto";
       const meta = make("div", "meta", by, timeOf(new Date(sent)));
-      const entry = make("div", isMine ? "message mine" : "message", meta, words);
+      const entry = write(log, coloured(make("div", isMine ? "message mine" : "message", meta, words), person.id));
       entry.dataset.position = position;
-      colour(entry, person);
-      write(log, entry);
+      if (toCome === 0) arrive();
     },
     error: ({ text }) => {
       if (me === null) {
@@ -303,11 +282,12 @@ function startChat() {
     },
   };
 
-  const who = (person) => make("bdi", "", person.name);
+  const who = (name) => make("bdi", "", name);
   const note = (...contents) => write(log, make("p", "note", ...contents));
 
-  function colour(element, person) {
-    element.style.setProperty("--hue", hueOf(person.name));
+  function coloured(element, id) {
+    element.style.setProperty("--hue", Number.parseInt(id.slice(0, 4), 16) % 360); // degrees
+    return element;
   }
 
   function stopsTyping(id) {
@@ -321,12 +301,29 @@ function startChat() {
     else typing.textContent = names.length ? `${names.join(" and ")} ${names[1] ? "are" : "is"} typing…` : "";
   }
 
-  function add(person) {
-    if (people.has(person.id)) return;
-    const entry = make("li", "", who(person), person.id === me.id ? " (you)" : "");
-    colour(entry, person);
-    people.set(person.id, entry);
-    list.append(entry);
+  function arrive() {
+    if (!wasHere) note("You joined ", roomField.value, ".");
+    wasHere = true;
+  }
+
+  /** Takes in who is here, or what has changed, unless more is known already. */
+  function fold({ version: newer, all, changed = all ?? {}, left = [], count }, known = version) {
+    if (newer < known) return;
+    version = newer;
+    const before = new Map(people);
+    if (all || count) people.clear();
+    left.forEach((id) => people.delete(id) && stopsTyping(id));
+    for (const [id, metas] of Object.entries(changed)) {
+      people.set(id, metas.map(({ name }) => name).join(" / ") || before.get(id)); // no meta: the tabs have just gone
+    }
+    for (const [some, others, what] of [[before, people, " left."], [people, before, " joined."]]) {
+      for (const [id, name] of some) {
+        if (name && id !== me.id && others.size && !others.has(id)) note(who(name), what);
+      }
+    }
+    const named = [...people].filter(([, name]) => name).sort(([a], [b]) => (b === me.id) - (a === me.id));
+    const entries = named.map(([id, name]) => coloured(make("li", "", who(name), id === me.id ? " (you)" : ""), id));
+    list.replaceChildren(...(count ? [make("li", "", `${count} people`)] : entries));
   }
 
   function enter() {
@@ -344,6 +341,7 @@ function startChat() {
     me = since = null;
     wasHere = false;
     unseen.clear();
+    people.clear();
     [...typists.keys()].forEach(stopsTyping);
     joinForm.hidden = false;
     room.hidden = sayForm.hidden = true;
@@ -381,6 +379,7 @@ function startChat() {
   });
 
   panel.querySelector(".leave").addEventListener("click", leave);
+  nameField.value = localStorage.name ?? "";
   if (/^#[\w-]{1,40}$/.test(location.hash)) roomField.value = location.hash.slice(1);
 }
 

@@ -21,8 +21,8 @@ class Demo:
     port = 0
     process: subprocess.Popen[str]
 
-    def start(self, **settings: str) -> None:
-        self.process = run_demo(str(self.port), **settings)
+    def start(self, *words: str, **settings: str) -> None:
+        self.process = run_demo(str(self.port), *words, **settings)
         assert self.process.stdout is not None
         first_line = self.process.stdout.readline()
         served = re.fullmatch(r"Serving on (http://127\.0\.0\.1:(\d+))[\w ]* \(Ctrl-C ends it\)\n", first_line)
@@ -39,9 +39,10 @@ class Demo:
         return self.process.returncode, output, errors
 
 
-def run_demo(port: str, **settings: str) -> subprocess.Popen[str]:
+def run_demo(port: str, *words: str, **settings: str) -> subprocess.Popen[str]:
+    """Run the demo on a port, with these variables, or a command line of Python that runs it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "example_project"],
+        [sys.executable, *(words or ("-m", "example_project"))],
         cwd=ROOT,
         env={**os.environ, "PORT": port, **settings},
         stdout=subprocess.PIPE,
@@ -73,6 +74,11 @@ def log(page: Page) -> Locator:
 def words(page: Page) -> Locator:
     """Return what was said, in the order in which it is shown."""
     return log(page).locator(".message .words")
+
+
+def notes(page: Page) -> Locator:
+    """Return what the log says beside what people say."""
+    return log(page).locator(".note")
 
 
 def ask(page: Page, question: str) -> None:

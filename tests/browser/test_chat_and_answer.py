@@ -4,18 +4,16 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from consumers.layers.redis import RedisPubSubChannelLayer
 from example_project.app import OPTIONS
 from example_project.consumers.answer import ANSWER
 
-from ..support.processes import wait_for, workers_of
-from ..support.redis_server import RedisServer, running_redis
+from ..support.redis_server import RedisServer
 from .driving import Demo, Wire, ask, join, log, people, say, words
 
 
@@ -175,23 +173,6 @@ def test_what_was_on_its_way_when_the_connection_was_lost_is_said_once(
         expect(words(page)).to_have_text(["Arrives", "Is on its way", "Next"])
 
 
-@pytest.fixture
-def redis_server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def two_processes(demo: Demo, redis_server: RedisServer) -> Iterator[list[int]]:
-    """Have the demo served by two processes."""
-    demo.stop(signal.SIGKILL)
-    demo.start(REDIS_URL=redis_server.url, WORKERS="2")
-    wait_for(demo.port)
-    yield workers_of(demo.process.pid)
-    status, output, errors = demo.stop(signal.SIGINT)
-    assert (status, output.strip(), "Traceback" in errors) == (0, "Bye.", False)
-
-
 def test_tabs_miss_nothing_when_both_processes_that_serve_them_are_killed(
     open_tab: Callable[..., Page], demo: Demo, redis_server: RedisServer, two_processes: list[int]
 ) -> None:
@@ -218,6 +199,7 @@ def test_tabs_miss_nothing_when_both_processes_that_serve_them_are_killed(
     for tab in tabs:
         expect(words(tab)).to_have_text(["Before", *meanwhile], timeout=60_000)
         expect(log(tab).get_by_text("Connected again.", exact=True)).to_have_count(1)
+        expect(people(tab)).to_have_count(4)
 
 
 def test_who_is_typing_is_shown_to_the_others_and_not_to_themselves(open_tab: Callable[[], Page]) -> None:

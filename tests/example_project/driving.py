@@ -17,3 +17,11 @@ async def http(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
     response = await client.get_response()
     await client.wait()
     return response
+
+
+async def refusal(client: WebsocketCommunicator, content: Any) -> str:
+    """Send something that can't be done; return the answer."""
+    await client.send_json_to(content)
+    answer = await client.receive_json_from()
+    assert answer["type"] == "error"
+    return str(answer["text"])

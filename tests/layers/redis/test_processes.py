@@ -17,7 +17,7 @@ from example_project.__main__ import main
 from example_project.consumers import answer
 
 from ...support.pages import ROOT
-from ...support.processes import wait_for, workers_of
+from ...support.processes import stopped, wait_for, workers_of
 from ...support.redis_layers import LAYERS
 from ...support.redis_server import RedisServer, free_port, running_redis
 from ...support.slow import left_to_ci
@@ -116,8 +116,7 @@ def join(stack: contextlib.ExitStack, port: int, name: str) -> ClientConnection:
     wait_for(port)
     client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/chat/lobby"))
     client.send(json.dumps({"type": "join", "name": name}))
-    for _ in range(2):  # who one is, and that one is there
-        client.recv(timeout=PATIENCE)
+    client.recv(timeout=PATIENCE)  # the welcome
     return client
 
 
@@ -143,16 +142,6 @@ def example_by_two_processes(server: RedisServer) -> Iterator[tuple[int, list[in
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.communicate()
-
-
-@contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Stop a process, so that the other one serves who comes now."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def say(client: ClientConnection, *texts: str) -> None:
