@@ -17,7 +17,7 @@ import random
 import secrets
 from typing import Protocol
 
-from redis.exceptions import ConnectionError, RedisError, ResponseError
+from redis.exceptions import ConnectionError, ResponseError
 
 from ..._aio.loops import call_soon
 from .control import Control
@@ -40,6 +40,9 @@ RETRY = 1.0
 
 REFUSED_RETRY = 10.0
 """Seconds until one is tried again that Redis has refused."""
+
+
+WITHOUT = "Redis at %s: presence and counts do not work: %s"
 
 
 class Keeper(Protocol):
@@ -98,7 +101,7 @@ class Lease:
         keeper: Keeper,
     ) -> None:
         self.incarnation: str | None = None
-        self.refusal: RedisError | None = None
+        self.refusal: ResponseError | IsCluster | None = None
         self._shard = shard
         self._host = host
         self._timeout = timeout
@@ -112,10 +115,14 @@ class Lease:
         self._was_away = False  # so that something may have been missed
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wanted = self._decided = self._wake = asyncio.Event()
+        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
+        self._decided, self._tried = asyncio.Event(), asyncio.Event()
 
-    async def prepare(self) -> None:
+    async def prepare(self, *, is_needed: bool = True) -> None:
         """Wait until the process has a lease, or cannot have one.
+
+        Args:
+            is_needed: whether to wait while it cannot be connected to, too.
 
         Raises:
             redis.exceptions.ConnectionError: if Redis cannot be reached in time.
@@ -124,13 +131,18 @@ class Lease:
         self._on_this_loop()
         self._is_wanted = True
         self._wanted.set()
-        if not self._decided.is_set():
+        decided = self._decided
+        awaited = decided if is_needed else self._tried
+        if not awaited.is_set():
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._decided.wait()
+                    await awaited.wait()
             except TimeoutError:
-                raise ConnectionError(f"No connection to Redis at {self._host}: it did not answer in time") from None
-        if self.incarnation is None and self.refusal is None:
+                if is_needed:
+                    raise ConnectionError(
+                        f"No connection to Redis at {self._host}: it did not answer in time"
+                    ) from None
+        if decided.is_set() and self.incarnation is None and self.refusal is None:
             raise OwnerLoopEnded(ENDED)
 
     def require(self) -> str:
@@ -154,7 +166,7 @@ class Lease:
         """Have the next beat come now."""
         self._on_this_loop()
         if self.incarnation is None and self.refusal is None:
-            self._decided.clear()
+            self._undecide()
         self._wake.set()
 
     def beat_after(self, seconds: float) -> None:
@@ -170,7 +182,7 @@ class Lease:
             self._timer.cancel()
             self._timer = None
         if self._keeping and self._loop is not None and self._loop.is_running():  # the next owner loop has begun
-            self._decided.clear()
+            self._undecide()
             call_soon(self._loop, self._wake.set)
         else:
             self._is_wanted = False
@@ -182,8 +194,8 @@ class Lease:
         self._on_this_loop()
         self._wake.clear()
         if self._decided.is_set():
-            self._decided = asyncio.Event()
-        decided = self._decided
+            self._decided, self._tried = asyncio.Event(), asyncio.Event()
+        decided, tried = self._decided, self._tried
         self._keeping += 1
         try:
             await self._wanted.wait()
@@ -193,6 +205,7 @@ class Lease:
         finally:
             self._keeping -= 1
             decided.set()  # who waits is to ask the next owner loop
+            tried.set()
 
     async def _keep_connected(self) -> None:
         """Keep it until Redis refuses the names."""
@@ -244,7 +257,7 @@ class Lease:
         if self._was_away:
             self._was_away = False
             await self._keeper.on_return(self._shard)
-        self._decided.set()
+        self._decide()
         for expired in beat.expired:
             await self._reap(expired)
         await self._keeper.on_beat(self._shard)
@@ -272,9 +285,17 @@ class Lease:
 
     def _refused(self, error: ResponseError | IsCluster) -> None:
         if self.refusal is None:
-            logger.info("Redis at %s: presence and counts do not work: %s", self._host, error)
+            logger.info(WITHOUT, self._host, error)
         self.refusal = error
+        self._decide()
+
+    def _decide(self) -> None:
         self._decided.set()
+        self._tried.set()
+
+    def _undecide(self) -> None:
+        self._decided.clear()
+        self._tried.clear()
 
     def _on_this_loop(self) -> None:
         """Have events of the running loop: the owner loop may be another than before."""
@@ -283,7 +304,8 @@ class Lease:
             return
         self._was_away = self.incarnation is not None
         self._loop, self._timer = loop, None
-        self._wanted, self._decided, self._wake = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
+        self._decided, self._tried = asyncio.Event(), asyncio.Event()
         if self._is_wanted:
             self._wanted.set()
 
@@ -291,6 +313,9 @@ class Lease:
         self._was_away = True
         if is_up:
             self._wake.set()
+        elif self.incarnation is None and not self._tried.is_set():  # who joins need not wait
+            logger.info(WITHOUT, self._host, "there is no connection for them yet")
+            self._tried.set()
 
     def _on_message(self, name: str, payload: bytes) -> None:
         if name != self._scripts.base:
