@@ -15,15 +15,15 @@ import contextlib
 import logging
 import random
 import secrets
-from typing import Protocol
+from typing import Any, Protocol
 
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
 
 from ..._aio.loops import call_soon
 from .control import Control
 from .hosts import Host, IsCluster
 from .owner_loop import ENDED, OwnerLoopEnded
-from .pipelined import FAILURES
+from .pipelined import FAILURES, Command
 from .presence_scripts import Beat, PresenceScripts, beat_of
 from .round_trips import Run
 
@@ -47,6 +47,9 @@ WITHOUT = "Redis at %s: presence and counts do not work: %s"
 
 class Keeper(Protocol):
     """Whose lease it is. All of it is called on the owner loop."""
+
+    async def run_beside(self, shard: int, commands: list[Command]) -> list[Any]:
+        """Execute commands by a connection that nobody else uses."""
 
     async def before_begin(self, shard: int) -> None:
         """Make sure that a lease is of use at a shard.
@@ -280,7 +283,9 @@ class Lease:
             [has_more] = await self._run(self._shard, [self._scripts.reap(expired)])
 
     async def _beat_once(self, incarnation: str, is_new: bool) -> Beat:
-        [reply] = await self._run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
+        # Redis' answer that it is read-only ends a connection, and what others wait for there.
+        run = self._keeper.run_beside if isinstance(self.refusal, ReadOnlyError) else self._run
+        [reply] = await run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
         return beat_of(reply)
 
     def _refused(self, error: ResponseError | IsCluster) -> None:

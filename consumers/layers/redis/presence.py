@@ -218,6 +218,10 @@ class RedisPresence:
 
     # For leases: see `Keeper`
 
+    async def run_beside(self, shard: int, commands: list[Command]) -> list[Any]:
+        self._owners.require()
+        return await self._process.trips.run(_one(shard, commands), blocks=True)
+
     async def before_begin(self, shard: int) -> None:
         await answered(self._standalone.require(shard), self._run)
 
@@ -368,6 +372,11 @@ class RedisPresence:
 
     def _is_at(self, shard: int) -> Callable[[str], bool]:
         return lambda group: self._shard(group) == shard
+
+
+def _one(shard: int, commands: list[Command]) -> Flow[list[Any]]:
+    [replies] = yield [(shard, commands)]
+    return replies
 
 
 def _call_later(seconds: float, function: Callable[[], object]) -> None:

@@ -282,6 +282,23 @@ async def members_come_without_presence(layer: RedisLayer, server: RedisServer, 
         assert time.monotonic() - started < other.timeout / 2
 
 
+async def test_asking_again_for_a_lease_of_a_read_only_redis_harms_no_message(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.layers.redis.lease.REFUSED_RETRY", 0.001)
+    with server.client() as client:
+        client.replicaof("127.0.0.1", free_port())
+        async with layer_on("pubsub", server.port) as layer:
+            member = await Member().join(layer)
+            refused = client.info("commandstats")["cmdstat_eval"]["calls"]
+            numbers = range(3000)
+            for start_at in numbers[::100]:
+                part = range(start_at, start_at + 100)
+                assert await asyncio.gather(*(send(layer, number) for number in part)) == [[number] for number in part]
+            assert client.info("commandstats")["cmdstat_eval"]["calls"] > refused + 3
+            await until(lambda: sorted(member.numbers) == list(numbers))
+
+
 async def test_members_come_without_presence_where_redis_takes_no_more_connections(
     kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
