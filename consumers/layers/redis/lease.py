@@ -167,7 +167,8 @@ class Lease:
 
     def beat_soon(self) -> None:
         """Have the next beat come now."""
-        self._on_this_loop()
+        if self._loop is not asyncio.get_running_loop():
+            return  # a timer, say, of an owner loop that was replaced
         if self.incarnation is None and self.refusal is None:
             self._undecide()
         self._wake.set()

@@ -23,6 +23,7 @@ from .._presence_table import Metas
 from .dropped import DroppedLog
 from .lease import Lease
 from .members import Members
+from .owner_loop import together
 from .pipelined import FAILURES, Command
 from .presence_lua import AT_ONCE, KEPT
 from .presence_scripts import Item, PresenceScripts, texts_of
@@ -192,7 +193,7 @@ class RedisPresence:
         """Keep the leases: a background job. Runs for ever."""
         for group in self._feeds.restart():
             self._feeds.lose(group)
-        await asyncio.gather(*(lease.keep() for lease in self._leases))
+        await together(*(lease.keep() for lease in self._leases))
 
     def clean_up(self, is_final: bool) -> Flow[None]:
         """Tell Redis who has ended, and that nobody vouches for the others; forget these too if it `is_final`."""
