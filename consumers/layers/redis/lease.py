@@ -15,15 +15,15 @@ import contextlib
 import logging
 import random
 import secrets
-from typing import Protocol
+from typing import Any, Protocol
 
-from redis.exceptions import ConnectionError, RedisError, ResponseError
+from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
 
 from ..._aio.loops import call_soon
 from .control import Control
 from .hosts import Host, IsCluster
 from .owner_loop import ENDED, OwnerLoopEnded
-from .pipelined import FAILURES
+from .pipelined import FAILURES, Command
 from .presence_scripts import Beat, PresenceScripts, beat_of
 from .round_trips import Run
 
@@ -42,8 +42,14 @@ REFUSED_RETRY = 10.0
 """Seconds until one is tried again that Redis has refused."""
 
 
+WITHOUT = "Redis at %s: presence and counts do not work: %s"
+
+
 class Keeper(Protocol):
     """Whose lease it is. All of it is called on the owner loop."""
+
+    async def run_beside(self, shard: int, commands: list[Command]) -> list[Any]:
+        """Execute commands by a connection that nobody else uses."""
 
     async def before_begin(self, shard: int) -> None:
         """Make sure that a lease is of use at a shard.
@@ -98,7 +104,7 @@ class Lease:
         keeper: Keeper,
     ) -> None:
         self.incarnation: str | None = None
-        self.refusal: RedisError | None = None
+        self.refusal: ResponseError | IsCluster | None = None
         self._shard = shard
         self._host = host
         self._timeout = timeout
@@ -112,10 +118,14 @@ class Lease:
         self._was_away = False  # so that something may have been missed
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wanted = self._decided = self._wake = asyncio.Event()
+        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
+        self._decided, self._tried = asyncio.Event(), asyncio.Event()
 
-    async def prepare(self) -> None:
+    async def prepare(self, *, is_needed: bool = True) -> None:
         """Wait until the process has a lease, or cannot have one.
+
+        Args:
+            is_needed: whether to wait while it cannot be connected to, too.
 
         Raises:
             redis.exceptions.ConnectionError: if Redis cannot be reached in time.
@@ -124,13 +134,18 @@ class Lease:
         self._on_this_loop()
         self._is_wanted = True
         self._wanted.set()
-        if not self._decided.is_set():
+        decided = self._decided
+        awaited = decided if is_needed else self._tried
+        if not awaited.is_set():
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._decided.wait()
+                    await awaited.wait()
             except TimeoutError:
-                raise ConnectionError(f"No connection to Redis at {self._host}: it did not answer in time") from None
-        if self.incarnation is None and self.refusal is None:
+                if is_needed:
+                    raise ConnectionError(
+                        f"No connection to Redis at {self._host}: it did not answer in time"
+                    ) from None
+        if decided.is_set() and self.incarnation is None and self.refusal is None:
             raise OwnerLoopEnded(ENDED)
 
     def require(self) -> str:
@@ -152,9 +167,10 @@ class Lease:
 
     def beat_soon(self) -> None:
         """Have the next beat come now."""
-        self._on_this_loop()
+        if self._loop is not asyncio.get_running_loop():
+            return  # a timer, say, of an owner loop that was replaced
         if self.incarnation is None and self.refusal is None:
-            self._decided.clear()
+            self._undecide()
         self._wake.set()
 
     def beat_after(self, seconds: float) -> None:
@@ -170,7 +186,7 @@ class Lease:
             self._timer.cancel()
             self._timer = None
         if self._keeping and self._loop is not None and self._loop.is_running():  # the next owner loop has begun
-            self._decided.clear()
+            self._undecide()
             call_soon(self._loop, self._wake.set)
         else:
             self._is_wanted = False
@@ -182,8 +198,8 @@ class Lease:
         self._on_this_loop()
         self._wake.clear()
         if self._decided.is_set():
-            self._decided = asyncio.Event()
-        decided = self._decided
+            self._decided, self._tried = asyncio.Event(), asyncio.Event()
+        decided, tried = self._decided, self._tried
         self._keeping += 1
         try:
             await self._wanted.wait()
@@ -193,6 +209,7 @@ class Lease:
         finally:
             self._keeping -= 1
             decided.set()  # who waits is to ask the next owner loop
+            tried.set()
 
     async def _keep_connected(self) -> None:
         """Keep it until Redis refuses the names."""
@@ -244,7 +261,7 @@ class Lease:
         if self._was_away:
             self._was_away = False
             await self._keeper.on_return(self._shard)
-        self._decided.set()
+        self._decide()
         for expired in beat.expired:
             await self._reap(expired)
         await self._keeper.on_beat(self._shard)
@@ -267,14 +284,24 @@ class Lease:
             [has_more] = await self._run(self._shard, [self._scripts.reap(expired)])
 
     async def _beat_once(self, incarnation: str, is_new: bool) -> Beat:
-        [reply] = await self._run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
+        # Redis' answer that it is read-only ends a connection, and what others wait for there.
+        run = self._keeper.run_beside if isinstance(self.refusal, ReadOnlyError) else self._run
+        [reply] = await run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
         return beat_of(reply)
 
     def _refused(self, error: ResponseError | IsCluster) -> None:
         if self.refusal is None:
-            logger.info("Redis at %s: presence and counts do not work: %s", self._host, error)
+            logger.info(WITHOUT, self._host, error)
         self.refusal = error
+        self._decide()
+
+    def _decide(self) -> None:
         self._decided.set()
+        self._tried.set()
+
+    def _undecide(self) -> None:
+        self._decided.clear()
+        self._tried.clear()
 
     def _on_this_loop(self) -> None:
         """Have events of the running loop: the owner loop may be another than before."""
@@ -283,7 +310,8 @@ class Lease:
             return
         self._was_away = self.incarnation is not None
         self._loop, self._timer = loop, None
-        self._wanted, self._decided, self._wake = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
+        self._decided, self._tried = asyncio.Event(), asyncio.Event()
         if self._is_wanted:
             self._wanted.set()
 
@@ -291,6 +319,9 @@ class Lease:
         self._was_away = True
         if is_up:
             self._wake.set()
+        elif self.incarnation is None and not self._tried.is_set():  # who joins need not wait
+            logger.info(WITHOUT, self._host, "there is no connection for them yet")
+            self._tried.set()
 
     def _on_message(self, name: str, payload: bytes) -> None:
         if name != self._scripts.base:

@@ -32,7 +32,7 @@ class Members:
         process: the process.
         settings: the layer's.
         scripts: the layer's.
-        stands_alone: makes sure that a shard is no node of a Redis Cluster.
+        can_count: makes sure that processes can count each other at a shard.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class Members:
         process: "Process[Any]",
         settings: Settings,
         scripts: PresenceScripts,
-        stands_alone: Callable[[int], Flow[None]],
+        can_count: Callable[[int], Flow[None]],
     ) -> None:
         self._process = process
         self._settings = settings
         self._scripts = scripts
-        self._stands_alone = stands_alone
+        self._can_count = can_count
 
     def channels(self, group: str) -> Flow[frozenset[str]]:
         """Return the channels of a group; on any thread. The flow blocks.
@@ -85,7 +85,7 @@ class Members:
 
     def _ask(self, group: str, kind: bytes) -> Flow[list[list[bytes]]]:
         shard, question_id = self._settings.shard_of_group(group), secrets.token_hex(8)
-        yield from self._stands_alone(shard)
+        yield from self._can_count(shard)
         patience = self._settings.timeout * (1 - MARGIN)
         until = time.monotonic() + patience
         question = as_texts(question_id.encode(), kind, group.encode(), b"%d" % (1000 * patience + 1000))

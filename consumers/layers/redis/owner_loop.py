@@ -315,6 +315,15 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.wait(tasks)
 
 
+async def together(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Run jobs beside each other; if one fails, none goes on, as all are started again."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await _cancel(tasks)
+
+
 async def _work(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while True:
         try:

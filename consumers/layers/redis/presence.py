@@ -21,15 +21,16 @@ from .._presence import MAX_CHANNELS, Presence, PresenceOptions
 from .._presence_feed import PresenceFeeds, Truth
 from .._presence_table import Metas
 from .dropped import DroppedLog
-from .hosts import WHAT_ARE_YOU, IsCluster, is_of_cluster
 from .lease import Lease
 from .members import Members
+from .owner_loop import together
 from .pipelined import FAILURES, Command
 from .presence_lua import AT_ONCE, KEPT
 from .presence_scripts import Item, PresenceScripts, texts_of
 from .presence_seals import Seals
 from .round_trips import Flow, answered
 from .settings import Settings
+from .standalone import Standalone
 from .tracked import Pair, Tracked
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class RedisPresence:
             Lease(shard, host, settings.timeout, options.lease, self._scripts, process.id, self._run, self)
             for shard, host in enumerate(settings.hosts)
         ]
-        self._alone = set[int]()  # shards that are known to be no nodes of a Redis Cluster
-        self.members = Members(process, settings, self._scripts, self.stands_alone)
+        self._standalone = Standalone(settings)
+        self.members = Members(process, settings, self._scripts, self._can_count)
         self._tracked = Tracked(process.local)
         self._feeds = PresenceFeeds(
             process.local, options.max_list, self._tracked.channels, self._read_soon, self._later
@@ -84,12 +85,12 @@ class RedisPresence:
     # For the layer
 
     async def prepare(self, group: str) -> None:
-        """Have others know, before somebody joins or is tracked, that this process lives, and hear what changes.
+        """Have others know, before somebody joins, that this process lives; it joins without that if it cannot be.
 
         Raises:
-            redis.exceptions.ConnectionError: if Redis cannot be reached in time.
+            OwnerLoopEnded: if the owner loop has ended meanwhile.
         """
-        await self._leases[self._shard(group)].prepare()
+        await self._leases[self._shard(group)].prepare(is_needed=False)
 
     async def track(self, group: str, channel: str, key: str, meta: str) -> int:
         """Have a channel of this process stand for a key; return the version.
@@ -99,7 +100,7 @@ class RedisPresence:
             RuntimeError: if the channel has ended.
             redis.exceptions.RedisError: if Redis cannot be reached, or refuses; it is not tracked then.
         """
-        await self.prepare(group)
+        await self._leases[self._shard(group)].prepare()
         before = self._tracked.track(group, channel, (key, meta))
         try:
             version = await self._write(group, channel)
@@ -151,7 +152,7 @@ class RedisPresence:
         """
         shard, members, cursor = self._shard(group), dict[str, Metas](), b"0"
         first: tuple[int, int] | None = None
-        yield from self.stands_alone(shard)
+        yield from self._standalone.require(shard)
         while True:
             [[(version, size, cursor, found)]] = yield [(shard, [self._scripts.read(group, cursor)])]
             first = first or (int(version), size)  # what changes from now on is heard beside
@@ -172,25 +173,19 @@ class RedisPresence:
     def count(self, group: str) -> Flow[int]:
         """Return how many keys are in a group; on any thread."""
         shard = self._shard(group)
-        yield from self.stands_alone(shard)
+        yield from self._standalone.require(shard)
         [[(_, size, *_)]] = yield [(shard, [self._scripts.read(group, count=0)])]
         return int(size)
 
-    def stands_alone(self, shard: int) -> Flow[None]:
-        """Make sure that a shard is no node of a Redis Cluster: scripts reach keys of one node only; on any thread.
+    def _can_count(self, shard: int) -> Flow[None]:
+        """Make sure that processes can count each other at a shard.
 
         Raises:
-            IsCluster: if it is one.
+            redis.exceptions.RedisError: what keeps this one from being counted, and may keep others.
         """
-        if shard in self._alone:
-            return
-        [[reply]] = yield [(shard, [WHAT_ARE_YOU])]
-        if is_of_cluster(reply):
-            raise IsCluster(
-                f"Redis at {self._settings.hosts[shard]} is a node of a Redis Cluster, where presence and counts do "
-                "not work; use a Redis server with cluster-enabled no"
-            )
-        self._alone.add(shard)
+        if (refusal := self._leases[shard].refusal) is not None:
+            raise refusal.with_traceback(None)
+        yield from self._standalone.require(shard)
 
     def forget_group(self, group: str) -> None:
         """Take note that a group has no members here any more; from any thread, the lock of `local` is held."""
@@ -203,7 +198,7 @@ class RedisPresence:
         self._is_telling = False
         for group in self._feeds.restart():
             self._feeds.lose(group)
-        await asyncio.gather(*(lease.keep() for lease in self._leases))
+        await together(*(lease.keep() for lease in self._leases))
 
     def clean_up(self, is_final: bool) -> Flow[None]:
         """Tell Redis who has ended, and that nobody vouches for the others; forget these too if it `is_final`."""
@@ -240,8 +235,12 @@ class RedisPresence:
 
     # For leases: see `Keeper`
 
+    async def run_beside(self, shard: int, commands: list[Command]) -> list[Any]:
+        self._owners.require()
+        return await self._process.trips.run(_one(shard, commands), blocks=True)
+
     async def before_begin(self, shard: int) -> None:
-        await answered(self.stands_alone(shard), self._run)
+        await answered(self._standalone.require(shard), self._run)
 
     async def on_begin(self, shard: int) -> None:
         wanted = self._tracked.of(self._is_at(shard))
@@ -391,6 +390,11 @@ class RedisPresence:
 
     def _is_at(self, shard: int) -> Callable[[str], bool]:
         return lambda group: self._shard(group) == shard
+
+
+def _one(shard: int, commands: list[Command]) -> Flow[list[Any]]:
+    [replies] = yield [(shard, commands)]
+    return replies
 
 
 def _call_later(seconds: float, function: Callable[[], object]) -> None:

@@ -18,7 +18,7 @@ from .exchange import Receiver
 from .history import RedisHistory
 from .history_scripts import MARK
 from .orders import close_members
-from .owner_loop import OwnerLoop
+from .owner_loop import OwnerLoop, together
 from .presence import RedisPresence
 from .round_trips import Flow
 from .settings import Settings
@@ -183,7 +183,7 @@ class PubSubExchange:
         ]
 
     async def work(self) -> None:
-        await asyncio.gather(self._look_after(), self.presence.work())
+        await together(self._look_after(), self.presence.work())
 
     async def _look_after(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from .exchange import Receiver
 from .memberships import Memberships
 from .orders import Orders, control_of
 from .own_queues import OwnQueues, Wanted
+from .owner_loop import together
 from .presence import RedisPresence
 from .put_back import PutBack
 from .queue_reader import Entry, QueueReader
@@ -96,7 +97,7 @@ class QueueExchange:
         return readers
 
     async def work(self) -> None:
-        await asyncio.gather(self.memberships.renew_forever(), self.presence.work())
+        await together(self.memberships.renew_forever(), self.presence.work())
 
     async def join(self, group: str) -> None:
         """Wait until Redis knows that the process is in a group, and others that it lives; on the owner loop."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import time
@@ -268,6 +269,59 @@ async def test_a_member_that_leaves_while_it_joins_is_out(kind: str, server: Red
             await until(lambda: not heard(client) and not client.exists("asgi:group:room"))
 
 
+async def members_come_without_presence(layer: RedisLayer, server: RedisServer, reason: type[RedisError]) -> None:
+    async with layer_on("pubsub", server.port) as other:
+        started = time.monotonic()
+        member = await Member().join(other)
+        assert await send(layer, 5) == await send(other, 5) == [5]
+        await until(lambda: member.numbers == [5, 5])
+        with pytest.raises(reason):
+            await other.presence_track("room", member.name, key="ann")
+        with pytest.raises(reason):
+            await other.group_count("room")
+        assert time.monotonic() - started < other.timeout / 2
+
+
+async def test_asking_again_for_a_lease_of_a_read_only_redis_harms_no_message(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.layers.redis.lease.REFUSED_RETRY", 0.001)
+    with server.client() as client:
+        client.replicaof("127.0.0.1", free_port())
+        async with layer_on("pubsub", server.port) as layer:
+            member = await Member().join(layer)
+            refused = client.info("commandstats")["cmdstat_eval"]["calls"]
+            numbers = range(3000)
+            for start_at in numbers[::100]:
+                part = range(start_at, start_at + 100)
+                assert await asyncio.gather(*(send(layer, number) for number in part)) == [[number] for number in part]
+            assert client.info("commandstats")["cmdstat_eval"]["calls"] > refused + 3
+            await until(lambda: sorted(member.numbers) == list(numbers))
+
+
+async def test_members_come_without_presence_where_redis_takes_no_more_connections(
+    kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "consumers.layers")
+    async with layer_on(kind, server.port, timeout=2) as layer:
+        member = Member()
+        member.name = layer.attach(member.deliver)
+        await layer._process.owners.ensure().until_ready()
+        await send(layer, 0)
+        with server.client() as client:
+            client.config_set("maxclients", len(server.connections()))
+            await layer.group_add("room", member.name)
+            assert await send(layer, 1) == [1]
+            await until(lambda: member.numbers == [1])
+            [line] = lines(caplog)
+            assert "presence and counts do not work: there is no connection" in line
+            with pytest.raises(ConnectionError):
+                await layer.presence_track("room", member.name, key="ann")
+            client.config_set("maxclients", 100)
+        await until(lambda: layer._process.exchange.presence.has_anything())
+        assert await layer.presence_track("room", member.name, key="ann")
+
+
 def commands_of(server: RedisServer) -> set[str]:
     """Return the ids of the connections that no receiver waits on."""
     return {entry["id"] for entry in server.connections() if entry["cmd"] not in ("bzpopmin", "subscribe", "replicaof")}
@@ -281,6 +335,7 @@ async def test_redis_turns_read_only(kind: str, server: RedisServer, caplog: pyt
             if kind == "pubsub":  # which writes nothing
                 assert await send(layer, 0) == [0]
                 await until(lambda: member.numbers == [0])
+                await members_come_without_presence(layer, server, ReadOnlyError)
                 return
             used = commands_of(server)
             with pytest.raises(ReadOnlyError):
@@ -326,6 +381,7 @@ async def test_redis_is_out_of_memory(kind: str, server: RedisServer) -> None:
             if kind == "pubsub":  # which stores nothing
                 assert await send(layer, 0) == [0]
                 await until(lambda: member.numbers == [0])
+                await members_come_without_presence(layer, server, OutOfMemoryError)
                 return
             with pytest.raises(OutOfMemoryError):
                 await layer.group_send("room", {"type": "test", "number": 1})

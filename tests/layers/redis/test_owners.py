@@ -118,6 +118,30 @@ async def test_a_join_that_waits_for_a_connection_goes_on_when_another_loop_clos
         await layer.close()
 
 
+async def test_a_background_job_that_fails_leaves_none_of_its_connections_behind(
+    layer: RedisLayer, kind: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.layers.redis.owner_loop.JOB_PAUSE", 0.01)
+    exchange: Any = layer._process.exchange
+    part, name = (exchange, "_look_after") if kind == "pubsub" else (exchange.memberships, "renew_forever")
+    go_on, goes_on = asyncio.Event(), getattr(part, name)
+
+    async def fail() -> None:
+        await go_on.wait()
+        monkeypatch.setattr(part, name, goes_on)
+        raise RuntimeError
+
+    monkeypatch.setattr(part, name, fail)
+    member = await Member().join(layer)
+    lease = exchange.presence._leases[0]
+    decided = lease._decided
+    go_on.set()
+    await until(lambda: lease._decided is not decided)
+    await layer.presence_track("room", member.name, key="ann")
+    with redis_server.client() as client:
+        assert dict(client.pubsub_numsub("asgi__presence__")) == {"asgi__presence__": 1}
+
+
 async def test_receivers_are_told_of_a_gap_whichever_loop_is_the_next_owner(layer: RedisLayer) -> None:
     member, is_busy, go_on = Member(), threading.Event(), threading.Event()
 
