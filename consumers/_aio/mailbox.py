@@ -182,7 +182,7 @@ class Mailbox(DeliversMany):
     async def wait_for_layer_room(self) -> None:
         """Wait, as the pump of a foreign layer, until one more of its messages can be added."""
         while self.layer_count >= self.layer_limit:
-            if self._layer_room is None or self._layer_room.is_set():  # else another waits, too
+            if self._layer_room is None:  # else another waits, too
                 self._layer_room = anyio.Event()
             await self._layer_room.wait()
 
@@ -201,11 +201,12 @@ class Mailbox(DeliversMany):
         entry = self.messages.pop(0)
         if isinstance(entry, tuple):
             if self._client_room is not None:
-                self._client_room.set()
+                self._tell_reader()
             return entry
         self.layer_count -= 1
         if self._layer_room is not None:
             self._layer_room.set()
+            self._layer_room = None
         # At a quarter: not at each free place, or every message would resume the layer.
         if self._has_refused and self.layer_count <= self.layer_limit // 4 and self.owner is not None:
             self._has_refused = False
@@ -217,7 +218,13 @@ class Mailbox(DeliversMany):
         if size > 0:
             self._budget.give_back(size)
             if self._client_room is not None:
-                self._client_room.set()
+                self._tell_reader()
+
+    def _tell_reader(self) -> None:
+        """Have the reader, which waits for room, look again."""
+        assert self._client_room is not None
+        self._client_room.set()
+        self._client_room = None
 
     async def serve_in_turn(self, handle: Handle, failed: Failed, yields_between: int) -> None:
         """Handle one message after the other, until the mailbox is closed and empty.
