@@ -118,6 +118,10 @@ class Lease:
         self._was_away = False  # so that something may have been missed
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._wanted: asyncio.Event  # somebody joins or is tracked
+        self._wake: asyncio.Event  # the next beat is to come now
+        self._decided: asyncio.Event  # there is a lease, or there cannot be one
+        self._tried: asyncio.Event  # that, or there is no connection yet
         self._renew_events()
 
     async def prepare(self, *, is_needed: bool = True) -> None:
@@ -305,10 +309,8 @@ class Lease:
         self._tried.clear()
 
     def _renew_events(self) -> None:
-        self._wanted: asyncio.Event = asyncio.Event()  # somebody joins or is tracked
-        self._wake: asyncio.Event = asyncio.Event()  # the next beat is to come now
-        self._decided: asyncio.Event = asyncio.Event()  # there is a lease, or there cannot be one
-        self._tried: asyncio.Event = asyncio.Event()  # that, or there is no connection yet
+        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
+        self._decided, self._tried = asyncio.Event(), asyncio.Event()
 
     def _on_this_loop(self) -> None:
         """Have events of the running loop: the owner loop may be another than before."""
