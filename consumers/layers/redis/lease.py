@@ -118,8 +118,11 @@ class Lease:
         self._was_away = False  # so that something may have been missed
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
-        self._decided, self._tried = asyncio.Event(), asyncio.Event()
+        self._wanted: asyncio.Event  # somebody joins or is tracked
+        self._wake: asyncio.Event  # the next beat is to come now
+        self._decided: asyncio.Event  # there is a lease, or there cannot be one
+        self._tried: asyncio.Event  # that, or there is no connection yet
+        self._renew_events()
 
     async def prepare(self, *, is_needed: bool = True) -> None:
         """Wait until the process has a lease, or cannot have one.
@@ -131,6 +134,8 @@ class Lease:
             redis.exceptions.ConnectionError: if Redis cannot be reached in time.
             OwnerLoopEnded: if the owner loop has ended meanwhile; the next one has a lease too.
         """
+        if not self._keeping:  # nobody would say when it is decided
+            raise OwnerLoopEnded(ENDED)
         self._on_this_loop()
         self._is_wanted = True
         self._wanted.set()
@@ -189,8 +194,8 @@ class Lease:
             self._undecide()
             call_soon(self._loop, self._wake.set)
         else:
-            self._is_wanted = False
-            self._wanted.clear()
+            self._is_wanted, self._loop = False, None
+            self._renew_events()  # the old ones refer to the loop
         return incarnation
 
     async def keep(self) -> None:
@@ -303,6 +308,10 @@ class Lease:
         self._decided.clear()
         self._tried.clear()
 
+    def _renew_events(self) -> None:
+        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
+        self._decided, self._tried = asyncio.Event(), asyncio.Event()
+
     def _on_this_loop(self) -> None:
         """Have events of the running loop: the owner loop may be another than before."""
         loop = asyncio.get_running_loop()
@@ -310,8 +319,7 @@ class Lease:
             return
         self._was_away = self.incarnation is not None
         self._loop, self._timer = loop, None
-        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
-        self._decided, self._tried = asyncio.Event(), asyncio.Event()
+        self._renew_events()
         if self._is_wanted:
             self._wanted.set()
 
