@@ -124,7 +124,7 @@ class MemoryPresence:
             table = self._tables[group]
             if not len(table):
                 del self._tables[group]
-            self._feeds.hear(group, self._version, 0, len(table), changes)
+            self._feeds.hear(group, self._version, None, len(table), changes)
         return self._version
 
     def _watch(self, group: str) -> None:

@@ -73,13 +73,17 @@ class _Feed:
         untold: changes, by key.
         is_timed: whether `untold` will be told soon.
         is_read: whether the truth is being read.
+        is_stale: whether changes may have been lost since that was begun.
         all_behind: whether all members need it.
         behind: the channels that need it beside.
         retry: seconds until those are tried again.
         is_counted: whether members have only been told how many there are.
     """
 
-    __slots__ = ("all_behind", "behind", "count", "is_counted", "is_read", "is_timed", "retry", "untold", "version")
+    __slots__ = (
+        *("all_behind", "behind", "count", "is_counted", "is_read", "is_stale"),
+        *("is_timed", "retry", "untold", "version"),
+    )
 
     def __init__(self) -> None:
         self.version: int | None = None
@@ -87,6 +91,7 @@ class _Feed:
         self.untold: dict[str, _Untold] = {}
         self.is_timed = False
         self.is_read = False
+        self.is_stale = False
         self.all_behind = False
         self.behind: set[str] = set()
         self.retry = RETRY
@@ -134,16 +139,16 @@ class PresenceFeeds:
         """Take note that nothing runs any more that was to be called later; return all groups."""
         with self._lock:
             for feed in self._feeds.values():
-                feed.is_timed = feed.is_read = False
+                feed.is_timed = feed.is_read = feed.is_stale = False
             return list(self._feeds)
 
-    def hear(self, group: str, version: int, previous: int, count: int, changes: Iterable[Change]) -> None:
+    def hear(self, group: str, version: int, previous: int | None, count: int, changes: Iterable[Change]) -> None:
         """Take changes of a group.
 
         Args:
             group: the group.
             version: the group's, with these changes.
-            previous: the group's, before them.
+            previous: the group's, before them; 0 if it had none, as an empty one; None: none can be lost.
             count: how many keys it has now.
             changes: the changes.
         """
@@ -151,7 +156,8 @@ class PresenceFeeds:
             feed = self._feeds.setdefault(group, _Feed())
             if feed.version is not None and version <= feed.version:
                 return
-            is_hole = feed.version is not None and previous > feed.version
+            expected = (feed.version, 0 if feed.count == 0 else feed.version)  # an empty group may have no version
+            is_hole = feed.version is not None and previous is not None and previous not in expected
             feed.version, feed.count = version, count
             for change in changes:
                 earlier = feed.untold.get(change.key)
@@ -167,7 +173,7 @@ class PresenceFeeds:
         with self._lock:
             feed = self._feeds.setdefault(group, _Feed())
             feed.all_behind = True
-            is_new, feed.is_read = not feed.is_read, True
+            is_new, feed.is_read, feed.is_stale = not feed.is_read, True, feed.is_read
         if is_new:
             self._read(group)
 
@@ -177,13 +183,18 @@ class PresenceFeeds:
             feed = self._feeds.get(group)
             if feed is None or not feed.is_read:
                 return
-            feed.is_read = False
-            to_all, feed.all_behind = feed.all_behind, False
-            behind, feed.behind = feed.behind, set()
-            if to_all:
-                self._start_from(feed, truth)
-            is_new = bool(feed.untold) and not feed.is_timed
-            feed.is_timed |= is_new
+            is_stale, feed.is_stale = feed.is_stale, False
+            if not is_stale:
+                feed.is_read = False
+                to_all, feed.all_behind = feed.all_behind, False
+                behind, feed.behind = feed.behind, set()
+                if to_all:
+                    self._start_from(feed, truth)
+                is_new = bool(feed.untold) and not feed.is_timed
+                feed.is_timed |= is_new
+        if is_stale:
+            self._read(group)
+            return
         if truth.members is None or truth.count > self._max_list:
             message = counted(group, truth.count, truth.version)
         else:
@@ -209,8 +220,9 @@ class PresenceFeeds:
 
     def _start_from(self, feed: _Feed, truth: Truth) -> None:
         """Have the truth be what all members know; the lock is held."""
-        feed.version = max(truth.version, feed.version or 0)
-        feed.count, feed.is_counted = truth.count, truth.members is None
+        if feed.version is None or feed.version <= truth.version:
+            feed.version, feed.count = truth.version, truth.count
+        feed.is_counted = truth.members is None
         known = truth.members or {}
         feed.untold = {
             key: untold._replace(first="updates" if key in known else "joins")

@@ -127,7 +127,10 @@ def texts_of(data: bytes) -> list[bytes]:
     texts, at = [], 0
     while at < len(data):
         begins = data.index(b":", at) + 1
-        at = begins + int(data[at : begins - 1])
+        size = data[at : begins - 1]
+        at = begins + int(size)
+        if not size.isdigit() or at > len(data):
+            raise ValueError("a message about presence that is none")
         texts.append(data[begins:at])
     return texts
 

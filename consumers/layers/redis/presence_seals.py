@@ -60,7 +60,7 @@ class Seals:
         while at < len(texts):
             kind, name, count = texts[at : at + 3]
             at += 3 + int(count)
-            if kind not in KINDS or at > len(texts):
+            if kind not in KINDS or not count.isdigit() or at > len(texts):
                 raise ValueError("a change of presence that is none")
             metas = tuple(map(self.open, texts[at - int(count) : at]))
             changes.append(Change(KINDS[kind], self.open(name), metas))
