@@ -43,6 +43,11 @@ def running_loop() -> object | None:
     return native
 
 
+def is_closed(loop: object) -> bool:
+    """Tell whether this is one of asyncio's event loops, and closed."""
+    return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
+
+
 Value = TypeVar("Value")
 
 

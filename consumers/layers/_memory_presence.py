@@ -34,6 +34,7 @@ class MemoryPresence:
         self._leaving: set[str] = set()  # groups for which a timer runs
         self._version = 0
         self._timers = Timers(local.loops)
+        local.on_detached = self.end  # also what ends with its event loop
         self._feeds = PresenceFeeds(local, options.max_list, self._trackers, self._read, self._timers.later)
 
     def track(self, group: str, channel: str, key: str, meta: str) -> int:

@@ -14,8 +14,11 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import secrets
-from typing import Protocol
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError
 
@@ -44,8 +47,11 @@ REFUSED_RETRY = 10.0
 class Keeper(Protocol):
     """Whose lease it is. All of it is called on the owner loop."""
 
-    async def on_begin(self, shard: int) -> None:
-        """Track all channels of the process at a shard under its new incarnation."""
+    async def on_begin(self, shard: int, is_first: bool) -> None:
+        """Track all channels of the process at a shard under its new incarnation; what was before is lost, if any."""
+
+    def on_lost(self, shard: int) -> None:
+        """Take note that the others let go of all that the process has at a shard."""
 
     async def on_return(self, shard: int) -> None:
         """Find out what has changed at a shard that could not be heard for a while."""
@@ -100,7 +106,10 @@ class Lease:
         self._run = run
         self._keeper = keeper
         self._is_wanted = False
+        self._is_first = True  # there was no incarnation yet that something was tracked under
         self._was_away = False  # so that something may have been missed
+        self._server: str | None = None  # which run of Redis has the incarnation
+        self._renewed = 0.0  # by this process' clock
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = self._decided = self._wake = asyncio.Event()
@@ -158,6 +167,7 @@ class Lease:
         if self._timer is not None:
             self._timer.cancel()
         self._is_wanted, self.refusal, self._loop, self._timer = False, None, None, None
+        self._is_first = True
         self._wanted = self._decided = self._wake = asyncio.Event()
         return incarnation
 
@@ -165,15 +175,25 @@ class Lease:
         """Keep it, for ever."""
         self._on_this_loop()
         await self._wanted.wait()
+        while True:
+            try:
+                await self._keep_connected()
+            except ResponseError as error:
+                self._refused(error)
+                await asyncio.sleep(REFUSED_RETRY)
+
+    async def _keep_connected(self) -> None:
+        """Keep it for as long as Redis lets the process hear.
+
+        Raises:
+            redis.exceptions.ResponseError: if Redis does not.
+        """
         names = [self._scripts.base, self._scripts.own(self._process_id)]
         control = Control(self._host, self._timeout, names, self._on_change, self._on_message)
         hearing = asyncio.create_task(control.run())
         try:
             await self._beat_forever(control)
             await hearing
-        except ResponseError as error:
-            self._refused(error)
-            await asyncio.Event().wait()
         finally:
             hearing.cancel()
             await asyncio.wait([hearing])
@@ -191,6 +211,7 @@ class Lease:
                 pause = REFUSED_RETRY
             except FAILURES:
                 pause = RETRY
+                self._look_for_end()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -198,33 +219,76 @@ class Lease:
 
     async def _beat(self) -> float:
         """Renew the lease, or begin one; let go of what others have left. Return the seconds until the next beat."""
+        before = None
+        if self.incarnation is not None and self._was_away and await self._is_another_server():
+            before, self.incarnation = self.incarnation, None  # what Redis has of it may be older than it knew before
         is_new = self.incarnation is None
+        if is_new:
+            await self._is_another_server()
         incarnation = self.incarnation or f"{self._process_id}.{secrets.token_hex(4)}"
         beat = await self._beat_once(incarnation, is_new)
         if not beat.lives:
             self.expired()
             return 0.0
         self.incarnation, self.refusal = incarnation, None
-        if is_new:
-            await self._begin()
-        if self._was_away:
-            self._was_away = False
-            await self._keeper.on_return(self._shard)
-        self._decided.set()
-        for expired in beat.expired:
-            await self._reap(expired)
-        await self._keeper.on_beat(self._shard)
+        await self._while_alive(incarnation, self._work(is_new, before, beat.expired))
         pause = self._seconds / 3
         if beat.pause is not None and not beat.expired:
             pause = min(pause, beat.pause + random.uniform(0, JITTER))
         return max(SHORTEST_PAUSE, pause)
 
+    async def _work(self, is_new: bool, before: str | None, expired: list[str]) -> None:
+        """Do what is due with a beat."""
+        if is_new:
+            await self._begin()
+        if before is not None:
+            await self._run(self._shard, [self._scripts.end(before, 0)])
+        if self._was_away:
+            self._was_away = False
+            await self._keeper.on_return(self._shard)
+        self._decided.set()
+        for incarnation in expired if before is None else [*expired, before]:
+            await self._reap(incarnation)
+        await self._keeper.on_beat(self._shard)
+
+    async def _while_alive(self, incarnation: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that may take longer than the lease lasts, which is renewed meanwhile."""
+        doing = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait([doing], timeout=self._seconds / 3))[0]:
+                if not (await self._beat_once(incarnation, False)).lives:
+                    self.expired()
+                    return
+        finally:
+            doing.cancel()
+            await asyncio.wait([doing])
+        doing.result()
+
+    async def _is_another_server(self) -> bool:
+        """Ask which run of Redis this is; return whether it may be another one than before."""
+        try:
+            [reply] = await self._run(self._shard, [("INFO", "server")])
+        except ResponseError:  # the layer's user may not ask
+            server = None
+        else:
+            found = re.search(rb"run_id:(\w+)", reply)
+            server = found and found[1].decode()
+        before, self._server = self._server, server
+        return server is None or server != before
+
+    def _look_for_end(self) -> None:
+        """Take note of the end of a lease that could not be renewed."""
+        if time.monotonic() - self._renewed > self._seconds:
+            self.incarnation = None
+            self._keeper.on_lost(self._shard)
+
     async def _begin(self) -> None:
         try:
-            await self._keeper.on_begin(self._shard)
+            await self._keeper.on_begin(self._shard, self._is_first)
         except BaseException:
             self.incarnation = None  # the next one has all its channels
             raise
+        self._is_first = False
 
     async def _reap(self, expired: str) -> None:
         """Let go of what an incarnation has left."""
@@ -233,7 +297,9 @@ class Lease:
             [has_more] = await self._run(self._shard, [self._scripts.reap(expired)])
 
     async def _beat_once(self, incarnation: str, is_new: bool) -> Beat:
+        started = time.monotonic()
         [reply] = await self._run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
+        self._renewed = started
         return beat_of(reply)
 
     def _refused(self, error: ResponseError) -> None:

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...exceptions import PresenceFull
 from .._memory_presence import not_tracked
-from .._presence import MAX_CHANNELS, Presence, PresenceOptions
-from .._presence_feed import PresenceFeeds, Truth
-from .._presence_table import Metas
+from .._presence import MAX_CHANNELS, PresenceOptions
+from .._presence_feed import PresenceFeeds
 from .dropped import DroppedLog
 from .lease import Lease
 from .members import Members
 from .pipelined import FAILURES, Command
 from .presence_lua import AT_ONCE, KEPT
+from .presence_reads import PresenceReads
 from .presence_scripts import Item, PresenceScripts, texts_of
 from .presence_seals import Seals
 from .round_trips import Flow, answered
@@ -54,6 +54,7 @@ class RedisPresence:
 
     Attributes:
         members: who is in which group, in all processes.
+        reads: who is there.
     """
 
     def __init__(self, process: "Process[Any]", settings: Settings, options: PresenceOptions, seals: Seals) -> None:
@@ -63,17 +64,19 @@ class RedisPresence:
         self._settings = settings
         self._options = options
         self._seals = seals
+        self._dropped = DroppedLog()
         self._scripts = PresenceScripts(settings.prefix, options.grace)
         self._leases = [
             Lease(shard, host, settings.timeout, options.lease, self._scripts, process.id, self._run, self)
             for shard, host in enumerate(settings.hosts)
         ]
+        self.reads = PresenceReads(settings, self._scripts, seals, self._dropped)
         self.members = Members(process, settings, self._scripts)
         self._tracked = Tracked(process.local)
         self._feeds = PresenceFeeds(
             process.local, options.max_list, self._tracked.channels, self._read_soon, self._later
         )
-        self._dropped = DroppedLog()
+        process.local.on_detached = self.end  # also what ends with its event loop
         self._unread: set[str] = set()  # groups whose truth could not be read
         self._next_touch = time.monotonic() + KEPT / 4
         self._to_touch: set[str] = set()
@@ -97,13 +100,14 @@ class RedisPresence:
             redis.exceptions.RedisError: if Redis cannot be reached, or refuses; it is not tracked then.
         """
         await self.prepare(group)
-        before = self._tracked.track(group, channel, (key, meta))
+        tracking = key, meta
+        before = self._tracked.track(group, channel, tracking)
         try:
             version = await self._write(group, channel)
             if version < 0:
                 raise PresenceFull(key, MAX_CHANNELS)
         except BaseException:
-            self._tracked.restore(group, channel, before)
+            self._tracked.restore(group, channel, tracking, before)
             self._beat_soon(group)
             raise
         if self._tracked.get(group, channel) is None:  # it has ended meanwhile
@@ -136,37 +140,6 @@ class RedisPresence:
         if self._tracked.end(channel):
             self._owners.call_soon(self._tell_ended)
 
-    def read(self, group: str, most: int | None = None) -> Flow[Truth]:
-        """Read who is in a group; on any thread.
-
-        Args:
-            group: the group.
-            most: if there are more keys, they are only counted. None: they are read, however many.
-        """
-        shard, members, cursor = self._shard(group), dict[str, Metas](), b"0"
-        first: tuple[int, int] | None = None
-        while True:
-            [[(version, size, cursor, found)]] = yield [(shard, [self._scripts.read(group, cursor)])]
-            first = first or (int(version), size)  # what changes from now on is heard beside
-            if most is not None and first[1] > most:
-                return Truth(*first, None)
-            for name, metas in found:
-                key = self._opened(name)
-                if key is not None:  # a scan may return one twice
-                    members[key] = tuple(text for meta in metas if (text := self._opened(meta)) is not None)
-            if int(cursor) == 0:
-                return Truth(*first, members)
-
-    def presence(self, group: str) -> Flow[Presence]:
-        """Return who is in a group; on any thread."""
-        truth = yield from self.read(group)
-        return Presence(truth.members or {}, truth.version)
-
-    def count(self, group: str) -> Flow[int]:
-        """Return how many keys are in a group; on any thread."""
-        [[(_, size, *_)]] = yield [(self._shard(group), [self._scripts.read(group, count=0)])]
-        return int(size)
-
     def forget_group(self, group: str) -> None:
         """Take note that a group has no members here any more; from any thread, the lock of `local` is held."""
         self._feeds.forget(group)
@@ -181,20 +154,22 @@ class RedisPresence:
 
     def clean_up(self, is_final: bool) -> Flow[None]:
         """Tell Redis who has ended, and that nobody vouches for the others; forget these too if it `is_final`."""
+        requests = []
         for shard, lease in enumerate(self._leases):
-            if lease.incarnation is None:
-                continue
             ended = self._tracked.take_ended(self._is_at(shard))
-            commands = [self._untracking(part) for part in _in_parts(ended)]
             if (incarnation := lease.forget()) is not None:
-                commands.append(self._scripts.end(incarnation))
-            yield [(shard, commands)]
+                commands = [self._untracking(part) for part in _in_parts(ended)]
+                requests.append((shard, [*commands, self._scripts.end(incarnation, self._options.grace)]))
         if is_final:
-            self.flush()
+            self.flush()  # first, whatever becomes of the rest
+        for shard, commands in requests:
+            [[*_, others]] = yield [(shard, commands)]
+            if is_final and not others:  # nobody is left who would be told of anything, or look after what is there
+                yield from self.reads.sweep(shard, self._options.grace)
 
     def has_anything(self) -> bool:
-        """Whether Redis takes this process for alive, perhaps; from any thread."""
-        return any(lease.incarnation is not None for lease in self._leases)
+        """Whether Redis takes this process for alive, perhaps, or it would track something again; from any thread."""
+        return any(lease.incarnation is not None for lease in self._leases) or self._tracked.has_any()
 
     def flush(self) -> None:
         """Forget what is tracked; from any thread."""
@@ -203,27 +178,31 @@ class RedisPresence:
 
     # For leases: see `Keeper`
 
-    async def on_begin(self, shard: int) -> None:
+    async def on_begin(self, shard: int, is_first: bool) -> None:
+        self._local.detach_closed()
         wanted = self._tracked.of(self._is_at(shard))
         for part in _in_parts(wanted):
             items = list(self._items(part))
             if items:
                 await self._run(shard, [self._scripts.track(self._leases[shard].require(), items)])
-        for group in self._feeds.groups():
+        for group in self._feeds.groups() if is_first else self._groups(shard):
             if self._shard(group) == shard:
                 self._feeds.lose(group)
 
     async def on_return(self, shard: int) -> None:
-        known = self._feeds.groups()
-        names = [group for group in {*known, *self._local.groups()} if self._shard(group) == shard]
+        known, names = self._feeds.groups(), self._groups(shard)
         for part in _in_parts(names, VERSIONS_AT_ONCE):
             [versions] = await self._run(shard, [("MGET", *map(self._scripts.version_key, part))])
             for group, version in zip(part, versions, strict=True):
-                if (int(version) if version else None) != known.get(group):
+                if known.get(group) is None or int(version or 0) != known[group]:
                     self._feeds.lose(group)
             await asyncio.sleep(0)
 
+    def on_lost(self, shard: int) -> None:
+        self._tracked.take_ended(self._is_at(shard))  # others let go of them
+
     async def on_beat(self, shard: int) -> None:
+        self._local.detach_closed()
         await self._write_ended(shard)
         await self._write_unsure(shard)
         await self._touch(shard)
@@ -247,6 +226,11 @@ class RedisPresence:
     def on_question(self, shard: int, payload: bytes) -> None:
         self._process.spawn(self.members.answer(shard, payload))
 
+    def _groups(self, shard: int) -> list[str]:
+        """Return the groups at a shard in which somebody is to know who is there."""
+        names = {*self._feeds.groups(), *self._local.groups(), *self._tracked.groups()}
+        return [group for group in names if self._shard(group) == shard]
+
     # Writing
 
     def _items(self, wanted: Iterable[Pair]) -> Iterator[Item]:
@@ -256,7 +240,7 @@ class RedisPresence:
             if tracking is not None:
                 key, meta = tracking
                 sealed = (*self._seals.key(key), *self._seals.meta(meta))
-                yield Item(group, self._feeds.version_of(group), channel, *sealed)
+                yield Item(group, self._feeds.version_of(group), self._in_redis(channel), *sealed)
 
     async def _write(self, group: str, channel: str) -> int:
         """Tell Redis what a channel stands for; return the version, or -1 if the key has too many channels."""
@@ -297,7 +281,13 @@ class RedisPresence:
             self._tracked.put_back(ended)
 
     def _untracking(self, pairs: Iterable[Pair]) -> Command:
-        return self._scripts.untrack((group, self._feeds.version_of(group), channel) for group, channel in pairs)
+        return self._scripts.untrack(
+            (group, self._feeds.version_of(group), self._in_redis(channel)) for group, channel in pairs
+        )
+
+    def _in_redis(self, channel: str) -> str:
+        """Return the name of a channel in Redis, where each process has its own of one without a "!"."""
+        return channel if "!" in channel else f"{channel}!{self._process.id}"
 
     def _tell_ended(self) -> None:
         for shard in set(map(self._shard, self._tracked.ended_groups())):
@@ -310,8 +300,8 @@ class RedisPresence:
         """Keep some of what Redis has of this process' channels from expiring."""
         if time.monotonic() >= self._next_touch:
             self._next_touch = time.monotonic() + KEPT / 4
-            self._to_touch = {group for group, _ in self._tracked.of(lambda _: True)}
-        part = [group for group in islice(self._to_touch, AT_ONCE) if self._shard(group) == shard]
+            self._to_touch.update(self._tracked.groups())
+        part = list(islice(filter(self._is_at(shard), self._to_touch), AT_ONCE))
         if part:
             self._to_touch.difference_update(part)
             await self._run(shard, [self._scripts.touch(self._leases[shard].require(), part)])
@@ -326,18 +316,11 @@ class RedisPresence:
 
     async def _read_truth(self, group: str) -> None:
         try:
-            truth = await answered(self.read(group, self._options.max_list), self._run)
+            truth = await answered(self.reads.read(group, self._options.max_list), self._run)
         except FAILURES:
             self._unread.add(group)
         else:
             self._feeds.tell_truth(group, truth)
-
-    def _opened(self, data: bytes) -> str | None:
-        try:
-            return self._seals.open(data)
-        except ValueError as error:
-            self._dropped.note(str(error))
-            return None
 
     async def _run(self, shard: int, commands: Sequence[Command]) -> list[Any]:
         return await self._owners.require().commands[shard].run(commands)

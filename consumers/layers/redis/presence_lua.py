@@ -23,6 +23,9 @@ from .._presence import MAX_CHANNELS
 AT_ONCE = 200
 """Channels or keys that one script goes through, so that it never keeps Redis from others for long."""
 
+ID_SIZE = 16
+"""Bytes of a key's id where keys are encrypted."""
+
 KEPT = 24 * 3600
 """Seconds after which Redis forgets what no process has touched: all of them have gone."""
 
@@ -40,9 +43,15 @@ local function key(group, what)
     return base .. '{' .. group .. '}:' .. what
 end
 
+-- What was stored of a key; nothing, if somebody else has written it.
+local function unpacked(packed)
+    local is_ours, entry = pcall(cmsgpack.unpack, packed)
+    return is_ours and type(entry) == 'table' and type(entry[3]) == 'table' and entry
+end
+
 local function load(group, id)
     local packed = redis.call('HGET', key(group, 'keys'), id)
-    return packed and cmsgpack.unpack(packed)
+    return packed and unpacked(packed)
 end
 
 local function store(group, id, entry)
@@ -83,7 +92,9 @@ end
 local function leave(group, id, entry, changes)
     redis.call('HDEL', key(group, 'keys'), id)
     redis.call('ZREM', key(group, 'leaving'), id)
-    changes[#changes + 1] = {'leaves', entry[2], {}}
+    if entry then
+        changes[#changes + 1] = {'leaves', entry[2], {}}
+    end
 end
 
 -- Take a channel from its key, which leaves after a time.
@@ -163,8 +174,9 @@ end
 """
 )
 
-# ARGV[3]: the incarnation; then for each channel its group, a version, itself, its key's id and name, its meta's digest
-# and the meta. The reply has for each the version, or -1 if the key has too many channels; without a lease, nothing.
+# ARGV[3]: the incarnation; then for each channel its group, a version, itself, its key's id, other ids of the key, its
+# name, its meta's digest and the meta. The reply has for each the version, or -1 if the key has too many channels;
+# without a lease, nothing.
 TRACK = (
     _COMMON
     + f"""
@@ -172,8 +184,14 @@ local incarnation, replies, changes, versions = ARGV[3], {{}}, {{}}, {{}}
 if not is_alive(incarnation) then
     return replies
 end
-for i = 4, #ARGV, 7 do
-    local group, known, channel, id, name, digest, meta = unpack(ARGV, i, i + 6)
+for i = 4, #ARGV, 8 do
+    local group, known, channel, id, others, name, digest, meta = unpack(ARGV, i, i + 7)
+    for at = 1, #others, {ID_SIZE} do
+        local other = string.sub(others, at, at + {ID_SIZE - 1})
+        if redis.call('HEXISTS', key(group, 'keys'), other) == 1 then
+            id = other
+        end
+    end
     changes[group] = changes[group] or {{}}
     versions[group] = known
     local entry = load(group, id) or {{false, name, {{}}}}
@@ -247,7 +265,8 @@ end
 """
 )
 
-# ARGV: the incarnation; milliseconds that its lease lasts from now; whether it is a new one.
+# ARGV: the incarnation; milliseconds that its lease lasts from now; whether it is a new one; milliseconds of grace that
+# are let off.
 # The reply: whether it lives; incarnations whose leases have ended; milliseconds until the next ends; whether keys
 # whose grace is over are left, or milliseconds until the next is.
 BEAT = (
@@ -260,16 +279,12 @@ if lives then
 end
 redis.call('PEXPIRE', leases, kept)
 redis.call('PEXPIRE', due, kept)
-local left = {AT_ONCE}
-for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 10)) do
+local left, over = {AT_ONCE}, now + tonumber(ARGV[6])
+for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', over, 'LIMIT', 0, 10)) do
     local changes, leaving = {{}}, key(group, 'leaving')
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now, 'LIMIT', 0, left)) do
-        local entry = load(group, id)
-        redis.call('ZREM', leaving, id)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', over, 'LIMIT', 0, left)) do
+        leave(group, id, load(group, id), changes)
         left = left - 1
-        if entry then
-            leave(group, id, entry, changes)
-        end
     end
     tell(group, '0', changes)
     local next = redis.call('ZRANGE', leaving, 0, 0, 'WITHSCORES')
@@ -295,46 +310,54 @@ return {{lives and 1 or 0, expired, until_first(leases), until_first(due)}}
 REAP = (
     _COMMON
     + f"""
-local incarnation = ARGV[3]
+local incarnation, left = ARGV[3], {AT_ONCE}
 local groups = base .. ':of:' .. incarnation
 if is_alive(incarnation) then
     return 0
 end
-local group = redis.call('SRANDMEMBER', groups)
-if not group then
-    redis.call('ZREM', leases, incarnation)
-    return 0
-end
-local changes = {{}}
-for _, channel in ipairs(redis.call('SPOP', key(group, 'of:' .. incarnation), {AT_ONCE})) do
-    local id = redis.call('HGET', key(group, 'channels'), channel)
-    if id then
-        untrack(group, channel, id, 0, changes)
+while left > 0 do
+    local group = redis.call('SRANDMEMBER', groups)
+    if not group then
+        redis.call('ZREM', leases, incarnation)
+        return 0
     end
+    local changes = {{}}
+    for _, channel in ipairs(redis.call('SPOP', key(group, 'of:' .. incarnation), left)) do
+        local id = redis.call('HGET', key(group, 'channels'), channel)
+        left = left - 1
+        if id then
+            untrack(group, channel, id, 0, changes)
+        end
+    end
+    if redis.call('EXISTS', key(group, 'of:' .. incarnation)) == 0 then
+        redis.call('SREM', groups, group)
+    end
+    tell(group, '0', changes)
+    left = left - 1
 end
-if redis.call('EXISTS', key(group, 'of:' .. incarnation)) == 0 then
-    redis.call('SREM', groups, group)
-end
-tell(group, '0', changes)
 return 1
 """
 )
 
-# ARGV: the incarnation. Its lease ends after the grace, if not before; the other processes are told to look then.
+# ARGV: the incarnation, and milliseconds after which its lease ends, if not before; the others are told to look then.
+# The reply: how many others live.
 END = (
     _COMMON
     + """
-if redis.call('EXISTS', base .. ':of:' .. ARGV[3]) == 0 then
-    redis.call('ZREM', leases, ARGV[3])
-elseif is_alive(ARGV[3]) then
-    redis.call('ZADD', leases, 'XX', 'LT', now + grace, ARGV[3])
-    publish({grace})
+local incarnation, after = ARGV[3], tonumber(ARGV[4])
+if redis.call('EXISTS', base .. ':of:' .. incarnation) == 0 then
+    redis.call('ZREM', leases, incarnation)
+elseif is_alive(incarnation) then
+    redis.call('ZADD', leases, 'XX', 'LT', now + after, incarnation)
+    publish({after})
 end
+return redis.call('ZCOUNT', leases, '(' .. now, '+inf') - (is_alive(incarnation) and 1 or 0)
 """
 )
 
-# ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, and
-# for each key its name and metas. A key in grace is shown without any: should it come back, that is to be told.
+# ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, for
+# each key its name and metas, and whether there are leases or graces that have ended. A key in grace is shown without
+# any meta: should it come back, that is to be told.
 READ = (
     _COMMON
     + """
@@ -345,16 +368,19 @@ if count > 0 then
     local page = redis.call('HSCAN', key(group, 'keys'), cursor, 'COUNT', count)
     next = page[1]
     for i = 1, #page[2], 2 do
-        local entry = cmsgpack.unpack(page[2][i + 1])
-        local _, values = shown(entry)
-        if #values == 0 and entry[1] ~= '' then
-            entry[1] = ''
-            store(group, page[2][i], entry)
+        local entry = unpacked(page[2][i + 1])
+        if entry then
+            local _, values = shown(entry)
+            if #values == 0 and entry[1] ~= '' then
+                entry[1] = ''
+                store(group, page[2][i], entry)
+            end
+            found[#found + 1] = {entry[2], values}
         end
-        found[#found + 1] = {entry[2], values}
     end
 end
-return {version, size, next, found}
+local ended = redis.call('ZCOUNT', leases, '-inf', now) + redis.call('ZCOUNT', due, '-inf', now)
+return {version, size, next, found, ended}
 """
 )
 

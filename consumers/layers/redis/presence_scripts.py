@@ -18,6 +18,7 @@ class Item(NamedTuple):
         known: a version that the group has had, or 0.
         channel: the channel.
         id: tells the key from others.
+        others: ids that other processes may know the key by, one after the other.
         name: the key, sealed.
         digest: tells the meta from others.
         meta: the meta, sealed.
@@ -27,6 +28,7 @@ class Item(NamedTuple):
     known: int
     channel: str
     id: bytes
+    others: bytes
     name: bytes
     digest: bytes
     meta: bytes
@@ -72,7 +74,11 @@ class PresenceScripts:
 
     def beat(self, incarnation: str, lease: float, is_new: bool) -> Command:
         """Renew a lease, or begin one; `beat_of()` makes something of the reply."""
-        return self._command(BEAT, incarnation, _milliseconds(lease), int(is_new))
+        return self._command(BEAT, incarnation, _milliseconds(lease), int(is_new), 0)
+
+    def sweep(self, ahead: float = 0.0) -> Command:
+        """Look after others without a lease of one's own, as `beat()`; let off these seconds of grace."""
+        return self._command(BEAT, "", 0, 0, _milliseconds(ahead))
 
     def touch(self, incarnation: str, groups: Iterable[str]) -> Command:
         """Keep groups in which channels are tracked from expiring, `AT_ONCE` at most."""
@@ -82,9 +88,9 @@ class PresenceScripts:
         """Let go of some channels of an incarnation whose lease has ended. The reply: whether there is more."""
         return self._command(REAP, incarnation)
 
-    def end(self, incarnation: str) -> Command:
-        """Have a lease end after the grace."""
-        return self._command(END, incarnation)
+    def end(self, incarnation: str, after: float) -> Command:
+        """Have a lease end after some seconds. The reply: how many others there are."""
+        return self._command(END, incarnation, _milliseconds(after))
 
     def read(self, group: str, cursor: bytes | int = 0, count: int = AT_ONCE) -> Command:
         """Read a part of a group's keys; none with a `count` of 0."""

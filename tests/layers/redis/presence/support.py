@@ -132,9 +132,7 @@ def peer(kind: str, url: str, ahead: float = 0, **options: Any) -> Iterator[Peer
     """
     command = [sys.executable, "-m", "tests.layers.redis.presence.peer"]
     settings = json.dumps({"kind": kind, "hosts": [url], "ahead": ahead, "options": {"presence": PRESENCE, **options}})
-    process = subprocess.Popen(
-        [*command, settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    process = subprocess.Popen([*command, settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         yield Peer(process)
     finally:

@@ -38,7 +38,7 @@ class Fed:
 
     def answer(self, version: int, *keys: str) -> None:
         self.reads.pop(0)
-        self.feeds.tell_truth(GROUP, Truth(version, len(keys), {key: ("{}",) for key in keys}))
+        self.feeds.tell_truth(GROUP, Truth(version, len(keys), dict.fromkeys(keys, ("{}",))))
 
     def pass_time(self) -> None:
         timers, self.timers = self.timers, []
