@@ -82,6 +82,7 @@ class Lease:
     Attributes:
         incarnation: the present one; None: there is none.
         refusal: why there is none: Redis refuses what it needs.
+        was_away: whether something may have been missed, and nobody has looked yet.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Lease:
     ) -> None:
         self.incarnation: str | None = None
         self.refusal: RedisError | None = None
+        self.was_away = False
         self._shard = shard
         self._host = host
         self._timeout = timeout
@@ -107,7 +109,6 @@ class Lease:
         self._keeper = keeper
         self._is_wanted = False
         self._is_first = True  # there was no incarnation yet that something was tracked under
-        self._was_away = False  # so that something may have been missed
         self._server: str | None = None  # which run of Redis has the incarnation
         self._renewed = 0.0  # by this process' clock
         self._timer: asyncio.TimerHandle | None = None
@@ -220,7 +221,7 @@ class Lease:
     async def _beat(self) -> float:
         """Renew the lease, or begin one; let go of what others have left. Return the seconds until the next beat."""
         before = None
-        if self.incarnation is not None and self._was_away and await self._is_another_server():
+        if self.incarnation is not None and self.was_away and await self._is_another_server():
             before, self.incarnation = self.incarnation, None  # what Redis has of it may be older than it knew before
         is_new = self.incarnation is None
         if is_new:
@@ -243,8 +244,8 @@ class Lease:
             await self._begin()
         if before is not None:
             await self._run(self._shard, [self._scripts.end(before, 0)])
-        if self._was_away:
-            self._was_away = False
+        if self.was_away:
+            self.was_away = False
             await self._keeper.on_return(self._shard)
         self._decided.set()
         for incarnation in expired if before is None else [*expired, before]:
@@ -313,14 +314,14 @@ class Lease:
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
-        self._was_away = self.incarnation is not None
+        self.was_away = self.incarnation is not None
         self._loop, self._timer = loop, None
         self._wanted, self._decided, self._wake = asyncio.Event(), asyncio.Event(), asyncio.Event()
         if self._is_wanted:
             self._wanted.set()
 
     def _on_change(self, is_up: bool) -> None:
-        self._was_away = True
+        self.was_away = True
         if is_up:
             self._wake.set()
 

@@ -219,6 +219,8 @@ class RedisPresence:
             group = name.decode()
             if self._local.has_group(group) or self._tracked.has(group):
                 self._feeds.hear(group, int(version), int(previous), int(count), self._seals.changes_of(changes))
+                if self._leases[shard].was_away:
+                    self._feeds.lose(group)
         except ValueError as error:
             self._dropped.note(str(error))
         return None

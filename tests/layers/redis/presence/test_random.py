@@ -1,6 +1,7 @@
 """Anything in any order, by three processes of one Redis: at rest everybody knows who is there."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -30,8 +31,17 @@ STEPS = 40
 SETTLED_WITHIN = 12  # seconds; a lease lasts one
 
 STEPS_BY_WEIGHT = {
-    **{"track": 30, "update": 14, "untrack": 8, "detach": 14, "track_and_detach": 6, "cancel": 6},
-    **{"cut": 6, "hold": 2, "flush": 1, "die": 2, "wait": 8},
+    "track": 30,
+    "update": 14,
+    "untrack": 8,
+    "detach": 14,
+    "track_and_detach": 6,
+    "cancel": 6,
+    "cut": 6,
+    "hold": 2,
+    "flush": 1,
+    "die": 2,
+    "wait": 8,
 }
 
 
@@ -66,10 +76,8 @@ class Process:
 
     async def untrack(self, group: str, name: str) -> None:
         del self.live[group, name]
-        try:
+        with contextlib.suppress(RedisError):  # Redis is told later then
             await self.layer.presence_untrack(group, name)
-        except RedisError:
-            pass  # Redis is told later
 
     def detach(self, name: str) -> None:
         for pair in [pair for pair in self.live if pair[1] == name]:
