@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError, RedisError, ResponseError
 
+from .commands import CLOSED
 from .control import Control
 from .hosts import Host
 from .owner_loop import OwnerLoopEnded
@@ -126,11 +127,14 @@ class Lease:
             return
         self._is_wanted = True
         self._wanted.set()
+        decided = self._decided
         try:
             async with asyncio.timeout(self._timeout):
-                await self._decided.wait()
+                await decided.wait()
         except TimeoutError:
             raise ConnectionError(f"No connection to Redis at {self._host}: it did not answer in time") from None
+        if decided is not self._decided:
+            raise OwnerLoopEnded(f"No connection to Redis at {self._host}: {CLOSED}")
 
     def require(self) -> str:
         """Return the incarnation.
@@ -167,6 +171,9 @@ class Lease:
         incarnation, self.incarnation = self.incarnation, None
         if self._timer is not None:
             self._timer.cancel()
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._decided.set)
         self._is_wanted, self.refusal, self._loop, self._timer = False, None, None, None
         self._is_first = True
         self._wanted = self._decided = self._wake = asyncio.Event()
@@ -243,7 +250,7 @@ class Lease:
         if is_new:
             await self._begin()
         if before is not None:
-            await self._run(self._shard, [self._scripts.end(before, 0)])
+            await self._run(self._shard, [self._scripts.end(before, 0, False)])
         if self.was_away:
             self.was_away = False
             await self._keeper.on_return(self._shard)

@@ -159,12 +159,12 @@ class RedisPresence:
             ended = self._tracked.take_ended(self._is_at(shard))
             if (incarnation := lease.forget()) is not None:
                 commands = [self._untracking(part) for part in _in_parts(ended)]
-                requests.append((shard, [*commands, self._scripts.end(incarnation, self._options.grace)]))
+                requests.append((shard, [*commands, self._scripts.end(incarnation, self._options.grace, is_final)]))
         if is_final:
             self.flush()  # first, whatever becomes of the rest
         for shard, commands in requests:
-            [[*_, others]] = yield [(shard, commands)]
-            if is_final and not others:  # nobody is left who would be told of anything, or look after what is there
+            [[*_, goes_on]] = yield [(shard, commands)]
+            if is_final and not goes_on:  # nobody is left who would be told of anything, or look after what is there
                 yield from self.reads.sweep(shard, self._options.grace)
 
     def has_anything(self) -> bool:

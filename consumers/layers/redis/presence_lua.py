@@ -30,7 +30,7 @@ KEPT = 24 * 3600
 """Seconds after which Redis forgets what no process has touched: all of them have gone."""
 
 # Common to all. ARGV[1]: the base of all names; ARGV[2]: milliseconds of grace.
-_COMMON = (
+COMMON = (
     f"local kept = {1000 * KEPT}"
     + """
 local base, grace = ARGV[1], tonumber(ARGV[2])
@@ -178,7 +178,7 @@ end
 # name, its meta's digest and the meta. The reply has for each the version, or -1 if the key has too many channels;
 # without a lease, nothing.
 TRACK = (
-    _COMMON
+    COMMON
     + f"""
 local incarnation, replies, changes, versions = ARGV[3], {{}}, {{}}, {{}}
 if not is_alive(incarnation) then
@@ -234,7 +234,7 @@ return replies
 
 # ARGV from the third: for each channel its group, a version, and itself.
 UNTRACK = (
-    _COMMON
+    COMMON
     + """
 local changes, versions = {}, {}
 for i = 3, #ARGV, 3 do
@@ -256,7 +256,7 @@ redis.call('PEXPIRE', due, kept)
 
 # ARGV: the incarnation; then groups in which it tracks channels.
 TOUCH = (
-    _COMMON
+    COMMON
     + """
 for i = 4, #ARGV do
     touch(ARGV[i])
@@ -265,101 +265,11 @@ end
 """
 )
 
-# ARGV: the incarnation; milliseconds that its lease lasts from now; whether it is a new one; milliseconds of grace that
-# are let off.
-# The reply: whether it lives; incarnations whose leases have ended; milliseconds until the next ends; whether keys
-# whose grace is over are left, or milliseconds until the next is.
-BEAT = (
-    _COMMON
-    + f"""
-local incarnation, lasts, is_new = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
-local lives = is_new or is_alive(incarnation)
-if lives then
-    redis.call('ZADD', leases, now + lasts, incarnation)
-end
-redis.call('PEXPIRE', leases, kept)
-redis.call('PEXPIRE', due, kept)
-local left, over = {AT_ONCE}, now + tonumber(ARGV[6])
-for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', over, 'LIMIT', 0, 10)) do
-    local changes, leaving = {{}}, key(group, 'leaving')
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', over, 'LIMIT', 0, left)) do
-        leave(group, id, load(group, id), changes)
-        left = left - 1
-    end
-    tell(group, '0', changes)
-    local next = redis.call('ZRANGE', leaving, 0, 0, 'WITHSCORES')
-    if next[1] then
-        redis.call('ZADD', due, next[2], group)
-    else
-        redis.call('ZREM', due, group)
-    end
-    if left <= 0 then
-        break
-    end
-end
-local function until_first(set)
-    local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
-    return first[1] and math.max(0, tonumber(first[2]) - now) or -1
-end
-local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 10)
-return {{lives and 1 or 0, expired, until_first(leases), until_first(due)}}
-"""
-)
-
-# ARGV: an incarnation. The reply: whether there is more of it to let go.
-REAP = (
-    _COMMON
-    + f"""
-local incarnation, left = ARGV[3], {AT_ONCE}
-local groups = base .. ':of:' .. incarnation
-if is_alive(incarnation) then
-    return 0
-end
-while left > 0 do
-    local group = redis.call('SRANDMEMBER', groups)
-    if not group then
-        redis.call('ZREM', leases, incarnation)
-        return 0
-    end
-    local changes = {{}}
-    for _, channel in ipairs(redis.call('SPOP', key(group, 'of:' .. incarnation), left)) do
-        local id = redis.call('HGET', key(group, 'channels'), channel)
-        left = left - 1
-        if id then
-            untrack(group, channel, id, 0, changes)
-        end
-    end
-    if redis.call('EXISTS', key(group, 'of:' .. incarnation)) == 0 then
-        redis.call('SREM', groups, group)
-    end
-    tell(group, '0', changes)
-    left = left - 1
-end
-return 1
-"""
-)
-
-# ARGV: the incarnation, and milliseconds after which its lease ends, if not before; the others are told to look then.
-# The reply: how many others live.
-END = (
-    _COMMON
-    + """
-local incarnation, after = ARGV[3], tonumber(ARGV[4])
-if redis.call('EXISTS', base .. ':of:' .. incarnation) == 0 then
-    redis.call('ZREM', leases, incarnation)
-elseif is_alive(incarnation) then
-    redis.call('ZADD', leases, 'XX', 'LT', now + after, incarnation)
-    publish({after})
-end
-return redis.call('ZCOUNT', leases, '(' .. now, '+inf') - (is_alive(incarnation) and 1 or 0)
-"""
-)
-
 # ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, for
 # each key its name and metas, and whether there are leases or graces that have ended. A key in grace is shown without
 # any meta: should it come back, that is to be told.
 READ = (
-    _COMMON
+    COMMON
     + """
 local group, cursor, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local version = redis.call('GET', key(group, 'version')) or string.format('%.0f', micros - 1)
@@ -381,20 +291,5 @@ if count > 0 then
 end
 local ended = redis.call('ZCOUNT', leases, '-inf', now) + redis.call('ZCOUNT', due, '-inf', now)
 return {version, size, next, found, ended}
-"""
-)
-
-# ARGV: the asker's incarnation, and the question. The reply: the other incarnations that live and hear it.
-ASK = (
-    _COMMON
-    + """
-local asked = {}
-for _, incarnation in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. now, '+inf')) do
-    local process = string.match(incarnation, '^[^.]+')
-    if process ~= ARGV[3] and redis.call('PUBLISH', base .. ':' .. process, ARGV[4]) > 0 then
-        asked[#asked + 1] = process
-    end
-end
-return asked
 """
 )

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .lease_lua import ASK, BEAT, END, REAP
 from .pipelined import Command
-from .presence_lua import ASK, AT_ONCE, BEAT, END, READ, REAP, TOUCH, TRACK, UNTRACK
+from .presence_lua import AT_ONCE, READ, TOUCH, TRACK, UNTRACK
 
 MARK = "__presence__"
 """What stands between the prefix and the rest of the names that presence has in Redis."""
@@ -88,9 +89,12 @@ class PresenceScripts:
         """Let go of some channels of an incarnation whose lease has ended. The reply: whether there is more."""
         return self._command(REAP, incarnation)
 
-    def end(self, incarnation: str, after: float) -> Command:
-        """Have a lease end after some seconds. The reply: how many others there are."""
-        return self._command(END, incarnation, _milliseconds(after))
+    def end(self, incarnation: str, after: float, is_final: bool) -> Command:
+        """Have a lease end after some seconds; if it `is_final`, at once if no other goes on.
+
+        The reply: whether one does.
+        """
+        return self._command(END, incarnation, _milliseconds(after), int(is_final))
 
     def read(self, group: str, cursor: bytes | int = 0, count: int = AT_ONCE) -> Command:
         """Read a part of a group's keys; none with a `count` of 0."""

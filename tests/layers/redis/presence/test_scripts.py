@@ -254,14 +254,25 @@ def test_a_lease_ends_after_a_while_or_at_once_if_nothing_is_tracked(truth: Trut
     truth.begin("a.1", "b.1")
     truth.track("a.1", "x", "ann")
     truth.heard()
-    assert truth.run(truth.scripts.end("b.1", 5)) == 1
+    assert truth.run(truth.scripts.end("b.1", 5, True)) == 1
     assert truth.client.zrange(f"{BASE}:leases", 0, -1) == [b"a.1"]
-    assert truth.run(truth.scripts.end("a.1", 5)) == 0
+    assert truth.run(truth.scripts.end("a.1", 5, False)) == 0
     message = truth._pubsub.get_message(timeout=5)
     assert texts_of(message["data"]) == [b"5000"]
-    truth.run(truth.scripts.end("a.1", 50))  # none is made longer
+    truth.run(truth.scripts.end("a.1", 50, False))  # none is made longer
     until, now = truth.client.zscore(f"{BASE}:leases", "a.1"), truth.client.time()
     assert 0 < until - (now[0] * 1000 + now[1] / 1000) <= 5000
+
+
+def test_all_leases_end_at_once_with_the_last_that_went_on(truth: Truth) -> None:
+    truth.begin("a.1", "b.1", "c.1")
+    for incarnation in ("a.1", "b.1", "c.1"):
+        truth.track(incarnation, incarnation, incarnation)
+    assert truth.run(truth.scripts.end("a.1", 60, True)) == 1
+    assert truth.run(truth.scripts.end("b.1", 60, False)) == 1
+    assert beat_of(truth.run(truth.scripts.sweep())).expired == []
+    assert truth.run(truth.scripts.end("c.1", 60, True)) == 0
+    assert beat_of(truth.run(truth.scripts.sweep())).expired == ["a.1", "b.1", "c.1"]
 
 
 def test_those_who_read_are_told_whether_some_are_late(truth: Truth) -> None:
