@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
@@ -26,17 +25,20 @@ SECRET = "Ann-Clear-Text"
 
 def everything(client: Any) -> bytes:
     """Return all that is in Redis: the names of its keys, and all values of all types."""
-    found: list[Any] = []
+    found: list[bytes] = []
     for name in client.keys("*"):
-        kind = client.type(name)
-        read: dict[bytes, Callable[[], Iterable[bytes]]] = {
-            b"string": lambda name=name: [client.get(name)],
-            b"hash": lambda name=name: [part for pair in client.hgetall(name).items() for part in pair],
-            b"set": lambda name=name: client.smembers(name),
-            b"zset": lambda name=name: client.zrange(name, 0, -1),
-            b"list": lambda name=name: client.lrange(name, 0, -1),
-        }
-        found += [name, *read[kind]()]
+        found.append(name)
+        match client.type(name):
+            case b"string":
+                found.append(client.get(name))
+            case b"hash":
+                found += [part for pair in client.hgetall(name).items() for part in pair]
+            case b"set":
+                found += client.smembers(name)
+            case b"zset":
+                found += client.zrange(name, 0, -1)
+            case b"list":
+                found += client.lrange(name, 0, -1)
     return b"\n".join(found)
 
 
