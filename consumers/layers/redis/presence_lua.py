@@ -49,12 +49,24 @@ local function unpacked(packed)
     return is_ours and type(entry) == 'table' and type(entry[3]) == 'table' and entry
 end
 
+-- Keys that this script has changed, by group; each is packed once, by `settle()`, and told of once.
+local touched = {}
+
 local function load(group, id)
+    local entry = touched[group] and touched[group][id]
+    if entry then
+        return entry
+    end
     local packed = redis.call('HGET', key(group, 'keys'), id)
     return packed and unpacked(packed)
 end
 
 local function store(group, id, entry)
+    touched[group] = touched[group] or {}
+    touched[group][id] = entry
+end
+
+local function write(group, id, entry)
     redis.call('HSET', key(group, 'keys'), id, cmsgpack.pack(entry))
 end
 
@@ -89,7 +101,18 @@ local function forget_channel(group, channel, incarnation)
     end
 end
 
+local function settle(group, changes)
+    for id, entry in pairs(touched[group] or {}) do
+        if #entry[3] > 0 then
+            change(entry, changes)
+        end
+        write(group, id, entry)
+    end
+    touched[group] = nil
+end
+
 local function leave(group, id, entry, changes)
+    store(group, id, nil)
     redis.call('HDEL', key(group, 'keys'), id)
     redis.call('ZREM', key(group, 'leaving'), id)
     if entry then
@@ -111,11 +134,10 @@ local function untrack(group, channel, id, after, changes)
             break
         end
     end
+    store(group, id, entry)
     if #entry[3] > 0 then
-        change(entry, changes)
-        store(group, id, entry)
+        return
     elseif after > 0 then
-        store(group, id, entry)
         redis.call('ZADD', key(group, 'leaving'), now + after, id)
         redis.call('ZADD', due, 'LT', now + after, group)
     else
@@ -133,6 +155,7 @@ end
 
 -- Tell every process of changes; return the group's version. `known` is one that it has had before, perhaps.
 local function tell(group, known, changes)
+    settle(group, changes)
     local previous = redis.call('GET', key(group, 'version')) or '0'
     if #changes == 0 then
         return previous
@@ -211,7 +234,6 @@ for i = 4, #ARGV, 8 do
             forget_channel(group, channel, entry[3][place][2])
         end
         entry[3][place] = {{channel, incarnation, digest, meta}}
-        change(entry, changes[group])
         store(group, id, entry)
         redis.call('HSET', key(group, 'channels'), channel, id)
         redis.call('SADD', key(group, 'of:' .. incarnation), channel)
@@ -283,7 +305,7 @@ if count > 0 then
             local _, values = shown(entry)
             if #values == 0 and entry[1] ~= '' then
                 entry[1] = ''
-                store(group, page[2][i], entry)
+                write(group, page[2][i], entry)
             end
             found[#found + 1] = {entry[2], values}
         end
