@@ -78,6 +78,7 @@ class RedisPresence:
         )
         process.local.on_detached = self.end  # also what ends with its event loop
         self._unread: set[str] = set()  # groups whose truth could not be read
+        self._asked: set[str] = set()  # groups of which members may know who is there, as somebody here has asked
         self._next_touch = time.monotonic() + KEPT / 4
         self._to_touch: set[str] = set()
 
@@ -142,7 +143,13 @@ class RedisPresence:
 
     def forget_group(self, group: str) -> None:
         """Take note that a group has no members here any more; from any thread, the lock of `local` is held."""
+        self._asked.discard(group)
         self._feeds.forget(group)
+
+    def note_asked(self, group: str) -> None:
+        """Take note that somebody here asks who is in a group; from any thread."""
+        if self._local.has_group(group):
+            self._asked.add(group)
 
     # For the exchange
 
@@ -173,6 +180,7 @@ class RedisPresence:
 
     def flush(self) -> None:
         """Forget what is tracked; from any thread."""
+        self._asked.clear()
         self._tracked.flush()
         self._feeds.flush()
 
@@ -190,11 +198,14 @@ class RedisPresence:
                 self._feeds.lose(group)
 
     async def on_return(self, shard: int) -> None:
-        known, names = self._feeds.groups(), self._groups(shard)
+        known = self._feeds.groups()
+        names = list({*self._groups(shard), *filter(self._is_at(shard), self._local.groups())})
         for part in _in_parts(names, VERSIONS_AT_ONCE):
             [versions] = await self._run(shard, [("MGET", *map(self._scripts.version_key, part))])
             for group, version in zip(part, versions, strict=True):
-                if known.get(group) is None or int(version or 0) != known[group]:
+                known_version = known.get(group)
+                was_told = known_version is not None or group in self._asked or self._tracked.has(group)
+                if (version or was_told) and int(version or 0) != known_version:
                     self._feeds.lose(group)
             await asyncio.sleep(0)
 
@@ -230,7 +241,7 @@ class RedisPresence:
 
     def _groups(self, shard: int) -> list[str]:
         """Return the groups at a shard in which somebody is to know who is there."""
-        names = {*self._feeds.groups(), *self._local.groups(), *self._tracked.groups()}
+        names = {*self._feeds.groups(), *self._asked, *self._tracked.groups()}
         return [group for group in names if self._shard(group) == shard]
 
     # Writing

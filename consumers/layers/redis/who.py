@@ -62,7 +62,9 @@ class KnowsWho(WhoIsThere):
         await self._process.owners.call(self._presence.untrack, group, channel)
 
     async def presence(self, group: str) -> Presence:
-        return await self._process.trips.run(self._presence.reads.presence(self._checked(group)))
+        group = self._checked(group)
+        self._presence.note_asked(group)
+        return await self._process.trips.run(self._presence.reads.presence(group))
 
     async def presence_count(self, group: str) -> int:
         return await self._process.trips.run(self._presence.reads.count(self._checked(group)))
