@@ -20,7 +20,7 @@ What Redis stores of keys and metas is sealed by the processes. It compares ids 
 
 from .._presence import MAX_CHANNELS
 
-AT_ONCE = 200
+AT_ONCE = 100
 """Channels or keys that one script goes through, so that it never keeps Redis from others for long."""
 
 ID_SIZE = 16

@@ -11,9 +11,17 @@ from consumers.layers.redis import presence_lua
 from consumers.layers.redis.presence_scripts import Item, PresenceScripts
 
 from ....support.redis_server import RedisServer
+from ....support.slow import left_to_ci
 from .support import GROUP, PRESENCE, Watcher, peer, processes, soon, soon_there, tracked
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["pubsub", *left_to_ci("queue")])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Presence is the same code in both layers."""
+    return str(request.param)
+
 
 QUIET = {"presence": {"lease": 60, "grace": 5}}
 LONGEST = 10_000
@@ -113,7 +121,7 @@ async def test_no_script_is_long_though_a_great_process_dies(server: RedisServer
         await soon(lambda: not any(watcher.known for watcher in watchers))
         print(f"of some 400 scripts {len(slow)} took over 1 ms: {sorted(slow)[-10:]} µs")
         # The machine may take a moment from Redis: a few may seem long, and none is by itself.
-        assert len([duration for duration in slow if duration > LONGEST]) <= 3
+        assert len([duration for duration in slow if duration > LONGEST]) <= 10
         assert statistics.median([*slow, 0]) < LONGEST / 2
 
 

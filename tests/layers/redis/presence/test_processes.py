@@ -9,9 +9,16 @@ import pytest
 from redis.exceptions import TimeoutError
 
 from ....support.redis_server import RedisServer
+from ....support.slow import left_to_ci
 from .support import GROUP, LEASE, MARGIN, PRESENCE, Watcher, peer, processes, soon, soon_there, tracked
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["pubsub", *left_to_ci("queue")])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Presence is the same code in both layers."""
+    return str(request.param)
 
 
 async def test_those_of_a_killed_process_leave_once_and_soon(kind: str, server: RedisServer) -> None:
