@@ -120,8 +120,8 @@ async def test_no_script_is_long_though_a_great_process_dies(server: RedisServer
             slow = [entry["duration"] for entry in client.slowlog_get(10_000)]
         await soon(lambda: not any(watcher.known for watcher in watchers))
         print(f"of some 400 scripts {len(slow)} took over 1 ms: {sorted(slow)[-10:]} µs")
-        # The machine may take a moment from Redis: a few may seem long, and none is by itself.
-        assert len([duration for duration in slow if duration > LONGEST]) <= 10
+        # The machine takes moments from Redis: even a command of one may seem long. So most are what counts.
+        assert len([duration for duration in slow if duration > LONGEST]) <= 2 * MANY / presence_lua.AT_ONCE / 10
         assert statistics.median([*slow, 0]) < LONGEST / 2
 
 
