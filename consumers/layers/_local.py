@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
-from .._aio.loops import call_soon, running_loop
+from .._aio.loops import call_soon, is_closed, running_loop
 from ..exceptions import ChannelFull
 from ..types import Close, Message
 from ._copy import Copier, choose_copier
 from ._feed import Missing, is_complete
 from ._full_mailboxes import FullMailboxes, Missed
 from ._local_groups import LocalGroups
-from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, among
+from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, among, close_all
 
 logger = logging.getLogger("consumers.layers")
 
@@ -161,15 +161,20 @@ class LocalChannels(LocalGroups):
                 loops.setdefault(receiver.loop, []).append(receiver)
         here = running_loop()
         for loop, members in loops.items():
-            closing = partial(_close_all, members, code, reason)
+            closing = partial(close_all, members, code, reason)
             if loop is here:
                 closing()
                 continue
-            try:
-                call_soon(loop, closing)
-            except RuntimeError:  # that loop is closed
-                for receiver in members:
-                    self.detach(receiver.name)
+            self._call_on(loop, members, closing)
+
+    def detach_closed(self) -> None:
+        """Detach the channels of asyncio's event loops that are closed."""
+        if not any(is_closed(lane.loop) for lane in list(self._lanes.values())):  # nearly always
+            return
+        with self.lock:
+            names = [receiver.name for receiver in self._receivers.values() if is_closed(receiver.loop)]
+        for name in names:
+            self.detach(name)
 
     def tell_attached(
         self, message: Message, group: str | None = None, unless_all: Callable[[str], object] | None = None
@@ -222,11 +227,7 @@ class LocalChannels(LocalGroups):
             if loop is None:
                 hand_over()
                 continue
-            try:
-                call_soon(loop, hand_over)  # also the one that is running: they arrive in the order of these calls
-            except RuntimeError:  # that loop is closed
-                for receiver in receivers:
-                    self.detach(receiver.name)
+            self._call_on(loop, receivers, hand_over)  # also the one that is running: for their order
         return bool(found)
 
     def _fan_out(self, receivers: list[Receiver], message: Message) -> int:
@@ -352,9 +353,13 @@ class LocalChannels(LocalGroups):
     def _post(self, loop: object, receivers: list[Receiver], message: Message, copy: Copier) -> None:
         """Have another event loop, which the receivers are of, hand the message over."""
         snapshot = copy(message)  # the sender may change its own before that loop gets to it
+        self._call_on(loop, receivers, partial(self._hand_over, receivers, snapshot, copy, self._drop, loop))
+
+    def _call_on(self, loop: object, receivers: list[Receiver], function: Callable[[], object]) -> None:
+        """Have another event loop, which the receivers are of, call a function; detach them if it is closed."""
         try:
-            call_soon(loop, partial(self._hand_over, receivers, snapshot, copy, self._drop, loop))
-        except RuntimeError:  # that loop is closed
+            call_soon(loop, function)
+        except RuntimeError:
             for receiver in receivers:
                 self.detach(receiver.name)
 
@@ -388,12 +393,3 @@ class LocalChannels(LocalGroups):
                 waiter.entry = entry
             if waiter.wake_up():
                 return 1
-
-
-def _close_all(receivers: list[Receiver], code: int, reason: str) -> None:
-    for receiver in receivers:
-        try:
-            if receiver.close is not None:
-                receiver.close(code, reason)
-        except Exception:
-            logger.exception("Channel %s could not be closed", receiver.name)

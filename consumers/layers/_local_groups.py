@@ -95,12 +95,13 @@ class LocalGroups:
         """Forget a channel's `deliver`, and what waits, and take it out of its groups. Harmless if it has none."""
         with self.lock:
             receiver = self._receivers.get(name)
-            if receiver is not None and receiver.loop is not None:
-                del self._receivers[name]
-                self._queues.pop(name, None)
-                receiver.lane, receiver.close = ENDED, None
-                for group in list(receiver.groups):
-                    self._leave(group, receiver)
+            if receiver is None or receiver.loop is None:
+                return
+            del self._receivers[name]
+            self._queues.pop(name, None)
+            receiver.lane, receiver.close = ENDED, None
+            for group in list(receiver.groups):
+                self._leave(group, receiver)
 
     def is_attached_name(self, channel: str) -> bool:
         """Whether this is the name of a channel that is, or was, attached."""
@@ -227,10 +228,8 @@ class LocalGroups:
     def flush(self) -> None:
         """Forget all stored messages and all groups."""
         with self.lock:
-            self._queues.clear()
-            self._groups.clear()
-            self._memberships.clear()
-            self._joinings.clear()
+            for table in (self._queues, self._groups, self._memberships, self._joinings):
+                table.clear()
             self.feeds.flushed()
             for name, receiver in list(self._receivers.items()):
                 receiver.groups.clear()
@@ -270,8 +269,7 @@ class LocalGroups:
     def least_room(self, channels: Iterable[str]) -> int:
         """Return how many more messages the fullest can store of these channels and of those that have some stored.
 
-        Args:
-            channels: channels, at least one.
+        There must be at least one channel.
         """
         with self.lock:
             self._expire()

@@ -130,7 +130,7 @@ class MemoryPresence:
             if not len(table):
                 del self._tables[group]
             table.version = self._version
-            self._feeds.hear(group, self._version, 0, len(table), changes)
+            self._feeds.hear(group, self._version, None, len(table), changes)
         return self._version_of(group)
 
     def _version_of(self, group: str) -> int:

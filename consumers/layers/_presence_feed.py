@@ -153,13 +153,13 @@ class PresenceFeeds:
                 feed.is_timed = feed.is_read = feed.is_outdated = False
             return list(self._feeds)
 
-    def hear(self, group: str, version: int, previous: int, count: int, changes: Collection[Change]) -> None:
+    def hear(self, group: str, version: int, previous: int | None, count: int, changes: Collection[Change]) -> None:
         """Take changes of a group.
 
         Args:
             group: the group.
             version: the group's, with these changes.
-            previous: the group's, before them.
+            previous: the group's, before them; None: nothing can have been lost.
             count: how many keys it has now.
             changes: the changes.
         """
@@ -167,7 +167,8 @@ class PresenceFeeds:
             feed = self._feeds.setdefault(group, _Feed())
             if feed.version is not None and version <= feed.version:
                 return
-            is_hole = feed.version is not None and previous > feed.version
+            expected = (feed.version, 0 if feed.count == 0 else feed.version)  # an empty group may have no version
+            is_hole = feed.version is not None and previous is not None and previous not in expected
             if feed.version is None:  # then members may have been told what an earlier feed of the group no longer says
                 feed.is_counted = _count_before(count, changes) > self._max_list
             feed.version, feed.count = version, count

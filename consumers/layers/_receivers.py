@@ -1,10 +1,13 @@
 """The records of `LocalGroups`: who receives, who waits in `receive()`, and who is about to join a group."""
 
+import logging
 from collections.abc import Callable
 
 from .._aio.loops import call_soon, running_loop
 from ..types import Close, Deliver, DeliverMany, Message, Room
 from ._full_mailboxes import Missed
+
+logger = logging.getLogger("consumers.layers")
 
 Entry = tuple[float, Message]
 """A waiting message: when it expires, and itself."""
@@ -106,6 +109,16 @@ def among(receivers: list[Receiver], delivers: list[Deliver]) -> list[Receiver]:
             found.append(receiver)
             wanted = next(remaining, None)
     return found
+
+
+def close_all(receivers: list[Receiver], code: int, reason: str) -> None:
+    """Close receivers, on their event loop."""
+    for receiver in receivers:
+        try:
+            if receiver.close is not None:
+                receiver.close(code, reason)
+        except Exception:
+            logger.exception("Channel %s could not be closed", receiver.name)
 
 
 class PendingJoin:

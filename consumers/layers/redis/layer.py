@@ -188,7 +188,6 @@ class RedisLayer(KnowsWho, BlockingSenders):
     def detach(self, name: str) -> None:
         self._require_channel(name)
         self._process.local.detach(name)
-        self._process.exchange.presence.end(name)
 
     def resume(self, name: str) -> None:
         self._process.local.resume(name)

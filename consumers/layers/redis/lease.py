@@ -14,7 +14,10 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import secrets
+import time
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
@@ -22,6 +25,7 @@ from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
 from ..._aio.loops import call_soon
 from .control import Control
 from .hosts import Host, IsCluster
+from .lease_waits import Waits
 from .owner_loop import ENDED, OwnerLoopEnded
 from .pipelined import FAILURES, Command
 from .presence_scripts import Beat, PresenceScripts, beat_of
@@ -58,8 +62,11 @@ class Keeper(Protocol):
             IsCluster: if it is not.
         """
 
-    async def on_begin(self, shard: int) -> None:
-        """Track all channels of the process at a shard under its new incarnation."""
+    async def on_begin(self, shard: int, is_first: bool) -> None:
+        """Track all channels of the process at a shard under its new incarnation; what was before is lost, if any."""
+
+    def on_lost(self, shard: int) -> None:
+        """Take note that the others let go of all that the process has at a shard."""
 
     async def on_return(self, shard: int) -> None:
         """Find out what has changed at a shard that could not be heard for a while."""
@@ -90,6 +97,7 @@ class Lease:
     Attributes:
         incarnation: the present one; None: there is none.
         refusal: why there is none: Redis refuses what it needs.
+        was_away: whether something may have been missed, and nobody has looked yet.
     """
 
     def __init__(
@@ -105,6 +113,7 @@ class Lease:
     ) -> None:
         self.incarnation: str | None = None
         self.refusal: ResponseError | IsCluster | None = None
+        self.was_away = False
         self._shard = shard
         self._host = host
         self._timeout = timeout
@@ -113,16 +122,12 @@ class Lease:
         self._process_id = process_id
         self._run = run
         self._keeper = keeper
-        self._is_wanted = False
+        self._waits = Waits()
         self._keeping = 0  # calls of `keep()`: that of the owner loop, and one that may be ending
-        self._was_away = False  # so that something may have been missed
+        self._is_first = True  # there was no incarnation yet that something was tracked under
+        self._server: str | None = None  # which run of Redis has the incarnation
+        self._renewed = 0.0  # by this process' clock
         self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._wanted: asyncio.Event  # somebody joins or is tracked
-        self._wake: asyncio.Event  # the next beat is to come now
-        self._decided: asyncio.Event  # there is a lease, or there cannot be one
-        self._tried: asyncio.Event  # that, or there is no connection yet
-        self._renew_events()
 
     async def prepare(self, *, is_needed: bool = True) -> None:
         """Wait until the process has a lease, or cannot have one.
@@ -137,10 +142,9 @@ class Lease:
         if not self._keeping:  # nobody would say when it is decided
             raise OwnerLoopEnded(ENDED)
         self._on_this_loop()
-        self._is_wanted = True
-        self._wanted.set()
-        decided = self._decided
-        awaited = decided if is_needed else self._tried
+        self._waits.want()
+        decided = self._waits.decided
+        awaited = decided if is_needed else self._waits.tried
         if not awaited.is_set():
             try:
                 async with asyncio.timeout(self._timeout):
@@ -172,11 +176,11 @@ class Lease:
 
     def beat_soon(self) -> None:
         """Have the next beat come now."""
-        if self._loop is not asyncio.get_running_loop():
+        if self._waits.loop is not asyncio.get_running_loop():
             return  # a timer, say, of an owner loop that was replaced
         if self.incarnation is None and self.refusal is None:
-            self._undecide()
-        self._wake.set()
+            self._waits.undecide()
+        self._waits.wake.set()
 
     def beat_after(self, seconds: float) -> None:
         """Have a beat come after some seconds, at the latest; it tells when the next one is due."""
@@ -187,27 +191,26 @@ class Lease:
     def forget(self) -> str | None:
         """Have no incarnation until it is wanted again; from any thread. Return what it was."""
         incarnation, self.incarnation, self.refusal = self.incarnation, None, None
+        self._is_first = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._keeping and self._loop is not None and self._loop.is_running():  # the next owner loop has begun
-            self._undecide()
-            call_soon(self._loop, self._wake.set)
+        loop = self._waits.loop
+        if self._keeping and loop is not None and loop.is_running():  # the next owner loop has begun
+            self._waits.undecide()
+            call_soon(loop, self._waits.wake.set)
         else:
-            self._is_wanted, self._loop = False, None
-            self._renew_events()  # the old ones refer to the loop
+            self._waits.forget()
         return incarnation
 
     async def keep(self) -> None:
         """Keep it, for ever."""
         self._on_this_loop()
-        self._wake.clear()
-        if self._decided.is_set():
-            self._decided, self._tried = asyncio.Event(), asyncio.Event()
-        decided, tried = self._decided, self._tried
+        self._waits.begin()
+        decided, tried = self._waits.decided, self._waits.tried
         self._keeping += 1
         try:
-            await self._wanted.wait()
+            await self._waits.wanted.wait()
             while True:
                 await self._keep_connected()
                 await asyncio.sleep(REFUSED_RETRY)
@@ -243,44 +246,87 @@ class Lease:
                 pause = REFUSED_RETRY
             except FAILURES:
                 pause = RETRY
+                self._look_for_end()
             if control.connection.is_over:
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            self._wake.clear()
+                    await self._waits.wake.wait()
+            self._waits.wake.clear()
 
     async def _beat(self) -> float:
         """Renew the lease, or begin one; let go of what others have left. Return the seconds until the next beat."""
+        before = None
+        if self.incarnation is not None and self.was_away and await self._is_another_server():
+            before, self.incarnation = self.incarnation, None  # what Redis has of it may be older than it knew before
         is_new = self.incarnation is None
         if is_new:
             await self._keeper.before_begin(self._shard)
+            await self._is_another_server()
         incarnation = self.incarnation or f"{self._process_id}.{secrets.token_hex(4)}"
         beat = await self._beat_once(incarnation, is_new)
         if not beat.lives:
             self.expired()
             return 0.0
         self.incarnation, self.refusal = incarnation, None
-        if is_new:
-            await self._begin()
-        if self._was_away:
-            self._was_away = False
-            await self._keeper.on_return(self._shard)
-        self._decide()
-        for expired in beat.expired:
-            await self._reap(expired)
-        await self._keeper.on_beat(self._shard)
+        await self._while_alive(incarnation, self._work(is_new, before, beat.expired))
         pause = self._seconds / 3
         if beat.pause is not None and not beat.expired:
             pause = min(pause, beat.pause + random.uniform(0, JITTER))
         return max(SHORTEST_PAUSE, pause)
 
+    async def _work(self, is_new: bool, before: str | None, expired: list[str]) -> None:
+        """Do what is due with a beat."""
+        if is_new:
+            await self._begin()
+        if before is not None:
+            await self._run(self._shard, [self._scripts.end(before, 0, False)])
+        if self.was_away:
+            self.was_away = False
+            await self._keeper.on_return(self._shard)
+        self._waits.decide()
+        for incarnation in expired if before is None else [*expired, before]:
+            await self._reap(incarnation)
+        await self._keeper.on_beat(self._shard)
+
+    async def _while_alive(self, incarnation: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that may take longer than the lease lasts, which is renewed meanwhile."""
+        doing = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait([doing], timeout=self._seconds / 3))[0]:
+                if not (await self._beat_once(incarnation, False)).lives:
+                    self.expired()
+                    return
+        finally:
+            doing.cancel()
+            await asyncio.wait([doing])
+        doing.result()
+
+    async def _is_another_server(self) -> bool:
+        """Ask which run of Redis this is; return whether it may be another one than before."""
+        try:
+            [reply] = await self._run(self._shard, [("INFO", "server")])
+        except ResponseError:  # the layer's user may not ask
+            server = None
+        else:
+            found = re.search(rb"run_id:(\w+)", reply)
+            server = found and found[1].decode()
+        before, self._server = self._server, server
+        return server is None or server != before
+
+    def _look_for_end(self) -> None:
+        """Take note of the end of a lease that could not be renewed."""
+        if time.monotonic() - self._renewed > self._seconds:
+            self.incarnation = None
+            self._keeper.on_lost(self._shard)
+
     async def _begin(self) -> None:
         try:
-            await self._keeper.on_begin(self._shard)
+            await self._keeper.on_begin(self._shard, self._is_first)
         except BaseException:
             self.incarnation = None  # the next one has all its channels
             raise
+        self._is_first = False
 
     async def _reap(self, expired: str) -> None:
         """Let go of what an incarnation has left."""
@@ -291,45 +337,29 @@ class Lease:
     async def _beat_once(self, incarnation: str, is_new: bool) -> Beat:
         # Redis' answer that it is read-only ends a connection, and what others wait for there.
         run = self._keeper.run_beside if isinstance(self.refusal, ReadOnlyError) else self._run
+        started = time.monotonic()
         [reply] = await run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
+        self._renewed = started
         return beat_of(reply)
 
     def _refused(self, error: ResponseError | IsCluster) -> None:
         if self.refusal is None:
             logger.info(WITHOUT, self._host, error)
         self.refusal = error
-        self._decide()
-
-    def _decide(self) -> None:
-        self._decided.set()
-        self._tried.set()
-
-    def _undecide(self) -> None:
-        self._decided.clear()
-        self._tried.clear()
-
-    def _renew_events(self) -> None:
-        self._wanted, self._wake = asyncio.Event(), asyncio.Event()
-        self._decided, self._tried = asyncio.Event(), asyncio.Event()
+        self._waits.decide()
 
     def _on_this_loop(self) -> None:
-        """Have events of the running loop: the owner loop may be another than before."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        self._was_away = self.incarnation is not None
-        self._loop, self._timer = loop, None
-        self._renew_events()
-        if self._is_wanted:
-            self._wanted.set()
+        """Wait on the running loop: the owner loop may be another than before."""
+        if self._waits.on_this_loop():
+            self.was_away, self._timer = self.incarnation is not None, None
 
     def _on_change(self, is_up: bool) -> None:
-        self._was_away = True
+        self.was_away = True
         if is_up:
-            self._wake.set()
-        elif self.incarnation is None and not self._tried.is_set():  # who joins need not wait
+            self._waits.wake.set()
+        elif self.incarnation is None and not self._waits.tried.is_set():  # who joins need not wait
             logger.info(WITHOUT, self._host, "there is no connection for them yet")
-            self._tried.set()
+            self._waits.tried.set()
 
     def _on_message(self, name: str, payload: bytes) -> None:
         if name != self._scripts.base:

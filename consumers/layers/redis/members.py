@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NAMES = b"names"
 COUNT = b"count"
 
-MARGIN = 0.1
-"""The part of the layer's timeout that is left, after waiting for answers, to say who has not answered."""
+MARGIN = 0.5
+"""Seconds of the layer's timeout, but half of it at most, that are left after waiting to say who has not answered."""
 
 
 class Members:
@@ -86,7 +86,7 @@ class Members:
     def _ask(self, group: str, kind: bytes) -> Flow[list[list[bytes]]]:
         shard, question_id = self._settings.shard_of_group(group), secrets.token_hex(8)
         yield from self._can_count(shard)
-        patience = self._settings.timeout * (1 - MARGIN)
+        patience = self._settings.timeout - min(MARGIN, self._settings.timeout / 2)
         until = time.monotonic() + patience
         question = as_texts(question_id.encode(), kind, group.encode(), b"%d" % (1000 * patience + 1000))
         [[asked]] = yield [(shard, [self._scripts.ask(self._process.id, question)])]

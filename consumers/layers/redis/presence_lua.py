@@ -23,11 +23,14 @@ from .._presence import MAX_CHANNELS
 AT_ONCE = 100
 """Channels or keys that one script goes through, so that it never keeps Redis from others for long."""
 
+ID_SIZE = 16
+"""Bytes of a key's id where keys are encrypted."""
+
 KEPT = 24 * 3600
 """Seconds after which Redis forgets what no process has touched: all of them have gone."""
 
 # Common to all. ARGV[1]: the base of all names; ARGV[2]: milliseconds of grace.
-_COMMON = (
+COMMON = (
     f"local kept = {1000 * KEPT}"
     + """
 local base, grace = ARGV[1], tonumber(ARGV[2])
@@ -40,12 +43,30 @@ local function key(group, what)
     return base .. '{' .. group .. '}:' .. what
 end
 
+-- What was stored of a key; nothing, if somebody else has written it.
+local function unpacked(packed)
+    local is_ours, entry = pcall(cmsgpack.unpack, packed)
+    return is_ours and type(entry) == 'table' and type(entry[3]) == 'table' and entry
+end
+
+-- Keys that this script has changed, by group; each is packed once, by `settle()`, and told of once.
+local touched = {}
+
 local function load(group, id)
+    local entry = touched[group] and touched[group][id]
+    if entry then
+        return entry
+    end
     local packed = redis.call('HGET', key(group, 'keys'), id)
-    return packed and cmsgpack.unpack(packed)
+    return packed and unpacked(packed)
 end
 
 local function store(group, id, entry)
+    touched[group] = touched[group] or {}
+    touched[group][id] = entry
+end
+
+local function write(group, id, entry)
     redis.call('HSET', key(group, 'keys'), id, cmsgpack.pack(entry))
 end
 
@@ -80,10 +101,23 @@ local function forget_channel(group, channel, incarnation)
     end
 end
 
+local function settle(group, changes)
+    for id, entry in pairs(touched[group] or {}) do
+        if #entry[3] > 0 then
+            change(entry, changes)
+        end
+        write(group, id, entry)
+    end
+    touched[group] = nil
+end
+
 local function leave(group, id, entry, changes)
+    store(group, id, nil)
     redis.call('HDEL', key(group, 'keys'), id)
     redis.call('ZREM', key(group, 'leaving'), id)
-    changes[#changes + 1] = {'leaves', entry[2], {}}
+    if entry then
+        changes[#changes + 1] = {'leaves', entry[2], {}}
+    end
 end
 
 -- Take a channel from its key, which leaves after a time.
@@ -100,11 +134,10 @@ local function untrack(group, channel, id, after, changes)
             break
         end
     end
+    store(group, id, entry)
     if #entry[3] > 0 then
-        change(entry, changes)
-        store(group, id, entry)
+        return
     elseif after > 0 then
-        store(group, id, entry)
         redis.call('ZADD', key(group, 'leaving'), now + after, id)
         redis.call('ZADD', due, 'LT', now + after, group)
     else
@@ -122,6 +155,7 @@ end
 
 -- Tell every process of changes; return the group's version. `known` is one that it has had before, perhaps.
 local function tell(group, known, changes)
+    settle(group, changes)
     local previous = redis.call('GET', key(group, 'version')) or '0'
     if #changes == 0 then
         return previous
@@ -163,17 +197,24 @@ end
 """
 )
 
-# ARGV[3]: the incarnation; then for each channel its group, a version, itself, its key's id and name, its meta's digest
-# and the meta. The reply has for each the version, or -1 if the key has too many channels; without a lease, nothing.
+# ARGV[3]: the incarnation; then for each channel its group, a version, itself, its key's id, other ids of the key, its
+# name, its meta's digest and the meta. The reply has for each the version, or -1 if the key has too many channels;
+# without a lease, nothing.
 TRACK = (
-    _COMMON
+    COMMON
     + f"""
 local incarnation, replies, changes, versions = ARGV[3], {{}}, {{}}, {{}}
 if not is_alive(incarnation) then
     return replies
 end
-for i = 4, #ARGV, 7 do
-    local group, known, channel, id, name, digest, meta = unpack(ARGV, i, i + 6)
+for i = 4, #ARGV, 8 do
+    local group, known, channel, id, others, name, digest, meta = unpack(ARGV, i, i + 7)
+    for at = 1, #others, {ID_SIZE} do
+        local other = string.sub(others, at, at + {ID_SIZE - 1})
+        if redis.call('HEXISTS', key(group, 'keys'), other) == 1 then
+            id = other
+        end
+    end
     changes[group] = changes[group] or {{}}
     versions[group] = known
     local entry = load(group, id) or {{false, name, {{}}}}
@@ -193,7 +234,6 @@ for i = 4, #ARGV, 7 do
             forget_channel(group, channel, entry[3][place][2])
         end
         entry[3][place] = {{channel, incarnation, digest, meta}}
-        change(entry, changes[group])
         store(group, id, entry)
         redis.call('HSET', key(group, 'channels'), channel, id)
         redis.call('SADD', key(group, 'of:' .. incarnation), channel)
@@ -216,7 +256,7 @@ return replies
 
 # ARGV from the third: for each channel its group, a version, and itself.
 UNTRACK = (
-    _COMMON
+    COMMON
     + """
 local changes, versions = {}, {}
 for i = 3, #ARGV, 3 do
@@ -238,7 +278,7 @@ redis.call('PEXPIRE', due, kept)
 
 # ARGV: the incarnation; then groups in which it tracks channels.
 TOUCH = (
-    _COMMON
+    COMMON
     + """
 for i = 4, #ARGV do
     touch(ARGV[i])
@@ -247,96 +287,11 @@ end
 """
 )
 
-# ARGV: the incarnation; milliseconds that its lease lasts from now; whether it is a new one.
-# The reply: whether it lives; incarnations whose leases have ended; milliseconds until the next ends; whether keys
-# whose grace is over are left, or milliseconds until the next is.
-BEAT = (
-    _COMMON
-    + f"""
-local incarnation, lasts, is_new = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
-local lives = is_new or is_alive(incarnation)
-if lives then
-    redis.call('ZADD', leases, now + lasts, incarnation)
-end
-redis.call('PEXPIRE', leases, kept)
-redis.call('PEXPIRE', due, kept)
-local left = {AT_ONCE}
-for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 10)) do
-    local changes, leaving = {{}}, key(group, 'leaving')
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', now, 'LIMIT', 0, left)) do
-        local entry = load(group, id)
-        redis.call('ZREM', leaving, id)
-        left = left - 1
-        if entry then
-            leave(group, id, entry, changes)
-        end
-    end
-    tell(group, '0', changes)
-    local next = redis.call('ZRANGE', leaving, 0, 0, 'WITHSCORES')
-    if next[1] then
-        redis.call('ZADD', due, next[2], group)
-    else
-        redis.call('ZREM', due, group)
-    end
-    if left <= 0 then
-        break
-    end
-end
-local function until_first(set)
-    local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
-    return first[1] and math.max(0, tonumber(first[2]) - now) or -1
-end
-local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 10)
-return {{lives and 1 or 0, expired, until_first(leases), until_first(due)}}
-"""
-)
-
-# ARGV: an incarnation. The reply: whether there is more of it to let go.
-REAP = (
-    _COMMON
-    + f"""
-local incarnation = ARGV[3]
-local groups = base .. ':of:' .. incarnation
-if is_alive(incarnation) then
-    return 0
-end
-local group = redis.call('SRANDMEMBER', groups)
-if not group then
-    redis.call('ZREM', leases, incarnation)
-    return 0
-end
-local changes = {{}}
-for _, channel in ipairs(redis.call('SPOP', key(group, 'of:' .. incarnation), {AT_ONCE})) do
-    local id = redis.call('HGET', key(group, 'channels'), channel)
-    if id then
-        untrack(group, channel, id, 0, changes)
-    end
-end
-if redis.call('EXISTS', key(group, 'of:' .. incarnation)) == 0 then
-    redis.call('SREM', groups, group)
-end
-tell(group, '0', changes)
-return 1
-"""
-)
-
-# ARGV: the incarnation. Its lease ends after the grace, if not before; the other processes are told to look then.
-END = (
-    _COMMON
-    + """
-if redis.call('EXISTS', base .. ':of:' .. ARGV[3]) == 0 then
-    redis.call('ZREM', leases, ARGV[3])
-elseif is_alive(ARGV[3]) then
-    redis.call('ZADD', leases, 'XX', 'LT', now + grace, ARGV[3])
-    publish({grace})
-end
-"""
-)
-
-# ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, and
-# for each key its name and metas. A key in grace is shown without any: should it come back, that is to be told.
+# ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, for
+# each key its name and metas, and whether there are leases or graces that have ended. A key in grace is shown without
+# any meta: should it come back, that is to be told.
 READ = (
-    _COMMON
+    COMMON
     + """
 local group, cursor, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local version = redis.call('GET', key(group, 'version')) or string.format('%.0f', micros - 1)
@@ -345,30 +300,18 @@ if count > 0 then
     local page = redis.call('HSCAN', key(group, 'keys'), cursor, 'COUNT', count)
     next = page[1]
     for i = 1, #page[2], 2 do
-        local entry = cmsgpack.unpack(page[2][i + 1])
-        local _, values = shown(entry)
-        if #values == 0 and entry[1] ~= '' then
-            entry[1] = ''
-            store(group, page[2][i], entry)
+        local entry = unpacked(page[2][i + 1])
+        if entry then
+            local _, values = shown(entry)
+            if #values == 0 and entry[1] ~= '' then
+                entry[1] = ''
+                write(group, page[2][i], entry)
+            end
+            found[#found + 1] = {entry[2], values}
         end
-        found[#found + 1] = {entry[2], values}
     end
 end
-return {version, size, next, found}
-"""
-)
-
-# ARGV: the asker's incarnation, and the question. The reply: the other incarnations that live and hear it.
-ASK = (
-    _COMMON
-    + """
-local asked = {}
-for _, incarnation in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. now, '+inf')) do
-    local process = string.match(incarnation, '^[^.]+')
-    if process ~= ARGV[3] and redis.call('PUBLISH', base .. ':' .. process, ARGV[4]) > 0 then
-        asked[#asked + 1] = process
-    end
-end
-return asked
+local ended = redis.call('ZCOUNT', leases, '-inf', now) + redis.call('ZCOUNT', due, '-inf', now)
+return {version, size, next, found, ended}
 """
 )

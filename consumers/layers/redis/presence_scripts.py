@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .lease_lua import ASK, BEAT, END, REAP
 from .pipelined import Command
-from .presence_lua import ASK, AT_ONCE, BEAT, END, READ, REAP, TOUCH, TRACK, UNTRACK
+from .presence_lua import AT_ONCE, READ, TOUCH, TRACK, UNTRACK
 
 MARK = "__presence__"
 """What stands between the prefix and the rest of the names that presence has in Redis."""
@@ -18,6 +19,7 @@ class Item(NamedTuple):
         known: a version that the group has had, or 0.
         channel: the channel.
         id: tells the key from others.
+        others: ids that other processes may know the key by, one after the other.
         name: the key, sealed.
         digest: tells the meta from others.
         meta: the meta, sealed.
@@ -27,6 +29,7 @@ class Item(NamedTuple):
     known: int
     channel: str
     id: bytes
+    others: bytes
     name: bytes
     digest: bytes
     meta: bytes
@@ -72,7 +75,11 @@ class PresenceScripts:
 
     def beat(self, incarnation: str, lease: float, is_new: bool) -> Command:
         """Renew a lease, or begin one; `beat_of()` makes something of the reply."""
-        return self._command(BEAT, incarnation, _milliseconds(lease), int(is_new))
+        return self._command(BEAT, incarnation, _milliseconds(lease), int(is_new), 0)
+
+    def sweep(self, ahead: float = 0.0) -> Command:
+        """Look after others without a lease of one's own, as `beat()`; let off these seconds of grace."""
+        return self._command(BEAT, "", 0, 0, _milliseconds(ahead))
 
     def touch(self, incarnation: str, groups: Iterable[str]) -> Command:
         """Keep groups in which channels are tracked from expiring, `AT_ONCE` at most."""
@@ -82,9 +89,12 @@ class PresenceScripts:
         """Let go of some channels of an incarnation whose lease has ended. The reply: whether there is more."""
         return self._command(REAP, incarnation)
 
-    def end(self, incarnation: str) -> Command:
-        """Have a lease end after the grace."""
-        return self._command(END, incarnation)
+    def end(self, incarnation: str, after: float, is_final: bool) -> Command:
+        """Have a lease end after some seconds; if it `is_final`, at once if no other goes on.
+
+        The reply: whether one does.
+        """
+        return self._command(END, incarnation, _milliseconds(after), int(is_final))
 
     def read(self, group: str, cursor: bytes | int = 0, count: int = AT_ONCE) -> Command:
         """Read a part of a group's keys; none with a `count` of 0."""
@@ -127,7 +137,10 @@ def texts_of(data: bytes) -> list[bytes]:
     texts, at = [], 0
     while at < len(data):
         begins = data.index(b":", at) + 1
-        at = begins + int(data[at : begins - 1])
+        size = data[at : begins - 1]
+        at = begins + int(size)
+        if not size.isdigit() or at > len(data):
+            raise ValueError("a message about presence that is none")
         texts.append(data[begins:at])
     return texts
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from .._presence import Change, Kind
 from ..codec import Codec
+from .presence_lua import ID_SIZE
 
 KINDS: dict[bytes, Kind] = {b"joins": "joins", b"leaves": "leaves", b"updates": "updates"}
 
@@ -20,16 +21,20 @@ class Seals:
     def __init__(self, codec: Codec | None, encryption_keys: Iterable[str | bytes]) -> None:
         self._codec = codec
         keys = [key.encode() if isinstance(key, str) else key for key in encryption_keys]
-        self._secret = keys[0] if keys else b""
+        self._secrets = keys
 
-    def key(self, key: str) -> tuple[bytes, bytes]:
-        """Return what tells a key from others, which with encryption nobody can read it from; and the key, sealed.
+    def key(self, key: str) -> tuple[bytes, bytes, bytes]:
+        """Return what tells a key from others, the same by the layer's other secrets, and the key, sealed.
+
+        With encryption nobody can read the key from the first two. While secrets are changed, processes differ in which
+        is their first.
 
         Raises:
             TypeError, ValueError: as `Codec.encode()`.
         """
         data = key.encode()
-        return hmac.digest(self._secret, data, "sha256")[:16] if self._secret else data, self._seal(key)
+        first, *others = [hmac.digest(secret, data, "sha256")[:ID_SIZE] for secret in self._secrets] or [data]
+        return first, b"".join(others), self._seal(key)
 
     def meta(self, meta: str) -> tuple[bytes, bytes]:
         """Return what tells a meta from others; and the meta, sealed.
@@ -37,7 +42,8 @@ class Seals:
         Raises:
             TypeError, ValueError: as `Codec.encode()`.
         """
-        return hmac.digest(self._secret, meta.encode(), "sha256")[:8], self._seal(meta)
+        secret = self._secrets[0] if self._secrets else b""
+        return hmac.digest(secret, meta.encode(), "sha256")[:8], self._seal(meta)
 
     def open(self, data: bytes) -> str:
         """Return the text that was sealed.
@@ -62,9 +68,9 @@ class Seals:
         while at < len(texts):
             kind, name, count = texts[at : at + 3]
             at += 3 + int(count)
-            if kind not in KINDS or at > len(texts):
+            if kind not in KINDS or not count.isdigit() or at > len(texts):
                 raise ValueError("a change of presence that is none")
-            metas = tuple(map(self.open, texts[at - int(count) : at]))
+            metas = tuple(dict.fromkeys(map(self.open, texts[at - int(count) : at])))
             changes.append(Change(KINDS[kind], self.open(name), metas))
         return changes
 

@@ -61,6 +61,7 @@ class Process(Generic[ExchangeT]):
             self._on_empty,
             settings.full_level,
             self._on_missing,
+            self._on_end,
         )
         self.owners = Owners(self, settings)
         self.trips = RoundTrips(settings, self.owners)
@@ -90,3 +91,6 @@ class Process(Generic[ExchangeT]):
 
     def _on_missing(self, group: str, offset: int) -> None:
         self.exchange.on_missing(group, offset)
+
+    def _on_end(self, channel: str) -> None:
+        self.exchange.presence.end(channel)

@@ -42,15 +42,16 @@ class Tracked:
             self._ended.discard((group, channel))
             return before
 
-    def restore(self, group: str, channel: str, before: Tracking | None) -> None:
-        """Undo `track()`, if the channel has not ended since; Redis may or may not have been told of it."""
+    def restore(self, group: str, channel: str, tracking: Tracking, before: Tracking | None) -> None:
+        """Undo `track()`, unless something else has followed it; Redis may or may not have been told of it."""
         with self._lock:
-            if before is None or channel not in self._by_group.get(group, ()):
-                self._forget(group, channel)
-                self._ended.add((group, channel))
-            else:
+            present = self._by_group.get(group, {}).get(channel)
+            if present is tracking and before is not None:
                 self._by_group[group][channel] = before
-                self._unsure.add((group, channel))
+            elif present is tracking:
+                self._forget(group, channel)
+            is_tracked = channel in self._by_group.get(group, ())
+            (self._unsure if is_tracked else self._ended).add((group, channel))
 
     def untrack(self, group: str, channel: str) -> bool:
         """Have a channel stand for nobody any more; return whether it stood for somebody."""
@@ -82,6 +83,15 @@ class Tracked:
     def has(self, group: str) -> bool:
         """Whether a channel is tracked in a group."""
         return group in self._by_group
+
+    def has_any(self) -> bool:
+        """Whether anything is tracked."""
+        return bool(self._by_group)
+
+    def groups(self) -> list[str]:
+        """Return the groups in which channels are tracked."""
+        with self._lock:
+            return list(self._by_group)
 
     def of(self, is_wanted: Callable[[str], bool]) -> list[Pair]:
         """Return what is tracked in the groups that are wanted."""

@@ -65,10 +65,12 @@ class KnowsWho(WhoIsThere):
         await self._process.owners.call(self._presence.untrack, group, channel)
 
     async def presence(self, group: str) -> Presence:
-        return await self._process.trips.run(self._presence.presence(self._checked(group)))
+        group = self._checked(group)
+        self._presence.note_asked(group)
+        return await self._process.trips.run(self._presence.reads.presence(group))
 
     async def presence_count(self, group: str) -> int:
-        return await self._process.trips.run(self._presence.count(self._checked(group)))
+        return await self._process.trips.run(self._presence.reads.count(self._checked(group)))
 
     def group_count_sync(self, group: str) -> int:
         """As `group_count()`, without an event loop: blocks."""
@@ -80,11 +82,11 @@ class KnowsWho(WhoIsThere):
 
     def presence_sync(self, group: str) -> Presence:
         """As `presence()`, without an event loop: blocks."""
-        return self._process.trips.run_blocking(self._presence.presence(self._checked(group)))
+        return self._process.trips.run_blocking(self._presence.reads.presence(self._checked(group)))
 
     def presence_count_sync(self, group: str) -> int:
         """As `presence_count()`, without an event loop: blocks."""
-        return self._process.trips.run_blocking(self._presence.count(self._checked(group)))
+        return self._process.trips.run_blocking(self._presence.reads.count(self._checked(group)))
 
     def _checked(self, group: Any) -> str:
         """Return the name of a group.
