@@ -24,7 +24,7 @@ from .presence_reads import PresenceReads
 from .presence_scripts import PresenceScripts, texts_of
 from .presence_seals import Seals
 from .presence_writes import PresenceWrites, in_parts
-from .round_trips import Flow, answered
+from .round_trips import Flow, Request, answered
 from .settings import Settings
 from .standalone import Standalone
 from .tracked import Tracked
@@ -166,14 +166,20 @@ class RedisPresence:
         await together(*(lease.keep() for lease in self._leases))
 
     def clean_up(self, is_final: bool) -> Flow[None]:
-        """Tell Redis who has ended, and that nobody vouches for the others; forget these too if it `is_final`."""
-        requests = []
+        """Tell Redis who has ended, and that nobody vouches for the others; forget these too if it `is_final`.
+
+        What is forgotten is forgotten before the flow runs, whatever becomes of that.
+        """
+        requests: list[Request] = []
         for shard, lease in enumerate(self._leases):
             commands = self._writes.ended(shard)
             if (incarnation := lease.forget()) is not None:
                 requests.append((shard, [*commands, self._scripts.end(incarnation, self._options.grace, is_final)]))
         if is_final:
-            self.flush()  # first, whatever becomes of the rest
+            self.flush()
+        return self._end_leases(requests, is_final)
+
+    def _end_leases(self, requests: list[Request], is_final: bool) -> Flow[None]:
         for shard, commands in requests:
             [[*_, goes_on]] = yield [(shard, commands)]
             if is_final and not goes_on:  # nobody is left who would be told of anything, or look after what is there

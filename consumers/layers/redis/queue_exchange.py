@@ -111,6 +111,7 @@ class QueueExchange:
         return await self.put_back.wait(timeout)
 
     def clean_up(self, is_final: bool) -> Flow[None]:
+        ending = self.presence.clean_up(is_final)
         yield from self.put_back.all_stored()
         requests = self.memberships.clean_up(is_final)
         heads = self.queues.all() if is_final or not self._process.has_channels else ()
@@ -119,7 +120,7 @@ class QueueExchange:
                 commands.append(("UNLINK", *(self._settings.prefix + head for head in heads)))
             if commands:
                 yield [(shard, commands)]
-        yield from self.presence.clean_up(is_final)  # last: Redis may refuse it
+        yield from ending  # last: Redis may refuse it
 
     def has_anything(self) -> bool:
         has_members = self._local.has_groups() or self.memberships.has_left_some()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import anyio
 import pytest
 
 from consumers.layers._local import LocalChannels
@@ -40,10 +41,11 @@ class Fed:
         self.reads.pop(0)
         self.feeds.tell_truth(GROUP, Truth(version, len(keys), dict.fromkeys(keys, ("{}",))))
 
-    def pass_time(self) -> None:
+    async def pass_time(self) -> None:
         timers, self.timers = self.timers, []
         for timer in timers:
             timer()
+        await anyio.wait_all_tasks_blocked()  # members hear of it by their event loop
 
 
 @pytest.fixture
@@ -75,10 +77,10 @@ async def test_what_was_before_the_first_is_no_hole(fed: Fed) -> None:
 async def test_a_hole_is_made_good(fed: Fed, previous: int) -> None:
     fed.hear("joins", "ann", 10, 0, 1)
     fed.hear("joins", "bob", 30, previous, 1)
-    fed.pass_time()
+    await fed.pass_time()
     assert (fed.got, fed.reads) == ([], [GROUP])
     fed.answer(30, "bob")
-    fed.pass_time()
+    await fed.pass_time()
     [state] = fed.got
     assert (state["type"], state["members"]) == ("presence.state", {"bob": [{}]})
 
@@ -90,7 +92,7 @@ async def test_a_truth_that_is_older_than_the_hole_is_read_again(fed: Fed) -> No
     fed.answer(10, "ann")
     assert fed.reads == [GROUP]
     fed.answer(40, "cat", "dan")
-    fed.pass_time()
+    await fed.pass_time()
     [state] = fed.got
     assert (state["type"], state["members"]) == ("presence.state", {"cat": [{}], "dan": [{}]})
 
@@ -100,7 +102,7 @@ async def test_a_truth_that_is_older_than_what_was_heard_keeps_its_count(fed: Fe
     fed.feeds.lose(GROUP)
     fed.hear("leaves", "ann", 20, 10, 0)
     fed.answer(10, "ann")
-    fed.pass_time()
+    await fed.pass_time()
     assert [message["type"] for message in fed.got] == ["presence.state", "presence.diff"]
     fed.hear("joins", "bob", 30, 0, 1)
     assert fed.reads == []
