@@ -211,7 +211,7 @@ for i = 4, #ARGV, 8 do
     local group, known, channel, id, others, name, digest, meta = unpack(ARGV, i, i + 7)
     for at = 1, #others, {ID_SIZE} do
         local other = string.sub(others, at, at + {ID_SIZE - 1})
-        if redis.call('HEXISTS', key(group, 'keys'), other) == 1 then
+        if redis.call('HGET', key(group, 'keys'), other) then
             id = other
         end
     end

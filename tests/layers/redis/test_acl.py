@@ -101,7 +101,7 @@ async def test_the_documented_rights_are_enough(
 ) -> None:
     async with LAYERS[kind]([user(server, kind)]) as other:
         await use(layer, other)
-    assert refused(server, kind) <= {*DONE_WITHOUT, "eval" if kind == "pubsub" else "subscribe"}  # for presence
+    assert refused(server, kind) <= {*DONE_WITHOUT, "info", "eval" if kind == "pubsub" else "subscribe"}  # for presence
     assert not lines(caplog)
 
 

@@ -134,9 +134,9 @@ async def test_a_background_job_that_fails_leaves_none_of_its_connections_behind
     monkeypatch.setattr(part, name, fail)
     member = await Member().join(layer)
     lease = exchange.presence._leases[0]
-    decided = lease._decided
+    decided = lease._waits.decided
     go_on.set()
-    await until(lambda: lease._decided is not decided)
+    await until(lambda: lease._waits.decided is not decided)
     await layer.presence_track("room", member.name, key="ann")
     with redis_server.client() as client:
         assert dict(client.pubsub_numsub("asgi__presence__")) == {"asgi__presence__": 1}
