@@ -17,6 +17,8 @@ from .account import Account
 from .clients import GRACE
 from .ledger import Ledger
 
+PRESENCE = "__presence__"
+
 QUIET = 60.0
 """Seconds in which everything has to go back after the last client has left."""
 
@@ -176,12 +178,12 @@ class Run:
                     await asyncio.sleep(0.2)
 
     async def see_redis(self) -> None:
-        """Note what is left in Redis."""
+        """Note what is left in Redis, besides the leases of the servers, which live on."""
         with self._redis.client() as client:
             marks = self._options.servers if self._options.layer == "pubsub" else 0
             self._outcome.redis = {
-                "keys": len(client.keys("*")),
-                "groups subscribed to": len(client.pubsub_channels()),
+                "keys": len([key for key in client.keys("*") if not key.endswith(f"{PRESENCE}:leases")]),
+                "groups subscribed to": len([name for name in client.pubsub_channels() if PRESENCE not in name]),
                 "patterns": client.pubsub_numpat() - marks,
                 "connections": len(self._redis.connections()),
             }

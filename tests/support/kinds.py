@@ -28,7 +28,7 @@ class Kind:
             there. "memory": it is the layer in memory, whose tables a test may look at.
         backends: the event loops that it runs on.
         needs_redis: it takes `hosts`.
-        has_a_like: another kind stands for it in `make test`.
+        left_to_ci: traits, in the tests of which another kind stands for it in `make test`; "all": in every test.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Kind:
     traits: frozenset[str]
     backends: tuple[str, ...] = ("asyncio",)
     needs_redis: bool = True
-    has_a_like: bool = False
+    left_to_ci: frozenset[str] = frozenset()
 
 
 KINDS = [
@@ -64,8 +64,18 @@ if importlib.util.find_spec("redis") is not None:
             RedisPubSubChannelLayer,
             frozenset({"ours", "isolates", "listens", "paced", "history", "presence"}),
         ),
-        Kind("pubsub by name", make_narrow, frozenset({"ours", "isolates", "listens", "paced"}), has_a_like=True),
-        Kind("queue", RedisChannelLayer, frozenset({"ours", "isolates", "listens", "stores", "capacity", "presence"})),
+        Kind(
+            "pubsub by name",
+            make_narrow,
+            frozenset({"ours", "isolates", "listens", "paced"}),
+            left_to_ci=frozenset({"all"}),
+        ),
+        Kind(
+            "queue",
+            RedisChannelLayer,
+            frozenset({"ours", "isolates", "listens", "stores", "capacity", "presence"}),
+            left_to_ci=frozenset({"presence"}),
+        ),
     ]
 
 
@@ -117,7 +127,12 @@ if any(importlib.metadata.distributions(name="channels_redis")):
 def run_on_kinds(metafunc: pytest.Metafunc, traits: frozenset[str] | set[str]) -> None:
     """Run a test on every kind that has these traits, on each of its event loops."""
     pairs = [
-        pytest.param(kind, backend, id=f"{kind.name}-{backend}", marks=[pytest.mark.slow] if kind.has_a_like else [])
+        pytest.param(
+            kind,
+            backend,
+            id=f"{kind.name}-{backend}",
+            marks=[pytest.mark.slow] if kind.left_to_ci & {"all", *traits} else [],
+        )
         for kind in KINDS
         for backend in kind.backends
         if kind.traits >= traits
