@@ -5,6 +5,7 @@ A *key*, a user say, is in a group by one or more channels, its tabs. Each chann
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -121,33 +122,50 @@ def meta_as_json(meta: object) -> str:
         return "{}"
     if not isinstance(meta, dict):
         raise TypeError(f'meta must be a dict, such as {{"name": "Ann"}}, not {type(meta).__name__}: {meta!r:.80}')
-    try:
-        # sorted, so that equal metas are one text
-        text = json.dumps(meta, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-        size = len(text.encode())
-    except RecursionError:
-        raise _too_deep() from None
-    except (TypeError, ValueError) as error:  # also a lone surrogate, which has no bytes
-        raise TypeError(f"meta must be a dict that JSON has: {error!s:.200}") from error
+    _require_json("meta", meta, MAX_META_DEPTH)
+    # sorted, so that equal metas are one text
+    text = json.dumps(meta, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    size = len(text.encode())
     if size > MAX_META_BYTES:
         raise ValueError(
             f"meta must have at most {MAX_META_BYTES:,} bytes as JSON, not {size:,}: keep the rest elsewhere"
         )
-    if text.count("{") + text.count("[") > MAX_META_DEPTH and _is_deeper(meta, MAX_META_DEPTH):
-        raise _too_deep()
     return text
 
 
-def _is_deeper(value: object, levels: int) -> bool:
-    """Tell whether a value of JSON's has more than so many dicts and lists in one another."""
-    if not isinstance(value, dict | list | tuple):
-        return False
-    items = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
+def _require_json(what: str, value: object, levels: int) -> None:
+    """Check that JSON has a value, which is so many dicts and lists deep at most.
+
+    Args:
+        what: what the error calls the value.
+        value: the value.
+        levels: how deep.
+
+    Raises:
+        TypeError: if JSON has it not.
+        ValueError: if it is deeper.
+    """
+    if isinstance(value, dict | list | tuple):
+        if not levels:
+            raise ValueError(f"meta must have at most {MAX_META_DEPTH} dicts and lists in one another: flatten it")
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict):
+                _require_text(f"a key of {what}", key)
+            _require_json(f"{what}[{key!r:.40}]", item, levels - 1)
+    elif isinstance(value, str):
+        _require_text(what, value)
+    elif not (value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))):
+        raise TypeError(f"{what:.200} must be something that JSON has, such as text, not {value!r:.80}")
 
 
-def _too_deep() -> ValueError:
-    return ValueError(f"meta must have at most {MAX_META_DEPTH} dicts and lists in one another: flatten it")
+def _require_text(what: str, value: object) -> None:
+    try:
+        if isinstance(value, str):
+            value.encode()
+            return
+    except UnicodeEncodeError:
+        pass
+    raise TypeError(f"{what:.200} must be text that UTF-8 has bytes for, not {value!r:.80}")
 
 
 class Presence(dict[str, list[Meta]]):

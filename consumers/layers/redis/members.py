@@ -69,15 +69,15 @@ class Members:
     async def answer(self, shard: int, question: bytes) -> None:
         """Answer a question, on the owner loop."""
         try:
-            question_id, kind, group, patience = (text.decode() for text in texts_of(question))
-            members = self._process.local.members(group)
-            if kind.encode() == COUNT:
+            question_id, kind, name, patience = texts_of(question)
+            members = self._process.local.members(name.decode())
+            if kind == COUNT:
                 count, named = _counted(members)
                 texts = [str(count), *named]
             else:
                 texts = list(members)
             answer = as_texts(self._process.id.encode(), *(text.encode() for text in texts))
-            key = self._scripts.answers_key(question_id)
+            key = self._scripts.answers_key(question_id.decode())
             commands = self._process.owners.require().commands[shard]
             await commands.run([("RPUSH", key, answer), ("PEXPIRE", key, int(patience))])
         except (ValueError, *FAILURES):
@@ -90,7 +90,7 @@ class Members:
         until = time.monotonic() + patience
         question = as_texts(question_id.encode(), kind, group.encode(), b"%d" % (1000 * patience + 1000))
         [[asked]] = yield [(shard, [self._scripts.ask(self._process.id, question)])]
-        waiting, answers = set(asked), []
+        waiting, answers = set(asked), []  # a process may have two lives, and answer for each
         while waiting:
             left = max(0.001, until - time.monotonic())
             [[reply]] = yield [(shard, [("BLPOP", self._scripts.answers_key(question_id), f"{left:.3f}")])]
@@ -100,8 +100,9 @@ class Members:
                     f"theirs is in group {group!r:.200}. One that hangs is no longer asked when its lease has ended"
                 )
             process_id, *texts = texts_of(reply[1])
-            waiting.discard(process_id)
-            answers.append(texts)
+            if process_id in waiting:
+                waiting.remove(process_id)
+                answers.append(texts)
         return answers
 
 

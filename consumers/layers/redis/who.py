@@ -65,12 +65,10 @@ class KnowsWho(WhoIsThere):
         await self._process.owners.call(self._presence.untrack, group, channel)
 
     async def presence(self, group: str) -> Presence:
-        group = self._checked(group)
-        self._presence.note_asked(group)
-        return await self._process.trips.run(self._presence.reads.presence(group))
+        return await self._process.trips.run(self._presence.reads.presence(self._asked(group)))
 
     async def presence_count(self, group: str) -> int:
-        return await self._process.trips.run(self._presence.reads.count(self._checked(group)))
+        return await self._process.trips.run(self._presence.reads.count(self._asked(group)))
 
     def group_count_sync(self, group: str) -> int:
         """As `group_count()`, without an event loop: blocks."""
@@ -82,11 +80,11 @@ class KnowsWho(WhoIsThere):
 
     def presence_sync(self, group: str) -> Presence:
         """As `presence()`, without an event loop: blocks."""
-        return self._process.trips.run_blocking(self._presence.reads.presence(self._checked(group)))
+        return self._process.trips.run_blocking(self._presence.reads.presence(self._asked(group)))
 
     def presence_count_sync(self, group: str) -> int:
         """As `presence_count()`, without an event loop: blocks."""
-        return self._process.trips.run_blocking(self._presence.reads.count(self._checked(group)))
+        return self._process.trips.run_blocking(self._presence.reads.count(self._asked(group)))
 
     def _checked(self, group: Any) -> str:
         """Return the name of a group.
@@ -96,6 +94,12 @@ class KnowsWho(WhoIsThere):
         """
         name: str = self._named(group)
         self._require_group(name)
+        return name
+
+    def _asked(self, group: Any) -> str:
+        """Return the name of a group, and note that members here may know who is there from now on."""
+        name = self._checked(group)
+        self._presence.note_asked(name)
         return name
 
     def _require_own(self, channel: str) -> None:
