@@ -106,7 +106,7 @@ class ConsumerApplication:
         """
         consumer = self.consumer_class(**self.consumer_initkwargs)
         if given is not None:
-            consumer._given = given
+            consumer._given_to_connect = given
         if self.consumer_class.__call__ is self.consumer_class._plain_call:
             return consumer._run_connection(scope, receive, send)
         return consumer(scope, receive, send)
@@ -205,7 +205,7 @@ class AsyncConsumer(GroupMethods, Limits):
     base_send: Callable[[Message], Any]
     """The function that every ASGI event is sent with."""
 
-    _given: dict[str, Any] | None = None  # the arguments of `connect()`, if FastAPI has solved them
+    _given_to_connect: dict[str, Any] | None = None  # the arguments of `connect()`, if FastAPI has solved them
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged

@@ -55,10 +55,10 @@ class Connectable:
         refuse_route(cls.__name__, "as_endpoint", called_by_a_route, initkwargs)
         return _endpoint(cls._application(initkwargs, by_fastapi=True))
 
-    def _arguments(self: Any) -> dict[str, Any]:
+    def _arguments_of_connect(self: Any) -> dict[str, Any]:
         """Return the arguments of `connect()`."""
-        if self._given is not None:
-            return self._given  # type: ignore[no-any-return]
+        if self._given_to_connect is not None:
+            return self._given_to_connect  # type: ignore[no-any-return]
         names = table_of(type(self)).connects_with
         return connecting.from_path(type(self), names, self.scope["url_route"]["kwargs"]) if names else {}
 

@@ -41,7 +41,7 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
         """Handle the handshake: join the class's groups, then call `connect()`."""
         await maybe_await(self._join_groups)
         try:
-            await maybe_await(self.connect, **self._arguments())
+            await maybe_await(self.connect, **self._arguments_of_connect())
         except AcceptConnection:
             await maybe_await(self.accept)
         except DenyConnection:

@@ -1,7 +1,7 @@
 """Dependencies with `yield`: how long they live, and in which order all ends."""
 
 import contextvars
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
@@ -35,14 +35,16 @@ async def database() -> AsyncIterator[str]:
         events.append("closed")
 
 
-def plain(database: Annotated[str, Depends(database)]) -> Iterator[str]:
-    events.append("plain open")
-    yield f"{database}, plain"
-    events.append("plain closed")
+async def inner(database: Annotated[str, Depends(database)]) -> AsyncIterator[str]:
+    events.append("inner open")
+    try:
+        yield f"{database}, inner"
+    finally:
+        events.append("inner closed")
 
 
 class Room(AsyncJsonWebsocketConsumer):
-    async def connect(self, session: Annotated[str, Depends(plain)]) -> None:
+    async def connect(self, session: Annotated[str, Depends(inner)]) -> None:
         events.append(f"connect {variable.get()}")
         self.session = session
         await self.accept()
@@ -60,7 +62,7 @@ class Room(AsyncJsonWebsocketConsumer):
 
 
 class SyncRoom(JsonWebsocketConsumer):
-    def connect(self, session: Annotated[str, Depends(plain)]) -> None:
+    def connect(self, session: Annotated[str, Depends(inner)]) -> None:
         events.append(f"connect {variable.get()}")
         self.session = session
         self.accept()
@@ -77,7 +79,7 @@ class SyncRoom(JsonWebsocketConsumer):
         events.append(f"disconnect {code} {self.session}")
 
 
-BEGIN = ["open", "plain open", "connect of the dependency", "receive"]
+BEGIN = ["open", "inner open", "connect of the dependency", "receive"]
 
 
 def client_of(consumer: Any, backend: Any = "asyncio") -> TestClient:
@@ -90,10 +92,10 @@ def client_of(consumer: Any, backend: Any = "asyncio") -> TestClient:
 def test_a_dependency_lives_until_disconnect_has_run(backend: Any) -> None:
     with client_of(Room, backend).websocket_connect("/ws") as websocket:
         websocket.send_json("hello")
-        assert websocket.receive_json() == "database, plain"
+        assert websocket.receive_json() == "database, inner"
         assert events == BEGIN
         websocket.close(1000)
-    assert events == [*BEGIN, "disconnect 1000 database, plain", "plain closed", "closed"]
+    assert events == [*BEGIN, "disconnect 1000 database, inner", "inner closed", "closed"]
 
 
 @pytest.mark.parametrize(("consumer", "backend"), [(Room, "asyncio"), (Room, "trio"), (SyncRoom, "asyncio")])
@@ -104,7 +106,7 @@ def test_a_dependency_sees_a_handlers_error_after_disconnect(consumer: Any, back
     ):
         websocket.send_json("raise")
         assert websocket.receive() == {"type": "websocket.close", "code": 1011, "reason": "internal error"}
-    seen = ["disconnect 1011 database, plain", "sees LookupError('of a handler')", "closed"]
+    seen = ["disconnect 1011 database, inner", "inner closed", "sees LookupError('of a handler')", "closed"]
     assert events == [*BEGIN, *seen]
 
 
@@ -113,12 +115,12 @@ def test_a_close_that_a_handler_asks_for_is_no_error_to_a_dependency(consumer: A
     with client_of(consumer, backend).websocket_connect("/ws") as websocket:
         websocket.send_json("close")
         assert websocket.receive() == {"type": "websocket.close", "code": 4001, "reason": "closed"}
-    assert events == [*BEGIN, "disconnect 4001 database, plain", "plain closed", "closed"]
+    assert events == [*BEGIN, "disconnect 4001 database, inner", "inner closed", "closed"]
 
 
 @both
 def test_an_error_of_the_teardown_keeps_the_earlier_one(backend: Any) -> None:
-    def failing() -> Iterator[None]:
+    async def failing() -> AsyncIterator[None]:
         try:
             yield
         finally:
@@ -176,17 +178,17 @@ def test_a_dependency_of_several_connections_is_torn_down_with_its_own(backend: 
             assert events.count("open") == 2
             assert events.count("closed") == 1
             one.send_json("hello")
-            assert one.receive_json() == "database, plain"
+            assert one.receive_json() == "database, inner"
     assert events.count("closed") == 2
 
 
 def test_a_rejected_client_leaves_no_dependency_open() -> None:
     class Closed(Room):
-        async def connect(self, session: Annotated[str, Depends(plain)]) -> None:
+        async def connect(self, session: Annotated[str, Depends(inner)]) -> None:
             self.session = session
             await self.close(4003)
 
     with pytest.raises(WebSocketDisconnect) as caught, client_of(Closed).websocket_connect("/ws"):
         pass
     assert caught.value.code == 4003
-    assert events[-3:] == ["disconnect 4003 database, plain", "plain closed", "closed"]
+    assert events[-3:] == ["disconnect 4003 database, inner", "inner closed", "closed"]

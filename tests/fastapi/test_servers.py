@@ -1,7 +1,7 @@
 """FastAPI's endpoints on a real uvicorn."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -26,13 +26,17 @@ class Log:
         self.closed = asyncio.Event()
 
 
-async def session() -> AsyncIterator[str]:
+def pool() -> Iterator[str]:
     log.lines.append("open")
     try:
         yield "session"
     finally:
         log.lines.append("closed")
-        log.closed.set()
+        loop.call_soon_threadsafe(log.closed.set)
+
+
+async def session(pool: Annotated[str, Depends(pool)]) -> AsyncIterator[str]:
+    yield pool
 
 
 def user(token: str) -> str:
@@ -90,12 +94,13 @@ class SyncChat(JsonWebsocketConsumer):
 
 
 log: Log
+loop: asyncio.AbstractEventLoop
 
 
 @pytest.fixture(autouse=True)
-def new_log(layer: InMemoryChannelLayer) -> None:
-    global log
-    log = Log()
+async def new_log(layer: InMemoryChannelLayer) -> None:
+    global log, loop
+    log, loop = Log(), asyncio.get_running_loop()
 
 
 def app_of(consumer: Any) -> FastAPI:
