@@ -145,6 +145,7 @@ class Errors:
         if not events.can_deny(scope):
             self._shutdown.begin(CloseRequest(CloseCode.POLICY_VIOLATION, rejects=True))
         elif isinstance(scope.get("app"), Starlette):
+            self._sender.answered = self._sender.is_rejected = True
             self._shutdown.begin(CloseRequest(CloseCode.ABNORMAL_CLOSURE), answer)
         else:
             response = PlainTextResponse(str(answer.detail), answer.status_code, answer.headers)
