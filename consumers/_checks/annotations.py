@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, get_type_hints
 
 
@@ -36,7 +37,9 @@ def resolved(name: str, annotation: Any, function: Callable[..., Any], owner: ty
 
 def _closure(function: Any) -> dict[str, Any]:
     """Return the variables that a function has of those around it."""
-    found = {}
+    found: dict[str, Any] = {}
+    if not isinstance(function, FunctionType):
+        return found
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with contextlib.suppress(ValueError):  # it has no value yet
             found[name] = cell.cell_contents
@@ -46,10 +49,11 @@ def _closure(function: Any) -> dict[str, Any]:
 def _enclosing(function: Any, module: dict[str, Any]) -> dict[str, Any]:
     """Return the variables of the functions that another was defined in, of those that called this one."""
     found: dict[str, Any] = {}
+    name = getattr(function, "__qualname__", "")
     frame = inspect.currentframe()
     while frame is not None:
         around = f"{frame.f_code.co_qualname}.<locals>."
-        if frame.f_globals is module and function.__qualname__.startswith(around):
+        if frame.f_globals is module and name.startswith(around):
             found = {**frame.f_locals, **found}
         frame = frame.f_back
     return found

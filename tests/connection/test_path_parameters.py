@@ -103,6 +103,20 @@ async def test_a_connect_that_passes_on_what_it_gets_takes_its_supers_parameters
 
 
 @pytest.mark.anyio
+async def test_a_parameter_may_have_any_name() -> None:
+    class Named(AsyncJsonWebsocketConsumer):
+        async def connect(self, function: str, args: str, cls: str, scope: str) -> None:
+            await self.accept()
+            await self.send_json([function, args, cls, scope])
+
+    communicator = WebsocketCommunicator(Named.as_asgi(), "/")
+    communicator.scope["url_route"] = {"args": (), "kwargs": dict.fromkeys(("function", "args", "cls", "scope"), "a")}
+    assert (await communicator.connect())[0]
+    assert await communicator.receive_json_from() == ["a"] * 4
+    await communicator.disconnect()
+
+
+@pytest.mark.anyio
 async def test_a_connect_without_parameters_gets_none() -> None:
     class Plain(AsyncJsonWebsocketConsumer):
         async def connect(self, *args: Any, **kwargs: Any) -> None:

@@ -102,6 +102,25 @@ def test_texts_name_what_is_local_in_the_class_or_in_the_module() -> None:
         assert websocket.receive_json() == 4
 
 
+def make_using() -> Any:
+    class Size(BaseModel):
+        size: int
+
+    class Room(AsyncJsonWebsocketConsumer):
+        async def connect(self, filter: Annotated[Size, Query()]) -> None:
+            assert isinstance(filter, Size)
+            await self.accept()
+
+    return Room
+
+
+def test_so_they_do_what_connect_itself_uses() -> None:
+    app = FastAPI()
+    app.add_api_websocket_route("/", make_using().as_endpoint())
+    with TestClient(app).websocket_connect("/?size=1"):
+        pass
+
+
 def make_room() -> Any:
     class Kind(str): ...
 
