@@ -56,7 +56,7 @@ class ConsumerApplication:
         framework = next(base for base in consumer_class.__mro__ if is_framework(base))
         classes.check_options(consumer_class, framework)
         classes.check_uncalled(consumer_class, framework)
-        classes.check_initkwargs(consumer_class, framework, initkwargs)
+        classes.check_initkwargs(consumer_class, framework, initkwargs, by_fastapi)
         classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer), by_fastapi)
         table_of(consumer_class)
         functools.update_wrapper(self, consumer_class, updated=())

@@ -103,23 +103,25 @@ def check_uncalled(consumer_class: Any, framework: type) -> None:
         logger.warning("%s", text)
 
 
-def check_initkwargs(consumer_class: Any, framework: type, initkwargs: Mapping[str, Any]) -> None:
-    """Raise TypeError for keyword arguments of `as_asgi()` that no instance can be made with.
+def check_initkwargs(consumer_class: Any, framework: type, initkwargs: Mapping[str, Any], by_fastapi: bool) -> None:
+    """Raise TypeError for keyword arguments of `as_asgi()` or `as_endpoint()` that no instance can be made with.
 
     Args:
         consumer_class: the application's class.
         framework: the framework's class that it derives from.
         initkwargs: the keyword arguments.
+        by_fastapi: whether they are those of `as_endpoint()`.
     """
     if _definer(consumer_class, "__new__") not in framework.__mro__:  # the application decides there
         return
     name = consumer_class.__name__
+    maker = f"{name}.as_endpoint" if by_fastapi else f"{name}.as_asgi"
     if _definer(consumer_class, "__init__") in framework.__mro__:  # which drops them
         for given in sorted(initkwargs):
             known = options(framework)
             option = given if given in known else closest(given, known)
             instead = f"set it in the class, {option} = {initkwargs[given]!r}" if option else "define one"
-            text = f"{name}.as_asgi({given}=...): {name} has no __init__() that takes {given}: {instead}"
+            text = f"{maker}({given}=...): {name} has no __init__() that takes {given}: {instead}"
             if consumer_class._is_native:
                 raise TypeError(text)
             logger.warning("%s", text)
@@ -131,10 +133,10 @@ def check_initkwargs(consumer_class: Any, framework: type, initkwargs: Mapping[s
     try:
         signature.bind(None, **initkwargs)
     except TypeError as error:
-        raise TypeError(f"{name}.as_asgi(): {_objection(name, signature, initkwargs) or error}") from None
+        raise TypeError(f"{maker}(): {_objection(name, maker, signature, initkwargs) or error}") from None
 
 
-def _objection(name: str, signature: inspect.Signature, initkwargs: Mapping[str, Any]) -> str | None:
+def _objection(name: str, maker: str, signature: inspect.Signature, initkwargs: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the keyword arguments of an `__init__()`, and what to write."""
     parameters = list(signature.parameters.values())[1:]
     by_name = {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
@@ -147,7 +149,7 @@ def _objection(name: str, signature: inspect.Signature, initkwargs: Mapping[str,
         if parameter.default is parameter.empty and needed not in initkwargs:
             if needed == "scope":
                 return f"{name}.__init__() needs scope, which comes later: read self.scope in connect()"
-            return f"{name}.__init__() needs {needed}: write {name}.as_asgi({needed}=...)"
+            return f"{name}.__init__() needs {needed}: write {maker}({needed}=...)"
     return None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Annotated, Any, Optional
 
@@ -173,7 +175,7 @@ def test_all_else_that_as_asgi_refuses_is_refused() -> None:
         Plain.as_endpoint()
     with pytest.raises(TypeError, match=r"Hook\.disconnect\(\): FastAPI does not call it, so no Depends fills user"):
         Hook.as_endpoint()
-    with pytest.raises(TypeError, match=r"Room\.as_endpoint\(rom=\.\.\.\)|as_asgi\(rom=\.\.\.\): .* no __init__"):
+    with pytest.raises(TypeError, match=r"Consumer\.as_endpoint\(rom=\.\.\.\): .* no __init__"):
         AsyncWebsocketConsumer.as_endpoint(rom=1)
     with pytest.raises(TypeError, match=r"as_endpoint\(\) takes arguments for AsyncWebsocketConsumer\.__init__\(\)"):
         AsyncWebsocketConsumer.as_endpoint("room")
@@ -225,6 +227,11 @@ def test_a_route_beside_it_is_told_of_with_as_endpoint(
     assert [line.rpartition("rite ")[2] for line in logged(caplog)] == [
         f"app.websocket('{address}')(Room.as_endpoint())" for address in ("/ws", "/http")
     ]
+
+
+def test_no_endpoint_needs_fastapi_to_be_there() -> None:
+    code = "import sys, consumers; consumers.AsyncWebsocketConsumer.as_endpoint(); assert 'fastapi' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_an_endpoint_shows_whose_it_is() -> None:
