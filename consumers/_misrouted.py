@@ -12,13 +12,13 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from starlette.convertors import CONVERTOR_TYPES
 from starlette.routing import Match, Mount, Route, Router, WebSocketRoute
 
-from ._checks.applications import is_as_asgi
+from ._checks.applications import maker
 from ._checks.wrappers import unbound, unwrapped
 from .consumer import ConsumerApplication
 from .endpoint import BaseWSEndpoint
@@ -95,7 +95,7 @@ def _route_at(path: str) -> WebSocketRoute:
 
 def _right(router: Router, path: str, found: str) -> str:
     """Return what to write, with the methods that the router has; FastAPI's take no class."""
-    route = f"WebSocketRoute({path!r}, {found})"
+    route = f"WebSocketRoute({path!r}, {found.replace('as_endpoint', 'as_asgi')})"
     if hasattr(router, "add_api_websocket_route"):
         is_made = found.endswith(")")
         return f"app.websocket({path!r})({found})" if is_made else f"app.router.routes.append({route})"
@@ -120,15 +120,19 @@ def _consumer(application: Any) -> str | None:
     """
     kind = type(application)
     consumer: Any = None
+    method = "as_asgi"
     if issubclass(kind, type) and issubclass(application, BaseWSEndpoint):
         return str(application.__name__)
     if issubclass(kind, type):
         consumer = application
     elif kind is MethodType:
-        consumer = application.__self__ if is_as_asgi(application) else None
+        method = maker(application) or method
+        consumer = application.__self__ if maker(application) else None
     elif unbound(kind, "as_asgi"):
         consumer = kind
     if consumer is not None and unbound(consumer, "as_asgi") and unbound(consumer, "websocket_connect"):
-        return f"{consumer.__name__}.as_asgi()"
+        return f"{consumer.__name__}.{method}()"
+    if kind is FunctionType and "consumer_class" in vars(application):
+        return f"{application.consumer_class.__name__}.as_endpoint()"
     applications = (found for found in unwrapped(application) if type(found) is ConsumerApplication)
     return next((repr(found) for found in applications if unbound(found.consumer_class, "websocket_connect")), None)

@@ -85,7 +85,7 @@ _thread = threading.local()
 """`context`: the context that the handler running in this thread was called in, on its loop."""
 
 
-def maybe_await(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+def maybe_await(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Awaitable[Any]:
     """Call `function`, async or plain; what is returned, and to be awaited at once, has its result.
 
     Raises:

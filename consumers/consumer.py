@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketClose
 
 from . import _sync, limits
 from ._checks import classes
-from ._checks.misused import is_fastapis, refuse_fastapi
+from ._checks.misused import is_fastapis, refuse_fastapi, refuse_route
 from ._connection import events
 from ._connection.connection import Connection
 from ._connection.dispatch import table_of
@@ -48,14 +48,16 @@ class ConsumerApplication:
 
     __signature__ = inspect.Signature([inspect.Parameter("scope", _BY_NAME, annotation=HTTPConnection)])
 
-    def __init__(self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, consumer_class: "type[AsyncConsumer]", initkwargs: dict[str, Any], by_fastapi: bool = False
+    ) -> None:
         classes.check_attributes(consumer_class)
         limits.check(consumer_class)
         framework = next(base for base in consumer_class.__mro__ if is_framework(base))
         classes.check_options(consumer_class, framework)
         classes.check_uncalled(consumer_class, framework)
-        classes.check_initkwargs(consumer_class, framework, initkwargs)
-        classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
+        classes.check_initkwargs(consumer_class, framework, initkwargs, by_fastapi)
+        classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer), by_fastapi)
         table_of(consumer_class)
         functools.update_wrapper(self, consumer_class, updated=())
         del self.__wrapped__  # type: ignore[attr-defined]  # who looks there would take this for a class
@@ -91,13 +93,23 @@ class ConsumerApplication:
             await Router(lifespan=lifespan)(scope, receive, send)
         elif not self._speaks(scope["type"]):
             await self._refuse(scope, receive, send)
-        else:  # without a coroutine of its own, which each message would pass through
-            consumer = self.consumer_class(**self.consumer_initkwargs)
-            if self.consumer_class.__call__ is self.consumer_class._plain_call:
-                await consumer._run_connection(scope, receive, send)
-            else:
-                await consumer(scope, receive, send)
+        else:
+            await self.serve(scope, receive, send)
         return None
+
+    def serve(self, scope: Scope, receive: Receive, send: Send, given: dict[str, Any] | None = None) -> Awaitable[None]:
+        """Make a consumer and serve one connection, without a coroutine of its own, which each message would pass.
+
+        Args:
+            scope, receive, send: the connection's.
+            given: the arguments of `connect()`; None: those that the path has.
+        """
+        consumer = self.consumer_class(**self.consumer_initkwargs)
+        if given is not None:
+            consumer._given_to_connect = given
+        if self.consumer_class.__call__ is self.consumer_class._plain_call:
+            return consumer._run_connection(scope, receive, send)
+        return consumer(scope, receive, send)
 
     def _speaks(self, protocol: str) -> bool:
         """Tell whether the consumer has a handler for what opens a connection of this protocol."""
@@ -193,6 +205,7 @@ class AsyncConsumer(GroupMethods, Limits):
     base_send: Callable[[Message], Any]
     """The function that every ASGI event is sent with."""
 
+    _given_to_connect: dict[str, Any] | None = None  # the arguments of `connect()`, if FastAPI has solved them
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged
@@ -213,16 +226,12 @@ class AsyncConsumer(GroupMethods, Limits):
                 does not take `initkwargs`, or needs more; or a class attribute is a misspelt option or hook.
             ValueError: a class attribute has a value that cannot work.
         """
-        if is_fastapis(initkwargs) or isinstance(next(iter(called_by_a_route), None), dict | HTTPConnection):
-            raise TypeError(
-                f"{cls.__name__}.as_asgi is a method, not an ASGI application: write {cls.__name__}.as_asgi()"
-            )
-        if called_by_a_route:
-            raise TypeError(
-                f"{cls.__name__}.as_asgi() takes arguments for {cls.__name__}.__init__(), each by its name; "
-                f"got {called_by_a_route[0]!r:.80} without one"
-            )
-        return ConsumerApplication(cls, initkwargs)
+        refuse_route(cls.__name__, "as_asgi", called_by_a_route, initkwargs)
+        return cls._application(initkwargs)
+
+    @classmethod
+    def _application(cls, initkwargs: dict[str, Any], by_fastapi: bool = False) -> ConsumerApplication:
+        return ConsumerApplication(cls, initkwargs, by_fastapi)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3).

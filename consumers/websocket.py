@@ -20,13 +20,14 @@ from ._connection.request import RequestAttributes
 from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidFrame, StopConsumer
+from .fastapi import Connectable
 from .layers._adapt import leaves_at_once
 from .types import CloseCode, Message, hook
 
 logger = logging.getLogger("consumers.connection")
 
 
-class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
+class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
     """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`."""
 
     groups: list[str] | None = None
@@ -40,7 +41,7 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
         """Handle the handshake: join the class's groups, then call `connect()`."""
         await maybe_await(self._join_groups)
         try:
-            await maybe_await(self.connect)
+            await maybe_await(self.connect, **self._arguments_of_connect())
         except AcceptConnection:
             await maybe_await(self.accept)
         except DenyConnection:
@@ -48,7 +49,10 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
 
     @hook
     async def connect(self) -> None:
-        """Override to decide on the handshake: `accept()`, `close()` or `deny()`. The base accepts."""
+        """Override to decide on the handshake: `accept()`, `close()` or `deny()`. The base accepts.
+
+        An override's parameters are filled by name: from the route's path, or, behind `as_endpoint()`, by FastAPI.
+        """
         await self.accept()
 
     async def accept(self, subprotocol: str | None = None, headers: events.Headers | None = None) -> None:
@@ -194,7 +198,7 @@ class AsyncWebsocketConsumer(RequestAttributes, AsyncConsumer):
 refuse_fastapi(AsyncWebsocketConsumer.__init__)
 
 
-class WebsocketConsumer(RequestAttributes, SyncConsumer):
+class WebsocketConsumer(Connectable, RequestAttributes, SyncConsumer):
     """The sync version of `AsyncWebsocketConsumer`: the same methods, as plain functions for worker threads."""
 
     groups: list[str] | None = None

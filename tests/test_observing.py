@@ -6,6 +6,8 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from consumers import (
@@ -17,7 +19,7 @@ from consumers import (
     channel_layers,
 )
 from consumers.layers import _observed
-from consumers.types import DropReason, Ends, MessageSource, Scope
+from consumers.types import DropReason, Ends, MessageSource, Receive, Scope, Send
 
 from .support.wire import connected, connecting, eventually
 
@@ -284,6 +286,22 @@ async def test_a_refused_handshake_is_seen_as_that(recorder: Recorder, layer: In
         async with connecting(app) as wire:
             await wire.next()
     assert [is_rejected for _, _, is_rejected in recorder.of("closed")] == [True, True]
+
+
+async def test_a_handshake_that_an_http_exception_answers_is_seen_as_refused(recorder: Recorder) -> None:
+    class Refusing(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            raise HTTPException(401)
+
+    async def within_starlette(scope: Scope, receive: Receive, send: Send) -> None:
+        await Refusing.as_asgi()({**scope, "app": Starlette()}, receive, send)
+
+    denials: dict[str, Any] = {"websocket.http.response": {}}
+    for app, extensions in ((within_starlette, denials), (Refusing.as_asgi(), denials), (Refusing.as_asgi(), {})):
+        async with connecting(app, extensions=extensions) as wire:
+            await wire.end()
+        assert isinstance(wire.error, HTTPException) == (app is within_starlette)
+    assert recorder.of("closed") == [("closed", 1006, True), ("closed", 1006, True), ("closed", 1008, True)]
 
 
 async def test_an_endpoints_methods_are_seen_under_their_own_names(recorder: Recorder) -> None:

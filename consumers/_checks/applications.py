@@ -19,7 +19,10 @@ def require_application(application: Any, place: str, takes_instances: bool = Tr
     if issubclass(kind, type) and unbound(application, "as_asgi"):
         name = application.__name__
         raise TypeError(f"{place}: {name} is a class, not an ASGI application: write {name}.as_asgi()")
-    if kind is MethodType and is_as_asgi(application):
+    if kind is FunctionType and "consumer_class" in vars(application):
+        name = application.consumer_class.__name__
+        raise TypeError(f"{place}: {name}.as_endpoint() is for FastAPI: write {name}.as_asgi()")
+    if kind is MethodType and maker(application):
         name = application.__self__.__name__
         raise TypeError(f"{place}: {name}.as_asgi is a method, not an ASGI application: write {name}.as_asgi()")
     if not takes_instances and unbound(kind, "as_asgi"):
@@ -32,9 +35,10 @@ def require_application(application: Any, place: str, takes_instances: bool = Tr
     _require_signature(application, place)
 
 
-def is_as_asgi(method: MethodType) -> bool:
-    """Tell whether a method is a consumer class' `as_asgi`, which was not called."""
-    return issubclass(type(method.__self__), type) and getattr(method.__func__, "__name__", "") == "as_asgi"
+def maker(method: MethodType) -> str | None:
+    """Return the name of a consumer class' `as_asgi` or `as_endpoint`, if a method is one, which was not called."""
+    name = getattr(method.__func__, "__name__", "")
+    return name if issubclass(type(method.__self__), type) and name in ("as_asgi", "as_endpoint") else None
 
 
 def _require_signature(application: Any, place: str) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
+from . import connecting
 from .misspelt import closest, misspelt, options
 from .uncalled import uncalled
 
@@ -29,14 +30,12 @@ class Hook(NamedTuple):
     advice: str
 
 
-PATH_PARAMETERS = "and read path parameters from self.path_params"
-
 HOOKS = {
-    "connect": Hook("websocket_connect", 0, f"write connect(self), {PATH_PARAMETERS}"),
+    "connect": Hook("websocket_connect", 0, "write connect(self)"),
     "receive": Hook("websocket_receive", 0, "write receive(self, text_data=None, bytes_data=None)"),
     "receive_json": Hook("receive", 1, "write receive_json(self, content)"),
     "disconnect": Hook("websocket_disconnect", 1, "write disconnect(self, code)"),
-    "handle": Hook("http_request", 1, f"write handle(self, body), {PATH_PARAMETERS}"),
+    "handle": Hook("http_request", 1, "write handle(self, body), and read path parameters from self.path_params"),
     "on_error": Hook("_on_error", 2, "write on_error(self, exc, message)"),
     "websocket_connect": Hook("dispatch", 1, "write websocket_connect(self, message)"),
     "websocket_receive": Hook("dispatch", 1, "write websocket_receive(self, message)"),
@@ -104,23 +103,25 @@ def check_uncalled(consumer_class: Any, framework: type) -> None:
         logger.warning("%s", text)
 
 
-def check_initkwargs(consumer_class: Any, framework: type, initkwargs: Mapping[str, Any]) -> None:
-    """Raise TypeError for keyword arguments of `as_asgi()` that no instance can be made with.
+def check_initkwargs(consumer_class: Any, framework: type, initkwargs: Mapping[str, Any], by_fastapi: bool) -> None:
+    """Raise TypeError for keyword arguments of `as_asgi()` or `as_endpoint()` that no instance can be made with.
 
     Args:
         consumer_class: the application's class.
         framework: the framework's class that it derives from.
         initkwargs: the keyword arguments.
+        by_fastapi: whether they are those of `as_endpoint()`.
     """
     if _definer(consumer_class, "__new__") not in framework.__mro__:  # the application decides there
         return
     name = consumer_class.__name__
+    maker = f"{name}.as_endpoint" if by_fastapi else f"{name}.as_asgi"
     if _definer(consumer_class, "__init__") in framework.__mro__:  # which drops them
         for given in sorted(initkwargs):
             known = options(framework)
             option = given if given in known else closest(given, known)
             instead = f"set it in the class, {option} = {initkwargs[given]!r}" if option else "define one"
-            text = f"{name}.as_asgi({given}=...): {name} has no __init__() that takes {given}: {instead}"
+            text = f"{maker}({given}=...): {name} has no __init__() that takes {given}: {instead}"
             if consumer_class._is_native:
                 raise TypeError(text)
             logger.warning("%s", text)
@@ -132,10 +133,10 @@ def check_initkwargs(consumer_class: Any, framework: type, initkwargs: Mapping[s
     try:
         signature.bind(None, **initkwargs)
     except TypeError as error:
-        raise TypeError(f"{name}.as_asgi(): {_objection(name, signature, initkwargs) or error}") from None
+        raise TypeError(f"{maker}(): {_objection(name, maker, signature, initkwargs) or error}") from None
 
 
-def _objection(name: str, signature: inspect.Signature, initkwargs: Mapping[str, Any]) -> str | None:
+def _objection(name: str, maker: str, signature: inspect.Signature, initkwargs: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the keyword arguments of an `__init__()`, and what to write."""
     parameters = list(signature.parameters.values())[1:]
     by_name = {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
@@ -148,17 +149,18 @@ def _objection(name: str, signature: inspect.Signature, initkwargs: Mapping[str,
         if parameter.default is parameter.empty and needed not in initkwargs:
             if needed == "scope":
                 return f"{name}.__init__() needs scope, which comes later: read self.scope in connect()"
-            return f"{name}.__init__() needs {needed}: write {name}.as_asgi({needed}=...)"
+            return f"{name}.__init__() needs {needed}: write {maker}({needed}=...)"
     return None
 
 
-def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
+def check_hooks(consumer_class: type, framework: type, sync: bool, by_fastapi: bool) -> None:
     """Raise TypeError for an overridden method that the framework cannot call, before a client finds out.
 
     Args:
         consumer_class: the application's class.
         framework: the framework's class that it derives from; a method that this one lacks is the application's own.
         sync: whether its methods run in threads.
+        by_fastapi: whether FastAPI fills the parameters of `connect()`.
     """
     for name, hook in HOOKS.items():
         function = inspect.getattr_static(consumer_class, name, None)
@@ -172,8 +174,11 @@ def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
         ):
             continue
         method = f"{consumer_class.__name__}.{name}"
-        _check_defaults(method, function)
         _check_kind(f"{method}()", function, sync)
+        if name == "connect":
+            connecting.check(consumer_class, by_fastapi)
+            continue
+        _check_defaults(method, function)
         if takes(function) if name == "receive" else _takes_arguments(function, hook.arguments):
             continue
         given = "text_data=... or bytes_data=..." if name == "receive" else COUNTED[hook.arguments]
@@ -183,10 +188,9 @@ def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
 def _check_defaults(method: str, function: FunctionType) -> None:
     """Raise TypeError for a parameter that FastAPI is to fill, as it does for functions."""
     for name, parameter in inspect.signature(function).parameters.items():
-        for given in (parameter.default, *getattr(parameter.annotation, "__metadata__", ())):
-            if type(given).__module__ == "fastapi.params":
-                why = f"FastAPI does not call it, so no {type(given).__name__} fills {name}"
-                raise TypeError(f"{method}(): {why}: call what you need in it")
+        for marker in connecting.fastapis(parameter):
+            why = f"FastAPI does not call it, so no {type(marker).__name__} fills {name}"
+            raise TypeError(f"{method}(): {why}: call what you need in it")
 
 
 def _without_types(function: FunctionType) -> inspect.Signature:

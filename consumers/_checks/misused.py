@@ -22,6 +22,24 @@ def is_fastapis(called_with: Mapping[str, Any]) -> bool:
     return any(isinstance(value, HTTPConnection) for value in called_with.values())
 
 
+def refuse_route(name: str, method: str, called_with: tuple[Any, ...], initkwargs: Mapping[str, Any]) -> None:
+    """Raise TypeError if one of a consumer class's own methods was called with what a route passes to an endpoint.
+
+    Args:
+        name: the class's name.
+        method: the method's name, which makes an endpoint and takes none but keyword arguments.
+        called_with: its positional arguments.
+        initkwargs: its keyword arguments.
+    """
+    if is_fastapis(initkwargs) or isinstance(next(iter(called_with), None), dict | HTTPConnection):
+        raise TypeError(f"{name}.{method} is a method, not an ASGI application: write {name}.{method}()")
+    if called_with:
+        raise TypeError(
+            f"{name}.{method}() takes arguments for {name}.__init__(), each by its name; "
+            f"got {called_with[0]!r:.80} without one"
+        )
+
+
 class StarletteEndpoint(WebSocketEndpoint):
     """A class that is an endpoint of Starlette's, and not of FastAPI's."""
 

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .._checks import connecting
 from .._checks.classes import takes
 from ..types import ConnectionObserver, Message, handler_name
 from .frames import FRAME, Frames
@@ -67,9 +68,10 @@ class DispatchTable:
         handlers: of the methods, those for a layer's messages: functions that take one event.
         names: their names by the types of messages.
         direct: of the handlers, those that are coroutine functions, for which `dispatch()` has nothing to check.
+        connects_with: the parameters of `connect()`, and whether each has to be given.
     """
 
-    __slots__ = ("_passing_on", "_text_receiver", "direct", "handlers", "methods", "names", "reserved")
+    __slots__ = ("_passing_on", "_text_receiver", "connects_with", "direct", "handlers", "methods", "names", "reserved")
 
     def __init__(self, consumer_class: type) -> None:
         attributes = {name: value for base in reversed(consumer_class.__mro__) for name, value in vars(base).items()}
@@ -82,6 +84,10 @@ class DispatchTable:
         )
         self.names = HandlerNames(self.handlers)
         self.direct = frozenset(name for name in self.handlers if _is_async_function(attributes[name]))
+        self.connects_with = {
+            name: taken.parameter.default is inspect.Parameter.empty
+            for name, taken in connecting.parameters(consumer_class).items()
+        }
         # Methods of the framework's that only pass a message on: `dispatch()` to the handler, unless it awaits
         # something itself, and `websocket_receive()` to `receive()`.
         self._passing_on: dict[str, object] = {}

@@ -4,18 +4,21 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.exceptions import WebSocketException
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 
 from ..exceptions import InvalidFrame, PresenceFull, RequestAborted, StopConsumer, TooManyGroups
 from ..types import CloseCode, Message
+from . import events
 from .close_request import CLOSE_EXCEPTIONS, CloseException, CloseRequest, close_of
 from .consumer import Consumer
 from .enforce import LimitHit
 from .failures import NotAnException, as_failure, only
 from .failures import without_layer as explained
 from .log import ConnectionLog
-from .sender import CLOSED, Sender
+from .sender import CLOSED, Sender, State
 from .shutdown import Shutdown
 from .tasks import Tasks
 
@@ -84,7 +87,7 @@ class Errors:
             failure: what was raised.
             doing: the message that was being handled, or what else was done; None if that has no name.
         """
-        if self._ends_as_asked(failure):
+        if await self._ends_as_asked(failure):
             return
         failure = explained(failure, self._consumer)
         self._log.annotate(failure, doing, self._consumer.show_content)
@@ -98,13 +101,15 @@ class Errors:
             except BaseException:  # nobody has decided about the failure: it must not be lost
                 self._shutdown.begin_by_error(failure)
                 raise
-            if not self._ends_as_asked(second):
+            if not await self._ends_as_asked(second):
                 self._log.annotate(second, doing, self._consumer.show_content)
-                self._shutdown.begin_by_error(second)
+                self._shutdown.begin_by_error(_too_late(second))
 
-    def _ends_as_asked(self, failure: Exception) -> bool:
+    async def _ends_as_asked(self, failure: Exception) -> bool:
         """End, if the exception is a way to ask for it or tells that the client has gone; else return False."""
-        match only(failure, StopConsumer, TooManyGroups, PresenceFull, *CLOSE_EXCEPTIONS, RequestAborted):
+        match only(
+            failure, StopConsumer, TooManyGroups, PresenceFull, *CLOSE_EXCEPTIONS, RequestAborted, HTTPException
+        ):
             case StopConsumer():
                 self._shutdown.begin(CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True))
             case TooManyGroups() as too_many:
@@ -119,6 +124,8 @@ class Errors:
                 self._protocol == "websocket"
             ):
                 self._close_as_asked(asked)
+            case HTTPException() as answer if self._protocol == "websocket" and self._sender.state is State.CONNECTING:
+                await self._answer(answer)
             case _:
                 return False
         return True
@@ -132,5 +139,28 @@ class Errors:
             self._log.closed_by_exception(asked, code)
         self._shutdown.begin(CloseRequest(code, reason, rejects=True))
 
+    async def _answer(self, answer: HTTPException) -> None:
+        """Answer the handshake by HTTP, or let a Starlette application, which may have its own way, do so."""
+        scope = self._consumer.scope
+        if not events.can_deny(scope):
+            self._shutdown.begin(CloseRequest(CloseCode.POLICY_VIOLATION, rejects=True))
+        elif isinstance(scope.get("app"), Starlette):
+            self._sender.answered = self._sender.is_rejected = True
+            self._shutdown.begin(CloseRequest(CloseCode.ABNORMAL_CLOSURE), answer)
+        else:
+            response = PlainTextResponse(str(answer.detail), answer.status_code, answer.headers)
+            for event in events.denial(response.status_code, bytes(response.body), response.raw_headers):
+                await self._sender.send(event)
+            self._shutdown.begin(CloseRequest(CloseCode.ABNORMAL_CLOSURE, rejects=True))
+
     def _client_has_gone(self, error: Exception) -> None:
         logger.debug("%s: a handler ended because the client has gone: %r", self._log, error)
+
+
+def _too_late(error: Exception) -> Exception:
+    """Return what to raise for an error; not one that Starlette would send an HTTP response for, to an open socket."""
+    if only(error, HTTPException) is None:
+        return error
+    late = RuntimeError(f"{error!r} after the accept, when no HTTP response can be sent: raise WebSocketException")
+    late.__cause__ = error
+    return late

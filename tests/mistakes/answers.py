@@ -11,6 +11,7 @@ import anyio
 import pytest
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import Mount, Route, Router, WebSocketRoute
 
 import consumers
@@ -27,7 +28,7 @@ class ChatConsumer(consumers.AsyncWebsocketConsumer):
 def names() -> dict[str, Any]:
     """Return what the code of a mistake has without importing it: the public names, and a consumer that is right."""
     public = {name: getattr(consumers, name) for name in consumers.__all__}
-    routes = {cls.__name__: cls for cls in (FastAPI, Starlette, Mount, Route, Router, WebSocketRoute)}
+    routes = {cls.__name__: cls for cls in (FastAPI, Starlette, Request, Mount, Route, Router, WebSocketRoute)}
     depends = {"Depends": Depends, "current_user": dict}
     return {**public, **routes, **depends, "ChatConsumer": ChatConsumer, "__name__": "mistake"}
 

@@ -95,6 +95,27 @@ WIRINGS = [
         opens="/ws",
     ),
     Mistake(
+        "`as_endpoint()` in a route of Starlette's",
+        """
+        app = Starlette(routes=[WebSocketRoute("/ws", ChatConsumer.as_endpoint())])
+        """,
+        "TypeError: ChatConsumer.as_endpoint() is for FastAPI's app.add_api_websocket_route() and app.websocket(): "
+        "write ChatConsumer.as_asgi() elsewhere",
+        opens="/ws",
+    ),
+    Mistake(
+        "`connect()` with a parameter that the path lacks",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def connect(self, room): ...
+
+        app = Starlette(routes=[WebSocketRoute("/rooms/{id}", Room.as_asgi())])
+        """,
+        "TypeError: Room.connect() needs room, but the route's path has only id: "
+        "write {room} there, or give room a default",
+        opens="/rooms/1",
+    ),
+    Mistake(
         "A `BaseWSEndpoint` given to FastAPI",
         """
         class Countdown(BaseWSEndpoint):
@@ -334,25 +355,36 @@ HOOKS = [
         "write receive(self, text_data=None, bytes_data=None)",
     ),
     Mistake(
-        "`connect()` with a path parameter",
-        """
-        class Room(AsyncWebsocketConsumer):
-            async def connect(self, room): ...
-
-        Room.as_asgi()
-        """,
-        "TypeError: Room.connect(self, room) is called with no arguments: write connect(self), "
-        "and read path parameters from self.path_params",
-    ),
-    Mistake(
-        "`connect()` with FastAPI's `Depends`",
+        "`connect()` with FastAPI's `Depends`, behind `as_asgi()`",
         """
         class Room(AsyncWebsocketConsumer):
             async def connect(self, user=Depends(current_user)): ...
 
         Room.as_asgi()
         """,
-        "TypeError: Room.connect(): FastAPI does not call it, so no Depends fills user: call what you need in it",
+        "TypeError: Room.connect(): as_asgi() gives it the path's parameters alone, so no Depends fills user: "
+        "write Room.as_endpoint(), which FastAPI calls",
+    ),
+    Mistake(
+        "`connect()` with a `Request`",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def connect(self, request: Request): ...
+
+        Room.as_endpoint()
+        """,
+        "TypeError: Room.connect() cannot have request, a Request: use self.headers, self.cookies, "
+        "self.query_params, self.path_params or self.scope",
+    ),
+    Mistake(
+        "`disconnect()` with FastAPI's `Depends`",
+        """
+        class Room(AsyncWebsocketConsumer):
+            async def disconnect(self, code, user=Depends(current_user)): ...
+
+        Room.as_asgi()
+        """,
+        "TypeError: Room.disconnect(): FastAPI does not call it, so no Depends fills user: call what you need in it",
     ),
     Mistake(
         "A misspelt method",

@@ -304,9 +304,9 @@ def test_a_method_that_the_application_calls_is_its_own() -> None:
 
 def test_a_dependency_of_fastapis_in_an_annotation_is_found_too() -> None:
     class Room(AsyncWebsocketConsumer):
-        async def connect(self, user: Annotated[str, Depends(str)]) -> None: ...
+        async def disconnect(self, code: int, user: Annotated[str, Depends(str)]) -> None: ...
 
-    with pytest.raises(TypeError, match=r"^Room\.connect\(\): FastAPI does not call it, so no Depends fills user:"):
+    with pytest.raises(TypeError, match=r"^Room\.disconnect\(\): FastAPI does not call it, so no Depends fills user:"):
         Room.as_asgi()
 
 

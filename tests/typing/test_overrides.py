@@ -90,6 +90,48 @@ class Chat(AsyncWebsocketConsumer):
         super().connect()
 """
 
+ENDPOINTS = f"""{IMPORTS}
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Header
+
+
+async def session() -> AsyncIterator[int]:
+    yield 1
+
+
+Session = Annotated[int, Depends(session)]
+
+
+class Chat(AsyncJsonWebsocketConsumer):
+    async def connect(self, room: str, session: Session, x_token: Annotated[str, Header()] = "") -> None:
+        await super().connect()
+
+
+class Loud(Chat):
+    async def connect(self, room: str, session: Session, x_token: str = "", *, volume: int = 1) -> None:
+        await super().connect(room, session, x_token)
+
+
+class PlainChat(JsonWebsocketConsumer):
+    def connect(self, room: str, session: Session) -> None:
+        self.accept()
+
+
+class OldChat(PortedAsync):
+    async def connect(self, room: str, session: Session) -> None:
+        await self.accept()
+
+
+app, router = FastAPI(), APIRouter()
+app.add_api_websocket_route("/chat/{{room}}", Chat.as_endpoint())
+app.websocket("/loud/{{room}}")(Loud.as_endpoint(size=1))
+router.websocket("/plain/{{room}}")(PlainChat.as_endpoint())
+router.add_api_websocket_route("/ported/{{room}}", OldChat.as_endpoint())
+app.include_router(router)
+"""
+
 # What mypy reads at the top of a module holds for that module: so one run of it is enough for all.
 LENIENT = f"# mypy: {', '.join(option.removeprefix('--') for option in UNANNOTATED if option not in STRICT)}\n"
 
@@ -103,6 +145,7 @@ MODULES = {
     "async_in_sync": overriding({SYNC: FOR_ALL, SYNC_JSON: FOR_JSON}, "async ", "async "),
     "calls_of_super": CALLS_OF_SUPER,
     "forgotten_await": FORGOTTEN_AWAIT,
+    "endpoints": ENDPOINTS,
     "without_annotations": LENIENT
     + overriding(
         {
@@ -148,6 +191,10 @@ def test_an_async_override_in_a_sync_consumer_is_refused(faults: list[Fault]) ->
 
 def test_an_override_may_call_the_one_that_it_overrides(faults: list[Fault]) -> None:
     assert lines_of(faults, "calls_of_super") == set()
+
+
+def test_endpoints_of_fastapis_need_no_rule_disabled(faults: list[Fault]) -> None:
+    assert lines_of(faults, "endpoints") == set()
 
 
 def test_a_forgotten_await_of_a_hook_is_seen(faults: list[Fault]) -> None:

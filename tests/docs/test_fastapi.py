@@ -1,0 +1,67 @@
+"""docs/fastapi.md: its examples run, and its tables are right."""
+
+import re
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient, WebSocketDenialResponse
+
+from consumers import InMemoryChannelLayer, channel_layers
+from consumers.fastapi import IN_PLACE_OF
+
+from ..support.pages import ROOT, blocks
+
+PAGE = "docs/fastapi.md"
+TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
+
+
+def client_of(name: str) -> TestClient:
+    """Return a client of the application in the example that defines this class."""
+    [block] = [block for block in blocks(PAGE, "python") if f"class {name}(" in block.text]
+    namespace: dict[str, Any] = {"__name__": name}
+    exec(compile(block.source, PAGE, "exec"), namespace)
+    channel_layers.set("default", InMemoryChannelLayer())
+    return TestClient(namespace["app"])
+
+
+def refused(client: TestClient, address: str) -> tuple[int, Any]:
+    with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect(address):
+        pass
+    return caught.value.status_code, caught.value.json()["detail"]
+
+
+def test_the_chat_is_for_members_who_have_logged_in(no_layer: None) -> None:
+    client = client_of("Chat")
+    assert refused(client, "/chat/cats?token=x") == (401, "Log in first")
+    assert refused(client, "/chat/dogs?token=secret-of-ann") == (403, "dogs is for members")
+    with client.websocket_connect("/chat/cats?token=secret-of-ann") as websocket:
+        assert websocket.receive_json() == {"user": "ann", "text": "is here"}
+        websocket.send_json("hi")
+        assert websocket.receive_json() == {"user": "ann", "text": "hi"}
+    with client.websocket_connect("/chat/cats?token=secret-of-ann&quiet=yes") as websocket:
+        websocket.send_json("hi")
+        assert websocket.receive_json() == {"user": "ann", "text": "hi"}
+
+
+def test_the_greeter_takes_its_supers_parameters(no_layer: None) -> None:
+    with client_of("Greeter").websocket_connect("/greet?name=ann&greeting=hi") as websocket:
+        assert websocket.receive_json() == "hi, ann"
+
+
+def test_the_subclass_of_a_scheme_works(no_layer: None) -> None:
+    client = client_of("Private")
+    assert refused(client, "/private")[1] == "Not authenticated"
+    with client.websocket_connect("/private", headers={"authorization": "Bearer secret"}) as websocket:
+        assert websocket.receive_text() == "secret"
+
+
+def test_the_room_gets_what_the_path_has(no_layer: None) -> None:
+    with client_of("Room").websocket_connect("/rooms/7") as websocket:
+        assert websocket.receive_text() == "room 7, ground floor"
+
+
+def test_every_example_is_tried_and_every_refused_type_named() -> None:
+    names = [re.findall(r"^class (\w+)\(.*Consumer", block.text, re.M) for block in blocks(PAGE, "python")]
+    assert names == [["Chat"], ["ForUsers"], ["Private"], ["Room"]]
+    for kind in IN_PLACE_OF:
+        assert f"`{kind.__name__}" in TEXT
