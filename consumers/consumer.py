@@ -56,7 +56,7 @@ class ConsumerApplication:
         classes.check_uncalled(consumer_class, framework)
         classes.check_initkwargs(consumer_class, framework, initkwargs)
         classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer))
-        table_of(consumer_class)
+        consumer_class._check_class()
         functools.update_wrapper(self, consumer_class, updated=())
         del self.__wrapped__  # type: ignore[attr-defined]  # who looks there would take this for a class
         markcoroutinefunction(self)  # for Django, which calls what is none in a thread
@@ -194,6 +194,7 @@ class AsyncConsumer(GroupMethods, Limits):
     """The function that every ASGI event is sent with."""
 
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
+    _closed_to_layers: ClassVar[frozenset[str]] = frozenset()  # the application's that none may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged
     _yields_between: ClassVar[int] = 0  # to the loop, between two handlers, while more messages wait
@@ -223,6 +224,11 @@ class AsyncConsumer(GroupMethods, Limits):
                 f"got {called_by_a_route[0]!r:.80} without one"
             )
         return ConsumerApplication(cls, initkwargs)
+
+    @classmethod
+    def _check_class(cls) -> None:
+        """Find mistakes of a kind of consumer, when a class of it is made an application."""
+        table_of(cls)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3).

@@ -173,7 +173,7 @@ def check_hooks(consumer_class: type, framework: type, sync: bool) -> None:
             continue
         method = f"{consumer_class.__name__}.{name}"
         _check_defaults(method, function)
-        _check_kind(f"{method}()", function, sync)
+        check_kind(f"{method}()", function, sync)
         if takes(function) if name == "receive" else _takes_arguments(function, hook.arguments):
             continue
         given = "text_data=... or bytes_data=..." if name == "receive" else COUNTED[hook.arguments]
@@ -195,7 +195,7 @@ def _without_types(function: FunctionType) -> inspect.Signature:
     return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
-def _check_kind(called: str, function: FunctionType, sync: bool) -> None:
+def check_kind(called: str, function: FunctionType, sync: bool) -> None:
     """Raise TypeError for a plain function where an `async def` is needed, and the reverse, and for a generator."""
     if function.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
         kind = "a `def`" if sync else "an `async def`"
