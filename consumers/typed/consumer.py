@@ -19,9 +19,10 @@ from ..types import CloseCode, Message, Receive, Scope, Send, hook
 from ..websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from .contract import Contract, Handler, contract_of
 from .expiry import Expiry, checked_time
-from .frames import FRAME, answer_text, as_json, frame_in, frame_of
+from .frames import FRAME, answer_text, as_json, frame_of, id_text
 from .handlers import marked_names
-from .problems import FAILED, RATE_LIMITED, Problem, error_text
+from .incoming import MessageId
+from .problems import FAILED, INVALID, RATE_LIMITED, Problem, error_text
 
 
 class Typed(AsyncConsumer):
@@ -138,23 +139,21 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         contract = self._contract
         message, id, problem = contract.incoming.read_from_client(text_data)
         if message is None:
-            assert problem is not None
-            self._invalid += 1
-            if self._invalid >= self.max_invalid:
-                raise InvalidFrame(CloseCode.POLICY_VIOLATION, f"{self._invalid} invalid messages in a row")
-            await _reply(self, error_text(problem, id))
+            await _refuse(self, problem or Problem(INVALID), id)
             return
         self._invalid = 0
-        handler = contract.handler_of(message)
+        handler = contract.handler_of.get(type(message)) or contract.nearest_handler(message)
         if handler.interval and self._is_too_fast(handler):
-            await _reply(self, error_text(Problem(RATE_LIMITED), id))
+            await awaitable(self.send(text_data=error_text(Problem(RATE_LIMITED), id)))
             return
-        answer = await maybe_await(getattr(self, handler.name), message)
+        # A client that the handler has closed: send() ends this then.
+        answer = await awaitable(getattr(self, handler.name)(message))
         if answer is not None:
-            contract.require_answer(answer, handler.name)
-            await _reply(self, answer_text(answer, id))
+            if type(answer) not in contract.answers:
+                contract.refuse_answer(answer, handler.name)
+            await awaitable(self.send(text_data=answer_text(answer, id)))
         elif id is not None:
-            await _reply(self, json.dumps({"type": "ack", "to": id}))
+            await awaitable(self.send(text_data=f'{{"type":"ack","to":{id_text(id)}}}'))
 
     async def send_message(self, message: BaseModel) -> None:
         """Send a model to the client.
@@ -166,8 +165,9 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             TypeError: it is something else.
             starlette.websockets.WebSocketDisconnect: the client has gone.
         """
-        self._contract.require_sent(message, "what send_message() was given")
-        await maybe_await(self.send, text_data=as_json(message).decode())
+        if type(message) not in self._contract.sent:
+            self._contract.refuse_unsent(message, "what send_message() was given")
+        await awaitable(self.send(text_data=as_json(message).decode()))
 
     async def group_send_message(
         self,
@@ -201,23 +201,23 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
 
     async def consumers_message(self, event: Message) -> None:
         """Handle what `group_send_message()` has sent to a group."""
-        frame = frame_in(event)
-        if frame is None:
+        tag, frame = event.get("tag"), event.get("frame")
+        if type(frame) is not bytes or type(tag) is not str:
             log_once(
                 type(self), f"one of type {FRAME!r} without bytes as its 'frame', which group_send_message() sends"
             )
             return
         contract = self._contract
-        if frame.tag not in contract.event_tags:
-            if frame.tag in contract.sent_tags and self._connection.is_open:
-                await awaitable(self.base_send({"type": "websocket.send", "text": frame.data.decode()}))
+        if tag not in contract.event_tags:
+            if tag in contract.sent_tags and self._connection.is_open:
+                await awaitable(self.base_send({"type": "websocket.send", "text": frame.decode()}))
             return
         try:
-            message = contract.events.read(frame.data)
+            message = contract.events.read(frame)
         except ValidationError as error:
-            log_once(type(self), f"a frame of type {frame.tag!r:.80} that is no such model ({error.title:.80})")
+            log_once(type(self), f"a frame of type {tag!r:.80} that is no such model ({error.error_count()} errors)")
             return
-        handler = contract.event_handler_of(message)
+        handler = contract.event_handler_of.get(type(message)) or contract.nearest_handler(message, of_event=True)
         arguments = (message, event) if handler.takes_event else (message,)
         await maybe_await(getattr(self, handler.name), *arguments)
 
@@ -234,7 +234,9 @@ class SyncTypedConsumer(Typed, WebsocketConsumer):
         self._threads.start_on_loop(function)
 
 
-async def _reply(consumer: Any, text: str) -> None:
-    """Answer a message, unless its handler has closed the connection."""
-    if consumer._connection.is_open:
-        await maybe_await(consumer.send, text_data=text)
+async def _refuse(consumer: Any, problem: Problem, id: MessageId | None) -> None:
+    """Answer an invalid message, unless it is one too many."""
+    consumer._invalid += 1
+    if consumer._invalid >= consumer.max_invalid:
+        raise InvalidFrame(CloseCode.POLICY_VIOLATION, f"{consumer._invalid} invalid messages in a row")
+    await awaitable(consumer.send(text_data=error_text(problem, id)))

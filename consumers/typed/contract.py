@@ -66,7 +66,10 @@ class Contract:
         event_handlers: those that handle what is sent to groups.
         sends: what the client gets, beside the framework's own messages.
         sent: the models of that.
+        answers: those of them that a handler may return.
         sent_tags: their types.
+        handler_of: what handles a model of the client's.
+        event_handler_of: what handles a model that was sent to a group.
         event_tags: the types of what the event handlers take.
         incoming: reads the client's messages.
         events: reads what is sent to groups.
@@ -83,7 +86,7 @@ class Contract:
         _check_numbers(consumer_class)
         self.sends = self._declared(consumer_class.sends)
         self.sent = frozenset(model for choice in self.sends for model in choice.models)
-        self._with_to = frozenset(model for model in self.sent if field_called(model, TO) is not None)
+        self.answers = frozenset(model for model in self.sent if field_called(model, TO) is None)
         self.sent_tags = frozenset(tag for choice in self.sends for tag in choice.tags)
         found = [(mark, self._handler(name, method, mark)) for name, method, mark in self._methods()]
         self.handlers = tuple(handler for mark, handler in found if mark.source == "client")
@@ -94,44 +97,44 @@ class Contract:
                 self._name,
             )
         self._check_envelope()
-        self._by_model = _by_model(self.handlers)
-        self._event_by_model = _by_model(self.event_handlers)
+        self.handler_of = _by_model(self.handlers)
+        self.event_handler_of = _by_model(self.event_handlers)
         self.event_tags = frozenset(
             tag for handler in self.event_handlers for choice in handler.choices for tag in choice.tags
         )
         self.incoming = Incoming(_choices(self.handlers), self.id_key)
         self.events = Reader(_choices(self.event_handlers))
 
-    def handler_of(self, message: BaseModel) -> Handler:
-        """Return what handles a message of the client's."""
-        return self._by_model.get(type(message)) or _nearest(self._by_model, message)
+    def nearest_handler(self, message: BaseModel, of_event: bool = False) -> Handler:
+        """Return what handles a model that a validator has put in the place of another.
 
-    def event_handler_of(self, message: BaseModel) -> Handler:
-        """Return what handles what was sent to a group."""
-        return self._event_by_model.get(type(message)) or _nearest(self._event_by_model, message)
+        Raises:
+            TypeError: nothing does.
+        """
+        handlers = self.event_handler_of if of_event else self.handler_of
+        found = next((handlers[base] for base in type(message).__mro__ if base in handlers), None)
+        if found is None:
+            raise TypeError(f"{self._name}: a validator returned a {type(message).__name__}, which no handler takes")
+        return found
 
-    def require_sent(self, message: object, what: str) -> None:
+    def refuse_unsent(self, message: object, what: str) -> NoReturn:
         """Raise TypeError for what the class does not say that it sends.
 
         Args:
             message: what is to be sent.
             what: what has made it, for the error.
         """
-        kind = type(message)
-        if kind in self.sent:
-            return
         if not isinstance(message, BaseModel):
-            raise TypeError(f"{self._name}: {what} is a {kind.__name__}, and no model: return or send one of `sends`")
-        raise TypeError(f"{self._name}: {what} is a {kind.__name__}: {self._how_to_declare([type(message)])}")
+            other = type(message).__name__
+            raise TypeError(f"{self._name}: {what} is a {other}, and no model: return or send one of `sends`")
+        model = type(message)
+        raise TypeError(f"{self._name}: {what} is a {model.__name__}: {self._how_to_declare([model])}")
 
-    def require_answer(self, message: object, handler: str) -> None:
+    def refuse_answer(self, message: object, handler: str) -> NoReturn:
         """Raise TypeError for what cannot be an answer, though a handler, given by its name, has returned it."""
-        self.require_sent(message, f"what {handler}() has returned")
-        if type(message) in self._with_to:
-            raise TypeError(
-                f"{self._name}.{handler}() has returned a {type(message).__name__}, whose field {TO!r} an answer sets: "
-                "rename it"
-            )
+        if type(message) not in self.sent:
+            self.refuse_unsent(message, f"what {handler}() has returned")
+        raise TypeError(self._why_no_answer(f"{self._name}.{handler}()", type(message).__name__))
 
     # How it is worked out
 
@@ -199,9 +202,12 @@ class Contract:
             names = " | ".join(model.__name__ for model in undeclared)
             raise TypeError(f"{called} returns {names}: {self._how_to_declare(undeclared)}")
         for model in models:
-            if model in self._with_to:
-                raise TypeError(f"{called} returns {model.__name__}, whose field {TO!r} an answer sets: rename it")
+            if model not in self.answers:
+                raise TypeError(self._why_no_answer(called, model.__name__))
         return tuple(models)
+
+    def _why_no_answer(self, called: str, model: str) -> str:
+        return f"{called} returns a {model}, whose field {TO!r} an answer sets: rename the field"
 
     def _how_to_declare(self, models: Iterable[Model]) -> str:
         names = [model.__name__ for choice in self.sends for model in choice.models]
@@ -225,14 +231,6 @@ def _choices(handlers: Iterable[Handler]) -> list[Choice]:
 
 def _by_model(handlers: Iterable[Handler]) -> dict[Model, Handler]:
     return {model: handler for handler in handlers for model in handler.models}
-
-
-def _nearest(handlers: dict[Model, Handler], message: BaseModel) -> Handler:
-    """Return what handles a model that a validator has put in the place of another."""
-    found = next((handlers[base] for base in type(message).__mro__ if base in handlers), None)
-    if found is None:
-        raise TypeError(f"a validator has returned a {type(message).__name__}, which no handler takes")
-    return found
 
 
 def _flat(annotation: Any) -> list[Any]:

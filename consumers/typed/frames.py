@@ -6,7 +6,7 @@ client sends, and an application passes on to a group as it came, is no frame, w
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
@@ -21,18 +21,6 @@ FRAME = "consumers.message"
 """The type of a layer's message that is a frame."""
 
 _known: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
-
-
-class Frame(NamedTuple):
-    """A frame that has arrived.
-
-    Attributes:
-        tag: the type of the model in it.
-        data: the model as JSON.
-    """
-
-    tag: str
-    data: bytes
 
 
 def as_json(message: BaseModel) -> bytes:
@@ -51,7 +39,12 @@ def answer_text(message: BaseModel, id: str | int | None) -> str:
         return text
     if not text.startswith('{"'):
         raise TypeError(f"{type(message).__name__} is {text:.80} as JSON, and no object with a type: it is no answer")
-    return f'{text[:-1]},"to":{json.dumps(id)}}}'
+    return f'{text[:-1]},"to":{id_text(id)}}}'
+
+
+def id_text(id: str | int) -> str:
+    """Return the id of a message as JSON."""
+    return str(id) if type(id) is int else json.dumps(id)
 
 
 def frame_of(message: BaseModel) -> Message:
@@ -63,12 +56,6 @@ def frame_of(message: BaseModel) -> Message:
     if not isinstance(message, BaseModel):
         raise TypeError(f"group_send_message() sends a model, not {type(message).__name__}")
     return {"type": FRAME, "frame": as_json(message), "tag": _tag_of(message)}
-
-
-def frame_in(event: Message) -> Frame | None:
-    """Return the frame that a layer's message is, or None if it is forged."""
-    tag, data = event.get("tag"), event.get("frame")
-    return Frame(tag, data) if type(tag) is str and type(data) is bytes else None
 
 
 def _tag_of(message: BaseModel) -> str:

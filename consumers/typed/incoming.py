@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import BaseModel, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json
@@ -60,18 +60,8 @@ class Reader:
         self.read = self._adapter.validator.validate_json
 
 
-class Reading(NamedTuple):
-    """What has become of a text.
-
-    Attributes:
-        message: the model; None if there is a problem.
-        id: the message's id, if it has one.
-        problem: what is wrong.
-    """
-
-    message: BaseModel | None
-    id: MessageId | None
-    problem: Problem | None
+Reading = tuple[BaseModel | None, MessageId | None, Problem | None]
+"""The model of a text, its id if it has one, and, in the place of a model, what is wrong."""
 
 
 class Incoming(Reader):
@@ -100,18 +90,18 @@ class Incoming(Reader):
             try:
                 from_json(text, allow_inf_nan=False)
             except ValueError:
-                return Reading(None, None, Problem(NOT_JSON))
+                return None, None, Problem(NOT_JSON)
         if self._key in text or "\\u" in text or self._key_as_is in text:  # a key may be written with escapes
             try:
                 id = self._envelope(text).get(self._id_key)
             except ValidationError as error:
-                return Reading(None, None, problem_of_envelope(error, self._id_key))
+                return None, None, problem_of_envelope(error, self._id_key)
             if id is not None and self._has_to_go:
                 text = without_key(text, self._id_key)
         try:
-            return Reading(self.read(text), id, None)
+            return self.read(text), id, None
         except ValidationError as error:
-            return Reading(None, id, problem_of(error))
+            return None, id, problem_of(error)
 
     def id_of(self, text: str) -> MessageId | None:
         """Return the id of a message that was read before."""
