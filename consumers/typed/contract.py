@@ -4,11 +4,11 @@ What describes a class to others, as a document or as types of another language,
 """
 
 import inspect
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import FunctionType, NoneType, UnionType
 from typing import Annotated, Any, Never, NoReturn, Union, get_args, get_origin
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -20,8 +20,13 @@ from .handlers import Mark, hints_of, marked_methods
 from .incoming import Incoming, Reader
 from .models import Choice, Model, choices_of, field_called, require_distinct, require_output_tags
 
+_IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 NOTHING: tuple[Any, ...] = (NoneType, Never, NoReturn)
 """What a handler without an answer may say that it returns."""
+
+_KEPT = "_own_contract"
 
 TO = "to"
 """The key of an answer that says which message it is for."""
@@ -163,14 +168,10 @@ class Contract:
     def _handler(self, name: str, method: FunctionType, mark: Mark) -> Handler:
         called = f"{self._name}.{name}()"
         parameters = list(inspect.signature(method).parameters.values())[1:]
-        needed = [each for each in parameters if each.default is each.empty and each.kind is not each.VAR_KEYWORD]
+        needed = [each for each in parameters if each.default is each.empty and each.kind not in _REST]
         first = parameters[0] if parameters else None
         most = 1 if mark.source == "client" else 2
-        if (
-            first is None
-            or len(needed) > most
-            or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD)
-        ):
+        if first is None or len(needed) > most or first.kind not in _IN_ORDER:
             also = "" if most == 1 else f", or {name}(self, message: Say, event: dict[str, Any])"
             raise TypeError(f"{called} is called with one message: write {name}(self, message: Say){also}")
         hints = hints_of(called, method, mark)
@@ -181,8 +182,8 @@ class Contract:
         choices = choices_of(hints[first.name], called)
         answers = self._answers(called, hints.get("return", Any), mark)
         interval = 0.0 if mark.rate_limit is None else 1 / mark.rate_limit
-        burst = mark.rate_burst or max(1, int(BURST_SECONDS * (mark.rate_limit or 0)))
-        takes_event = mark.source == "layer" and len(parameters) > 1 and parameters[1].kind is not first.VAR_KEYWORD
+        burst = mark.rate_burst or max(1, math.ceil(BURST_SECONDS * (mark.rate_limit or 0)))
+        takes_event = mark.source == "layer" and len(parameters) > 1 and parameters[1].kind in _IN_ORDER
         return Handler(name, choices, answers, takes_event, interval, (burst - 0.5) * interval)
 
     def _answers(self, called: str, annotation: Any, mark: Mark) -> tuple[Model, ...] | None:
@@ -259,16 +260,14 @@ def _check_numbers(consumer_class: Any) -> None:
         raise ValueError(f"{name}.expires_notice must be a number of seconds, not {notice!r}")
 
 
-_contracts: WeakKeyDictionary[type, Contract] = WeakKeyDictionary()
-
-
 def contract_of(consumer_class: type) -> Contract:
-    """Return the contract of a class, made the first time.
+    """Return the contract of a class, made the first time and kept by the class itself.
 
     Raises:
         TypeError, ValueError: as `Contract`.
     """
-    contract = _contracts.get(consumer_class)
+    contract: Contract | None = vars(consumer_class).get(_KEPT)
     if contract is None:
-        contract = _contracts[consumer_class] = Contract(consumer_class)
+        contract = Contract(consumer_class)
+        setattr(consumer_class, _KEPT, contract)
     return contract

@@ -89,6 +89,10 @@ SCALARS = (
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20)
 TAGS = st.sampled_from(["tree", "open", "opened", "inner", "event"])
 MESSAGES = st.builds(lambda tag, more: {"type": tag, **more}, TAGS, st.dictionaries(KEYS, VALUES)) | VALUES
+# Some that are valid, but perhaps for their id.
+MESSAGES |= st.builds(
+    lambda tag, id: {"type": tag, "name": "ann", "id": id}, st.sampled_from(["tree", "inner"]), SCALARS
+)
 DUMPS: list[Callable[[Any], str]] = [
     json.dumps,
     lambda value: json.dumps(value, ensure_ascii=False, indent=1),
@@ -110,7 +114,7 @@ async def outcome(wire: Wire, calls: list[Any], text: str) -> str:
     """Send a text, and something valid behind it; check what came of it, and return its name."""
     calls.clear()
     wire.text(text)
-    wire.text('{"type":"probe"}')
+    wire.text('{"type":"probe","id":"what comes behind"}')
     answers: list[Any] = []
     while True:
         event = await wire.next()
@@ -119,7 +123,7 @@ async def outcome(wire: Wire, calls: list[Any], text: str) -> str:
             assert event["code"] == 1008
             return "close"
         answer = json.loads(event["text"])
-        if answer == {"type": "probe"}:
+        if answer == {"type": "probe", "to": "what comes behind"}:
             break
         answers.append(answer)
         assert len(event["text"]) < LONGEST
@@ -129,9 +133,9 @@ async def outcome(wire: Wire, calls: list[Any], text: str) -> str:
         id = id_in(text)
         assert answers == ([] if id is None else [{"type": "ack", "to": id}])
         return "call"
-    if answers != [] and answers[0]["type"] == "probe":  # the text was a probe itself
-        return "probe"
     [error] = answers
+    if error["type"] == "probe":  # so was the text
+        return "call"
     assert error["type"] == "error"
     assert error["code"] in ("not_json", "unknown_type", "invalid")
     assert len(error["errors"]) <= 10
