@@ -42,10 +42,14 @@ logger = logging.getLogger("consumers.connection")
 DEFAULT_CAPACITY = 100
 
 
-class Stops(Protocol):
-    """What is stopped when a connection ends."""
+class Expires(Protocol):
+    """What ends a connection at a certain time."""
 
-    def stop(self) -> None: ...
+    def opened(self) -> None:
+        """Note that `connect()` has returned."""
+
+    def stop(self) -> None:
+        """Note that the connection ends."""
 
 
 class Connection:
@@ -62,7 +66,7 @@ class Connection:
     """
 
     threads: Threads | None = None
-    expiry: Stops | None = None
+    expiry: Expires | None = None
     _taken: Taken | None = None  # of a named channel
     _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
     _observer: ConnectionObserver | None = None  # if one was in force when the connection began
@@ -252,6 +256,8 @@ class Connection:
             elif self._sender.state is State.CONNECTING and not self.is_ending:
                 self._undecided = Undecided(self._sender, self._warn_undecided, self._tasks.group)
         self._shutdown.opened()
+        if self.expiry is not None:
+            self.expiry.opened()
         return True
 
     async def _clean_up(self, request: CloseRequest) -> None:

@@ -69,6 +69,11 @@ class Expiry:
         if at is not None and not self._connection.is_ending:
             self._look()
 
+    def opened(self) -> None:
+        """Look at the clock: before `connect()` had returned, the client could perhaps not be told."""
+        if self._alarm is not None and not self._is_told:
+            self.set(self._at)
+
     def stop(self) -> None:
         """Look at the clock no more."""
         if self._alarm is not None:

@@ -9,12 +9,12 @@ import pytest
 from pydantic import AwareDatetime, BaseModel
 
 from consumers._connection.connection import Connection
-from consumers.typed import SyncTypedConsumer, TypedConsumer, expiry, on
+from consumers.typed import SyncTypedConsumer, TypedConsumer, expiry, group_send_message, on, on_event
 
 from ..support.wire import Wire, connected, connecting, eventually
 from .models import Say, ask
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("layer")]
 
 only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
@@ -167,11 +167,30 @@ async def test_a_token_that_has_expired_already_ends_the_connection(clock: Clock
 
 async def test_one_that_expires_soon_is_told_at_once_when_the_socket_is_open(clock: Clock) -> None:
     async with connected(lasting(10)) as wire:
-        await eventually(lambda: clock.alarms)
-        clock.move_to(1)
-        assert json.loads(await wire.next_text()) == {"type": "expires", "in": 9}
+        assert json.loads(await wire.next_text()) == {"type": "expires", "in": 10}
+        assert len(clock.alarms) == 1
         clock.move_to(10)
         assert (await wire.next())["code"] == 4401
+
+
+async def test_one_that_is_accepted_later_is_told_then(clock: Clock) -> None:
+    class Late(TypedConsumer):
+        groups = ["late"]
+
+        async def connect(self) -> None:
+            self.expires_at = BEGIN + timedelta(seconds=10)
+
+        @on_event
+        async def say(self, message: Say) -> None:
+            await self.accept()
+
+    async with connecting(Late.as_asgi()) as wire:
+        await eventually(lambda: clock.alarms)
+        clock.move_to(5)
+        await group_send_message("late", Say(text="a"))
+        await wire.accepted()
+        clock.move_to(6)
+        assert json.loads(await wire.next_text()) == {"type": "expires", "in": 4}
 
 
 async def test_the_notice_may_have_another_time(clock: Clock) -> None:
