@@ -5,6 +5,7 @@ What describes a class to others, as a document or as types of another language,
 
 import inspect
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import FunctionType, NoneType, UnionType
@@ -18,13 +19,15 @@ from .._connection.framework import is_framework
 from ..consumer import SyncConsumer
 from .handlers import Mark, hints_of, marked_methods
 from .incoming import Incoming, Reader
-from .models import Choice, Model, choices_of, field_called, require_distinct, require_output_tags
+from .models import TAG, Choice, Model, choices_of, field_called, require_distinct, require_output_tags
 
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 NOTHING: tuple[Any, ...] = (NoneType, Never, NoReturn)
 """What a handler without an answer may say that it returns."""
+
+_KEY = re.compile(r"[\w.-]+")  # nothing that JSON may write in several ways, but for escapes with \u
 
 _KEPT = "_own_contract"
 
@@ -247,7 +250,7 @@ def _flat(annotation: Any) -> list[Any]:
 
 def _checked_id_key(consumer_class: Any) -> str:
     key = consumer_class.id_key
-    if not isinstance(key, str) or key in ("", "type", TO):
+    if not isinstance(key, str) or not _KEY.fullmatch(key) or key in (TAG, TO):
         raise ValueError(f'{consumer_class.__name__}.id_key must be a key such as "message_id", not {key!r:.80}')
     return key
 

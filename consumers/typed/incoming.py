@@ -9,13 +9,19 @@ from pydantic import BaseModel, GetCoreSchemaHandler, TypeAdapter, ValidationErr
 from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json
 
 from .models import TAG, Choice
-from .problems import NOT_JSON, Problem, problem_of, problem_of_envelope
+from .problems import NOT_JSON, WITHOUT_DETAIL, Problem, problem_of, problem_of_envelope
 
 MAX_ID_LENGTH = 64
 """Characters of a message's `id`."""
 
 MAX_ID = 2**63 - 1
 """The largest number that is an `id`; an answer repeats it."""
+
+MOST_IN_DETAIL = 16 * 1024
+"""Characters of a message whose faults are told in detail.
+
+For each fault, pydantic makes a copy of what is wrong. That is the whole message for each field that is missing.
+"""
 
 MessageId = str | int
 
@@ -32,16 +38,29 @@ _value_at = json.JSONDecoder(parse_int=len, parse_float=len, strict=False).raw_d
 
 
 class _Tagged:
-    """Has pydantic make a union that is told apart by the key "type" of JSON, whatever the field is called."""
+    """Has pydantic make a union that is told apart by the key "type" of JSON, whatever the field is called.
 
-    def __init__(self, choices: Iterable[Choice]) -> None:
+    Args:
+        choices: its members.
+        in_detail: whether all that is wrong with a message is told, rather than that something is.
+    """
+
+    def __init__(self, choices: Iterable[Choice], in_detail: bool) -> None:
         self._choices = {tag: choice.kind for choice in choices for tag in choice.tags}
+        self._in_detail = in_detail
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schemas: dict[Any, CoreSchema] = {tag: handler.generate_schema(kind) for tag, kind in self._choices.items()}
+        if not self._in_detail:
+            for tag, schema in schemas.items():
+                schemas[tag] = core_schema.custom_error_schema(schema, WITHOUT_DETAIL, custom_error_message="invalid")
         if not schemas:  # pydantic wants at least one; no object is None
             schemas[""] = core_schema.none_schema()
         return core_schema.tagged_union_schema(schemas, discriminator=TAG)
+
+
+def _validator(choices: list[Choice], in_detail: bool) -> Any:
+    return TypeAdapter[Any](Annotated[Any, _Tagged(choices, in_detail)]).validator
 
 
 class Reader:
@@ -56,8 +75,7 @@ class Reader:
 
     def __init__(self, choices: list[Choice]) -> None:
         self.choices = choices
-        self._adapter = TypeAdapter[Any](Annotated[Any, _Tagged(choices)])
-        self.read = self._adapter.validator.validate_json
+        self.read = _validator(choices, in_detail=True).validate_json
 
 
 Reading = tuple[BaseModel | None, MessageId | None, Problem | None]
@@ -74,9 +92,9 @@ class Incoming(Reader):
 
     def __init__(self, choices: list[Choice], id_key: str) -> None:
         super().__init__(choices)
+        self._read_large = _validator(choices, in_detail=False).validate_json
         self._id_key = id_key
-        self._key = json.dumps(id_key)
-        self._key_as_is = json.dumps(id_key, ensure_ascii=False)
+        self._key = f'"{id_key}"'
         envelope = core_schema.typed_dict_schema({id_key: core_schema.typed_dict_field(_ID, required=False)})
         self._envelope = SchemaValidator(envelope).validate_json
         # Where other keys are ignored, so is this one.
@@ -91,15 +109,16 @@ class Incoming(Reader):
                 from_json(text, allow_inf_nan=False)
             except ValueError:
                 return None, None, Problem(NOT_JSON)
-        if self._key in text or "\\u" in text or self._key_as_is in text:  # a key may be written with escapes
+        if self._key in text or "\\u" in text:  # by which a key may be written, too
             try:
                 id = self._envelope(text).get(self._id_key)
             except ValidationError as error:
                 return None, None, problem_of_envelope(error, self._id_key)
             if id is not None and self._has_to_go:
                 text = without_key(text, self._id_key)
+        read = self.read if len(text) <= MOST_IN_DETAIL else self._read_large
         try:
-            return self.read(text), id, None
+            return read(text), id, None
         except ValidationError as error:
             return None, id, problem_of(error)
 

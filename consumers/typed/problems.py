@@ -32,6 +32,9 @@ MOST_KEY = 64
 MOST_KEYS = 16
 """Keys of one `loc`."""
 
+WITHOUT_DETAIL = "without_detail"
+"""The type of pydantic's error for a message that is too large for details."""
+
 NO_SUCH_TAG = "the discriminator's value is none of those that there are"
 
 
@@ -64,6 +67,8 @@ def problem_of(error: ValidationError) -> Problem:
         if first["type"] == "union_tag_not_found":
             missing = {"loc": [TAG], "msg": "Field required", "type": "missing"}
             return Problem(INVALID, (missing,))
+    if first["type"] == WITHOUT_DETAIL:
+        return Problem(INVALID, (), count)
     errors = tuple(_entry(fault["loc"][1:], fault["msg"], fault["type"]) for fault in faults[:MOST_ERRORS])
     return Problem(INVALID, errors, count - len(errors))
 

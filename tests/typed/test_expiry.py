@@ -215,6 +215,16 @@ async def test_a_handler_that_runs_is_cut_short(clock: Clock) -> None:
         assert (await wire.next())["code"] == 4401
 
 
+async def test_a_time_that_is_set_at_the_end_sets_no_alarm(clock: Clock) -> None:
+    class Late(Chat):
+        async def disconnect(self, code: int) -> None:
+            self.expires_at = BEGIN + timedelta(seconds=700)
+
+    async with connected(lasting(600, Late)):
+        assert len(clock.alarms) == 1
+    assert clock.alarms == []
+
+
 async def test_a_far_time_is_looked_at_every_day(clock: Clock) -> None:
     async with connected(lasting(30 * 24 * 3600)) as wire:
         assert clock.alarms[0].at == BEGIN + timedelta(days=1)

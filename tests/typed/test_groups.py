@@ -19,6 +19,7 @@ from consumers.typed import (
     on,
     on_event,
 )
+from consumers.typed.frames import frame_of
 from consumers.types import Message
 
 from ..support.redis_server import running_redis
@@ -263,6 +264,7 @@ async def test_models_of_several_types_and_other_names_travel_too() -> None:
 
     async with connected(Hears.as_asgi()) as wire:
         for kind in ("this", "that"):
+            assert frame_of(Either(kind=kind))["tag"] == kind  # type: ignore[call-arg]
             await group_send_message("room", Either(kind=kind))  # type: ignore[call-arg]
         assert await frames(wire, 2) == [{"type": "this"}, {"type": "that"}]
 

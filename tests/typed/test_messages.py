@@ -1,10 +1,11 @@
 """What a client's message brings about: its handler with a model, an answer, an error, or the end."""
 
 import json
-from typing import Any
+import tracemalloc
+from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, create_model, field_validator
 
 from consumers.typed import SyncTypedConsumer, TypedConsumer, on
 from consumers.types import Message
@@ -114,8 +115,15 @@ async def test_another_key_may_have_the_id() -> None:
         @on
         async def item(self, message: Item) -> None: ...
 
-    async with connected(Shop.as_asgi()) as wire:
-        assert await ask(wire, {"type": "say", "text": "a", "id": 1, "ref": "r"}) == {"type": "ack", "to": "r"}
+    class FrenchShop(Shop):
+        id_key = "r\u00e9f"
+
+    for consumer in (Shop, FrenchShop):
+        async with connected(consumer.as_asgi()) as wire:
+            for ascii_only in (True, False):
+                message = {"type": "say", "text": "a", "id": 1, consumer.id_key: "r"}
+                answer = await ask(wire, json.dumps(message, ensure_ascii=ascii_only))
+                assert answer == {"type": "ack", "to": "r"}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +200,42 @@ async def test_a_large_message_of_wrong_numbers_is_answered_with_a_small_one() -
     async with connected(Large.as_asgi()) as wire:
         wire.text('{"type": "numbers", "values": [' + ",".join(["1.5"] * 750_000) + "]}")
         assert len(await wire.next_text()) < 200
+
+
+async def test_a_large_message_is_what_a_small_one_is() -> None:
+    long = "x" * 20_000
+    async with connected(Chat.as_asgi()) as wire:
+        assert await ask(wire, {"type": "numbers", "more": long, "id": 1}) == {"type": "ack", "to": 1}
+        for content, code in (
+            ({"type": "numbers", "values": [long]}, "invalid"),
+            ({"type": "no", "more": long}, "unknown_type"),
+            ({"more": long}, "invalid"),
+            ([long], "invalid"),
+            (f"[{long}", "not_json"),
+        ):
+            assert (await ask(wire, content))["code"] == code
+
+
+async def test_an_error_costs_no_copies_of_the_message() -> None:
+    class Form(BaseModel):
+        type: Literal["form"] = "form"
+
+    needed: dict[str, Any] = {f"field{number}": (int, ...) for number in range(100)}
+    Wide = create_model("Wide", __base__=Form, **needed)
+
+    class Forms(TypedConsumer):
+        @on
+        async def wide(self, message: Wide) -> None: ...  # type: ignore[valid-type]
+
+    text = json.dumps({"type": "form", "more": list(range(100_000))})
+    async with connected(Forms.as_asgi()) as wire:
+        assert (await ask(wire, {"type": "form", "more": []}))["more"] == 90
+        tracemalloc.start()
+        try:
+            assert (await ask(wire, text)) == {"type": "error", "code": "invalid", "errors": [], "more": 1}
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        finally:
+            tracemalloc.stop()
 
 
 async def test_an_error_is_short_whatever_keys_and_depth_the_client_has_chosen() -> None:

@@ -106,7 +106,7 @@ def test_the_id_is_the_envelopes(model: Any, field: str) -> None:
     handling(model, decorator=on_event).as_asgi()
 
 
-@pytest.mark.parametrize("key", ["", "type", "to", None, 5])
+@pytest.mark.parametrize("key", ["", "type", "to", "a/b", 'a"', "a b", None, 5])
 def test_the_key_of_the_id_is_a_key(key: Any) -> None:
     assert "Chat.id_key must be a key" in refusal(handling(Say, id_key=key), ValueError)
 
