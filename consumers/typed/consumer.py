@@ -100,9 +100,10 @@ class Typed(AsyncConsumer):
 
     async def _on_error(self, exc: Exception, message: Message | None) -> None:
         await super()._on_error(exc, message)
-        text = (message or {}).get("text")
-        if isinstance(text, str):  # the connection lives on, and its client waits for an answer
-            await self._send_if_open(error_text(Problem(FAILED), self._contract.incoming.id_of(text)))
+        if message is not None and message.get("type") == "websocket.receive" and isinstance(message.get("text"), str):
+            # The connection lives on, and its client waits for an answer.
+            id = self._contract.incoming.id_of(message["text"])
+            await self._send_if_open(error_text(Problem(FAILED), id))
 
     async def _send_if_open(self, text: str) -> None:
         """Send a text, on the event loop."""
@@ -124,7 +125,7 @@ class Typed(AsyncConsumer):
 class TypedConsumer(Typed, AsyncWebsocketConsumer):
     """A WebSocket consumer of models: `@on` marks the methods that handle them, `sends` says what the client gets.
 
-    One message in JSON, discriminated by its `type`, is one model. What is none is answered with an error.
+    A message is an object in JSON, whose `type` says which model it is. Anything else is answered with an error.
     """
 
     @hook

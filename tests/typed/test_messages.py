@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, create_model, field_validator
 
+from consumers import InMemoryChannelLayer
 from consumers.typed import SyncTypedConsumer, TypedConsumer, on
 from consumers.types import Message
 
@@ -334,6 +335,20 @@ async def test_the_client_of_a_handler_that_fails_is_told_so_if_the_connection_l
         error = await ask(wire, {"type": "say", "text": "a", "id": 4})
         assert error == {"type": "error", "code": "failed", "to": 4, "errors": [], "more": 0}
         assert (await ask(wire, {"type": "say", "text": "a"}))["code"] == "failed"
+
+
+async def test_a_handler_of_the_layers_that_fails_is_not_the_clients_affair(layer: InMemoryChannelLayer) -> None:
+    class Lasting(Failing):
+        groups = ["room"]
+
+        async def chat_message(self, event: Message) -> None:
+            raise RuntimeError("a secret")
+
+        async def on_error(self, exc: Exception, message: Message | None) -> None: ...
+
+    async with connected(Lasting.as_asgi()) as wire:
+        await layer.group_send("room", {"type": "chat.message", "text": '{"id": 1}'})
+        assert (await ask(wire, {"type": "no"}))["code"] == "unknown_type"
 
 
 @only_asyncio
