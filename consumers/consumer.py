@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 import anyio
 from asgiref.sync import markcoroutinefunction
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.websockets import WebSocket, WebSocketClose
 
@@ -17,6 +17,7 @@ from . import _sync, limits
 from ._checks import classes
 from ._checks.misused import is_fastapis, refuse_fastapi, refuse_route
 from ._connection import events
+from ._connection.answer import Answer
 from ._connection.connection import Connection
 from ._connection.dispatch import table_of
 from ._connection.framework import is_framework
@@ -58,7 +59,7 @@ class ConsumerApplication:
         classes.check_uncalled(consumer_class, framework)
         classes.check_initkwargs(consumer_class, framework, initkwargs, by_fastapi)
         classes.check_hooks(consumer_class, framework, issubclass(consumer_class, SyncConsumer), by_fastapi)
-        table_of(consumer_class)
+        consumer_class._check_class()
         functools.update_wrapper(self, consumer_class, updated=())
         del self.__wrapped__  # type: ignore[attr-defined]  # who looks there would take this for a class
         markcoroutinefunction(self)  # for Django, which calls what is none in a thread
@@ -83,7 +84,7 @@ class ConsumerApplication:
         if receive is None and isinstance(scope, WebSocket):
             scope, receive, send = scope.scope, scope.receive, scope.send
         if receive is None and isinstance(scope, Request):
-            return _Answer(self)
+            return Answer(self)
         if receive is None or send is None or more:
             raise TypeError(
                 f"{self!r} was called as a view, with {type(scope).__name__}, but is an ASGI application: "
@@ -131,17 +132,6 @@ class ConsumerApplication:
 
     def __repr__(self) -> str:
         return f"{self.consumer_class.__qualname__}.as_asgi()"
-
-
-class _Answer(Response):
-    """What FastAPI is given to answer a request with: the consumer itself."""
-
-    def __init__(self, application: ConsumerApplication) -> None:
-        super().__init__()
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._application(scope, receive, send)
 
 
 class AsyncConsumer(GroupMethods, Limits):
@@ -207,6 +197,7 @@ class AsyncConsumer(GroupMethods, Limits):
 
     _given_to_connect: dict[str, Any] | None = None  # the arguments of `connect()`, if FastAPI has solved them
     _open_to_layers: ClassVar[frozenset[str]] = frozenset()  # the framework's methods that a layer's message may reach
+    _closed_to_layers: ClassVar[frozenset[str]] = frozenset()  # the application's that none may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged
     _yields_between: ClassVar[int] = 0  # to the loop, between two handlers, while more messages wait
@@ -232,6 +223,11 @@ class AsyncConsumer(GroupMethods, Limits):
     @classmethod
     def _application(cls, initkwargs: dict[str, Any], by_fastapi: bool = False) -> ConsumerApplication:
         return ConsumerApplication(cls, initkwargs, by_fastapi)
+
+    @classmethod
+    def _check_class(cls) -> None:
+        """Find mistakes of a kind of consumer, when a class of it is made an application."""
+        table_of(cls)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3).

@@ -80,15 +80,26 @@ def check(limited_class: type[Limits]) -> None:
 
 def _check_values(owner: str, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if value is None:
-            continue
-        if name in COUNTS:
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{owner}{name} must be an int of 1 or more, or None for no limit, not {value!r}")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(
-                f"{owner}{name} must be a number of {NUMBERS[name]} above 0, or None for no limit, not {value!r}"
-            )
+        check_value(owner, name, value)
+
+
+def check_value(owner: str, name: str, value: Any) -> None:
+    """Raise ValueError for a value that cannot work.
+
+    Args:
+        owner: what has the limit, for the error.
+        name: the limit's name.
+        value: its value; None is no limit.
+    """
+    if value is None:
+        return
+    if name in COUNTS:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{owner}{name} must be an int of 1 or more, or None for no limit, not {value!r}")
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(
+            f"{owner}{name} must be a number of {NUMBERS[name]} above 0, or None for no limit, not {value!r}"
+        )
 
 
 class LimitedLayer:

@@ -171,9 +171,9 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
         """
 
     async def _send_frame_to_group(
-        self, group: str, message: Message, id: str | None, keep: bool, exclude: str | Iterable[str]
+        self, call: str, group: str, message: Message, id: str | None, keep: bool, exclude: str | Iterable[str]
     ) -> str | None:
-        return await send_to_group(self, "group_send_json()", group, message, id, keep, exclude)
+        return await send_to_group(self, call, group, message, id, keep, exclude)
 
     async def _join_groups(self) -> None:
         if not self.groups:
@@ -290,7 +290,8 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         """
         text = await maybe_await(self.encode_json, content)
         frame = events.text_frame(text)
-        position: str | None = await maybe_await(self._send_frame_to_group, group, frame, id, keep, exclude)
+        call = "group_send_json()"
+        position: str | None = await maybe_await(self._send_frame_to_group, call, group, frame, id, keep, exclude)
         return position
 
     @classmethod

@@ -174,7 +174,7 @@ def check_hooks(consumer_class: type, framework: type, sync: bool, by_fastapi: b
         ):
             continue
         method = f"{consumer_class.__name__}.{name}"
-        _check_kind(f"{method}()", function, sync)
+        check_kind(f"{method}()", function, sync)
         if name == "connect":
             connecting.check(consumer_class, by_fastapi)
             continue
@@ -199,7 +199,7 @@ def _without_types(function: FunctionType) -> inspect.Signature:
     return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
-def _check_kind(called: str, function: FunctionType, sync: bool) -> None:
+def check_kind(called: str, function: FunctionType, sync: bool) -> None:
     """Raise TypeError for a plain function where an `async def` is needed, and the reverse, and for a generator."""
     if function.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
         kind = "a `def`" if sync else "an `async def`"

@@ -7,7 +7,7 @@ one way through `_work()`. `shutdown` has the endings, and the phases between th
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from starlette.websockets import WebSocketDisconnect
@@ -15,6 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from .. import _observing
 from .._aio import cancel
 from .._aio.choice import make_mailbox
+from .._aio.loops import Alarm, running_loop, set_alarm
 from .._sync import Threads
 from ..layers._adapt import Pump, attach_connection
 from ..layers.registry import channel_layers
@@ -41,6 +42,16 @@ logger = logging.getLogger("consumers.connection")
 DEFAULT_CAPACITY = 100
 
 
+class Expires(Protocol):
+    """What ends a connection at a certain time."""
+
+    def opened(self) -> None:
+        """Note that `connect()` has returned."""
+
+    def stop(self) -> None:
+        """Note that the connection ends."""
+
+
 class Connection:
     """Runs one consumer for one connection.
 
@@ -51,9 +62,11 @@ class Connection:
 
     Attributes:
         threads: those of a sync consumer, which are waited for at the end.
+        expiry: what ends it at a certain time, if anything does.
     """
 
     threads: Threads | None = None
+    expiry: Expires | None = None
     _taken: Taken | None = None  # of a named channel
     _undecided: Undecided | None = None  # once connect() has returned without an answer to the handshake
     _observer: ConnectionObserver | None = None  # if one was in force when the connection began
@@ -158,6 +171,11 @@ class Connection:
         return self._sender.send
 
     @property
+    def is_open(self) -> bool:
+        """Whether frames may be sent."""
+        return self._sender.is_open
+
+    @property
     def is_ending(self) -> bool:
         """Whether the connection is draining or past that."""
         return self._shutdown.phase >= DRAINING
@@ -180,7 +198,15 @@ class Connection:
         """End at once, because a group that this connection is in was closed."""
         if not self.is_ending:
             self._log.closed_by_group(code, reason)
+        self.end(code, reason)
+
+    def end(self, code: int, reason: str) -> None:
+        """End at once: handlers are cancelled, and the client gets this close code and reason."""
         self._shutdown.begin(CloseRequest(code, reason, rejects=True))
+
+    def set_alarm(self, seconds: float, ring: Callable[[], None]) -> Alarm:
+        """Call a plain function later, on the connection's event loop, unless the alarm is cancelled before."""
+        return set_alarm(seconds, ring, self._tasks.group, running_loop())
 
     # The channel layer
 
@@ -230,6 +256,8 @@ class Connection:
             elif self._sender.state is State.CONNECTING and not self.is_ending:
                 self._undecided = Undecided(self._sender, self._warn_undecided, self._tasks.group)
         self._shutdown.opened()
+        if self.expiry is not None:
+            self.expiry.opened()
         return True
 
     async def _clean_up(self, request: CloseRequest) -> None:
@@ -238,6 +266,8 @@ class Connection:
             self._enforcer.stop()
         if self._undecided is not None:
             self._undecided.stop()
+        if self.expiry is not None:
+            self.expiry.stop()
         await self._close(request)
         if self._tasks.is_running:
             await self._tasks.wait(self._consumer.cleanup_timeout / 2)

@@ -145,10 +145,11 @@ class DispatchTable:
                 log_once(type(consumer), str(error)[:200])
             return strict
         if name in self.reserved:
-            log_once(
-                type(consumer),
-                f"type {name!r} names a method of the framework, which no message reaches: choose another",
-            )
+            if name in _closed(type(consumer)):
+                why = "the handler of a model, which no message as a dict reaches: use group_send_message()"
+            else:
+                why = "a method of the framework, which no message reaches: choose another"
+            log_once(type(consumer), f"type {name!r} names {why}")
             return False
         handler = self.find(consumer, name)
         if handler is not None and (strict or _takes_an_event(handler)):
@@ -274,8 +275,9 @@ def _is_frameworks(consumer_class: type, name: str) -> bool:
 def _reserved_names(consumer_class: type) -> frozenset[str]:
     """Return the names that the framework's own classes among `consumer_class`'s bases define, and the server's.
 
-    Those in its `_open_to_layers` are left out. So are the attributes of the request: they are no methods, and an
-    application may have handlers of these names. It may have one of a name of `GroupMethods`, too.
+    With those in its `_closed_to_layers`. Those in its `_open_to_layers` are left out. So are the attributes of the
+    request: they are no methods, and an application may have handlers of these names. It may have one of a name of
+    `GroupMethods`, too.
     """
     own = [base for base in consumer_class.__mro__ if is_framework(base)]
     defined = {
@@ -286,7 +288,13 @@ def _reserved_names(consumer_class: type) -> frozenset[str]:
     }
     opened: frozenset[str] = getattr(consumer_class, "_open_to_layers", frozenset())
     handled = {name for name in GROUP_METHODS if _has_own_handler(consumer_class, name)}
-    return frozenset((defined | OF_THE_SERVER) - opened - handled)
+    return frozenset((defined | OF_THE_SERVER) - opened - handled) | _closed(consumer_class)
+
+
+def _closed(consumer_class: type) -> frozenset[str]:
+    """Return the names of an application's methods that no message of a layer may reach."""
+    closed: frozenset[str] = getattr(consumer_class, "_closed_to_layers", frozenset())
+    return closed
 
 
 def _has_own_handler(consumer_class: type, name: str) -> bool:

@@ -310,8 +310,10 @@ class Codec:
         except (TypeError, ValueError, OverflowError) as error:
             # Not the message itself: what is in it must not get into a log.
             kind = message.get("type") if isinstance(message, dict) else type(message).__name__
+            has_bytes = isinstance(message, dict) and any(isinstance(value, bytes) for value in message.values())
+            advice = '. There are bytes in it: use the serializer_format "msgpack"' if has_bytes else ""
             raise TypeError(
-                f"The message cannot be sent as {self._format}: {error}; its type is {kind!r:.80}"
+                f"The message cannot be sent as {self._format}: {error}; its type is {kind!r:.80}{advice}"
             ) from error
 
     def _checked(self, data: bytes) -> bytes:

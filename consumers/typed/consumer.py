@@ -1,0 +1,243 @@
+"""The typed consumers: what comes in is a model, and so is what goes out.
+
+The logic is written once, in `Typed` and `TypedConsumer`; the sync class offers the same methods to worker threads.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from time import monotonic
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ValidationError
+
+from .._connection.log import log_once
+from .._sync import awaitable, maybe_await, sync_method
+from ..consumer import AsyncConsumer
+from ..exceptions import InvalidFrame
+from ..types import CloseCode, Message, Receive, Scope, Send, hook
+from ..websocket import AsyncWebsocketConsumer, WebsocketConsumer
+from .contract import Contract, Handler, contract_of
+from .expiry import Expiry, checked_time
+from .frames import FRAME, answer_text, as_json, frame_of, id_text
+from .handlers import marked_names
+from .incoming import MessageId
+from .problems import FAILED, INVALID, RATE_LIMITED, Problem, error_text
+
+
+class Typed(AsyncConsumer):
+    """What both kinds of typed consumers have, and none of them does in another way."""
+
+    sends: ClassVar[Any] = None
+    """What the client gets: a model, or a union of models (None: only answers of the framework's own)."""
+
+    id_key: ClassVar[str] = "id"
+    """The key under which a client's message may have an id, which the answer to it repeats ("id")."""
+
+    max_invalid: int = 10
+    """How many messages in a row may be invalid (10). The last of them closes the connection with 1008."""
+
+    expires_notice: float = 60.0
+    """Seconds before `expires_at` at which the client gets `{"type": "expires", "in": seconds}` (60.0)."""
+
+    max_message_size: int | None = 1024 * 1024
+    """Bytes of one message of the client's (1 MiB). A larger one closes the connection with 1009."""
+
+    _open_to_layers: ClassVar[frozenset[str]] = frozenset({FRAME.replace(".", "_")})
+    _contract: Contract
+    _expires_at: datetime | None = None
+    _expiry: Expiry | None = None
+    _invalid: int = 0  # messages in a row
+    _full_at: dict[str, float] | None = None  # by handler: when as many messages may come at once as ever
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep the handlers of models from messages of a layer, which may be a client's that was passed on."""
+        super().__init_subclass__(**kwargs)
+        cls._closed_to_layers = marked_names(cls)
+
+    @classmethod
+    def _check_class(cls) -> None:
+        super()._check_class()
+        contract_of(cls)
+
+    def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        self._contract = contract_of(type(self))
+        return super()._run_connection(scope, receive, send)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the client's token expires, an aware datetime; None, the default, is never.
+
+        Set it in `connect()`, and again in the handler that takes a new token. When the time has come the connection is
+        closed with 4401.
+
+        Raises:
+            TypeError: it is set to something else.
+            ValueError: it is set to a time without a zone.
+            RuntimeError: it is set before `connect()`.
+        """
+        return self._expires_at
+
+    @expires_at.setter
+    def expires_at(self, value: datetime | None) -> None:
+        checked = checked_time(value)
+        if not hasattr(self, "_connection"):
+            raise RuntimeError("expires_at is about a connection: set it in connect(), or later")
+        self._expires_at = checked
+        self._on_loop(self._set_expiry)
+
+    def _set_expiry(self) -> None:
+        if self._expiry is None:
+            self._expiry = self._connection.expiry = Expiry(self._connection, self.expires_notice, self._tell_expiry)
+        self._expiry.set(self._expires_at)
+
+    def _tell_expiry(self, seconds: int) -> None:
+        text = json.dumps({"type": "expires", "in": seconds})
+        self._connection.start_background_task(self._send_if_open, text)
+
+    def _on_loop(self, function: Any) -> None:
+        function()
+
+    async def _on_error(self, exc: Exception, message: Message | None) -> None:
+        await super()._on_error(exc, message)
+        if message is not None and message.get("type") == "websocket.receive" and isinstance(message.get("text"), str):
+            # The connection lives on, and its client waits for an answer.
+            id = self._contract.incoming.id_of(message["text"])
+            await self._send_if_open(error_text(Problem(FAILED), id))
+
+    async def _send_if_open(self, text: str) -> None:
+        """Send a text, on the event loop."""
+        if self._connection.is_open:
+            await self._connection.send({"type": "websocket.send", "text": text})
+
+    def _is_too_fast(self, handler: Handler) -> bool:
+        """Count a message against its handler's rate limit."""
+        if self._full_at is None:
+            self._full_at = {}
+        now = monotonic()
+        full_at = max(self._full_at.get(handler.name, 0.0), now)
+        if full_at - now > handler.slack:
+            return True
+        self._full_at[handler.name] = full_at + handler.interval
+        return False
+
+
+class TypedConsumer(Typed, AsyncWebsocketConsumer):
+    """A WebSocket consumer of models: `@on` marks the methods that handle them, `sends` says what the client gets.
+
+    A message is an object in JSON, whose `type` says which model it is. Anything else is answered with an error.
+    """
+
+    @hook
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Make a frame a model, and have it handled.
+
+        Raises:
+            InvalidFrame: a binary frame (close code 1003), or one more invalid message than may come in a row (1008).
+        """
+        if text_data is None:
+            raise InvalidFrame(CloseCode.UNSUPPORTED_DATA, "binary frames are not accepted")
+        contract = self._contract
+        message, id, problem = contract.incoming.read_from_client(text_data)
+        if message is None:
+            await _refuse(self, problem or Problem(INVALID), id)
+            return
+        self._invalid = 0
+        handler = contract.handler_of.get(type(message)) or contract.nearest_handler(message)
+        if handler.interval and self._is_too_fast(handler):
+            await awaitable(self.send(text_data=error_text(Problem(RATE_LIMITED), id)))
+            return
+        # A client that the handler has closed: send() ends this then.
+        answer = await awaitable(getattr(self, handler.name)(message))
+        if answer is not None:
+            if type(answer) not in contract.answers:
+                contract.refuse_answer(answer, handler.name)
+            await awaitable(self.send(text_data=answer_text(answer, id)))
+        elif id is not None:
+            await awaitable(self.send(text_data=f'{{"type":"ack","to":{id_text(id)}}}'))
+
+    async def send_message(self, message: BaseModel) -> None:
+        """Send a model to the client.
+
+        Args:
+            message: one of the class' `sends`.
+
+        Raises:
+            TypeError: it is something else.
+            starlette.websockets.WebSocketDisconnect: the client has gone.
+        """
+        if type(message) not in self._contract.sent:
+            self._contract.refuse_unsent(message, "what send_message() was given")
+        await awaitable(self.send(text_data=as_json(message).decode()))
+
+    async def group_send_message(
+        self,
+        group: str,
+        message: BaseModel,
+        id: str | None = None,
+        keep: bool = True,
+        exclude: str | Iterable[str] = (),
+    ) -> str | None:
+        """Send a model to the members of a group, encoded once for all of them.
+
+        A member's `@on_event` handler for it gets it. Where there is none, its client does, if the member's class has
+        it in `sends`.
+
+        Args:
+            group: the group's name.
+            message: the model.
+            id, keep, exclude: as of the layer's `group_send()`. `exclude=self.channel_name` leaves out this connection.
+
+        Returns:
+            The message's position in the group's history; None if it is not kept.
+
+        Raises:
+            TypeError: it is no model, or has no type of its own; the layer's serializer is one that has no bytes.
+            InvalidChannelLayerError: there is no channel layer, or it lacks one of the options.
+        """
+        call = "group_send_message()"
+        frame = frame_of(message)
+        position: str | None = await maybe_await(self._send_frame_to_group, call, group, frame, id, keep, exclude)
+        return position
+
+    async def consumers_message(self, event: Message) -> None:
+        """Handle what `group_send_message()` has sent to a group."""
+        tag, frame = event.get("tag"), event.get("frame")
+        if type(frame) is not bytes or type(tag) is not str:
+            log_once(
+                type(self), f"one of type {FRAME!r} without bytes as its 'frame', which group_send_message() sends"
+            )
+            return
+        contract = self._contract
+        if tag not in contract.event_tags:
+            if tag in contract.sent_tags and self._connection.is_open:
+                await awaitable(self.base_send({"type": "websocket.send", "text": frame.decode()}))
+            return
+        try:
+            message = contract.events.read(frame)
+        except ValidationError as error:
+            log_once(type(self), f"a frame of type {tag!r:.80} that is no such model ({error.error_count()} errors)")
+            return
+        handler = contract.event_handler_of.get(type(message)) or contract.nearest_handler(message, of_event=True)
+        arguments = (message, event) if handler.takes_event else (message,)
+        await maybe_await(getattr(self, handler.name), *arguments)
+
+
+class SyncTypedConsumer(Typed, WebsocketConsumer):
+    """The sync version of `TypedConsumer`: the same methods, as plain functions for worker threads."""
+
+    receive = hook(sync_method(TypedConsumer.receive))
+    send_message = sync_method(TypedConsumer.send_message)
+    group_send_message = sync_method(TypedConsumer.group_send_message)
+    consumers_message = sync_method(TypedConsumer.consumers_message)
+
+    def _on_loop(self, function: Any) -> None:
+        self._threads.start_on_loop(function)
+
+
+async def _refuse(consumer: Any, problem: Problem, id: MessageId | None) -> None:
+    """Answer an invalid message, unless it is one too many."""
+    consumer._invalid += 1
+    if consumer._invalid >= consumer.max_invalid:
+        raise InvalidFrame(CloseCode.POLICY_VIOLATION, f"{consumer._invalid} invalid messages in a row")
+    await awaitable(consumer.send(text_data=error_text(problem, id)))

@@ -1,0 +1,25 @@
+"""`consumers.typed` needs pydantic, and nothing else does."""
+
+import subprocess
+import sys
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def test_nothing_of_pydantic_is_imported_with_the_package() -> None:
+    code = "import sys, consumers; print([name for name in sys.modules if 'pydantic' in name or 'typed' in name])"
+    assert run(code) == "[]"
+
+
+def test_without_pydantic_the_error_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["pydantic"] = None
+try:
+    import consumers.typed
+except ImportError as error:
+    print(error)
+"""
+    assert run(code) == "consumers.typed needs pydantic: pip install 'starlette-consumers[typed]'"
