@@ -185,8 +185,12 @@ class Lease:
     def beat_after(self, seconds: float) -> None:
         """Have a beat come after some seconds, at the latest; it tells when the next one is due."""
         loop = asyncio.get_running_loop()
-        if self._timer is None or self._timer.cancelled() or self._timer.when() <= loop.time():
-            self._timer = loop.call_later(seconds, self.beat_soon)
+        now = loop.time()
+        if self._timer is not None:
+            if now < self._timer.when() <= now + seconds and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self.beat_soon)
 
     def forget(self) -> str | None:
         """Have no incarnation until it is wanted again; from any thread. Return what it was."""

@@ -106,7 +106,8 @@ return goes_on
 """
 )
 
-# ARGV: the asker's incarnation, and the question. The reply: the other incarnations that live and hear it.
+# ARGV: the asker's process, and the question. The reply: the other processes that live and hear it; twice, if one has
+# two incarnations.
 ASK = (
     COMMON
     + """
