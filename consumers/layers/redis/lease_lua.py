@@ -2,10 +2,10 @@
 
 from .presence_lua import AT_ONCE, COMMON
 
-# ARGV: the incarnation; milliseconds that its lease lasts from now; whether it is a new one; milliseconds of grace that
-# are let off.
-# The reply: whether it lives; incarnations whose leases have ended; milliseconds until the next ends; whether keys
-# whose grace is over are left, or milliseconds until the next is.
+# ARGV: the incarnation; milliseconds that its lease lasts from now; whether it is a new one; milliseconds by which keys
+# in grace may leave early.
+# The reply: whether it lives; incarnations whose leases have ended; milliseconds until the next lease ends, and until
+# the next key leaves: 0 if that is due, -1 if there is none.
 BEAT = (
     COMMON
     + f"""
