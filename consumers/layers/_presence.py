@@ -133,9 +133,13 @@ def meta_as_json(meta: object) -> str:
         raise ValueError(
             f"meta must have at most {MAX_META_BYTES:,} bytes as JSON, not {size:,}: keep the rest elsewhere"
         )
-    if text.count("{") + text.count("[") > MAX_META_DEPTH and _is_deeper(meta, MAX_META_DEPTH):
+    if _is_too_deep(meta, text):
         raise _too_deep()
     return text
+
+
+def _is_too_deep(meta: Meta, text: str) -> bool:
+    return text.count("{") + text.count("[") > MAX_META_DEPTH and _is_deeper(meta, MAX_META_DEPTH)
 
 
 def _is_deeper(value: object, levels: int) -> bool:
@@ -182,8 +186,19 @@ class Change(NamedTuple):
 
 
 def metas_of(texts: Iterable[str]) -> list[Meta]:
-    """Return metas, given each as JSON."""
-    return [json.loads(text) for text in texts]
+    """Return metas, given each as JSON. What is none, as others may have written it, is left out and logged."""
+    return [meta for text in texts if (meta := _meta_of(text)) is not None]
+
+
+def _meta_of(text: str) -> Meta | None:
+    try:
+        meta = json.loads(text)
+        if isinstance(meta, dict) and not _is_too_deep(meta, text):
+            return meta
+    except (ValueError, RecursionError):
+        pass
+    logger.warning("A meta of presence was left out: no layer has written %.80r", text)
+    return None
 
 
 def diff(group: str, changes: Iterable[Change], version: int) -> Message:

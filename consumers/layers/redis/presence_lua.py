@@ -287,15 +287,22 @@ end
 """
 )
 
-# ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, for
-# each key its name and metas, and whether there are leases or graces that have ended. A key in grace is shown without
-# any meta: should it come back, that is to be told.
+# ARGV: the group, a cursor, how many keys, and a version that the group has had, or 0. Redis may have lost that with
+# its data while its clock is behind: then it is kept until the clock has come so far, at least. The reply: the version,
+# how many keys there are, the next cursor, for each key its name and metas, and whether there are leases or graces that
+# have ended. A key in grace is shown without any meta: should it come back, that is to be told.
 READ = (
     COMMON
     + """
 local group, cursor, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local version = redis.call('GET', key(group, 'version')) or string.format('%.0f', micros - 1)
 local size, found, next = redis.call('HLEN', key(group, 'keys')), {}, '0'
+local known = tonumber(ARGV[6])
+if known > tonumber(version) then
+    version = string.format('%.0f', known)
+    local lasts = math.max(size > 0 and kept or 1000, math.ceil((known - micros) / 1000))
+    redis.call('SET', key(group, 'version'), version, 'PX', lasts)
+end
 if count > 0 then
     local page = redis.call('HSCAN', key(group, 'keys'), cursor, 'COUNT', count)
     next = page[1]
