@@ -200,8 +200,20 @@ class Change(NamedTuple):
 
 
 def metas_of(texts: Iterable[str]) -> list[Meta]:
-    """Return metas, given each as JSON."""
-    return [json.loads(text) for text in texts]
+    """Return metas, given each as JSON. What is none, as others may have written it, is left out and logged."""
+    return [meta for text in texts if (meta := _meta_of(text)) is not None]
+
+
+def _meta_of(text: str) -> Meta | None:
+    try:
+        meta = json.loads(text)
+        if isinstance(meta, dict):
+            _require_json("meta", meta, MAX_META_DEPTH)
+            return meta
+    except (TypeError, ValueError, RecursionError):
+        pass
+    logger.warning("A meta of presence was left out: no layer has written %.80r", text)
+    return None
 
 
 def diff(group: str, changes: Iterable[Change], version: int) -> Message:

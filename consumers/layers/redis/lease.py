@@ -262,7 +262,8 @@ class Lease:
         """Renew the lease, or begin one; let go of what others have left. Return the seconds until the next beat."""
         before = None
         if self.incarnation is not None and self.was_away and await self._is_another_server():
-            before, self.incarnation = self.incarnation, None  # what Redis has of it may be older than it knew before
+            before = self.incarnation  # what Redis has of it may be older than it knew before
+            self._end()
         is_new = self.incarnation is None
         if is_new:
             await self._keeper.before_begin(self._shard)
@@ -276,7 +277,7 @@ class Lease:
         await self._while_alive(incarnation, self._work(is_new, before, beat.expired))
         pause = self._seconds / 3
         if beat.pause is not None and not beat.expired:
-            pause = min(pause, beat.pause + random.uniform(0, JITTER))
+            pause = min(pause, beat.pause and beat.pause + random.uniform(0, JITTER))  # 0: there is more to do now
         return max(SHORTEST_PAUSE, pause)
 
     async def _work(self, is_new: bool, before: str | None, expired: list[str]) -> None:
@@ -321,14 +322,19 @@ class Lease:
     def _look_for_end(self) -> None:
         """Take note of the end of a lease that could not be renewed."""
         if time.monotonic() - self._renewed > self._seconds:
-            self.incarnation = None
+            self._end()
             self._keeper.on_lost(self._shard)
+
+    def _end(self) -> None:
+        """Have no incarnation until the next begins; who needs one waits for that."""
+        self.incarnation = None
+        self._waits.reopen()
 
     async def _begin(self) -> None:
         try:
             await self._keeper.on_begin(self._shard, self._is_first)
         except BaseException:
-            self.incarnation = None  # the next one has all its channels
+            self._end()  # the next one has all its channels
             raise
         self._is_first = False
 

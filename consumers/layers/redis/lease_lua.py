@@ -17,13 +17,14 @@ end
 redis.call('PEXPIRE', leases, kept)
 redis.call('PEXPIRE', due, kept)
 local left, over = {AT_ONCE}, now + tonumber(ARGV[6])
-for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', over, 'LIMIT', 0, 10)) do
+for _, group in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', over, 'LIMIT', 0, {AT_ONCE})) do
     local changes, leaving = {{}}, key(group, 'leaving')
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', leaving, '-inf', over, 'LIMIT', 0, left)) do
         leave(group, id, load(group, id), changes)
         left = left - 1
     end
     tell(group, '0', changes)
+    left = left - 1
     local next = redis.call('ZRANGE', leaving, 0, 0, 'WITHSCORES')
     if next[1] then
         redis.call('ZADD', due, next[2], group)
@@ -77,8 +78,8 @@ return 1
 )
 
 # ARGV: the incarnation; milliseconds after which its lease ends, if not before, when the others are told to look; and
-# whether all ends at once if no other lease goes on. The reply: whether one does. A lease that is to end has half a
-# millisecond, by which it is told from others.
+# whether all ends at once if the lease of no other process goes on. The reply: whether one does. A lease that is to end
+# has half a millisecond, by which it is told from others.
 END = (
     COMMON
     + """
@@ -90,10 +91,10 @@ elseif is_alive(incarnation) then
     redis.call('ZADD', leases, ends + 0.5, incarnation)
     publish({after})
 end
-local all = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
+local all, process = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES'), string.match(incarnation, '^[^.]+')
 for i = 1, #all, 2 do
     local until_ = tonumber(all[i + 1])
-    if all[i] ~= incarnation and until_ > now and until_ % 1 == 0 then
+    if string.match(all[i], '^[^.]+') ~= process and until_ > now and until_ % 1 == 0 then
         goes_on = 1
     end
 end

@@ -55,6 +55,10 @@ class Waits:
         self.decided.clear()
         self.tried.clear()
 
+    def reopen(self) -> None:
+        """Have those wait again that need a lease; the others go on."""
+        self.decided.clear()
+
     def forget(self) -> None:
         """Want no lease, and let go of the loop; from any thread, when nobody keeps the lease."""
         self._is_wanted, self.loop = False, None

@@ -21,19 +21,23 @@ from .members import Members
 from .owner_loop import together
 from .pipelined import FAILURES, Command
 from .presence_reads import PresenceReads
-from .presence_scripts import PresenceScripts, texts_of
+from .presence_scripts import PresenceScripts, texts_of, version_of
 from .presence_seals import Seals
 from .presence_writes import PresenceWrites, in_parts
 from .round_trips import Flow, Request, answered
 from .settings import Settings
 from .standalone import Standalone
 from .tracked import Tracked
+from .truths import Truths
 
 if TYPE_CHECKING:
     from .process import Process
 
 VERSIONS_AT_ONCE = 200
 """Groups whose versions are asked for together."""
+
+SET_BACK = 60_000_000
+"""By how much less than what is known a version shows that Redis' clock was set back: microseconds, a minute."""
 
 
 class RedisPresence:
@@ -80,6 +84,7 @@ class RedisPresence:
             self._feeds.version_of,
             self._run,
         )
+        self._truths = [Truths(self._read_truth) for _ in settings.hosts]
         self._unread: set[str] = set()  # groups whose truth could not be read
         self._asked: set[str] = set()  # groups of which members may know who is there, as somebody here has asked
         self._is_telling = False  # whether Redis will soon be told of channels that have ended
@@ -111,6 +116,7 @@ class RedisPresence:
                 raise PresenceFull(key, MAX_CHANNELS)
         except BaseException:
             self._tracked.restore(group, channel, tracking, before)
+            self._forget_unheard(group)
             self._owners.call_soon(self._lease_of(group).beat_soon)
             raise
         if before is not None and before[0] != key:  # that one may leave
@@ -138,11 +144,15 @@ class RedisPresence:
             redis.exceptions.RedisError: if Redis cannot be reached, or refuses; it is told later then.
         """
         if self._tracked.untrack(group, channel):
+            self._forget_unheard(group)
             await self._writes.write_ended(self._shard(group))
 
     def end(self, channel: str) -> None:
         """Take note that a channel has ended; from any thread."""
-        if self._tracked.end(channel) and not self._is_telling:
+        groups = self._tracked.end(channel)
+        for group in groups:
+            self._forget_unheard(group)
+        if groups and not self._is_telling:
             self._is_telling = True
             self._owners.call_soon(self._tell_ended)
 
@@ -161,9 +171,12 @@ class RedisPresence:
     async def work(self) -> None:
         """Keep the leases: a background job. Runs for ever."""
         self._is_telling = False
+        for truths in self._truths:
+            truths.forget()
         for group in self._feeds.restart():
             self._feeds.lose(group)
-        await together(*(lease.keep() for lease in self._leases))
+        reading = (truths.read_forever() for truths in self._truths)
+        await together(*(lease.keep() for lease in self._leases), *reading)
 
     def clean_up(self, is_final: bool) -> Flow[None]:
         """Tell Redis who has ended, and that nobody vouches for the others; forget these too if it `is_final`.
@@ -254,10 +267,10 @@ class RedisPresence:
             name, version, previous, count, *changes = texts
             group = name.decode()
             if self._local.has_group(group) or self._tracked.has(group):
-                self._feeds.hear(group, int(version), int(previous), int(count), self._seals.changes_of(changes))
+                self._hear(group, version_of(version), int(previous), int(count), self._seals.changes_of(changes))
                 if self._leases[shard].was_away:
                     self._feeds.lose(group)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             self._dropped.note(str(error))
         return None
 
@@ -281,6 +294,16 @@ class RedisPresence:
         names = {*self._feeds.groups(), *self._asked, *self._tracked.groups()}
         return [group for group in names if self._shard(group) == shard]
 
+    def _hear(self, group: str, version: int, *what: Any) -> None:
+        if version < self._feeds.version_of(group) - SET_BACK:  # reading it puts that right
+            self._feeds.lose(group)
+        self._feeds.hear(group, version, *what)
+
+    def _forget_unheard(self, group: str) -> None:
+        """Forget what was told of a group of which nobody here hears any more; from any thread."""
+        if not self._tracked.has(group) and not self._local.has_group(group):
+            self._feeds.forget(group)
+
     def _tell_ended(self) -> None:
         self._is_telling = False
         self._writes.tell_ended()
@@ -289,11 +312,12 @@ class RedisPresence:
         self._owners.call_soon(self._start_reading, group)
 
     def _start_reading(self, group: str) -> None:
-        self._process.spawn(self._read_truth(group))
+        self._truths[self._shard(group)].want(group)
 
     async def _read_truth(self, group: str) -> None:
         try:
-            truth = await answered(self.reads.read(group, self._options.max_list), self._run)
+            flow = self.reads.read(group, self._options.max_list, self._feeds.version_of(group))
+            truth = await answered(flow, self._run)
         except FAILURES:
             self._unread.add(group)
         else:

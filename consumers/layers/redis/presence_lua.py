@@ -198,8 +198,8 @@ end
 )
 
 # ARGV[3]: the incarnation; then for each channel its group, a version, itself, its key's id, other ids of the key, its
-# name, its meta's digest and the meta. The reply has for each the version, or -1 if the key has too many channels;
-# without a lease, nothing.
+# name, its meta's digest and the meta. The reply has for each the version, or nil if the key has too many channels; it
+# is empty without a lease.
 TRACK = (
     COMMON
     + f"""
@@ -225,7 +225,7 @@ for i = 4, #ARGV, 8 do
         end
     end
     if place > {MAX_CHANNELS} then
-        replies[#replies + 1] = '-1'
+        replies[#replies + 1] = false
     else
         local was = redis.call('HGET', key(group, 'channels'), channel)
         if was and was ~= id then
@@ -247,8 +247,8 @@ for group, known in pairs(versions) do
     touch(group)
     touch_incarnation(group, incarnation)
 end
-for i, reply in ipairs(replies) do
-    replies[i] = versions[reply] or reply
+for i, group in ipairs(replies) do
+    replies[i] = group and versions[group]
 end
 return replies
 """
@@ -287,15 +287,22 @@ end
 """
 )
 
-# ARGV: the group, a cursor, and how many keys. The reply: the version, how many keys there are, the next cursor, for
-# each key its name and metas, and whether there are leases or graces that have ended. A key in grace is shown without
-# any meta: should it come back, that is to be told.
+# ARGV: the group, a cursor, how many keys, and a version that the group has had, or 0. Redis may have lost that with
+# its data while its clock is behind: then it is kept until the clock has come so far, at least. The reply: the version,
+# how many keys there are, the next cursor, for each key its name and metas, and whether there are leases or graces that
+# have ended. A key in grace is shown without any meta: should it come back, that is to be told.
 READ = (
     COMMON
     + """
 local group, cursor, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local version = redis.call('GET', key(group, 'version')) or string.format('%.0f', micros - 1)
 local size, found, next = redis.call('HLEN', key(group, 'keys')), {}, '0'
+local known = tonumber(ARGV[6])
+if known > tonumber(version) then
+    version = string.format('%.0f', known)
+    local lasts = math.max(size > 0 and kept or 1000, math.ceil((known - micros) / 1000))
+    redis.call('SET', key(group, 'version'), version, 'PX', lasts)
+end
 if count > 0 then
     local page = redis.call('HSCAN', key(group, 'keys'), cursor, 'COUNT', count)
     next = page[1]

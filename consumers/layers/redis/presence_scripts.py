@@ -66,7 +66,7 @@ class PresenceScripts:
         return f"{self.base}:{process_id}"
 
     def track(self, incarnation: str, items: Iterable[Item]) -> Command:
-        """Track channels, `AT_ONCE` at most. The reply: a version for each, or -1; nothing without a lease."""
+        """Track channels, `AT_ONCE` at most. The reply: a version for each, or None; none without a lease."""
         return self._command(TRACK, incarnation, *(value for item in items for value in item))
 
     def untrack(self, channels: Iterable[tuple[str, int, str]]) -> Command:
@@ -96,9 +96,9 @@ class PresenceScripts:
         """
         return self._command(END, incarnation, _milliseconds(after), int(is_final))
 
-    def read(self, group: str, cursor: bytes | int = 0, count: int = AT_ONCE) -> Command:
-        """Read a part of a group's keys; none with a `count` of 0."""
-        return self._command(READ, group, cursor, count)
+    def read(self, group: str, cursor: bytes | int = 0, count: int = AT_ONCE, known: int = 0) -> Command:
+        """Read a part of a group's keys, none with a `count` of 0, and a version from `known` on."""
+        return self._command(READ, group, cursor, count, known)
 
     def ask(self, process_id: str, question: bytes) -> Command:
         """Ask the other processes. The reply: those whose answers are to be waited for."""
@@ -121,6 +121,18 @@ def beat_of(reply: Sequence[Any]) -> Beat:
     lives, expired, *pauses = reply
     known = [pause for pause in pauses if pause >= 0]
     return Beat(bool(lives), [each.decode() for each in expired], min(known) / 1000 if known else None)
+
+
+def version_of(text: bytes) -> int:
+    """Return a version that a script has published.
+
+    Raises:
+        ValueError: if it is none: scripts count no further than a double has each integer.
+    """
+    version = int(text)
+    if not 0 < version < 2**53:
+        raise ValueError("a version of presence that is none")
+    return version
 
 
 def as_texts(*texts: bytes) -> bytes:

@@ -71,7 +71,7 @@ class PresenceWrites:
                 return 0
             [versions] = await self._run(shard, [self._scripts.track(lease.require(), items)])
             if versions:
-                return int(versions[0])
+                return -1 if versions[0] is None else int(versions[0])
             lease.expired()
             await lease.prepare()
         lease.require()
@@ -100,7 +100,8 @@ class PresenceWrites:
         try:
             while ended:
                 part = ended[-AT_ONCE:]
-                await self._run(shard, [self._untracking(part)])
+                wanted = [pair for pair in part if self._tracked.get(*pair) is None]  # else tracked again meanwhile
+                await self._run(shard, [self._untracking(wanted)])
                 self._leases[shard].beat_after(self._grace)
                 del ended[-len(part) :]
         finally:

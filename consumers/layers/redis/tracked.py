@@ -61,14 +61,14 @@ class Tracked:
             self._ended.add((group, channel))
             return True
 
-    def end(self, channel: str) -> bool:
-        """Do so in all groups."""
+    def end(self, channel: str) -> list[str]:
+        """Do so in all groups; return those in which it stood for somebody."""
         with self._lock:
             groups = list(self._groups_of.get(channel, ()))
             for group in groups:
                 self._forget(group, channel)
                 self._ended.add((group, channel))
-            return bool(groups)
+            return groups
 
     def get(self, group: str, channel: str) -> Tracking | None:
         """Return what a channel stands for, or None."""

@@ -144,6 +144,14 @@ async def test_a_key_has_a_hundred_channels_and_no_more(layer: Layer) -> None:
     await shows(layer, "room", {"ann": [{"again": True}, {}], "bob": []})
 
 
+async def test_a_full_key_is_refused_whatever_the_name_of_its_group(layer: Layer) -> None:
+    names = [layer.attach(Mailbox().deliver) for _ in range(101)]
+    for name in names[:100]:
+        await layer.presence_track("-1", name, key="ann")
+    with pytest.raises(PresenceFull):
+        await layer.presence_track("-1", names[100], key="ann")
+
+
 async def test_who_is_refused_for_a_full_key_is_not_left_behind(layer: Layer) -> None:
     for _ in range(100):
         await arrive(layer, "room", "ann")

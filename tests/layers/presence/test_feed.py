@@ -128,12 +128,12 @@ def test_changes_are_gathered() -> None:
 def test_several_changes_of_one_key_are_one(kinds: Any, told: str) -> None:
     group = Group()
     for version, kind in enumerate(kinds, start=1):
-        group.hear(version, version - 1, 5, [Change(kind, "ann", () if kind == "leaves" else (str(version),))])
+        group.hear(version, version - 1, 5, [Change(kind, "ann", () if kind == "leaves" else (f'{{"n":{version}}}',))])
     group.pass_time()
     [(message, _)] = group.told
     assert {kind: list(message[kind]) for kind in ("joins", "updates", "leaves") if message[kind]} == {told: ["ann"]}
     if told != "leaves":
-        assert message[told]["ann"] == [len(kinds)]
+        assert message[told]["ann"] == [{"n": len(kinds)}]
 
 
 def test_what_was_heard_before_is_nothing_new() -> None:

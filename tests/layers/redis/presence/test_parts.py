@@ -12,6 +12,7 @@ from consumers.layers._local import LocalChannels
 from consumers.layers.redis import lease as lease_module
 from consumers.layers.redis.control import Control
 from consumers.layers.redis.hosts import Host
+from consumers.layers.redis.presence_lua import AT_ONCE
 from consumers.layers.redis.presence_scripts import as_texts
 from consumers.layers.redis.tracked import Tracked
 
@@ -243,3 +244,19 @@ async def test_who_answers_too_late_is_no_part_of_the_next_answer(kind: str, ser
         await answer(*asked[0])
         assert await one.group_count(GROUP) == 2
         await answer(0, as_texts(b"no", b"question"))
+
+
+async def test_who_is_tracked_again_while_many_are_untracked_stays(kind: str, server: RedisServer) -> None:
+    async with processes(kind, 1, server.url) as [layer]:
+        names = [f"worker.{number}" for number in range(3 * AT_ONCE)]
+        await asyncio.gather(*(layer.presence_track(GROUP, name, key=name) for name in names))
+        presence: Any = layer._process.exchange.presence
+        for name in names:
+            presence._tracked.untrack(GROUP, name)  # as if Redis could not be told for a while
+        telling = asyncio.create_task(presence._writes.write_ended(0))
+        await asyncio.sleep(0)
+        await asyncio.gather(*(layer.presence_track(GROUP, name, key=name) for name in names))
+        await telling
+        there = await layer.presence(GROUP)
+        assert len(there) == len(names)
+        assert all(metas == [{}] for metas in there.values())

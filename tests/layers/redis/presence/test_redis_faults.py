@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from redis.exceptions import RedisError
 
 from consumers.layers.redis.layer import RedisLayer
+from consumers.layers.redis.owner_loop import OwnerLoopEnded
+from consumers.layers.redis.presence_scripts import as_texts
 
 from ....support.proxy import proxying
 from ....support.redis_layers import LAYERS, layer_on
@@ -216,3 +219,77 @@ async def test_a_track_that_redis_did_not_confirm_is_none(kind: str, server: Red
         proxy.delay = 0.0
         await soon(lambda: watcher.known == {"ann": [{"tab": 1}]}, 5)
         await soon_reads(direct, {"ann": [{"tab": 1}]})
+
+
+async def test_who_tracks_when_the_lease_has_ended_waits_for_redis_and_is_told_so(
+    kind: str, server: RedisServer
+) -> None:
+    async with processes(kind, 1, server.url, timeout=0.5) as [layer]:
+        name = await tracked(layer, "ann")
+        lease = presence_of(layer)._leases[0]
+        tries = 0
+        prepare = lease.prepare
+
+        async def counted(**arguments: Any) -> None:
+            nonlocal tries
+            tries += 1
+            await prepare(**arguments)
+
+        lease.prepare = counted
+        server.send_signal(signal.SIGSTOP)
+        try:
+            await soon(lambda: lease.incarnation is None)
+            with pytest.raises(RedisError) as failed:
+                await layer.presence_track(GROUP, name, key="bob")
+            assert not isinstance(failed.value, OwnerLoopEnded)
+            assert tries == 1
+        finally:
+            server.send_signal(signal.SIGCONT)
+        await soon_reads(layer, {"ann": [{}]})
+
+
+async def test_members_hear_of_all_though_the_clock_of_redis_was_set_back(kind: str, server: RedisServer) -> None:
+    async with processes(kind, 3, server.url, presence=LONG) as (one, two, three):
+        watcher = await Watcher().watch(one)
+        with server.client() as client:  # as if it had been an hour ahead until now
+            ahead = client.time()[0] * 10**6 + 3600 * 10**6
+            client.set(f"asgi__presence__{{{GROUP}}}:version", ahead)
+        name = await tracked(two, "ann")
+        await soon(lambda: watcher.version == ahead + 1)
+        two.detach(name)
+        await soon(lambda: watcher.left == ["ann"])
+        version = watcher.version
+        await tracked(three, "bob")
+        await soon(lambda: set(watcher.known) == {"bob"}, 5)
+        await tracked(three, "cat")
+        await soon(lambda: set(watcher.known) == {"bob", "cat"}, 5)
+        assert watcher.version > version
+
+
+@pytest.mark.parametrize("payload", [b"400:" + b"9" * 400, b"", b"\xff", b"2:-5"])
+async def test_what_nobody_of_this_library_has_published_cuts_no_connection(
+    kind: str, server: RedisServer, payload: bytes
+) -> None:
+    async with processes(kind, 1, server.url) as [layer]:
+        watcher = await Watcher().watch(layer)
+        before = {each["id"] for each in server.connections()}
+        with server.client() as client:
+            client.publish("asgi__presence__", payload)
+        await tracked(layer, "ann")
+        await soon(lambda: set(watcher.known) == {"ann"})
+        assert before <= {each["id"] for each in server.connections()}
+
+
+@pytest.mark.parametrize("meta", [b"{no", b"5", b"[" * 100_000, b'{"a":' * 100 + b"1" + b"}" * 100])
+async def test_a_meta_that_no_layer_has_written_keeps_nothing_else_from_members(
+    kind: str, server: RedisServer, meta: bytes
+) -> None:
+    async with processes(kind, 1, server.url) as [layer]:
+        watcher = await Watcher().watch(layer)
+        await tracked(layer, "ann")
+        await soon(lambda: set(watcher.known) == {"ann"})
+        version = watcher.version
+        texts = [b"%d" % (version + 1), b"%d" % version, b"2", b"joins", b"bob", b"1", meta]
+        with server.client() as client:
+            client.publish("asgi__presence__", as_texts(GROUP.encode(), *texts))
+        await soon(lambda: watcher.known == {"ann": [{}], "bob": []})

@@ -1,5 +1,6 @@
 """What each script does in Redis, one by one."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from consumers.layers._presence import MAX_CHANNELS
 from consumers.layers.codec import Codec
 from consumers.layers.redis.presence_lua import AT_ONCE, KEPT
-from consumers.layers.redis.presence_scripts import Item, PresenceScripts, as_texts, beat_of, texts_of
+from consumers.layers.redis.presence_scripts import Item, PresenceScripts, as_texts, beat_of, texts_of, version_of
 from consumers.layers.redis.presence_seals import Seals
 
 from ....support.redis_server import RedisServer, running_redis
@@ -145,9 +146,9 @@ def test_a_key_that_is_full_stays_as_it_is(truth: Truth) -> None:
     for number in range(MAX_CHANNELS):
         truth.track("a.1", f"x{number}", "ann")
     truth.track("a.1", "y", "bob")
-    assert truth.track("a.1", "y", "ann") == [b"-1"]
-    assert truth.track("a.1", "z", "ann") == [b"-1"]
-    assert truth.track("a.1", "x7", "ann", "n") != [b"-1"]
+    assert truth.track("a.1", "y", "ann") == [None]
+    assert truth.track("a.1", "z", "ann") == [None]
+    assert truth.track("a.1", "x7", "ann", "n") != [None]
     assert truth.read() == {b"ann": [b"m", b"n"], b"bob": [b"m"]}
     assert truth.client.hlen(CHANNELS) == MAX_CHANNELS + 1
 
@@ -334,3 +335,42 @@ def test_texts_are_read_as_they_were_written() -> None:
 def test_what_is_no_change_is_refused(texts: list[bytes]) -> None:
     with pytest.raises(ValueError, match=r"."):
         Seals(Codec("msgpack"), []).changes_of(texts)
+
+
+def test_one_beat_lets_keys_leave_in_many_groups(truth: Truth) -> None:
+    truth.begin("a.1")
+    most = AT_ONCE // 2  # a group counts, and each of its keys
+    groups = [f"room.{number}" for number in range(most + 20)]
+    for group in groups:
+        truth.track("a.1", "x", "ann", group=group)
+    truth.heard()
+    truth.run(PresenceScripts("asgi", 0.001).untrack([(group, 0, "x") for group in groups]))
+    time.sleep(0.002)
+    assert beat_of(truth.run(truth.scripts.sweep())).pause == 0
+    assert len(truth.heard()) == most
+    assert beat_of(truth.run(truth.scripts.sweep())).pause is not None
+    assert len(truth.heard()) == 20
+
+
+def test_a_reader_makes_redis_go_on_from_a_version_that_it_has_forgotten(truth: Truth) -> None:
+    truth.begin("a.1")
+    ahead = truth.client.time()[0] * 10**6 + 3600 * 10**6
+    assert truth.run(truth.scripts.read(GROUP, known=1))[0] < b"%d" % ahead
+    assert not truth.client.exists(VERSION)
+    assert truth.run(truth.scripts.read(GROUP, known=ahead))[0] == b"%d" % ahead
+    assert truth.client.pttl(VERSION) > 3600 * 1000 - 5000
+    assert truth.track("a.1", "x", "ann") == [b"%d" % (ahead + 1)]
+
+
+def test_an_earlier_life_of_the_process_that_closes_keeps_nothing_there(truth: Truth) -> None:
+    truth.begin("a.1", "a.2")
+    for incarnation in ("a.1", "a.2"):
+        truth.track(incarnation, incarnation, incarnation)
+    assert truth.run(truth.scripts.end("a.2", 60, True)) == 0
+    assert beat_of(truth.run(truth.scripts.sweep())).expired == ["a.1", "a.2"]
+
+
+@pytest.mark.parametrize("text", [b"x", b"-1", b"0", b"%d" % 2**53, b"9" * 400])
+def test_what_is_no_version_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        version_of(text)
