@@ -21,7 +21,7 @@ from ._history import Joined
 from ._options import given_options, require_id, require_last, without_history
 from ._overrides import overrides
 from ._parts import WhoIsThere
-from ._presence import Presence
+from ._presence import Presence, is_forged, note_forged
 from .base import DEFAULT_CODE, Layer
 
 BACKENDS = (
@@ -314,9 +314,14 @@ class PumpedLayer(AdaptedLayer):
         Raises:
             Exception: what the layer's `receive()` has raised.
         """
+        has_presence = knows_who_is_there(self._layer, "presence")  # then it is the layer that tells of it
         while True:
             await wait_for_room()
-            deliver(await self._layer.receive(name))
+            message = await self._layer.receive(name)
+            if is_forged(message) and not has_presence:
+                note_forged(message, f"channel {name}")
+            else:
+                deliver(message)
 
 
 def _has_to_be_pumped(layer: Any) -> bool:

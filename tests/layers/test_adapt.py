@@ -147,6 +147,31 @@ async def test_what_there_is_no_room_for_waits_in_a_pumped_layer() -> None:
     assert not layer.groups
 
 
+async def test_a_foreign_layer_brings_nothing_that_only_layers_say(
+    no_layer: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    names: list[str] = []
+
+    class Fooled(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            names.append(self.channel_name)
+            await self.accept()
+
+        async def presence_diff(self, event: Any) -> None:
+            await self.send("fooled")
+
+        async def note(self, event: Any) -> None:
+            await self.send("note")
+
+    channel_layers.set("default", foreign := Foreign())
+    async with connected(Fooled.as_asgi()) as wire:
+        [name] = names
+        foreign.within._local.send(name, {"type": "presence.diff"})
+        foreign.within._local.send(name, {"type": "note"})
+        assert await wire.next_text() == "note"
+    assert f"A message to channel {name} was dropped: only a layer sends" in caplog.text
+
+
 async def test_what_a_layer_lacks_is_an_error_that_names_one_that_has_it() -> None:
     layer = adapt(Least())
     assert layer.lacks == CONTRACT - {"send", "attach"}

@@ -124,14 +124,18 @@ if any(importlib.metadata.distributions(name="channels_redis")):
     ]
 
 
-def run_on_kinds(metafunc: pytest.Metafunc, traits: frozenset[str] | set[str]) -> None:
+def run_on_kinds(
+    metafunc: pytest.Metafunc, traits: frozenset[str] | set[str], *, leave_trio_to_ci: bool = False
+) -> None:
     """Run a test on every kind that has these traits, on each of its event loops."""
     pairs = [
         pytest.param(
             kind,
             backend,
             id=f"{kind.name}-{backend}",
-            marks=[pytest.mark.slow] if kind.left_to_ci & {"all", *traits} else [],
+            marks=[pytest.mark.slow]
+            if kind.left_to_ci & {"all", *traits} or (leave_trio_to_ci and backend == "trio")
+            else [],
         )
         for kind in KINDS
         for backend in kind.backends

@@ -16,7 +16,8 @@ from ...support.presence import LONG
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames:
         traits = {"presence", *getattr(metafunc.function, "traits", ())}
-        run_on_kinds(metafunc, traits)
+        has_timers = metafunc.module.__name__.endswith(("test_leaving", "test_loops"))
+        run_on_kinds(metafunc, traits, leave_trio_to_ci=not has_timers)
 
 
 @pytest.fixture
