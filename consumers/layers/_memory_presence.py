@@ -7,7 +7,7 @@ from functools import partial
 from threading import RLock
 
 from ._local import HAS_ENDED, LocalChannels
-from ._presence import Change, Presence, PresenceOptions
+from ._presence import Change, Presence, PresenceOptions, not_tracked
 from ._presence_feed import PresenceFeeds, Truth
 from ._presence_table import PresenceTable
 from ._timers import Timers
@@ -162,8 +162,3 @@ class MemoryPresence:
             members = {} if table is None else table.read()
             truth = Truth(self._version_of(group), len(members), members)
         self._feeds.tell_truth(group, truth)
-
-
-def not_tracked(group: str, channel: str) -> ValueError:
-    """Return the error for a channel that is to be updated and is not tracked."""
-    return ValueError(f"channel {channel!r:.200} is not tracked in group {group!r:.200}: presence_track() it first")

@@ -259,3 +259,8 @@ def note_forged(message: Message, to: str) -> None:
         to: whom it was sent to.
     """
     logger.warning("A message to %.200s was dropped: %s", to, FORGED.format(message["type"]))
+
+
+def not_tracked(group: str, channel: str) -> ValueError:
+    """Return the error for a channel that is to be updated and is not tracked."""
+    return ValueError(f"channel {channel!r:.200} is not tracked in group {group!r:.200}: presence_track() it first")

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...exceptions import PresenceFull
-from .._memory_presence import not_tracked
-from .._presence import MAX_CHANNELS, PresenceOptions
+from .._presence import MAX_CHANNELS, PresenceOptions, not_tracked
 from .._presence_feed import PresenceFeeds
 from .dropped import DroppedLog
 from .lease import Lease

@@ -8,7 +8,9 @@
     <prefix>__presence__{<group>}:leaving   sorted set   ids of keys in grace, by when they leave
     <prefix>__presence__{<group>}:version   string
     <prefix>__presence__{<group>}:of:<…>    set          the channels of an incarnation
+    <prefix>__presence__:answers:<…>        list         what processes answer to one question of `ASK`
     <prefix>__presence__                    channel      tells every process what has changed
+    <prefix>__presence__:<process>          channel      asks one process
 
 It is what `PresenceTable` is in memory. All times are Redis' own, in milliseconds: the clocks of processes may differ.
 
@@ -43,7 +45,8 @@ local function key(group, what)
     return base .. '{' .. group .. '}:' .. what
 end
 
--- What was stored of a key; nothing, if somebody else has written it.
+-- What is stored of a key: the digests that members were told (false: they do not know it), its name, its channels.
+-- Of each of these: its name, its incarnation, its meta's digest, its meta. Nothing, if somebody else has written it.
 local function unpacked(packed)
     local is_ours, entry = pcall(cmsgpack.unpack, packed)
     return is_ours and type(entry) == 'table' and type(entry[3]) == 'table' and entry
