@@ -62,7 +62,7 @@ class PresenceOptions:
 
 
 MAX_GRACE = 24 * 3600
-LEASES = (1, 3600)
+LEASE_BOUNDS = (1, 3600)
 
 
 def presence_options(rule: object) -> PresenceOptions:
@@ -81,7 +81,7 @@ def presence_options(rule: object) -> PresenceOptions:
             raise TypeError(f"presence has no option {name!r:.80}: there are {', '.join(names)}")
     options = PresenceOptions(**rule)
     _require_seconds("grace", options.grace, 0, MAX_GRACE)
-    _require_seconds("lease", options.lease, *LEASES)
+    _require_seconds("lease", options.lease, *LEASE_BOUNDS)
     count = options.max_list
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise ValueError(f'presence["max_list"] must be a number of keys, 0 or more, not {count!r:.80}')

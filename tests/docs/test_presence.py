@@ -136,7 +136,7 @@ def test_the_pages_numbers_are_those_of_the_code() -> None:
         f"| a meta | {_presence.MAX_META_BYTES:,} bytes as JSON |",
         f"| channels of one key in one group | {_presence.MAX_CHANNELS} | `consumers.{PresenceFull.__name__}`",
         f"at most {_presence.GATHER * 1000:g} ms after the change",
-        f"{_presence.LEASES[0]} to {_presence.LEASES[1]:,}",
+        f"{_presence.LEASE_BOUNDS[0]} to {_presence.LEASE_BOUNDS[1]:,}",
     ):
         assert said in TEXT, said
 

@@ -49,7 +49,7 @@ REFUSED_RETRY = 10.0
 WITHOUT = "Redis at %s: presence and counts do not work: %s"
 
 
-class Keeper(Protocol):
+class LeaseHolder(Protocol):
     """Whose lease it is. All of it is called on the owner loop."""
 
     async def run_beside(self, shard: int, commands: list[Command]) -> list[Any]:
@@ -92,12 +92,12 @@ class Lease:
         scripts: the layer's.
         process_id: the process'.
         run: executes commands at a shard.
-        keeper: whose it is.
+        holder: whose it is.
 
     Attributes:
         incarnation: the present one; None: there is none.
         refusal: why there is none: Redis refuses what it needs.
-        was_away: whether something may have been missed, and nobody has looked yet.
+        may_have_missed: whether something may have been missed, and nobody has looked yet.
     """
 
     def __init__(
@@ -109,11 +109,11 @@ class Lease:
         scripts: PresenceScripts,
         process_id: str,
         run: Run,
-        keeper: Keeper,
+        holder: LeaseHolder,
     ) -> None:
         self.incarnation: str | None = None
         self.refusal: ResponseError | IsCluster | None = None
-        self.was_away = False
+        self.may_have_missed = False
         self._shard = shard
         self._host = host
         self._timeout = timeout
@@ -121,7 +121,7 @@ class Lease:
         self._scripts = scripts
         self._process_id = process_id
         self._run = run
-        self._keeper = keeper
+        self._holder = holder
         self._waits = Waits()
         self._keeping = 0  # calls of `keep()`: that of the owner loop, and one that may be ending
         self._is_first = True  # there was no incarnation yet that something was tracked under
@@ -169,7 +169,7 @@ class Lease:
             raise ConnectionError(f"No connection to Redis at {self._host}: this process' lease has ended there")
         return self.incarnation
 
-    def expired(self) -> None:
+    def note_expired(self) -> None:
         """Take note that the present incarnation has expired."""
         self.incarnation = None
         self.beat_soon()
@@ -261,17 +261,17 @@ class Lease:
     async def _beat(self) -> float:
         """Renew the lease, or begin one; let go of what others have left. Return the seconds until the next beat."""
         before = None
-        if self.incarnation is not None and self.was_away and await self._is_another_server():
+        if self.incarnation is not None and self.may_have_missed and await self._is_another_server():
             before = self.incarnation  # what Redis has of it may be older than it knew before
             self._end()
         is_new = self.incarnation is None
         if is_new:
-            await self._keeper.before_begin(self._shard)
+            await self._holder.before_begin(self._shard)
             await self._is_another_server()
         incarnation = self.incarnation or f"{self._process_id}.{secrets.token_hex(4)}"
         beat = await self._beat_once(incarnation, is_new)
         if not beat.lives:
-            self.expired()
+            self.note_expired()
             return 0.0
         self.incarnation, self.refusal = incarnation, None
         await self._while_alive(incarnation, self._work(is_new, before, beat.expired))
@@ -286,13 +286,13 @@ class Lease:
             await self._begin()
         if before is not None:
             await self._run(self._shard, [self._scripts.end(before, 0, False)])
-        if self.was_away:
-            self.was_away = False
-            await self._keeper.on_return(self._shard)
+        if self.may_have_missed:
+            self.may_have_missed = False
+            await self._holder.on_return(self._shard)
         self._waits.decide()
         for incarnation in expired if before is None else [*expired, before]:
             await self._reap(incarnation)
-        await self._keeper.on_beat(self._shard)
+        await self._holder.on_beat(self._shard)
 
     async def _while_alive(self, incarnation: str, work: Coroutine[Any, Any, None]) -> None:
         """Do something that may take longer than the lease lasts, which is renewed meanwhile."""
@@ -300,7 +300,7 @@ class Lease:
         try:
             while not (await asyncio.wait([doing], timeout=self._seconds / 3))[0]:
                 if not (await self._beat_once(incarnation, False)).lives:
-                    self.expired()
+                    self.note_expired()
                     return
         finally:
             doing.cancel()
@@ -323,7 +323,7 @@ class Lease:
         """Take note of the end of a lease that could not be renewed."""
         if time.monotonic() - self._renewed > self._seconds:
             self._end()
-            self._keeper.on_lost(self._shard)
+            self._holder.on_lost(self._shard)
 
     def _end(self) -> None:
         """Have no incarnation until the next begins; who needs one waits for that."""
@@ -332,7 +332,7 @@ class Lease:
 
     async def _begin(self) -> None:
         try:
-            await self._keeper.on_begin(self._shard, self._is_first)
+            await self._holder.on_begin(self._shard, self._is_first)
         except BaseException:
             self._end()  # the next one has all its channels
             raise
@@ -346,7 +346,7 @@ class Lease:
 
     async def _beat_once(self, incarnation: str, is_new: bool) -> Beat:
         # Redis' answer that it is read-only ends a connection, and what others wait for there.
-        run = self._keeper.run_beside if isinstance(self.refusal, ReadOnlyError) else self._run
+        run = self._holder.run_beside if isinstance(self.refusal, ReadOnlyError) else self._run
         started = time.monotonic()
         [reply] = await run(self._shard, [self._scripts.beat(incarnation, self._seconds, is_new)])
         self._renewed = started
@@ -361,10 +361,10 @@ class Lease:
     def _on_this_loop(self) -> None:
         """Wait on the running loop: the owner loop may be another than before."""
         if self._waits.on_this_loop():
-            self.was_away, self._timer = self.incarnation is not None, None
+            self.may_have_missed, self._timer = self.incarnation is not None, None
 
     def _on_change(self, is_up: bool) -> None:
-        self.was_away = True
+        self.may_have_missed = True
         if is_up:
             self._waits.wake.set()
         elif self.incarnation is None and not self._waits.tried.is_set():  # who joins need not wait
@@ -373,6 +373,6 @@ class Lease:
 
     def _on_message(self, name: str, payload: bytes) -> None:
         if name != self._scripts.base:
-            self._keeper.on_question(self._shard, payload)
-        elif (seconds := self._keeper.on_message(self._shard, payload)) is not None:
+            self._holder.on_question(self._shard, payload)
+        elif (seconds := self._holder.on_message(self._shard, payload)) is not None:
             self.beat_after(seconds)

@@ -121,7 +121,7 @@ class RedisPresence:
         if before is not None and before[0] != key:  # that one may leave
             self._lease_of(group).beat_after(self._options.grace)
         if self._tracked.get(group, channel) is None:  # it has ended meanwhile
-            self._tell_ended()
+            self._untrack_soon()
         return version
 
     async def update(self, group: str, channel: str, meta: str) -> int:
@@ -144,7 +144,7 @@ class RedisPresence:
         """
         if self._tracked.untrack(group, channel):
             self._forget_unheard(group)
-            await self._writes.write_ended(self._shard(group))
+            await self._writes.write_untracks(self._shard(group))
 
     def end(self, channel: str) -> None:
         """Take note that a channel has ended; from any thread."""
@@ -153,7 +153,7 @@ class RedisPresence:
             self._forget_unheard(group)
         if groups and not self._is_telling:
             self._is_telling = True
-            self._owners.call_soon(self._tell_ended)
+            self._owners.call_soon(self._untrack_soon)
 
     def forget_group(self, group: str) -> None:
         """Take note that a group has no members here any more; from any thread, the lock of `local` is held."""
@@ -184,7 +184,7 @@ class RedisPresence:
         """
         requests: list[Request] = []
         for shard, lease in enumerate(self._leases):
-            commands = self._writes.ended(shard)
+            commands = self._writes.untracking(shard)
             if (incarnation := lease.forget()) is not None:
                 requests.append((shard, [*commands, self._scripts.end(incarnation, self._options.grace, is_final)]))
         if is_final:
@@ -215,10 +215,10 @@ class RedisPresence:
         """
         for lease in self._leases:
             if lease.incarnation is not None:
-                lease.expired()
+                lease.note_expired()
                 await lease.prepare()
 
-    # For leases: see `Keeper`
+    # For leases: see `LeaseHolder`
 
     async def run_beside(self, shard: int, commands: list[Command]) -> list[Any]:
         self._owners.require()
@@ -247,11 +247,11 @@ class RedisPresence:
             await asyncio.sleep(0)
 
     def on_lost(self, shard: int) -> None:
-        self._tracked.take_ended(self._writes.is_at(shard))  # others let go of them
+        self._tracked.take_to_untrack(self._writes.is_at(shard))  # others let go of them
 
     async def on_beat(self, shard: int) -> None:
         self._local.detach_closed()
-        await self._writes.write_ended(shard)
+        await self._writes.write_untracks(shard)
         await self._writes.write_unsure(shard)
         await self._writes.touch(shard)
         for group in [group for group in self._unread if self._shard(group) == shard]:
@@ -267,7 +267,7 @@ class RedisPresence:
             group = name.decode()
             if self._local.has_group(group) or self._tracked.has(group):
                 self._hear(group, version_of(version), int(previous), int(count), self._seals.changes_of(changes))
-                if self._leases[shard].was_away:
+                if self._leases[shard].may_have_missed:
                     self._feeds.lose(group)
         except (ValueError, OverflowError) as error:
             self._dropped.note(str(error))
@@ -303,9 +303,9 @@ class RedisPresence:
         if not self._tracked.has(group) and not self._local.has_group(group):
             self._feeds.forget(group)
 
-    def _tell_ended(self) -> None:
+    def _untrack_soon(self) -> None:
         self._is_telling = False
-        self._writes.tell_ended()
+        self._writes.untrack_soon()
 
     def _read_soon(self, group: str) -> None:
         self._owners.call_soon(self._start_reading, group)

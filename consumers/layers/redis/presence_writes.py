@@ -72,7 +72,7 @@ class PresenceWrites:
             [versions] = await self._run(shard, [self._scripts.track(lease.require(), items)])
             if versions:
                 return -1 if versions[0] is None else int(versions[0])
-            lease.expired()
+            lease.note_expired()
             await lease.prepare()
         lease.require()
         return 0
@@ -94,9 +94,9 @@ class PresenceWrites:
         finally:
             self._tracked.put_back(unsure)
 
-    async def write_ended(self, shard: int) -> None:
+    async def write_untracks(self, shard: int) -> None:
         """Tell Redis of the channels that stand for nobody any more."""
-        ended = self._tracked.take_ended(self.is_at(shard))
+        ended = self._tracked.take_to_untrack(self.is_at(shard))
         try:
             while ended:
                 part = ended[-AT_ONCE:]
@@ -107,14 +107,14 @@ class PresenceWrites:
         finally:
             self._tracked.put_back(ended)
 
-    def tell_ended(self) -> None:
+    def untrack_soon(self) -> None:
         """Tell Redis, beside, of all of them."""
-        for shard in set(map(self.shard_of, self._tracked.ended_groups())):
-            self._process.spawn(_attempt(self.write_ended(shard)))
+        for shard in set(map(self.shard_of, self._tracked.groups_to_untrack())):
+            self._process.spawn(_attempt(self.write_untracks(shard)))
 
-    def ended(self, shard: int) -> list[Command]:
+    def untracking(self, shard: int) -> list[Command]:
         """Return the commands that tell Redis of those at a shard; from any thread."""
-        return [self._untracking(part) for part in in_parts(self._tracked.take_ended(self.is_at(shard)))]
+        return [self._untracking(part) for part in in_parts(self._tracked.take_to_untrack(self.is_at(shard)))]
 
     async def touch(self, shard: int) -> None:
         """Keep some of what Redis has of this process' channels from expiring."""

@@ -24,7 +24,7 @@ class Tracked:
         self._lock = threading.Lock()
         self._by_group: dict[str, dict[str, Tracking]] = {}
         self._groups_of: dict[str, set[str]] = {}
-        self._ended: set[Pair] = set()  # that Redis is yet to untrack
+        self._to_untrack: set[Pair] = set()  # that Redis is yet to untrack
         self._unsure: set[Pair] = set()  # that Redis may not know as they are
 
     def track(self, group: str, channel: str, tracking: Tracking) -> Tracking | None:
@@ -39,7 +39,7 @@ class Tracked:
             before = self._by_group.get(group, {}).get(channel)
             self._by_group.setdefault(group, {})[channel] = tracking
             self._groups_of.setdefault(channel, set()).add(group)
-            self._ended.discard((group, channel))
+            self._to_untrack.discard((group, channel))
             return before
 
     def restore(self, group: str, channel: str, tracking: Tracking, before: Tracking | None) -> None:
@@ -51,14 +51,14 @@ class Tracked:
             elif present is tracking:
                 self._forget(group, channel)
             is_tracked = channel in self._by_group.get(group, ())
-            (self._unsure if is_tracked else self._ended).add((group, channel))
+            (self._unsure if is_tracked else self._to_untrack).add((group, channel))
 
     def untrack(self, group: str, channel: str) -> bool:
         """Have a channel stand for nobody any more; return whether it stood for somebody."""
         with self._lock:
             if not self._forget(group, channel):
                 return False
-            self._ended.add((group, channel))
+            self._to_untrack.add((group, channel))
             return True
 
     def end(self, channel: str) -> list[str]:
@@ -67,7 +67,7 @@ class Tracked:
             groups = list(self._groups_of.get(channel, ()))
             for group in groups:
                 self._forget(group, channel)
-                self._ended.add((group, channel))
+                self._to_untrack.add((group, channel))
             return groups
 
     def get(self, group: str, channel: str) -> Tracking | None:
@@ -98,16 +98,16 @@ class Tracked:
         with self._lock:
             return [(group, name) for group, names in self._by_group.items() if is_wanted(group) for name in names]
 
-    def ended_groups(self) -> set[str]:
+    def groups_to_untrack(self) -> set[str]:
         """Return the groups in which Redis is yet to untrack channels."""
         with self._lock:
-            return {group for group, _ in self._ended}
+            return {group for group, _ in self._to_untrack}
 
-    def take_ended(self, is_wanted: Callable[[str], bool]) -> list[Pair]:
+    def take_to_untrack(self, is_wanted: Callable[[str], bool]) -> list[Pair]:
         """Take what Redis is yet to untrack in the groups that are wanted."""
         with self._lock:
-            taken = [pair for pair in self._ended if is_wanted(pair[0])]
-            self._ended.difference_update(taken)
+            taken = [pair for pair in self._to_untrack if is_wanted(pair[0])]
+            self._to_untrack.difference_update(taken)
             return taken
 
     def take_unsure(self, is_wanted: Callable[[str], bool]) -> list[Pair]:
@@ -122,12 +122,12 @@ class Tracked:
         with self._lock:
             for group, channel in pairs:
                 is_tracked = channel in self._by_group.get(group, ())
-                (self._unsure if is_tracked else self._ended).add((group, channel))
+                (self._unsure if is_tracked else self._to_untrack).add((group, channel))
 
     def flush(self) -> None:
         """Forget all."""
         with self._lock:
-            for table in (self._by_group, self._groups_of, self._ended, self._unsure):
+            for table in (self._by_group, self._groups_of, self._to_untrack, self._unsure):
                 table.clear()
 
     def _forget(self, group: str, channel: str) -> bool:

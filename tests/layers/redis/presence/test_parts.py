@@ -44,11 +44,11 @@ def test_what_is_tracked_and_what_redis_is_yet_to_be_told(local: LocalChannels) 
     assert known.of(lambda group: group == "hall") == [("hall", "x")]
     assert known.untrack("room", "x")
     assert not known.untrack("room", "x")
-    assert known.take_ended(lambda group: group == "hall") == []
+    assert known.take_to_untrack(lambda group: group == "hall") == []
     assert known.end("x")
     assert not known.end("x")
-    assert known.ended_groups() == {"room", "hall"}
-    assert sorted(known.take_ended(everywhere)) == [("hall", "x"), ("room", "x")]
+    assert known.groups_to_untrack() == {"room", "hall"}
+    assert sorted(known.take_to_untrack(everywhere)) == [("hall", "x"), ("room", "x")]
     assert not known.has_any()
 
 
@@ -56,7 +56,7 @@ def test_a_track_that_failed_is_undone_unless_another_has_followed(local: LocalC
     known = Tracked(local)
     known.track("room", "x", ANN)
     known.restore("room", "x", ANN, None)
-    assert (known.get("room", "x"), known.take_ended(everywhere)) == (None, [("room", "x")])
+    assert (known.get("room", "x"), known.take_to_untrack(everywhere)) == (None, [("room", "x")])
     known.track("room", "x", ANN)
     before = known.track("room", "x", BOB)
     known.restore("room", "x", BOB, before)
@@ -69,18 +69,18 @@ def test_a_track_that_failed_is_undone_unless_another_has_followed(local: LocalC
     known.track("room", "x", failed)
     known.end("x")
     known.restore("room", "x", failed, BOB)
-    assert (known.get("room", "x"), set(known.take_ended(everywhere))) == (None, {("room", "x")})
+    assert (known.get("room", "x"), set(known.take_to_untrack(everywhere))) == (None, {("room", "x")})
 
 
 def test_what_could_not_be_told_is_told_as_it_is_then(local: LocalChannels) -> None:
     known = Tracked(local)
     known.track("room", "x", ANN)
     known.end("x")
-    ended = known.take_ended(everywhere)
+    ended = known.take_to_untrack(everywhere)
     known.track("room", "x", BOB)
     known.put_back([*ended, ("room", "y")])
     assert known.take_unsure(everywhere) == [("room", "x")]
-    assert known.take_ended(everywhere) == [("room", "y")]
+    assert known.take_to_untrack(everywhere) == [("room", "y")]
 
 
 async def test_threads_track_and_end_at_once_and_leave_nothing(local: LocalChannels) -> None:
@@ -253,7 +253,7 @@ async def test_who_is_tracked_again_while_many_are_untracked_stays(kind: str, se
         presence: Any = layer._process.exchange.presence
         for name in names:
             presence._tracked.untrack(GROUP, name)  # as if Redis could not be told for a while
-        telling = asyncio.create_task(presence._writes.write_ended(0))
+        telling = asyncio.create_task(presence._writes.write_untracks(0))
         await asyncio.sleep(0)
         await asyncio.gather(*(layer.presence_track(GROUP, name, key=name) for name in names))
         await telling

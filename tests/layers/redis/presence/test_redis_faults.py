@@ -169,7 +169,7 @@ async def test_who_ended_while_redis_was_away_for_long_is_kept_in_no_list(kind: 
         await soon_there(layer, "ann")
         server.stop()
         stopped = time.monotonic()
-        ended = presence_of(layer)._tracked._ended
+        ended = presence_of(layer)._tracked._to_untrack
         while time.monotonic() - stopped < LEASE + 0.3:
             name = layer.attach(lambda message: 1)
             with pytest.raises(RedisError):
