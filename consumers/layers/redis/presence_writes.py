@@ -73,7 +73,7 @@ class PresenceWrites:
             if versions:
                 return -1 if versions[0] is None else int(versions[0])
             lease.note_expired()
-            await lease.prepare()
+            await lease.prepare()  # whose new incarnation has all channels, this one too
         lease.require()
         return 0
 
