@@ -8,7 +8,10 @@ from ..support.contract import MakeLayer
 from ..support.kinds import Kind
 from ..support.redis_server import RedisServer, running_redis
 
-NARROW = "user narrow on nopass resetchannels &[a-z]* -@all +psubscribe +subscribe +unsubscribe +publish +ping"
+NARROW = (
+    "user narrow on nopass resetchannels &[a-z]* ~* -@all +psubscribe +subscribe +unsubscribe +publish +ping "
+    "+eval +info +time +@read +@write"
+)
 """A user of Redis to whom it refuses the pattern of a process, which is none of the user's own."""
 
 

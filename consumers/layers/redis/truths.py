@@ -33,12 +33,16 @@ class Truths:
     async def read_forever(self) -> None:
         """Read what is wanted."""
         has_some = self._has_some = asyncio.Event()
-        while True:
-            part = list(islice(self._wanted, AT_ONCE))
-            for group in part:
-                del self._wanted[group]
-            if part:
-                await asyncio.gather(*map(self._read, part))
-            else:
-                has_some.clear()
-                await has_some.wait()
+        try:
+            while True:
+                part = list(islice(self._wanted, AT_ONCE))
+                for group in part:
+                    del self._wanted[group]
+                if part:
+                    await asyncio.gather(*map(self._read, part))
+                else:
+                    has_some.clear()
+                    await has_some.wait()
+        finally:
+            if self._has_some is has_some:  # it refers to this event loop, which ends
+                self._has_some = None

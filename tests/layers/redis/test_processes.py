@@ -49,7 +49,7 @@ def test_two_processes_with_two_thousand_consumers_lose_and_reorder_nothing(kind
         for process in processes:
             assert process.stdout is not None
             outputs.append(json.loads(process.stdout.readline()))
-        assert len(server.connections()) == 4  # two per process
+        assert len(server.connections()) == 6  # three per process
         for process in processes:
             process.communicate("stop\n", timeout=PATIENCE)
             assert process.returncode == 0
