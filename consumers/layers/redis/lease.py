@@ -287,12 +287,19 @@ class Lease:
         if before is not None:
             await self._run(self._shard, [self._scripts.end(before, 0, False)])
         if self.may_have_missed:
-            self.may_have_missed = False
-            await self._holder.on_return(self._shard)
+            await self._look_back()
         self._waits.decide()
         for incarnation in expired if before is None else [*expired, before]:
             await self._reap(incarnation)
         await self._holder.on_beat(self._shard)
+
+    async def _look_back(self) -> None:
+        self.may_have_missed = False  # first: the connection may be lost again meanwhile
+        try:
+            await self._holder.on_return(self._shard)
+        except BaseException:
+            self.may_have_missed = True
+            raise
 
     async def _while_alive(self, incarnation: str, work: Coroutine[Any, Any, None]) -> None:
         """Do something that may take longer than the lease lasts, which is renewed meanwhile."""

@@ -242,7 +242,7 @@ class RedisPresence:
             for group, version in zip(part, versions, strict=True):
                 known_version = known.get(group)
                 was_told = known_version is not None or group in self._asked or self._tracked.has(group)
-                if (version or was_told) and int(version or 0) != known_version:
+                if (version or was_told) and version != str(known_version or 0).encode():
                     self._feeds.lose(group)
             await asyncio.sleep(0)
 

@@ -156,10 +156,18 @@ local function publish(texts)
     redis.call('PUBLISH', base, table.concat(texts))
 end
 
+-- A group's version; nothing, if it has none, or somebody else has written it.
+local function stored_version(group)
+    local version = tonumber(redis.call('GET', key(group, 'version')) or '')
+    if version and version > 0 and version < 9007199254740992 then
+        return string.format('%.0f', version)
+    end
+end
+
 -- Tell every process of changes; return the group's version. `known` is one that it has had before, perhaps.
 local function tell(group, known, changes)
     settle(group, changes)
-    local previous = redis.call('GET', key(group, 'version')) or '0'
+    local previous = stored_version(group) or '0'
     if #changes == 0 then
         return previous
     end
@@ -298,7 +306,7 @@ READ = (
     COMMON
     + """
 local group, cursor, count = ARGV[3], ARGV[4], tonumber(ARGV[5])
-local version = redis.call('GET', key(group, 'version')) or string.format('%.0f', micros - 1)
+local version = stored_version(group) or string.format('%.0f', micros - 1)
 local size, found, next = redis.call('HLEN', key(group, 'keys')), {}, '0'
 local known = tonumber(ARGV[6])
 if known > tonumber(version) then

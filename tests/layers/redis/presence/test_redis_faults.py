@@ -128,6 +128,55 @@ async def test_a_diff_that_was_lost_with_the_connection_is_made_good(kind: str, 
         assert watcher.states == 1
 
 
+async def test_who_cannot_ask_what_was_lost_asks_again(
+    kind: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        proxying(server.port) as proxy,
+        layer_on(kind, proxy.port, presence=LONG) as behind,
+        layer_on(kind, server.port, presence=LONG) as direct,
+    ):
+        name = await tracked(direct, "ann")
+        watcher = await Watcher().watch(behind)
+        presence = presence_of(behind)
+        original, failed = presence.on_return, asyncio.Event()
+
+        async def on_return(shard: int) -> None:
+            if not failed.is_set():
+                failed.set()
+                raise TimeoutError("Redis is slow")
+            await original(shard)
+
+        monkeypatch.setattr(presence, "on_return", on_return)
+        proxy.flowing.clear()
+        proxy.cut()
+        direct.detach(name)
+        await soon_there(direct)
+        proxy.flowing.set()
+        await failed.wait()
+        await soon(lambda: watcher.known == {}, 5)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-5", "1e300", "9" * 40])
+async def test_a_version_that_no_layer_has_written_keeps_nothing_from_members(
+    kind: str, server: RedisServer, text: str
+) -> None:
+    async with layer_on(kind, server.port, presence=LONG) as layer:
+        name = await tracked(layer, "ann")
+        watcher = await Watcher().watch(layer)
+        with server.client() as client:
+            client.set("asgi__presence__{room}:version", text)
+            presence = presence_of(layer)
+            presence._leases[0].may_have_missed = True  # as after a reconnect
+            presence._leases[0].beat_soon()
+            await layer.presence_update("room", name, meta={"a": 1})
+            assert await layer.presence("room") == {"ann": [{"a": 1}]}
+            await soon(lambda: watcher.known == {"ann": [{"a": 1}]}, 5)
+            await tracked(layer, "bob")
+            await soon(lambda: set(watcher.known) == {"ann", "bob"}, 5)
+            assert presence._leases[0].refusal is None
+
+
 async def test_a_diff_that_follows_a_lost_one_hides_nothing(kind: str, server: RedisServer) -> None:
     """The connection is back, and the next change is heard before it is asked what was missed."""
     async with (
