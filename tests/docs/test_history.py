@@ -1,30 +1,18 @@
 """The examples of docs/history.md, as their clients see them."""
 
 import json
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from consumers.testing import HttpCommunicator, WebsocketCommunicator
+from consumers.testing import HttpCommunicator
 
+from ..support.examples import connect, run
 from ..support.pages import blocks
 
 pytestmark = pytest.mark.anyio
 
 CHAT, STREAM = (block.text for block in blocks("docs/history.md", "python"))
-
-
-def run(code: str) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"__name__": "history"}
-    exec(code, namespace)
-    return namespace
-
-
-async def connect(application: Any, path: str) -> WebsocketCommunicator:
-    client = WebsocketCommunicator(application, path)
-    assert (await client.connect())[0]
-    return client
 
 
 async def test_the_chat_gives_who_comes_back_what_was_missed_or_has_it_reload(no_layer: None) -> None:

@@ -15,6 +15,7 @@ from consumers.layers import _presence, _presence_table
 from consumers.testing import WebsocketCommunicator
 from consumers.types import Message
 
+from ..support.examples import run
 from ..support.pages import ROOT, blocks
 
 pytestmark = pytest.mark.anyio
@@ -23,12 +24,6 @@ PAGE = "docs/presence.md"
 ROOM, FOLD, SCRIPT = (block.text for block in blocks(PAGE, "python"))
 [FOLD_IN_A_PAGE] = (block.text for block in blocks(PAGE, "javascript"))
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
-
-
-def run(code: str) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"__name__": "presence"}
-    exec(code, namespace)
-    return namespace
 
 
 class Page:

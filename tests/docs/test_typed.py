@@ -2,35 +2,22 @@
 
 import json
 import re
-from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from consumers import InMemoryChannelLayer
-from consumers.testing import WebsocketCommunicator
 from consumers.typed import TypedConsumer, group_send_message
 from consumers.typed.models import RESERVED
 from consumers.typed.problems import FAILED, INVALID, NOT_JSON, RATE_LIMITED, UNKNOWN_TYPE
 
+from ..support.examples import connect, run
 from ..support.pages import ROOT, blocks
 
 pytestmark = pytest.mark.anyio
 
 CHAT, ANSWERS, GROUPS, EXPIRY = (block.text for block in blocks("docs/typed.md", "python"))
 TEXT = (ROOT / "docs" / "typed.md").read_text(encoding="utf-8")
-
-
-def run(code: str) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"__name__": "typed"}
-    exec(code, namespace)
-    return namespace
-
-
-async def connect(application: Any, path: str) -> WebsocketCommunicator:
-    client = WebsocketCommunicator(application, path)
-    assert (await client.connect())[0]
-    return client
 
 
 async def test_the_chat(no_layer: None) -> None:

@@ -60,7 +60,7 @@ class Members:
 
     def count(self, group: str) -> Flow[int]:
         """Return how many they are; otherwise as `channels()`."""
-        count, named = _counted(self._process.local.members(group))
+        count, named = _divided(self._process.local.members(group))
         for number, *names in (yield from self._ask(group, COUNT)):
             count += int(number)
             named.update(name.decode() for name in names)
@@ -72,7 +72,7 @@ class Members:
             question_id, kind, name, patience = texts_of(question)
             members = self._process.local.members(name.decode())
             if kind == COUNT:
-                count, named = _counted(members)
+                count, named = _divided(members)
                 texts = [str(count), *named]
             else:
                 texts = list(members)
@@ -106,7 +106,7 @@ class Members:
         return answers
 
 
-def _counted(members: frozenset[str]) -> tuple[int, set[str]]:
+def _divided(members: frozenset[str]) -> tuple[int, set[str]]:
     """Return how many members are this process' own, and those that other processes may have as well."""
     named = {name for name in members if "!" not in name}
     return len(members) - len(named), named
