@@ -24,17 +24,17 @@ from .._overrides import AGAINST_HISTORY, overrides, refuse
 from .._presence import PresenceRule, is_forged, note_forged
 from ..base import DEFAULT_CODE, closing, positive
 from ..codec import Codec
-from .blocking import BlockingSenders, Sent
+from .blocking_senders import BlockingSenders, Sent
 from .hosts import decode_hosts, shard_of
 from .names import checked_prefix, require_text
 from .owner_loop import CLEAN_UP_TIMEOUT
 from .pipelined import FAILURES
 from .presence import RedisPresence
+from .presence_methods import KnowsWho
 from .presence_seals import Seals
 from .process import Process
 from .round_trips import Flow
 from .settings import Event, Settings, require_event
-from .who import KnowsWho
 
 
 class RedisLayer(KnowsWho, BlockingSenders):

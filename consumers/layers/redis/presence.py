@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 from ...exceptions import PresenceFull
 from .._presence import MAX_CHANNELS, PresenceOptions, not_tracked
 from .._presence_feed import PresenceFeeds
+from .counting import Members
 from .dropped import DroppedLog
 from .lease import Lease
-from .members import Members
 from .owner_loop import together
 from .pipelined import FAILURES, Command
 from .presence_reads import PresenceReads
 from .presence_scripts import PresenceScripts, texts_of, version_of
 from .presence_seals import Seals
+from .presence_tracked import Tracked
+from .presence_truths import Truths
 from .presence_writes import PresenceWrites, in_parts
 from .round_trips import Flow, Request, answered
 from .settings import Settings
 from .standalone import Standalone
-from .tracked import Tracked
-from .truths import Truths
 
 if TYPE_CHECKING:
     from .process import Process

@@ -11,9 +11,9 @@ from .pipelined import FAILURES, Command
 from .presence_lua import AT_ONCE, KEPT
 from .presence_scripts import Item, PresenceScripts
 from .presence_seals import Seals
+from .presence_tracked import Pair, Tracked
 from .round_trips import Run
 from .settings import Settings
-from .tracked import Pair, Tracked
 
 if TYPE_CHECKING:
     from .process import Process

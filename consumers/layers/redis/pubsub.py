@@ -10,7 +10,7 @@ from .._observed import operation
 from .._options import PLAIN, Options, checked_limit, require_last, require_new
 from .._presence import is_forged, note_forged
 from ..codec import Codec
-from .blocking import Sent
+from .blocking_senders import Sent
 from .history_scripts import MARK, Digests
 from .layer import RedisLayer
 from .names import checked_prefix

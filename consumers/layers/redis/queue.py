@@ -19,7 +19,7 @@ from .._options import PLAIN, Options, require_last
 from .._presence import is_forged, note_forged
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
-from .blocking import Sent
+from .blocking_senders import Sent
 from .dropped import DroppedLog
 from .layer import RedisLayer
 from .memberships import member_name

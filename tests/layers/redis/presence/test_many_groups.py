@@ -7,10 +7,10 @@ import time
 import anyio
 import pytest
 
-from consumers.layers.redis import truths as truths_module
+from consumers.layers.redis import presence_truths as truths_module
 from consumers.layers.redis.layer import RedisLayer
 from consumers.layers.redis.presence_lua import AT_ONCE
-from consumers.layers.redis.truths import Truths
+from consumers.layers.redis.presence_truths import Truths
 
 from ....support.redis_server import RedisServer
 from .support import processes, soon

@@ -14,7 +14,7 @@ from consumers.layers.redis.control import Control
 from consumers.layers.redis.hosts import Host
 from consumers.layers.redis.presence_lua import AT_ONCE
 from consumers.layers.redis.presence_scripts import as_texts
-from consumers.layers.redis.tracked import Tracked
+from consumers.layers.redis.presence_tracked import Tracked
 
 from ....support.redis_layers import LAYERS, layer_on
 from ....support.redis_server import RedisServer, running_redis
