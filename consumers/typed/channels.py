@@ -1,0 +1,168 @@
+"""Which consumers an application serves, and at which addresses: what its documents are made of.
+
+No code of the application runs. What its middleware wraps is found as `URLRouter` finds a nested one.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import Host, Mount, WebSocketRoute
+
+from .._checks.wrappers import unwrapped
+from .consumer import Typed
+from .contract import Contract, contract_of
+
+_STARLETTES = re.compile(r"{(\w+)(?::(\w+))?}")
+_PATHS = re.compile(r"<(?:([^>:]+):)?([^>]+)>")
+_ANY = "str"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A consumer at an address.
+
+    Attributes:
+        name: a name that no other channel of the application has: the class', with a number if need be.
+        address: the path, with its parameters in braces: "/chat/{room}".
+        parameters: the parameters' converters, "int" for one, by the parameters' names.
+        consumer_class: the consumer's class.
+        dependant: what FastAPI knows of the route's parameters and dependencies; None if it does not route it.
+    """
+
+    name: str
+    address: str
+    parameters: Mapping[str, str]
+    consumer_class: type
+    dependant: Any = None
+
+    @property
+    def contract(self) -> Contract | None:
+        """What the consumer takes and sends; None if it is not a typed one."""
+        return contract_of(self.consumer_class) if issubclass(self.consumer_class, Typed) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the tree of routers something stands."""
+
+    address: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    dependant: Any = None
+
+    def below(self, address: str, parameters: Iterable[tuple[str, str]], dependant: Any = None) -> "_Place":
+        return _Place(self.address + address, (*self.parameters, *parameters), dependant)
+
+
+def channels_of(application: Any) -> tuple[Channel, ...]:
+    """Return the channels of an application, in the order of its routes.
+
+    Args:
+        application: one of Starlette's, FastAPI's or of this package's routers, or `as_asgi()` of a consumer; with
+            middleware around it, perhaps.
+
+    Raises:
+        TypeError: there is no consumer in it.
+    """
+    found = list(_walk(application, _Place()))
+    if not found:
+        raise TypeError(
+            f"no consumer is found in {application!r:.200}: give the application whose routes have Chat.as_asgi() or "
+            "Chat.as_endpoint(), or a URLRouter"
+        )
+    seen: dict[str, int] = {}
+    channels = []
+    for consumer_class, place in found:
+        name = consumer_class.__name__
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            name = f"{name}{seen[name]}"
+        address = place.address or "/"
+        channels.append(Channel(name, address, dict(place.parameters), consumer_class, place.dependant))
+    return tuple(channels)
+
+
+def _walk(application: Any, place: _Place) -> Iterator[tuple[type, _Place]]:
+    """Yield the consumers in an application. Of what a wrapper wraps, the nearest that leads somewhere counts."""
+    for candidate in unwrapped(application):
+        consumer_class = getattr(candidate, "consumer_class", None)
+        mapping = getattr(candidate, "application_mapping", None)
+        routes = getattr(candidate, "routes", None)
+        if isinstance(consumer_class, type):
+            yield consumer_class, place
+        elif isinstance(mapping, Mapping):
+            yield from _walk(mapping.get("websocket"), place)
+        elif isinstance(routes, Sequence):
+            for route in _with_prefixes(routes):
+                yield from _below(route, place)
+        else:
+            continue
+        return
+
+
+def _with_prefixes(routes: Sequence[Any]) -> Iterable[Any]:
+    """Return routes with what FastAPI's routers, in which they are included, put in front of them."""
+    fastapi = sys.modules.get("fastapi.routing")
+    iterate = getattr(fastapi, "iter_route_contexts", None)
+    if iterate is None or hasattr(routes[0] if routes else None, "callback"):
+        return routes
+    contexts: Iterable[Any] = iterate(routes)
+    return contexts
+
+
+def _below(route: Any, place: _Place) -> Iterator[tuple[type, _Place]]:
+    pattern = getattr(route, "pattern", None)
+    if pattern is not None and hasattr(route, "callback"):
+        yield from _walk(route.callback, place.below(*_address_of(pattern, not place.address.endswith("/"))))
+        return
+    kind = getattr(route, "original_route", route)
+    if isinstance(kind, WebSocketRoute):
+        address, parameters = _starlettes(route.path)
+        yield from _walk(route.endpoint, place.below(address, parameters, getattr(route, "dependant", None)))
+    elif isinstance(kind, Mount):
+        address, parameters = _starlettes(route.path)
+        yield from _walk(route.app, place.below(address, parameters))
+    elif isinstance(kind, Host):
+        yield from _walk(route.app, place)
+
+
+def _starlettes(path: str) -> tuple[str, list[tuple[str, str]]]:
+    parameters = [(name, converter or _ANY) for name, converter in _STARLETTES.findall(path)]
+    return _STARLETTES.sub(r"{\1}", path), parameters
+
+
+def _address_of(pattern: Any, needs_slash: bool) -> tuple[str, list[tuple[str, str]]]:
+    """Return the address of a pattern of `path()` or `re_path()`, or of Django's functions, and its parameters."""
+    slash = "/" if needs_slash else ""
+    route = getattr(pattern, "_route", None)
+    if route is not None:
+        parameters = [(name, converter or _ANY) for converter, name in _PATHS.findall(str(route))]
+        return slash + _PATHS.sub(r"{\2}", str(route)), parameters
+    address = without_groups(str(getattr(pattern, "_regex", pattern)))
+    return slash + address, [(name, _ANY) for name, _ in _STARLETTES.findall(address)]
+
+
+def without_groups(regex: str) -> str:
+    """Return a regular expression as an address: `^chat/(?P<room>\\w+)/$` is "chat/{room}/".
+
+    What has no group stays as it is written.
+    """
+    parts: list[str] = []
+    unnamed, start, depth = 0, 0, 0
+    for token in re.finditer(r"\\.|\[(?:\\.|[^\]\\])+\]|[()]", regex):
+        if token[0] == "(":
+            if depth == 0:
+                parts.append(regex[start : token.start()])
+                name = re.match(r"\(\?P<(\w+)>", regex[token.start() :])
+                if name is None and not regex.startswith("(?", token.start()):
+                    unnamed += 1
+                parts.append(f"{{{name[1] if name else f'part{unnamed}'}}}")
+            depth += 1
+        elif token[0] == ")":
+            depth -= 1
+            start = token.end()
+    parts.append(regex[start:])
+    text = "".join(parts).removeprefix("^").removesuffix("$").removesuffix(r"\Z")
+    return re.sub(r"\\(\W)", r"\1", text)
