@@ -15,11 +15,14 @@ PARALLEL = --numprocesses auto --dist worksteal
 # TESTS="tests/layers -k groups" runs some of them; so does pytest itself, in one process.
 TESTS =
 
-test: .venv/dev.installed .venv-daphne/installed
+# What checks generated documents. Without npm its tests are skipped.
+NPM = $(if $(shell command -v npm),tests/npm/node_modules/installed)
+
+test: .venv/dev.installed .venv-daphne/installed $(NPM)
 	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL) $(TESTS)
 
 # With the slow ones, and with six times as many random examples.
-test-all: .venv/dev.installed .venv-daphne/installed
+test-all: .venv/dev.installed .venv-daphne/installed $(NPM)
 	DAPHNE_PYTHON=.venv-daphne/bin/python CI=true .venv/bin/python -m pytest $(PARALLEL) -m "" $(TESTS)
 
 # Messages to and from channels_redis, which has an environment of its own: its receivers need redis-py below 8. And its
@@ -58,6 +61,10 @@ torture: .venv/dev.installed
 
 .venv/dev.installed: .venv/created pyproject.toml
 	.venv/bin/pip install --quiet --editable . --group dev
+	@touch $@
+
+tests/npm/node_modules/installed: tests/npm/package-lock.json
+	npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 .venv-bench/installed: .venv-bench/created pyproject.toml
