@@ -138,7 +138,7 @@ def sync_method(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callab
     return cast(Callable[Concatenate[Any, P], Any], plain)
 
 
-def run_on_loop(function: Callable[P, Awaitable[R]]) -> Callable[P, Any]:
+def run_on_loop(function: Callable[Concatenate[Any, P], Awaitable[R]]) -> Callable[Concatenate[Any, P], Any]:
     """Make a plain function, for worker threads, that runs the async `function` on the connection's event loop.
 
     On an event loop it returns the coroutine.
@@ -146,7 +146,7 @@ def run_on_loop(function: Callable[P, Awaitable[R]]) -> Callable[P, Any]:
     blocking = async_to_sync(function)
 
     @functools.wraps(function, updated=())
-    def dual(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def dual(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs) if _on_a_loop() else blocking(*args, **kwargs)
 
     return dual

@@ -229,13 +229,13 @@ class WebsocketConsumer(Connectable, RequestAttributes, SyncConsumer):
 
     def _join_groups(self) -> None:
         if self.groups:  # spare the others a way to the loop and back
-            run_on_loop(AsyncWebsocketConsumer._join_groups)(self)  # type: ignore[arg-type]
+            run_on_loop(AsyncWebsocketConsumer._join_groups)(self)
 
     _send_frame_to_group = run_on_loop(AsyncWebsocketConsumer._send_frame_to_group)
 
     def _leave_groups(self) -> None:
         if self.groups:
-            run_on_loop(AsyncWebsocketConsumer._leave_groups)(self)  # type: ignore[arg-type]
+            run_on_loop(AsyncWebsocketConsumer._leave_groups)(self)
 
 
 class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):

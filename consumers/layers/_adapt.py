@@ -62,6 +62,12 @@ def knows_who_is_there(layer: object, method: str) -> bool:
     return callable(found) and getattr(found, "__func__", None) is not getattr(WhoIsThere, method)
 
 
+def remembers(layer: Any, group: str) -> bool:
+    """Tell whether a layer keeps a group's messages; it may be one that a handler sees."""
+    layer = unlimited(layer)
+    return isinstance(layer, Layer) and layer.has_history and layer.retention_of(group) is not None
+
+
 def unlimited(layer: Any) -> Any:
     """Return the layer that an application has configured, given the one that a handler sees."""
     return layer._layer if isinstance(layer, LimitedLayer) else layer

@@ -11,6 +11,7 @@ from .frames import group_send_message as group_send_message
 from .frames import group_send_message_sync as group_send_message_sync
 from .handlers import on as on
 from .handlers import on_event as on_event
+from .recovery import token as token
 
 __all__ = [
     "SyncTypedConsumer",
@@ -19,4 +20,5 @@ __all__ = [
     "group_send_message_sync",
     "on",
     "on_event",
+    "token",
 ]

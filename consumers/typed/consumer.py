@@ -11,18 +11,38 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 
+from .._connection.events import Headers
+from .._connection.groups import require_groups
 from .._connection.log import log_once
-from .._sync import awaitable, maybe_await, sync_method
+from .._sync import awaitable, maybe_await, run_on_loop, sync_method
 from ..consumer import AsyncConsumer
 from ..exceptions import InvalidFrame
-from ..types import CloseCode, Message, Receive, Scope, Send, hook
+from ..layers import _adapt
+from ..layers._history import Joined
+from ..types import CloseCode, LayerGap, Message, Receive, Scope, Send, hook
 from ..websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from .contract import Contract, Handler, contract_of
 from .expiry import Expiry, checked_time
 from .frames import FRAME, answer_text, as_json, frame_of, id_text
 from .handlers import marked_names
 from .incoming import MessageId
-from .problems import FAILED, INVALID, RATE_LIMITED, Problem, error_text
+from .problems import FAILED, INVALID, RATE_LIMITED, UNKNOWN_TYPE, Problem, error_text
+from .recovery import (
+    AT,
+    PONG,
+    SUBPROTOCOL,
+    Client,
+    Handled,
+    checked_label,
+    frame_with_place,
+    gap_text,
+    handled_by,
+    is_ping,
+    joined_text,
+    reset_handled,
+    set_handled,
+    with_place,
+)
 
 
 class Typed(AsyncConsumer):
@@ -43,11 +63,12 @@ class Typed(AsyncConsumer):
     max_message_size: int | None = 1024 * 1024
     """Bytes of one message of the client's (1 MiB). A larger one closes the connection with 1009."""
 
-    _open_to_layers: ClassVar[frozenset[str]] = frozenset({FRAME.replace(".", "_")})
+    _open_to_layers: ClassVar[frozenset[str]] = frozenset({FRAME.replace(".", "_"), "layer_gap"})
     _contract: Contract
     _expires_at: datetime | None = None
     _expiry: Expiry | None = None
     _invalid: int = 0  # messages in a row
+    _known_client: Client | None = None
     _full_at: dict[str, float] | None = None  # by handler: when as many messages may come at once as ever
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -63,6 +84,22 @@ class Typed(AsyncConsumer):
     def _run_connection(self, scope: Scope, receive: Receive, send: Send) -> Any:
         self._contract = contract_of(type(self))
         return super()._run_connection(scope, receive, send)
+
+    @property
+    def message_id(self) -> str | None:
+        """A name for the message that this handler handles, the same if the client sends it again after a cut.
+
+        It has 40 characters. No message of another client or user has it. None outside of handlers of `@on`, and if the
+        client has not given the message an id, or itself a key.
+        """
+        handled = handled_by(self)
+        return None if handled is None or handled.id is None else self._client.message_id(handled.id)
+
+    @property
+    def _client(self) -> Client:
+        if self._known_client is None:
+            self._known_client = Client(self.scope)
+        return self._known_client
 
     @property
     def expires_at(self) -> datetime | None:
@@ -110,6 +147,16 @@ class Typed(AsyncConsumer):
         if self._connection.is_open:
             await self._connection.send({"type": "websocket.send", "text": text})
 
+    def _id_for(self, group: str) -> str | None:
+        """Return the id of the next message to a group that the handler sends; None if it needs none."""
+        message_id = self.message_id
+        if message_id is None or not _adapt.remembers(self.channel_layer, group):
+            return None
+        handled = handled_by(self)
+        assert handled is not None
+        handled.sends += 1
+        return f"{message_id}.{handled.sends}"
+
     def _is_too_fast(self, handler: Handler) -> bool:
         """Count a message against its handler's rate limit."""
         if self._full_at is None:
@@ -128,6 +175,44 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
     A message is an object in JSON, whose `type` says which model it is. Anything else is answered with an error.
     """
 
+    async def accept(self, subprotocol: str | None = None, headers: Headers | None = None) -> None:
+        """Accept the handshake, as of `AsyncWebsocketConsumer`. Without `subprotocol`, "consumers.v1" if offered."""
+        if subprotocol is None and SUBPROTOCOL in (self.scope.get("subprotocols") or ()):
+            subprotocol = SUBPROTOCOL
+        await AsyncWebsocketConsumer.accept(self, subprotocol, headers)
+
+    async def join(self, group: str, label: str, last: int = 0) -> Joined:
+        """Add this connection to a group that its client can go on with after a cut.
+
+        The client is told, and where it is from then on: each of the group's messages has `"at": [label, position]`.
+        When it connects again, it says the last position of each label; so check first what it may read.
+
+        Args:
+            group: the group's name, which the client does not get to know.
+            label: what the client calls the group: 1 to 64 of `A-Z a-z 0-9 _ . -`. It stands for one group.
+            last: how many of the newest messages come first, if the client has no position, or an unknown one.
+
+        Returns:
+            As the layer's `group_add()`.
+
+        Raises:
+            RuntimeError: before `accept()`.
+            ValueError: the label is none.
+            TypeError: one of `sends` has a field "at".
+            TypeError, ValueError, TooManyGroups, InvalidChannelLayerError: as of `group_join()`.
+        """
+        checked_label(label)
+        self._contract.require_without(AT)
+        if not self._connection.is_open:
+            raise RuntimeError("join() before accept(): the client cannot be told where it is, call accept() first")
+        client = self._client
+        client.joins(group, label)
+        layer = require_groups(self, "join()")
+        joined = await _adapt.join(layer, group, self.channel_name, client.since(label), last)
+        client.has_joined(label, joined.position)
+        await awaitable(self.send(text_data=joined_text(label, joined.position, joined.recovered)))
+        return joined
+
     @hook
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Make a frame a model, and have it handled.
@@ -140,15 +225,23 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         contract = self._contract
         message, id, problem = contract.incoming.read_from_client(text_data)
         if message is None:
-            await _refuse(self, problem or Problem(INVALID), id)
+            if problem is not None and problem.code == UNKNOWN_TYPE and is_ping(text_data):
+                await awaitable(self.send(text_data=PONG))
+            else:
+                await _refuse(self, problem or Problem(INVALID), id)
             return
         self._invalid = 0
         handler = contract.handler_of.get(type(message)) or contract.nearest_handler(message)
         if handler.interval and self._is_too_fast(handler):
             await awaitable(self.send(text_data=error_text(Problem(RATE_LIMITED), id)))
             return
+        before = None if id is None else set_handled(Handled(self, id))
+        try:
+            answer = await awaitable(getattr(self, handler.name)(message))
+        finally:
+            if before is not None:
+                reset_handled(before)
         # A client that the handler has closed: send() ends this then.
-        answer = await awaitable(getattr(self, handler.name)(message))
         if answer is not None:
             if type(answer) not in contract.answers:
                 contract.refuse_answer(answer, handler.name)
@@ -157,7 +250,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             await awaitable(self.send(text_data=f'{{"type":"ack","to":{id_text(id)}}}'))
 
     async def send_message(self, message: BaseModel) -> None:
-        """Send a model to the client.
+        """Send a model to the client. In a handler of `@on_event` it says where in the group's history that is.
 
         Args:
             message: one of the class' `sends`.
@@ -168,7 +261,10 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         """
         if type(message) not in self._contract.sent:
             self._contract.refuse_unsent(message, "what send_message() was given")
-        await awaitable(self.send(text_data=as_json(message).decode()))
+        text, handled = as_json(message).decode(), handled_by(self)
+        if handled is not None and handled.place is not None:
+            text = with_place(text, handled.place)
+        await awaitable(self.send(text_data=text))
 
     async def group_send_message(
         self,
@@ -187,6 +283,8 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             group: the group's name.
             message: the model.
             id, keep, exclude: as of the layer's `group_send()`. `exclude=self.channel_name` leaves out this connection.
+                Where the group has a history, an id is made of `message_id`, if there is one: a message that the client
+                sends again is not kept twice.
 
         Returns:
             The message's position in the group's history; None if it is not kept.
@@ -197,6 +295,8 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         """
         call = "group_send_message()"
         frame = frame_of(message)
+        if id is None and keep:
+            id = self._id_for(group)
         position: str | None = await maybe_await(self._send_frame_to_group, call, group, frame, id, keep, exclude)
         return position
 
@@ -209,9 +309,11 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             )
             return
         contract = self._contract
+        place = None if self._known_client is None else self._known_client.place_after(event)
         if tag not in contract.event_tags:
             if tag in contract.sent_tags and self._connection.is_open:
-                await awaitable(self.base_send({"type": "websocket.send", "text": frame.decode()}))
+                text = frame.decode() if place is None else frame_with_place(frame, place)
+                await awaitable(self.base_send({"type": "websocket.send", "text": text}))
             return
         try:
             message = contract.events.read(frame)
@@ -220,16 +322,34 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             return
         handler = contract.event_handler_of.get(type(message)) or contract.nearest_handler(message, of_event=True)
         arguments = (message, event) if handler.takes_event else (message,)
-        await maybe_await(getattr(self, handler.name), *arguments)
+        if place is None:
+            await maybe_await(getattr(self, handler.name), *arguments)
+            return
+        handled = Handled(self, place=place)
+        before = set_handled(handled)
+        try:
+            await maybe_await(getattr(self, handler.name), *arguments)
+        finally:
+            handled.place = None  # what still runs in this context sends later, when the client may be elsewhere
+            reset_handled(before)
+
+    async def layer_gap(self, event: LayerGap) -> None:
+        """Tell the client that messages of a group which it knows by a label are lost."""
+        if self._known_client is not None and self._connection.is_open:
+            for label in self._known_client.labels_of_gap(event["group"]):
+                await awaitable(self.send(text_data=gap_text(label)))
 
 
 class SyncTypedConsumer(Typed, WebsocketConsumer):
     """The sync version of `TypedConsumer`: the same methods, as plain functions for worker threads."""
 
+    accept = sync_method(TypedConsumer.accept)
+    join = run_on_loop(TypedConsumer.join)
     receive = hook(sync_method(TypedConsumer.receive))
     send_message = sync_method(TypedConsumer.send_message)
     group_send_message = sync_method(TypedConsumer.group_send_message)
     consumers_message = sync_method(TypedConsumer.consumers_message)
+    layer_gap = sync_method(TypedConsumer.layer_gap)
 
     def _on_loop(self, function: Any) -> None:
         self._threads.start_on_loop(function)

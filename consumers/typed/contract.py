@@ -144,6 +144,16 @@ class Contract:
             self.refuse_unsent(message, f"what {handler}() has returned")
         raise TypeError(self._why_no_answer(f"{self._name}.{handler}()", type(message).__name__))
 
+    def require_without(self, key: str) -> None:
+        """Raise TypeError if something that the class sends has a key that says where its client is."""
+        for model in self.sent:
+            field = field_called(model, key)
+            if field is not None:
+                raise TypeError(
+                    f"{model.__name__}.{field}: {self._name}.join() has the group's messages say under {key!r} where "
+                    "the client is: rename the field"
+                )
+
     # How it is worked out
 
     def _declared(self, sends: Any) -> tuple[Choice, ...]:
