@@ -210,7 +210,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         layer = require_groups(self, "join()")
         joined = await _adapt.join(layer, group, self.channel_name, client.since(label), last)
         client.has_joined(label, joined.position)
-        await awaitable(self.send(text_data=joined_text(label, joined.position, joined.recovered)))
+        await awaitable(self.send(text_data=joined_text(label, joined)))
         return joined
 
     @hook

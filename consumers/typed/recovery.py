@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
+from ..layers._history import Joined
 from .models import TAG
 
 SUBPROTOCOL = "consumers.v1"
@@ -152,9 +153,9 @@ def is_ping(text: str) -> bool:
     return len(text) <= LONGEST_PING and from_json(text).get(TAG) == "ping"
 
 
-def joined_text(label: str, position: str | None, recovered: bool) -> str:
+def joined_text(label: str, joined: Joined) -> str:
     """Return what tells a client that it is in a group now."""
-    return _as_json({TAG: "joined", "label": label, "position": position, "recovered": recovered})
+    return _as_json({TAG: "joined", "label": label, **joined._asdict()})
 
 
 def gap_text(label: str) -> str:

@@ -97,7 +97,13 @@ async def say(*texts: str) -> list[str]:
 
 async def test_a_client_is_told_where_it_is_when_it_joins_and_with_each_message() -> None:
     async with joining() as (wire, joined):
-        assert joined == {"type": "joined", "label": "room", "position": joined["position"], "recovered": True}
+        assert joined == {
+            "type": "joined",
+            "label": "room",
+            "position": joined["position"],
+            "recovered": True,
+            "missed": 0,
+        }
         [position] = await say("hi")
         assert await heard(wire) == {"type": "said", "user": "bob", "text": "hi", "at": ["room", position]}
 
@@ -108,6 +114,7 @@ async def test_a_client_that_was_away_gets_what_it_has_missed_and_is_told_so_fir
     await say("one", "two")
     async with joining(Chat, f"room:{joined['position']}") as (wire, again):
         assert again["recovered"]
+        assert again["missed"] == 2
         await say("three")
         assert [(await heard(wire))["text"] for _ in range(3)] == ["one", "two", "three"]
 
@@ -199,7 +206,7 @@ async def test_a_group_without_history_can_be_joined_and_has_no_positions() -> N
             await self.join("lobby", "lobby")
 
     async with joining(Lobby) as (wire, joined):
-        assert joined == {"type": "joined", "label": "lobby", "position": None, "recovered": True}
+        assert joined == {"type": "joined", "label": "lobby", "position": None, "recovered": True, "missed": 0}
         await group_send_message("lobby", Said(user="bob", text="hi"))
         assert await heard(wire) == {"type": "said", "user": "bob", "text": "hi"}
     async with joining(Lobby, "lobby:x") as (_, joined):

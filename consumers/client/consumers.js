@@ -1,0 +1,373 @@
+/**
+ * A WebSocket client that keeps its promises: it comes back, goes on where it was, and says so where it cannot.
+ *
+ * It speaks the protocol of docs/protocol.md. One module, no dependencies, no build step.
+ *
+ *     const client = new Client("/chat/1", { token: () => fetchToken() })
+ *     client.on("said", (message) => show(message))
+ *     client.onState((state) => badge(state))
+ *     client.onGap((label) => reload(label))
+ *     await client.request({ type: "say", text: "hello" })
+ */
+
+const PROTOCOL = "consumers.v1"
+const OF_PROTOCOL = new Set(["ack", "error", "gap", "joined", "pong"])
+
+const SHORTEST_RETRY = 500 // milliseconds, as all times here
+const LONGEST_RETRY = 20_000
+const LONGEST_HINT = 600_000
+const STABLE = 5_000 // a connection that was open for so long has worked
+const LONGEST_RECOVERY = 5_000 // a message that this client does not get may have been a group's newest
+const ANSWER_TO_PING = 10_000
+const ANSWER_AFTER_SLEEP = 3_000
+
+const NORMAL = 1000
+const POLICY_VIOLATION = 1008
+const TOKEN_EXPIRED = 4401
+
+/** Why a request has no answer: `code` is "timeout", "queue_full", "closed", "aborted", or the server's. */
+export class ClientError extends Error {
+  constructor(code, message, detail) {
+    super(message)
+    this.name = "ClientError"
+    this.code = code
+    this.errors = detail?.errors ?? []
+  }
+}
+
+export class Client {
+  #url
+  #options
+  #key = randomKey()
+  #socket = null
+  #attempt = 0 // how many connections have failed since one worked
+  #openedAt = 0
+  #tokenWasRefused = false
+  #retryTimer
+  #heartbeatTimer
+  #recoveryTimer
+  #state = "connecting"
+  #detail = {}
+  #positions
+  #awaited = new Map() // by label: where a group was when it was joined again
+  #outbox = new Map() // by number, in order: what waits for a connection, or for an answer
+  #lastNumber = 0
+  #listeners = new Map()
+  #stateListeners = new Set()
+  #gapListeners = new Set()
+  #wakes = [] // what has been listened to, to listen no more
+
+  constructor(url, options = {}) {
+    this.#url = new URL(url, globalThis.location?.href)
+    this.#url.protocol = this.#url.protocol.replace("http", "ws")
+    this.#options = { heartbeat: 25_000, queueLimit: 100, ...options }
+    this.#positions = new Map(Object.entries(options.since ?? {}))
+    this.#wakeOn(globalThis, "online", () => this.#wake())
+    this.#wakeOn(globalThis, "offline", () => this.#check(ANSWER_AFTER_SLEEP))
+    this.#wakeOn(globalThis, "pageshow", (event) => event.persisted && this.#wake())
+    this.#wakeOn(globalThis, "pagehide", (event) => event.persisted && this.#lose(0, "the page is kept for later"))
+    this.#wakeOn(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.#wake())
+    this.#wakeOn(globalThis.document, "resume", () => this.#wake())
+    this.#connect()
+  }
+
+  /** "connecting", "recovering", "open", "offline" or "closed". */
+  get state() {
+    return this.#state
+  }
+
+  /** The newest position of each label, to be kept over a reload: `new Client(url, { since: positions })`. */
+  get positions() {
+    return Object.fromEntries(this.#positions)
+  }
+
+  /** Call a function with each message of a type, or of all types for "*". Returns what ends that. */
+  on(type, listener) {
+    const listeners = this.#listeners.get(type) ?? new Set()
+    this.#listeners.set(type, listeners)
+    return added(listeners, listener)
+  }
+
+  /** Call a function with the state, now and whenever it changes, and with what is known of why. */
+  onState(listener) {
+    const remove = added(this.#stateListeners, listener)
+    call(listener, this.#state, this.#detail)
+    return remove
+  }
+
+  /** Call a function with the label of a group whose messages were lost: what is shown of it is to be loaded anew. */
+  onGap(listener) {
+    return added(this.#gapListeners, listener)
+  }
+
+  /** Send a message that needs no answer: now, or when there is a connection. It may be lost with a connection. */
+  send(message) {
+    this.#requireRoom()
+    this.#post(++this.#lastNumber, { text: JSON.stringify(message) })
+  }
+
+  /** Send a message, again after a cut, and return its answer. Rejects with a `ClientError`. */
+  request(message, { timeout = 10_000, signal } = {}) {
+    return new Promise((resolve, reject) => {
+      this.#requireRoom()
+      signal?.throwIfAborted()
+      const number = ++this.#lastNumber
+      const settle = (settled, value) => {
+        clearTimeout(timer)
+        signal?.removeEventListener("abort", abort)
+        this.#outbox.delete(number)
+        settled(value)
+      }
+      const fail = (code, text, detail) => settle(reject, new ClientError(code, text, detail))
+      const abort = () => fail("aborted", "the request was aborted; its message may have been handled")
+      const late = () => fail("timeout", `no answer within ${timeout} ms; the message may have been handled`)
+      const timer = timeout === Infinity ? undefined : setTimeout(late, timeout)
+      signal?.addEventListener("abort", abort)
+      const text = JSON.stringify({ ...message, id: String(number) })
+      this.#post(number, { text, answer: (answer) => settle(resolve, answer), fail })
+    })
+  }
+
+  /** Close for good. Requests without an answer are rejected. */
+  close(code = NORMAL, reason = "") {
+    if (this.#state !== "closed") this.#end(code, reason, () => this.#socket?.close(code, reason))
+  }
+
+  // Connecting
+
+  async #connect() {
+    clearTimeout(this.#retryTimer)
+    this.#setState("connecting")
+    const attempt = (this.#socket = {}) // until there is one: a later attempt takes its place
+    let protocols
+    try {
+      protocols = await this.#protocols()
+    } catch (error) {
+      if (this.#socket === attempt) this.#lose(0, `no token: ${error?.message ?? error}`)
+      return
+    }
+    if (this.#socket !== attempt) return
+    let socket
+    try {
+      socket = this.#socket = new WebSocket(this.#address(), protocols)
+    } catch (error) {
+      this.#end(0, error.message) // it will not work later either, as on a page of https: without wss:
+      return
+    }
+    const ifCurrent = (handle) => (event) => this.#socket === socket && handle(event)
+    socket.onopen = ifCurrent(() => this.#opened())
+    socket.onmessage = ifCurrent((event) => this.#received(event.data))
+    socket.onclose = ifCurrent((event) => this.#closed(event.code, event.reason))
+  }
+
+  async #protocols() {
+    const token = await this.#options.token?.()
+    return token ? [PROTOCOL, `token.${base64url(new TextEncoder().encode(token))}`] : [PROTOCOL]
+  }
+
+  #address() {
+    const address = new URL(this.#url)
+    address.searchParams.set("client", this.#key)
+    for (const [label, position] of this.#positions) address.searchParams.append("since", `${label}:${position}`)
+    return address
+  }
+
+  #opened() {
+    this.#openedAt = Date.now()
+    this.#awaited = new Map([...this.#positions.keys()].map((label) => [label, undefined]))
+    if (this.#awaited.size) this.#recoveryTimer = setTimeout(() => this.#recovered(), LONGEST_RECOVERY)
+    this.#setState(this.#awaited.size ? "recovering" : "open")
+    for (const [number, entry] of this.#outbox) this.#post(number, entry)
+    this.#rest()
+  }
+
+  // What comes
+
+  #received(data) {
+    this.#rest()
+    const message = typeof data === "string" ? parsed(data) : undefined
+    if (message === undefined) return
+    if (message.at) this.#positions.set(...message.at)
+    if (message.type === "joined") this.#joined(message)
+    else if (message.type === "gap") emit(this.#gapListeners, message.label)
+    const request = this.#outbox.get(Number(message.to))
+    if (request && message.type === "error") request.fail(message.code, `the server says: ${message.code}`, message)
+    else if (request) request.answer(message)
+    emit(this.#listeners.get(message.type), message)
+    if (!OF_PROTOCOL.has(message.type)) emit(this.#listeners.get("*"), message)
+    if (message.at) this.#arrived(...message.at)
+  }
+
+  #joined({ label, position, recovered, missed }) {
+    if (!recovered) {
+      this.#positions.delete(label)
+      emit(this.#gapListeners, label)
+    }
+    if (position !== null && !missed) this.#positions.set(label, position) // else the messages that follow say it
+    this.#awaited.set(label, missed ? position : null)
+    this.#arrived(label, null)
+  }
+
+  /** Note how far a group has come: its messages up to where it was when it was joined are what was missed. */
+  #arrived(label, position) {
+    if (this.#state !== "recovering" || this.#awaited.get(label) !== position) return
+    this.#awaited.delete(label)
+    if (!this.#awaited.size) this.#recovered()
+  }
+
+  #recovered() {
+    clearTimeout(this.#recoveryTimer)
+    if (this.#state === "recovering") this.#setState("open")
+  }
+
+  // Losing a connection
+
+  #closed(code, reason) {
+    if (code === TOKEN_EXPIRED && !this.#tokenWasRefused) {
+      this.#lose(code, reason)
+      this.#tokenWasRefused = true
+    } else if (this.#options.retry?.(code, reason) ?? !isFinal(code)) {
+      this.#lose(code, reason)
+    } else {
+      this.#end(code, reason)
+    }
+  }
+
+  /** Let go of a connection that does not work, and try again later. */
+  #lose(code, reason) {
+    this.#drop()
+    if (this.#openedAt && Date.now() - this.#openedAt >= STABLE) {
+      this.#attempt = 0
+      this.#tokenWasRefused = false
+    }
+    this.#openedAt = 0
+    const retryIn = hinted(reason) ?? Math.random() * Math.min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** this.#attempt++)
+    this.#retryTimer = setTimeout(() => this.#connect(), retryIn)
+    this.#setState("offline", { code, reason, retryIn })
+  }
+
+  #end(code, reason, before = () => {}) {
+    before()
+    this.#drop()
+    clearTimeout(this.#retryTimer)
+    for (const forget of this.#wakes.splice(0)) forget()
+    this.#setState("closed", { code, reason })
+    for (const { fail } of [...this.#outbox.values()]) fail?.("closed", `the connection was closed: ${code} ${reason}`)
+    this.#outbox.clear()
+  }
+
+  /** Have nothing more to do with the socket. */
+  #drop() {
+    const socket = this.#socket
+    this.#socket = null
+    clearTimeout(this.#heartbeatTimer)
+    clearTimeout(this.#recoveryTimer)
+    if (socket?.readyState <= 1) socket.close()
+  }
+
+  // Heartbeats, and waking up
+
+  /** The connection works: ask again when nothing has come for a while. */
+  #rest() {
+    clearTimeout(this.#heartbeatTimer)
+    const { heartbeat } = this.#options
+    if (heartbeat) this.#heartbeatTimer = setTimeout(() => this.#check(ANSWER_TO_PING), heartbeat)
+  }
+
+  /** Ask whether the connection still works. */
+  #check(patience) {
+    if (!this.#canSend() || !this.#options.heartbeat) return
+    clearTimeout(this.#heartbeatTimer)
+    this.#socket.send('{"type":"ping"}')
+    this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
+  }
+
+  /** The device, or the page, was away: look now, rather than when a timer rings. */
+  #wake() {
+    if (this.#state === "offline") this.#connect()
+    else this.#check(ANSWER_AFTER_SLEEP)
+  }
+
+  #wakeOn(target, event, handle) {
+    if (!target?.addEventListener) return
+    target.addEventListener(event, handle)
+    this.#wakes.push(() => target.removeEventListener(event, handle))
+  }
+
+  // Small parts
+
+  #canSend() {
+    return this.#socket?.readyState === 1
+  }
+
+  /** Send an entry of the outbox if that is possible. It stays there while there is something to wait for. */
+  #post(number, entry) {
+    if (!this.#canSend()) this.#outbox.set(number, entry)
+    else {
+      this.#socket.send(entry.text)
+      if (entry.answer) this.#outbox.set(number, entry)
+      else this.#outbox.delete(number)
+    }
+  }
+
+  #requireRoom() {
+    if (this.#state === "closed") throw new ClientError("closed", "the client is closed: make a new one")
+    const { queueLimit } = this.#options
+    if (this.#outbox.size >= queueLimit)
+      throw new ClientError("queue_full", `${queueLimit} messages wait already: see the option queueLimit`)
+  }
+
+  #setState(state, detail = {}) {
+    if (state === this.#state && state !== "offline") return
+    this.#state = state
+    this.#detail = detail
+    emit(this.#stateListeners, state, detail)
+  }
+}
+
+function isFinal(code) {
+  return code === NORMAL || code === POLICY_VIOLATION || (code >= 4000 && code < 5000)
+}
+
+/** When the server wants its clients back, in milliseconds: its reason is "retry=5-20", say. */
+function hinted(reason) {
+  const hint = /\bretry=(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)/.exec(reason)
+  if (!hint) return undefined
+  const [from, to] = [1000 * hint[1], 1000 * hint[2]]
+  return Math.min(LONGEST_HINT, from + Math.random() * Math.max(0, to - from))
+}
+
+function parsed(text) {
+  try {
+    const message = JSON.parse(text)
+    return typeof message?.type === "string" ? message : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function added(listeners, listener) {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+
+function emit(listeners, ...values) {
+  for (const listener of [...(listeners ?? [])]) call(listener, ...values)
+}
+
+/** An error of the page's own must not keep the next message from coming. */
+function call(listener, ...values) {
+  try {
+    listener(...values)
+  } catch (error) {
+    ;(globalThis.reportError ?? console.error)(error)
+  }
+}
+
+function randomKey() {
+  return base64url(crypto.getRandomValues(new Uint8Array(18)))
+}
+
+function base64url(bytes) {
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")
+}
