@@ -103,5 +103,9 @@ class Wire:
         self._portal.call(self._proxy.flowing.clear)
         self._portal.call(self._proxy.cut)
 
+    def cut_after(self, size: int) -> None:
+        """Reset the connection that has carried so many more bytes from the server, in the midst of a frame perhaps."""
+        self._proxy.cut_after = size
+
     def mend(self) -> None:
         self._portal.call(self._proxy.flowing.set)

@@ -1,0 +1,84 @@
+/** What goes over one connection. `python -m consumers typescript` prints such types for an application. */
+export interface Channel {
+  in: { type: string }
+  out: { type: string }
+}
+
+/** "recovering": connected, and what was missed is coming. "offline": waiting for the next attempt. */
+export type State = "connecting" | "recovering" | "open" | "offline" | "closed"
+
+/** What is known of a state: the close that led to "offline" or "closed", and milliseconds until the next attempt. */
+export interface Detail {
+  code?: number
+  reason?: string
+  retryIn?: number
+}
+
+export interface Options {
+  /** Returns the token for the handshake; called for each connection. */
+  token?: () => string | null | undefined | Promise<string | null | undefined>
+  /** Positions that an earlier page has kept: the `positions` of its client. */
+  since?: Record<string, string>
+  /** Milliseconds of silence after which the connection is tested; 0: never. Default: 25 000. */
+  heartbeat?: number
+  /** How many messages may wait for a connection or for an answer. Default: 100. */
+  queueLimit?: number
+  /** Says whether to come back after a close; undefined: as usual. */
+  retry?: (code: number, reason: string) => boolean | undefined
+}
+
+export interface RequestOptions {
+  /** Milliseconds; Infinity: no limit. Default: 10 000. */
+  timeout?: number
+  signal?: AbortSignal
+}
+
+/** The server's answer to a message that its handler returns nothing for. */
+export interface Ack {
+  type: "ack"
+  to: string
+}
+
+export interface Fault {
+  loc: (string | number)[]
+  msg: string
+  type: string
+}
+
+/** Why a request has no answer. */
+export class ClientError extends Error {
+  /** "timeout", "queue_full", "closed", "aborted", or the server's: "invalid", "unknown_type", "rate_limited", "failed". */
+  readonly code: string
+  /** What is wrong with the message, if the server says. */
+  readonly errors: Fault[]
+}
+
+type OfType<Message extends { type: string }, Type> = Message extends { type: Type } ? Message : never
+
+export class Client<C extends Channel = { in: any; out: any }> {
+  constructor(url: string | URL, options?: Options)
+
+  readonly state: State
+
+  /** The newest position of each label, to be kept over a reload: `new Client(url, { since: positions })`. */
+  readonly positions: Record<string, string>
+
+  /** Call a function with each message of a type, or of all of the application's for "*". Returns what ends that. */
+  on<Type extends C["out"]["type"]>(type: Type, listener: (message: OfType<C["out"], Type>) => void): () => void
+  on(type: "*", listener: (message: C["out"]) => void): () => void
+
+  /** Call a function with the state, now and whenever it changes. Returns what ends that. */
+  onState(listener: (state: State, detail: Detail) => void): () => void
+
+  /** Call a function with the label of a group whose messages were lost: load what is shown of it anew. */
+  onGap(listener: (label: string) => void): () => void
+
+  /** Send a message that needs no answer, now or when there is a connection. It may be lost with a connection. */
+  send(message: C["in"]): void
+
+  /** Send a message, again after a cut, and return its answer. Rejects with a `ClientError`. */
+  request(message: C["in"], options?: RequestOptions): Promise<C["out"] | Ack>
+
+  /** Close for good. Requests without an answer are rejected. */
+  close(code?: number, reason?: string): void
+}
