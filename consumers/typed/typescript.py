@@ -1,0 +1,253 @@
+"""TypeScript's types of an application's messages: what goes in and out at each of its channels."""
+
+import copy
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import problems
+from . import typescript_text as text
+from .channels import Channel, channels_of
+from .contract import TO, Contract
+from .models import TAG, Model, tags_of, wire_names
+from .schemas import IN, OUT, Mode, Schema, Schemas, schemas_of
+from .typescript_schemas import Writer
+
+_CODES = (
+    problems.NOT_JSON,
+    problems.UNKNOWN_TYPE,
+    problems.INVALID,
+    problems.RATE_LIMITED,
+    problems.FAILED,
+)
+
+_HEADER = """\
+/**
+ * The messages of WebSocket channels.
+ *
+ * Made by `python -m consumers typescript`. Changes by hand are lost.
+ */
+/* eslint-disable */"""
+
+_OWN = f"""\
+/** The id of a message, which the answer to it repeats: a text of at most 64 characters, or an integer. */
+export type MessageId = string | number;
+
+/** A message that may be an answer. It is one if it says to which message. */
+export type Answer<M> = M & {{ {TO}?: MessageId }};
+
+/** The answer to a message whose handler has nothing to say. */
+export interface AckMessage {{
+  {TAG}: "ack";
+  {TO}: MessageId;
+}}
+
+/** A message was refused, or its handler has failed. */
+export interface ErrorMessage {{
+  {TAG}: "error";
+  code: {" | ".join(map(text.quoted, _CODES))};
+  /** The message's id, if it had one. */
+  {TO}?: MessageId;
+  /** What is wrong, ten entries at most. */
+  errors: ErrorDetail[];
+  /** How many entries there are beyond these. */
+  more: number;
+}}
+
+/** One thing that is wrong in a message. */
+export interface ErrorDetail {{
+  /** Where it is: keys and indices. */
+  loc: (string | number)[];
+  msg: string;
+  type: string;
+}}
+
+/** The client's token expires soon. Then the connection is closed with 4401. */
+export interface ExpiresMessage {{
+  {TAG}: "expires";
+  /** Seconds from now. */
+  in: number;
+}}"""
+
+_ALWAYS_SENT = ("AckMessage", "ErrorMessage", "ExpiresMessage")
+_OWN_NAMES = ("MessageId", "Answer", "ErrorDetail", "Channels", *_ALWAYS_SENT)
+
+_ENDINGS = ("In", "Out", "Replies")
+"""What stands behind a channel's name in the names of its types."""
+
+_NUMBERS = ("int", "float")
+"""The converters of parameters that are numbers."""
+
+_SIDES = ("Input", "Output")
+"""What pydantic puts behind a model's name where its two schemas differ."""
+
+
+def typescript(application: Any) -> str:
+    """Return the types of an application's messages: the text of a module of TypeScript's that has types alone.
+
+    Args:
+        application: one of Starlette's, FastAPI's or of this package's routers, or `as_asgi()` of a consumer.
+
+    Raises:
+        TypeError: there is no consumer in it, a consumer's class has a mistake, or a model has a field that JSON Schema
+            cannot describe.
+        ValueError: an option of a class has a value that cannot work.
+    """
+    channels = channels_of(application)
+    contracts = {channel.consumer_class: channel.contract for channel in channels}
+    schemas = schemas_of(contract for contract in contracts.values() if contract is not None)
+    definitions = _with_types(schemas)
+    free = text.Names(_OWN_NAMES)
+    stems = {each: free.new(each.__name__, _ENDINGS) for each, contract in contracts.items() if contract is not None}
+    names = _names_of(definitions, free)
+    writer = Writer(definitions, names)
+    declared = {names[name]: writer.definition(name) for name in sorted(definitions, key=names.__getitem__)}
+    messages = _Messages(schemas, names)
+    parts = [[_HEADER], *declared.values(), [_OWN]]
+    for consumer_class, stem in stems.items():
+        contract = contracts[consumer_class]
+        assert contract is not None
+        parts += messages.of_class(stem, contract)
+    parts.append(_channels(channels, stems))
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+class _Messages:
+    """Declares what the channels of a class take and send.
+
+    Args:
+        schemas: the schemas of messages.
+        names: what the types of definitions are called.
+    """
+
+    def __init__(self, schemas: Schemas, names: Mapping[str, str]) -> None:
+        self._schemas = schemas
+        self._names = names
+
+    def of_class(self, stem: str, contract: Contract) -> Iterable[list[str]]:
+        """Yield the lines of each declaration.
+
+        Args:
+            stem: the name that their names begin with.
+            contract: what the class takes and sends.
+        """
+        taken = self._named((model for handler in contract.handlers for model in handler.models), IN)
+        envelope = f"{{ {text.key(contract.id_key)}?: MessageId }}"
+        messages = f"({' | '.join(taken)})" if len(taken) > 1 else "".join(taken)
+        members = (f"{messages} & {envelope}",) if taken else ("never",)
+        yield [f"/** What the client sends to {stem}. */", *text.union(members, f"export type {stem}In =")]
+        sent = (*self._sent(contract), *_ALWAYS_SENT)
+        yield [f"/** What the client gets from {stem}. */", *text.union(sent, f"export type {stem}Out =")]
+        yield [
+            "/** What answers a message that has an id, by the message's type. Beside it, an error may. */",
+            f"export interface {stem}Replies {{",
+            *text.indented(self._replies(contract)),
+            "}",
+        ]
+
+    def _sent(self, contract: Contract) -> tuple[str, ...]:
+        answers = _possible_answers(contract)
+        models = [model for choice in contract.sends for model in choice.models]
+        return self._answers(models, answers)
+
+    def _answers(self, models: Iterable[Model], answers: Iterable[Model]) -> tuple[str, ...]:
+        """Return the types of what is sent, of which some may be answers."""
+        found = set(answers)
+        return tuple(
+            dict.fromkeys(
+                f"Answer<{name}>" if model in found else name for model in models for name in self._named([model], OUT)
+            )
+        )
+
+    def _replies(self, contract: Contract) -> Iterable[str]:
+        for handler in contract.handlers:
+            sent = [model for choice in contract.sends for model in choice.models if model in contract.answers]
+            models = sent if handler.answers is None else handler.answers
+            replies = self._answers(models, models) + (("AckMessage",) if handler.may_acknowledge else ())
+            for choice in handler.choices:
+                for tag in choice.tags:
+                    yield from text.union(replies or ("never",), f"{text.key(tag)}:")
+
+    def _named(self, models: Iterable[Model], mode: Mode) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._names[self._schemas.names[model, mode]] for model in models))
+
+
+def _possible_answers(contract: Contract) -> frozenset[Model]:
+    """Return the models that the handlers of a class may return."""
+    if any(handler.answers is None for handler in contract.handlers):
+        return contract.answers
+    return frozenset(model for handler in contract.handlers for model in handler.answers or ())
+
+
+def _channels(channels: Iterable[Channel], stems: Mapping[type, str]) -> list[str]:
+    lines = ["/** The channels, by their names. */", "export interface Channels {"]
+    free = text.Names(())
+    for channel in channels:
+        stem = stems.get(channel.consumer_class)
+        parameters = "; ".join(
+            f"{text.key(name)}: {'number' if converter in _NUMBERS else 'string'}"
+            for name, converter in channel.parameters.items()
+        )
+        lines += text.indented(text.comment([inspect.cleandoc(vars(channel.consumer_class).get("__doc__") or "")]))
+        lines += text.indented([f"{free.new(channel.name)}: {{"])
+        members = [
+            f"address: {text.quoted(channel.address)};",
+            f"parameters: {{ {parameters} }};" if parameters else "parameters: {};",
+        ]
+        if stem is None:
+            untyped = "unknown /* the consumer is no typed one */"
+            members += [f"in: {untyped};", f"out: {untyped};", "replies: {};"]
+        else:
+            members += [f"in: {stem}In;", f"out: {stem}Out;", f"replies: {stem}Replies;"]
+        lines += text.indented(text.indented(members))
+        lines += text.indented(["};"])
+    return [*lines, "}"]
+
+
+def _with_types(schemas: Schemas) -> dict[str, Schema]:
+    """Return the definitions, with the type of each message in it."""
+    definitions = copy.deepcopy(schemas.definitions)
+    for (model, mode), name in schemas.names.items():
+        schema = definitions[name]
+        properties = schema.get("properties", {})
+        if TAG in properties:
+            continue
+        tag = {"enum": list(tags_of(model))}
+        if not properties:  # a serializer, or a schema, of the model's own
+            described = {"description": schema["description"]} if "description" in schema else {}
+            definitions[name] = {**described, "properties": {TAG: tag}, "required": [TAG], "additionalProperties": True}
+            continue
+        # It has several aliases, and the schema has the first.
+        other = next((wire_names(model, key) for key in model.model_fields if TAG in wire_names(model, key)), ())
+        kept = {key: value for key, value in properties.items() if mode == OUT or key not in other}
+        schema["properties"] = {TAG: tag, **kept}
+        schema["required"] = [TAG, *(key for key in schema.get("required", ()) if key in kept)]
+    return definitions
+
+
+def _names_of(definitions: Mapping[str, Schema], free: text.Names) -> dict[str, str]:
+    """Return what the types of definitions are called. The two forms of a model have one type if they are alike."""
+    forms = {
+        base: [f"{base}-{side}" for side in _SIDES]
+        for base in sorted({name.removesuffix(f"-{_SIDES[0]}") for name in definitions} - definitions.keys())
+        if f"{base}-{_SIDES[1]}" in definitions
+    }
+    alike = dict(forms)
+    different = set(alike)
+    while different:  # what refers to forms that are found to differ may differ, too
+        writer = Writer(definitions, _called(definitions, alike))
+        different = {base for base, (one, other) in alike.items() if writer.definition(one) != writer.definition(other)}
+        alike = {base: names for base, names in alike.items() if base not in different}
+    found: dict[str, str] = {}
+    for base, names in forms.items():
+        endings = ("", "") if base in alike else _SIDES
+        stem = free.new(base, endings)
+        found |= {name: f"{stem}{ending}" for name, ending in zip(names, endings, strict=True)}
+    return found | {name: free.new(name) for name in sorted(definitions.keys() - found.keys())}
+
+
+def _called(definitions: Iterable[str], alike: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return names of definitions, of which some pairs have one."""
+    return dict(zip(definitions, definitions, strict=True)) | {
+        name: base for base, names in alike.items() for name in names
+    }
