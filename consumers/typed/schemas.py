@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+from pydantic import Discriminator
 from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from .contract import Contract
-from .models import TAG, Model
+from .models import TAG, Choice, Model, wire_names
 
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -58,6 +60,7 @@ def schemas_of(contracts: Iterable[Contract]) -> Schemas:
     Raises:
         TypeError: a model has a field for which there is no JSON Schema.
     """
+    contracts = tuple(contracts)
     wanted: dict[tuple[Model, Mode], None] = {}
     for contract in contracts:
         wanted |= {(model, IN): None for handler in contract.handlers for model in handler.models}
@@ -70,6 +73,10 @@ def schemas_of(contracts: Iterable[Contract]) -> Schemas:
     names = {(model, mode): name_in(references[model, mode]["$ref"]) for model, mode in wanted}
     for name in names.values():
         _require(definitions[name], TAG)
+    for choice in (choice for contract in contracts for handler in contract.handlers for choice in handler.choices):
+        for model in choice.models:
+            for key in _discriminators(choice, model):
+                _require(definitions[names[model, IN]], key)
     for schema in list(_all_of(definitions)):
         discriminator = schema.get("discriminator")
         if isinstance(discriminator, dict) and "mapping" in discriminator:
@@ -81,6 +88,17 @@ def schemas_of(contracts: Iterable[Contract]) -> Schemas:
 def name_in(reference: str) -> str:
     """Return the name that a reference to a definition has at its end."""
     return reference.rpartition("/")[2]
+
+
+def _discriminators(choice: Choice, model: Model) -> Iterable[str]:
+    """Yield the keys that tell a model from the others of its type."""
+    kind = choice.kind
+    while get_origin(kind) is Annotated or hasattr(kind, "__value__"):
+        for each in get_args(kind)[1:]:
+            name = each.discriminator if isinstance(each, Discriminator | FieldInfo) else None
+            if isinstance(name, str) and name in model.model_fields:
+                yield from wire_names(model, name)
+        kind = kind.__value__ if hasattr(kind, "__value__") else get_args(kind)[0]
 
 
 def _require(schema: Schema, key: str) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -81,8 +82,10 @@ _NUMBERS = ("int", "float")
 _SIDES = ("Input", "Output")
 """What pydantic puts behind a model's name where its two schemas differ."""
 
+_FORM = re.compile(rf"(.+)-({'|'.join(_SIDES)})((?:__\d+)?)")
 
-def typescript(application: Any) -> str:
+
+def typescript_module(application: Any) -> str:
     """Return the types of an application's messages: the text of a module of TypeScript's that has types alone.
 
     Args:
@@ -163,7 +166,7 @@ class _Messages:
         for handler in contract.handlers:
             sent = [model for choice in contract.sends for model in choice.models if model in contract.answers]
             models = sent if handler.answers is None else handler.answers
-            replies = self._answers(models, models) + (("AckMessage",) if handler.may_acknowledge else ())
+            replies = self._answers(models, models) + (("AckMessage",) if handler.may_return_nothing else ())
             for choice in handler.choices:
                 for tag in choice.tags:
                     yield from text.union(replies or ("never",), f"{text.key(tag)}:")
@@ -227,27 +230,42 @@ def _with_types(schemas: Schemas) -> dict[str, Schema]:
 
 def _names_of(definitions: Mapping[str, Schema], free: text.Names) -> dict[str, str]:
     """Return what the types of definitions are called. The two forms of a model have one type if they are alike."""
-    forms = {
-        base: [f"{base}-{side}" for side in _SIDES]
-        for base in sorted({name.removesuffix(f"-{_SIDES[0]}") for name in definitions} - definitions.keys())
-        if f"{base}-{_SIDES[1]}" in definitions
-    }
-    alike = dict(forms)
-    different = set(alike)
-    while different:  # what refers to forms that are found to differ may differ, too
-        writer = Writer(definitions, _called(definitions, alike))
-        different = {base for base, (one, other) in alike.items() if writer.definition(one) != writer.definition(other)}
-        alike = {base: names for base, names in alike.items() if base not in different}
+    forms: dict[str, dict[str, str]] = {}
+    for name in sorted(definitions):
+        base, side = _form(name)
+        forms.setdefault(base, {})[side] = name
+    alike = {base for base, names in forms.items() if names.keys() == set(_SIDES)}
+    while True:
+        names = {name: base if base in alike else name for base, sides in forms.items() for name in sides.values()}
+        writer = Writer(definitions, names)
+        different = {
+            base for base in alike if len({tuple(writer.definition(name)) for name in forms[base].values()}) > 1
+        }
+        if not different:
+            break
+        alike -= different  # and what refers to these may differ, too
     found: dict[str, str] = {}
-    for base, names in forms.items():
-        endings = ("", "") if base in alike else _SIDES
-        stem = free.new(base, endings)
-        found |= {name: f"{stem}{ending}" for name, ending in zip(names, endings, strict=True)}
-    return found | {name: free.new(name) for name in sorted(definitions.keys() - found.keys())}
+    for base, sides in forms.items():
+        endings = {side: "" if base in alike else side for side in sides}
+        stem = free.new(_shortest(base, forms), list(endings.values()))
+        found |= {name: f"{stem}{endings[side]}" for side, name in sides.items()}
+    return found
 
 
-def _called(definitions: Iterable[str], alike: Mapping[str, list[str]]) -> dict[str, str]:
-    """Return names of definitions, of which some pairs have one."""
-    return dict(zip(definitions, definitions, strict=True)) | {
-        name: base for base, names in alike.items() for name in names
-    }
+def _shortest(name: str, others: Iterable[str]) -> str:
+    """Return a definition's name with no more of its module than tells it from some others."""
+    parts = [other.split("__") for other in others]
+    own = name.split("__")
+    for count in range(1, len(own)):
+        tail = own[-count:]
+        if tail[0].strip("_").isdigit():  # pydantic counts classes whose names are the same
+            continue
+        if sum(other[-count:] == tail for other in parts) == 1:
+            return "__".join(tail) if count > 1 else name
+    return name
+
+
+def _form(name: str) -> tuple[str, str]:
+    """Return the name of a model, and which of its two forms, if they differ, a definition is."""
+    found = _FORM.fullmatch(name)
+    return (f"{found[1]}{found[3]}", found[2]) if found else (name, "")
