@@ -172,7 +172,7 @@ class Writer:
                 members.append(self.of(each))
             elif other not in seen:
                 members.append(self._alias(other, {*seen, other}))
-        return _distinct(members) or NEVER
+        return _distinct(members)
 
     def _unions(self, name: str, seen: set[str]) -> set[str]:
         """Add to some definitions those that one is a union of, or a union of unions, and return all of them."""
@@ -196,7 +196,7 @@ def _choices(schema: Schema) -> list[Any]:
 
 
 def _distinct(unions: Iterable[Members]) -> Members:
-    return tuple(dict.fromkeys(member for members in unions for member in members))
+    return tuple(dict.fromkeys(member for members in unions for member in members)) or NEVER
 
 
 def _intersection(parts: list[Members]) -> Members:
@@ -226,7 +226,7 @@ def _notes(schema: Any, with_default: bool = False) -> Iterable[str]:
         json.dumps(schema["default"], ensure_ascii=False) if with_default and schema.get("default") is not None else ""
     )
     if default and len(default) <= _LONGEST_DEFAULT:
-        yield f"@default {default}"
+        yield f"@default {text.harmless(default)}"
     yield from dict.fromkeys(f"@format {found}" for found in map(_format, _inline(schema)) if found)
     choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     only = choices[0] if len(choices) == 1 and isinstance(choices[0], dict) else schema
