@@ -1,11 +1,14 @@
-"""The command line: `python -m consumers worker package.module:application channel-name …`."""
+"""The command line: `python -m consumers COMMAND package.module:application …`.
+
+Each command has a function that adds its parser, and one that runs it: `COMMANDS` lists the former.
+"""
 
 import argparse
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -34,27 +37,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m consumers")
     commands = parser.add_subparsers(required=True, metavar="command")
-    worker = commands.add_parser("worker", help="handle the messages of named channels")
-    worker.add_argument("application", help="where the application is: package.module:attribute")
-    worker.add_argument("channels", nargs="+", metavar="channel", help="a channel's name")
-    worker.add_argument("--layer", default=DEFAULT_ALIAS, metavar="ALIAS", help="the layer (default: %(default)s)")
+    for add_command in COMMANDS:
+        add_command(commands)
     options = parser.parse_args(arguments)
+    command: argparse.ArgumentParser = options.command
     try:
-        return run_worker(options.application, options.channels, options.layer)
+        status: int = options.run(options)
     except UsageError as error:
-        worker.exit(USAGE_ERROR, f"{worker.prog}: error: {error}\n")
+        command.exit(USAGE_ERROR, f"{command.prog}: error: {error}\n")
+    return status
+
+
+def new_command(commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace], int]) -> Any:
+    """Add a command, whose first argument says where the application is.
+
+    Args:
+        commands: where argparse keeps the commands.
+        name: the command's name.
+        summary: what it does, for `--help`.
+        run: runs it and returns the exit status.
+
+    Returns:
+        argparse.ArgumentParser: the command's own, for its further arguments.
+    """
+    command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    command.add_argument("application", help="where the application is: package.module:attribute")
+    command.set_defaults(command=command, run=run)
+    return command
 
 
 class UsageError(Exception):
     """The command line, or what it names, is wrong."""
 
 
-def run_worker(path: str, channels: Sequence[str], alias: str) -> int:
+def add_worker(commands: Any) -> None:
+    """Add `worker`."""
+    command = new_command(commands, "worker", "handle the messages of named channels", run_worker)
+    command.add_argument("channels", nargs="+", metavar="channel", help="a channel's name")
+    command.add_argument("--layer", default=DEFAULT_ALIAS, metavar="ALIAS", help="the layer (default: %(default)s)")
+
+
+def run_worker(options: argparse.Namespace) -> int:
     """Run an application for named channels until SIGTERM or SIGINT, and return the exit status."""
+    path = options.application
     application = import_application(path)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        worker = Worker(application, channels, _layer(alias))
+        worker = Worker(application, options.channels, _layer(options.layer))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     try:
@@ -106,6 +135,8 @@ def _layer(alias: str) -> Any:
         logger.warning("channel layer %r is in memory: only what this process sends reaches this worker", alias)
     return layer
 
+
+COMMANDS = [add_worker]
 
 if __name__ == "__main__":
     sys.exit(main())
