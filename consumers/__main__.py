@@ -5,10 +5,12 @@ Each command has a function that adds its parser, and one that runs it: `COMMAND
 
 import argparse
 import importlib
+import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,6 +23,7 @@ from .worker import Worker
 logger = logging.getLogger("consumers.worker")
 
 USAGE_ERROR = 2  # argparse's own
+MOST_DIFFERENCES = 10  # that are told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words of the command line; None: those of this process.
 
     Returns:
-        int: the exit status: 0 after a graceful stop, 1 after one that was forced by a second signal.
+        int: the exit status. A worker's is 0 after a graceful stop, and 1 after one that was forced by a second signal.
+            That of a check is 1 if the file differs.
 
     Raises:
         SystemExit: with status 2 if the command line, or what it names, is wrong.
@@ -93,6 +97,75 @@ def run_worker(options: argparse.Namespace) -> int:
     return 0 if is_graceful else 1
 
 
+def add_asyncapi(commands: Any) -> None:
+    """Add `asyncapi`."""
+    command = new_command(commands, "asyncapi", "print the document of the WebSockets, AsyncAPI 3", run_asyncapi)
+    command.add_argument("--title", help="what the document is called (default: as FastAPI's application is)")
+    command.add_argument("--version", help="the version of the application")
+    command.add_argument(
+        "--server", action="append", default=[], metavar="[NAME=]URL", help="where it is served: wss://chat.example.com"
+    )
+    command.add_argument("--check", metavar="FILE", help="print nothing; exit with 1 if the document differs from FILE")
+
+
+def run_asyncapi(options: argparse.Namespace) -> int:
+    """Print the document of an application, or compare it with a file, and return the exit status."""
+    asyncapi = typed_module("asyncapi")
+    application = import_application(options.application)
+    servers = dict(_named(server, number) for number, server in enumerate(options.server, 1))
+    try:
+        document = asyncapi.asyncapi_document(
+            application, title=options.title, version=options.version, servers=servers
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{options.application}: {error}") from error
+    if options.check is None:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return 0
+    return check_file(options, asyncapi.differences(document, _document_in(options.check)))
+
+
+def _named(server: str, number: int) -> tuple[str, str]:
+    """Return a server's name and URL, of an option such as `production=wss://chat.example.com`."""
+    name, equals, url = server.partition("=")
+    if equals and "/" not in name:
+        return name, url
+    return "server" if number == 1 else f"server{number}", server
+
+
+def _document_in(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def check_file(options: argparse.Namespace, differences: Iterable[str]) -> int:
+    """Tell how `options.check` differs from what the application has, and return the exit status."""
+    found = list(differences)
+    if not found:
+        return 0
+    print(f"{options.check} is not what {options.application} has now:", file=sys.stderr)
+    for difference in found[:MOST_DIFFERENCES]:
+        print(f"  {difference}", file=sys.stderr)
+    if len(found) > MOST_DIFFERENCES:
+        print(f"  and {len(found) - MOST_DIFFERENCES} more", file=sys.stderr)
+    print("Run the command without --check, and write what it prints to the file.", file=sys.stderr)
+    return 1
+
+
+def typed_module(name: str) -> Any:
+    """Import a module of `consumers.typed`.
+
+    Raises:
+        UsageError: pydantic is not installed.
+    """
+    try:
+        return importlib.import_module(f"consumers.typed.{name}")
+    except ImportError as error:
+        raise UsageError(str(error)) from error
+
+
 def import_application(path: str) -> Any:
     """Import what `package.module:attribute` names, from the current directory too.
 
@@ -136,7 +209,7 @@ def _layer(alias: str) -> Any:
     return layer
 
 
-COMMANDS = [add_worker]
+COMMANDS = [add_worker, add_asyncapi]
 
 if __name__ == "__main__":
     sys.exit(main())
