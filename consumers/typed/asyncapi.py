@@ -104,7 +104,9 @@ class _Document:
         self._messages: dict[str, Object] = {}
         self._security: dict[str, Object] = {}
         self._names: dict[tuple[Model, Mode, str | None], str] = {}
-        self._answers = {model for contract in contracts for handler in contract.handlers for model in _of(handler)}
+        self._answers = {
+            model for contract in contracts for handler in contract.handlers for model in _answers(handler, contract)
+        }
         first = next(iter(servers.values()), None)
         self._base_url = (
             NOWHERE if first is None else f"{_PAGES[first['protocol']]}://{first['host']}{first.get('pathname', '')}/"
@@ -135,7 +137,10 @@ class _Document:
         }
 
     def _channel(self, channel: Channel, contract: Contract | None) -> Object:
-        messages = [] if contract is None else [*self._taken(contract), *self._sent(contract), "ack"]
+        messages: list[str] = []
+        if contract is not None:
+            messages += (*self._taken(contract), *self._sent(contract))
+            messages += ["ack"] if any(handler.may_return_nothing for handler in contract.handlers) else []
         described: Object = {
             "address": channel.address,
             "title": channel.consumer_class.__name__,
@@ -177,9 +182,8 @@ class _Document:
         def references(names: Iterable[str]) -> list[Object]:
             return [{"$ref": f"#/channels/{channel.name}/messages/{name}"} for name in dict.fromkeys(names)]
 
-        for handler in contract.handlers:
-            answers = _of(handler) if handler.answers is not None else _sorted(contract.answers)
-            replies = [self._message(model, OUT, None) for model in answers]
+        for handler in _handlers(contract):
+            replies = [self._message(model, OUT, None) for model in _answers(handler, contract)]
             replies += ["ack", "error"] if handler.may_return_nothing else ["error"]
             operation = {
                 "action": "receive",
@@ -269,12 +273,17 @@ class _Document:
         return {name: used[name] for name in sorted(used)}
 
 
-def _of(handler: Handler) -> tuple[Model, ...]:
-    return handler.answers or ()
+def _handlers(contract: Contract) -> list[Handler]:
+    """Return the handlers of the client's messages in the order of the class, those of its bases first."""
+    names = [name for owner in reversed(contract.consumer_class.__mro__) for name in vars(owner)]
+    return sorted(contract.handlers, key=lambda handler: names.index(handler.name))
 
 
-def _sorted(models: Iterable[Model]) -> list[Model]:
-    return sorted(models, key=lambda model: (model.__name__, model.__module__))
+def _answers(handler: Handler, contract: Contract) -> Iterable[Model]:
+    """Return the models that a handler may return: all that can be answers, if it does not say."""
+    if handler.answers is not None:
+        return handler.answers
+    return sorted(contract.answers, key=lambda model: (model.__name__, model.__module__))
 
 
 def _numbered(name: str) -> Iterator[str]:

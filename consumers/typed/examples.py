@@ -16,6 +16,7 @@ _BY_FORMAT = {
     "base64url": "dGV4dA==",
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
+    "decimal": "1.5",
     "duration": "PT1H",
     "email": "ann@example.com",
     "hostname": "example.com",
@@ -49,24 +50,13 @@ _BY_FORMAT = {
     "uuid8": "320c3d4d-cc00-875b-8ec9-32d5f69181c0",
 }
 # What a pattern is tried on: no example is made from a regular expression.
-_TEXTS = (
-    "text",
-    "a",
-    "1",
-    "1.5",
-    "A",
-    "Ab1",
-    "a1",
-    "A1",
-    "abc",
-    "ABC",
-    "123",
-    "1234",
-    "12345",
-    "+4930123456",
-    "#00ff00",
+_TEXTS = re.findall(
+    r"\S+",
+    """
+    text a 1 1.5 A Ab1 a1 A1 abc ABC 123 1234 12345 +4930123456 #00ff00
+    a-b a_b a.b A-1 ABC-123 12:00 2026-01-31 v1.0.0 @ann /path aaaa 0000
+    """,
 )
-_TEXTS += ("a-b", "a_b", "a.b", "A-1", "ABC-123", "12:00", "2026-01-31", "v1.0.0", "@ann", "/path", "aaaa", "0000", "")
 
 
 class NoExample(Exception):

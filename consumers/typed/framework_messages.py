@@ -6,7 +6,7 @@ from .incoming import MAX_ID, MAX_ID_LENGTH
 from .problems import FAILED, INVALID, MOST_ERRORS, NOT_JSON, RATE_LIMITED, UNKNOWN_TYPE
 
 ID: dict[str, Any] = {
-    "description": "Chosen by the client. The answer has it as `to`.",
+    "description": "The client chooses it. The answer repeats it as `to`.",
     "oneOf": [
         {"type": "string", "maxLength": MAX_ID_LENGTH},
         {"type": "integer", "minimum": -MAX_ID, "maximum": MAX_ID},

@@ -33,6 +33,11 @@ class Generator(GenerateJsonSchema):
             return not field.get("serialization_exclude") and field.get("serialization_exclude_if") is None
         return super().field_is_required(field, total)
 
+    def decimal_schema(self, schema: Any) -> Schema:
+        """Return the schema of a Decimal, which goes out as a text that is a number."""
+        found = super().decimal_schema(schema)
+        return {**found, "format": "decimal"} if found.get("type") == "string" and "pattern" not in found else found
+
 
 @dataclass(frozen=True, slots=True)
 class Schemas:
