@@ -24,7 +24,9 @@ OUT: Mode = "serialization"
 REFERENCE = "#/$defs/{model}"
 
 
-class _Generator(GenerateJsonSchema):
+class Generator(GenerateJsonSchema):
+    """Makes schemas of what is really sent."""
+
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
 
     def field_is_required(self, field: Any, total: bool) -> bool:
@@ -32,6 +34,11 @@ class _Generator(GenerateJsonSchema):
         if self.mode == OUT and field["type"] != "typed-dict-field":
             return not field.get("serialization_exclude") and field.get("serialization_exclude_if") is None
         return super().field_is_required(field, total)
+
+    def decimal_schema(self, schema: Any) -> Schema:
+        """Return the schema of a Decimal, which goes out as a text that is a number."""
+        found = super().decimal_schema(schema)
+        return {**found, "format": "decimal"} if found.get("type") == "string" and "pattern" not in found else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ def schemas_of(contracts: Iterable[Contract]) -> Schemas:
         wanted |= {(model, IN): None for handler in contract.handlers for model in handler.models}
         wanted |= {(model, OUT): None for choice in contract.sends for model in choice.models}
     try:
-        references, document = models_json_schema(list(wanted), schema_generator=_Generator, ref_template=REFERENCE)
+        references, document = models_json_schema(list(wanted), schema_generator=Generator, ref_template=REFERENCE)
     except PydanticInvalidForJsonSchema as error:
         raise TypeError(f"{_culprit(wanted)} has a field that JSON Schema cannot describe: {error}") from None
     definitions: dict[str, Schema] = document.get("$defs", {})
