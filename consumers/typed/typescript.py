@@ -136,16 +136,22 @@ class _Messages:
         """
         taken = self._named((model for handler in contract.handlers for model in handler.models), IN)
         envelope = f"{{ {text.key(contract.id_key)}?: MessageId }}"
-        messages = f"({' | '.join(taken)})" if len(taken) > 1 else "".join(taken)
-        members = (f"{messages} & {envelope}",) if taken else ("never",)
-        yield [f"/** What the client sends to {stem}. */", *text.union(members, f"export type {stem}In =")]
+        before = f"export type {stem}In ="
+        if len(taken) > 1:
+            lines = [f"{before} {envelope} & (", *text.indented(f"| {name}" for name in taken), ");"]
+        else:
+            lines = [f"{before} {taken[0]} & {envelope};" if taken else f"{before} never;"]
+        yield [f"/** What the client sends to {stem}. */", *lines]
         sent = (*self._sent(contract), *_ALWAYS_SENT)
         yield [f"/** What the client gets from {stem}. */", *text.union(sent, f"export type {stem}Out =")]
+        replies = text.indented(self._replies(contract))
         yield [
-            "/** What answers a message that has an id, by the message's type. Beside it, an error may. */",
-            f"export interface {stem}Replies {{",
-            *text.indented(self._replies(contract)),
-            "}",
+            "/** What answers a message that has an id, by the message's type. An error may come in its place. */",
+            *(
+                [f"export interface {stem}Replies {{", *replies, "}"]
+                if replies
+                else [f"export type {stem}Replies = {{}};"]
+            ),
         ]
 
     def _sent(self, contract: Contract) -> tuple[str, ...]:
@@ -229,40 +235,42 @@ def _with_types(schemas: Schemas) -> dict[str, Schema]:
 
 
 def _names_of(definitions: Mapping[str, Schema], free: text.Names) -> dict[str, str]:
-    """Return what the types of definitions are called. The two forms of a model have one type if they are alike."""
-    forms: dict[str, dict[str, str]] = {}
-    for name in sorted(definitions):
-        base, side = _form(name)
-        forms.setdefault(base, {})[side] = name
-    alike = {base for base, names in forms.items() if names.keys() == set(_SIDES)}
+    """Return what the types of definitions are called. Those of one class name have one type if they are alike."""
+    alike = {name: _parts(name)[-1] for name in definitions}
     while True:
-        names = {name: base if base in alike else name for base, sides in forms.items() for name in sides.values()}
-        writer = Writer(definitions, names)
-        different = {
-            base for base in alike if len({tuple(writer.definition(name)) for name in forms[base].values()}) > 1
-        }
-        if not different:
+        writer = Writer(definitions, alike)
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name in sorted(definitions):
+            groups.setdefault((alike[name], *writer.definition(name)), []).append(name)
+        if len(groups) == len(set(alike.values())):
             break
-        alike -= different  # and what refers to these may differ, too
+        alike = {name: names[0] for names in groups.values() for name in names}  # what refers to it may differ now
     found: dict[str, str] = {}
-    for base, sides in forms.items():
-        endings = {side: "" if base in alike else side for side in sides}
-        stem = free.new(_shortest(base, forms), list(endings.values()))
-        found |= {name: f"{stem}{endings[side]}" for side, name in sides.items()}
+    others = {_form(name)[0] for name in definitions}
+    for names in groups.values():
+        sides = {_form(name)[1] for name in names}
+        stems = sorted((_shortest(_form(name)[0], others).strip("_") for name in names), key=len)
+        called = free.new(f"{stems[0]}{sides.pop() if len(sides) == 1 else ''}")
+        found |= dict.fromkeys(names, called)
     return found
 
 
 def _shortest(name: str, others: Iterable[str]) -> str:
-    """Return a definition's name with no more of its module than tells it from some others."""
-    parts = [other.split("__") for other in others]
-    own = name.split("__")
-    for count in range(1, len(own)):
-        tail = own[-count:]
-        if tail[0].strip("_").isdigit():  # pydantic counts classes whose names are the same
-            continue
-        if sum(other[-count:] == tail for other in parts) == 1:
-            return "__".join(tail) if count > 1 else name
+    """Return a model's name with no more of its module than tells it from some others."""
+    whole = name.split("__")
+    least = len(whole) - len(_parts(name)) + 1
+    for count in range(least, len(whole)):
+        if sum(other.split("__")[-count:] == whole[-count:] for other in others) == 1:
+            return "__".join(whole[-count:]) if count > least else name
     return name
+
+
+def _parts(name: str) -> list[str]:
+    """Return what pydantic has made a definition's name of: the module, perhaps, and the class."""
+    parts = _form(name)[0].split("__")
+    while len(parts) > 1 and parts[-1].strip("_").isdigit():  # it counts classes of the same name
+        parts.pop()
+    return parts
 
 
 def _form(name: str) -> tuple[str, str]:

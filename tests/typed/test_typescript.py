@@ -18,6 +18,7 @@ from consumers.typed.typescript import typescript_module
 
 from ..support.tsc import compile_programs
 from . import wide_other
+from .documents import sample
 from .models import Moved, Said, Say
 from .wide import EVERYTHING, Both, Custom, Everything, Item, Wide
 
@@ -228,6 +229,14 @@ def test_models_of_one_name_are_told_apart_by_as_little_of_their_module_as_will_
     assert {Item.__name__} == {wide_other.Item.__name__}
 
 
+def test_the_sample_of_the_documents_compiles(tmp_path: Path) -> None:
+    module = typescript_module(sample.app)
+    assert declaration(module, "Color") == '"red" | "green"'
+    assert declaration(module, "other_Color") == '"cyan" | "pink"'
+    assert "ColorInput" not in module
+    assert compile_programs({"sample": module}, tmp_path) == {}
+
+
 def test_it_is_the_same_each_time() -> None:
     assert len({typescript_module(Wide.as_asgi()) for _ in range(3)}) == 1
 
@@ -283,7 +292,7 @@ def test_answers_belong_to_messages() -> None:
     assert declaration(module, "UntoldReplies") == f"{told} fourth: Answer<Said> | Answer<Both> | AckMessage;"
     own = "AckMessage | ErrorMessage | ExpiresMessage"
     assert declaration(module, "RoomOut") == f"Answer<Said> | Answer<Both> | To | {own}"
-    assert declaration(module, "UntoldIn") == "(First | Second | Third | Fourth) & { id?: MessageId }"
+    assert declaration(module, "UntoldIn") == "{ id?: MessageId } & ( | First | Second | Third | Fourth )"
     assert "Moved" not in module
 
 
@@ -326,7 +335,7 @@ def test_channels_have_addresses_and_parameters(tmp_path: Path) -> None:
         "Silent": ['"/django/{id}/"', "{ id: string }", *silent],
     }
     assert declaration(module, "SilentIn") == "never"
-    assert declaration(module, "SilentReplies") == ""
+    assert declaration(module, "SilentReplies") == "{}"
     assert compile_programs({"channels": module}, tmp_path) == {}
 
 
