@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,27 @@ def run_asyncapi(options: argparse.Namespace) -> int:
     return check_file(options, asyncapi.differences(document, _document_in(options.check)))
 
 
+def add_typescript(commands: Any) -> None:
+    """Add `typescript`."""
+    command = new_command(commands, "typescript", "print the types of the messages for TypeScript", run_typescript)
+    command.add_argument("--check", metavar="FILE", help="print nothing; exit with 1 if the types differ from FILE")
+
+
+def run_typescript(options: argparse.Namespace) -> int:
+    """Print the types of an application's messages, or compare them with a file, and return the exit status."""
+    typescript = typed_module("typescript")
+    application = import_application(options.application)
+    try:
+        module = typescript.typescript_module(application)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{options.application}: {error}") from error
+    if options.check is None:
+        print(module, end="")
+        return 0
+    lines = unified_diff(_text_in(options.check).splitlines(), module.splitlines(), n=0, lineterm="")
+    return check_file(options, (line for line in lines if not line.startswith(("---", "+++", "@@"))))
+
+
 def _named(server: str, number: int) -> tuple[str, str]:
     """Return a server's name and URL, of an option such as `production=wss://chat.example.com`."""
     name, equals, url = server.partition("=")
@@ -135,7 +157,14 @@ def _named(server: str, number: int) -> tuple[str, str]:
 
 def _document_in(path: str) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(_text_in(path))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _text_in(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
 
@@ -209,7 +238,7 @@ def _layer(alias: str) -> Any:
     return layer
 
 
-COMMANDS = [add_worker, add_asyncapi]
+COMMANDS = [add_worker, add_asyncapi, add_typescript]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -261,7 +261,7 @@ def _shortest(name: str, others: Iterable[str]) -> str:
     least = len(whole) - len(_parts(name)) + 1
     for count in range(least, len(whole)):
         if sum(other.split("__")[-count:] == whole[-count:] for other in others) == 1:
-            return "__".join(whole[-count:]) if count > least else name
+            return "__".join(whole[-count:]) if count > 1 else name
     return name
 
 

@@ -226,6 +226,7 @@ def test_models_of_one_name_are_told_apart_by_as_little_of_their_module_as_will_
     module = typescript_module(Wide.as_asgi())
     assert declaration(module, "wide_other_Item") == "weight: number;"
     assert "name: string" in declaration(module, "wide_ItemInput")
+    assert declaration(module, "Page_Item_2Output") == "items: wide_other_Item[]; next: number | null;"
     assert {Item.__name__} == {wide_other.Item.__name__}
 
 
