@@ -6,21 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import problems
 from . import typescript_text as text
 from .channels import Channel, channels_of
 from .contract import TO, Contract
+from .framework_messages import FRAMEWORKS, ID
 from .models import TAG, Model, tags_of, wire_names
-from .schemas import IN, OUT, Mode, Schema, Schemas, schemas_of
+from .schemas import IN, OUT, REFERENCE, Mode, Schema, Schemas, schemas_of
 from .typescript_schemas import Writer
-
-_CODES = (
-    problems.NOT_JSON,
-    problems.UNKNOWN_TYPE,
-    problems.INVALID,
-    problems.RATE_LIMITED,
-    problems.FAILED,
-)
 
 _HEADER = """\
 /**
@@ -30,48 +22,18 @@ _HEADER = """\
  */
 /* eslint-disable */"""
 
-_OWN = f"""\
-/** The id of a message, which the answer to it repeats: a text of at most 64 characters, or an integer. */
-export type MessageId = string | number;
-
+_ANSWER = f"""\
 /** A message that may be an answer. It is one if it says to which message. */
-export type Answer<M> = M & {{ {TO}?: MessageId }};
+export type Answer<M> = M & {{ {TO}?: MessageId }};"""
 
-/** The answer to a message whose handler has nothing to say. */
-export interface AckMessage {{
-  {TAG}: "ack";
-  {TO}: MessageId;
-}}
+_SHARED: dict[str, Schema] = {
+    "MessageId": ID,
+    "ErrorDetail": FRAMEWORKS["error"]["payload"]["properties"]["errors"]["items"],
+}
+"""What the framework's messages have in common, or in them, and has a name in TypeScript."""
 
-/** A message was refused, or its handler has failed. */
-export interface ErrorMessage {{
-  {TAG}: "error";
-  code: {" | ".join(map(text.quoted, _CODES))};
-  /** The message's id, if it had one. */
-  {TO}?: MessageId;
-  /** What is wrong, ten entries at most. */
-  errors: ErrorDetail[];
-  /** How many entries there are beyond these. */
-  more: number;
-}}
-
-/** One thing that is wrong in a message. */
-export interface ErrorDetail {{
-  /** Where it is: keys and indices. */
-  loc: (string | number)[];
-  msg: string;
-  type: string;
-}}
-
-/** The client's token expires soon. Then the connection is closed with 4401. */
-export interface ExpiresMessage {{
-  {TAG}: "expires";
-  /** Seconds from now. */
-  in: number;
-}}"""
-
-_ALWAYS_SENT = ("AckMessage", "ErrorMessage", "ExpiresMessage")
-_OWN_NAMES = ("MessageId", "Answer", "ErrorDetail", "Channels", *_ALWAYS_SENT)
+_ALWAYS_SENT = {f"{tag.capitalize()}Message": message for tag, message in FRAMEWORKS.items()}
+_OWN_NAMES = ("Answer", "Channels", *_SHARED, *_ALWAYS_SENT)
 
 _ENDINGS = ("In", "Out", "Replies")
 """What stands behind a channel's name in the names of its types."""
@@ -106,13 +68,39 @@ def typescript_module(application: Any) -> str:
     writer = Writer(definitions, names)
     declared = {names[name]: writer.definition(name) for name in sorted(definitions, key=names.__getitem__)}
     messages = _Messages(schemas, names)
-    parts = [[_HEADER], *declared.values(), [_OWN]]
+    parts = [[_HEADER], *declared.values(), *_own_types()]
     for consumer_class, stem in stems.items():
         contract = contracts[consumer_class]
         assert contract is not None
         parts += messages.of_class(stem, contract)
     parts.append(_channels(channels, stems))
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _own_types() -> Iterable[list[str]]:
+    """Yield the lines of the types that every module has."""
+    messages = {
+        name: {**_with_references(message["payload"]), "description": message["description"]}
+        for name, message in _ALWAYS_SENT.items()
+    }
+    definitions = _SHARED | messages
+    writer = Writer(definitions, {name: name for name in definitions})
+    yield writer.definition("MessageId")
+    yield [_ANSWER]
+    yield from (writer.definition(name) for name in definitions if name != "MessageId")
+
+
+def _with_references(schema: Any) -> Any:
+    """Return a schema that refers to what has a name."""
+    if isinstance(schema, list):
+        return [_with_references(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    described = {"description": schema["description"]} if "description" in schema else {}
+    for name, shared in _SHARED.items():
+        if {**schema, "description": None} == {**shared, "description": None}:
+            return {"$ref": REFERENCE.format(model=name), **described}
+    return {key: _with_references(each) for key, each in schema.items()}
 
 
 class _Messages:
@@ -137,10 +125,13 @@ class _Messages:
         taken = self._named((model for handler in contract.handlers for model in handler.models), IN)
         envelope = f"{{ {text.key(contract.id_key)}?: MessageId }}"
         before = f"export type {stem}In ="
-        if len(taken) > 1:
+        lines = [f"{before} {envelope} & ({' | '.join(taken)});"]
+        if not taken:
+            lines = [f"{before} never;"]
+        elif len(taken) == 1:
+            lines = [f"{before} {taken[0]} & {envelope};"]
+        elif len(lines[0]) > text.ROOM:
             lines = [f"{before} {envelope} & (", *text.indented(f"| {name}" for name in taken), ");"]
-        else:
-            lines = [f"{before} {taken[0]} & {envelope};" if taken else f"{before} never;"]
         yield [f"/** What the client sends to {stem}. */", *lines]
         sent = (*self._sent(contract), *_ALWAYS_SENT)
         yield [f"/** What the client gets from {stem}. */", *text.union(sent, f"export type {stem}Out =")]

@@ -7,6 +7,9 @@ from typing import Any
 
 INDENT = "  "
 
+ROOM = 100
+"""Columns of a line, beyond which each member of a union has one of its own."""
+
 LARGEST = 2**53 - 1
 """The largest integer that JavaScript has exactly."""
 
@@ -72,16 +75,15 @@ def indented(lines: Iterable[str]) -> list[str]:
     return [f"{INDENT}{line}" if line else line for line in lines]
 
 
-def union(members: Sequence[str], before: str, room: int = 100) -> list[str]:
+def union(members: Sequence[str], before: str) -> list[str]:
     """Return the lines of a union behind what stands before it, with a semicolon.
 
     Args:
         members: its members.
         before: the beginning of the first line.
-        room: columns of a line, beyond which each member has one of its own.
     """
     whole = f"{before} {' | '.join(members)};"
-    if len(whole) <= room or len(members) == 1:
+    if len(whole) <= ROOM or len(members) == 1:
         return [whole]
     return [before, *(f"{INDENT}| {member}" for member in members[:-1]), f"{INDENT}| {members[-1]};"]
 

@@ -291,9 +291,9 @@ def test_answers_belong_to_messages() -> None:
     told += "second: Answer<Said> | Answer<Both>; third: never;"
     assert declaration(module, "RoomReplies") == told
     assert declaration(module, "UntoldReplies") == f"{told} fourth: Answer<Said> | Answer<Both> | AckMessage;"
-    own = "AckMessage | ErrorMessage | ExpiresMessage"
+    own = "ErrorMessage | AckMessage | ExpiresMessage"
     assert declaration(module, "RoomOut") == f"Answer<Said> | Answer<Both> | To | {own}"
-    assert declaration(module, "UntoldIn") == "{ id?: MessageId } & ( | First | Second | Third | Fourth )"
+    assert declaration(module, "UntoldIn") == "{ id?: MessageId } & (First | Second | Third | Fourth)"
     assert "Moved" not in module
 
 
