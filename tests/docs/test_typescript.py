@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pydantic
+
 from consumers.typed.typescript import typescript_module
 
 from ..support.examples import run
@@ -62,5 +64,7 @@ def test_the_table_is_true() -> None:
     fields = "".join(f"    field{number}: {python}\n" for number, (python, _) in enumerate(rows()))
     module = typescript_module(run(TYPES + fields)["Room"].as_asgi())
     expected = [typescript.replace("X", "string").replace("Y", "number") for _, typescript in rows()]
+    if pydantic.VERSION.startswith("2.9."):  # the page says so
+        expected = ["{ [key: string]: string }" if "[key in" in each else each for each in expected]
     assert re.findall(r"^  field\d+: (.*);$", module, re.MULTILINE) == expected
     assert len(expected) > 12
