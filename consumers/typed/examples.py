@@ -193,16 +193,16 @@ def text_in(schema: Schema) -> str:
         NoExample: none of those that are tried matches its pattern.
     """
     pattern, least, most = schema.get("pattern"), schema.get("minLength", 0), schema.get("maxLength")
-    known = _BY_FORMAT.get(schema.get("format", ""))
+    known: str | None = _BY_FORMAT.get(schema.get("format", ""))
     if known is not None and pattern is None:
         return known
     for text in _TEXTS:
         if len(text) < least:
             text += (text[-1:] or "x") * (least - len(text))
-        text = text[:most]
+        cut: str = text[:most]
         try:
-            if pattern is None or re.search(pattern, text):
-                return text
+            if pattern is None or re.search(pattern, cut):
+                return cut
         except re.error:  # Rust's and JavaScript's differ from Python's
             raise NoExample from None
     raise NoExample
