@@ -1,6 +1,6 @@
 """The JSON Schemas of messages, as pydantic makes them, with what holds for every message on the wire."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,7 +57,7 @@ class Schemas:
         return self.definitions[self.names[model, mode]]
 
 
-def schemas_of(contracts: Collection[Contract]) -> Schemas:
+def schemas_of(contracts: Iterable[Contract]) -> Schemas:
     """Return the schemas of what consumers take and send.
 
     A field that tells models apart is required in all of them, though it may have a default: a message without its
@@ -66,6 +66,7 @@ def schemas_of(contracts: Collection[Contract]) -> Schemas:
     Raises:
         TypeError: a model has a field for which there is no JSON Schema.
     """
+    contracts = tuple(contracts)
     wanted: dict[tuple[Model, Mode], None] = {}
     for contract in contracts:
         wanted |= {(model, IN): None for handler in contract.handlers for model in handler.models}
