@@ -251,9 +251,9 @@ class _Document:
         given = schema.get("examples")
         if isinstance(given, list) and given:
             return given
-        for with_optional in (True, False):
+        for with_optional, key in ((True, "key"), (True, "1"), (False, "1")):
             try:
-                example = made_example(schema, self._schemas.definitions, with_optional)
+                example = made_example(schema, self._schemas.definitions, with_optional, key)
                 if mode == IN:
                     model.model_validate_json(json.dumps(example))
                 return [example]

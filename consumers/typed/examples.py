@@ -77,24 +77,28 @@ def given_example(schema: Schema) -> Any:
     raise NoExample
 
 
-def made_example(schema: Schema, definitions: Mapping[str, Schema], with_optional: bool = True) -> Any:
+def made_example(
+    schema: Schema, definitions: Mapping[str, Schema], with_optional: bool = True, key: str = "key"
+) -> Any:
     """Return an example of what a schema describes.
 
     Args:
         schema: a schema of pydantic's.
         definitions: what it refers to.
         with_optional: whether the example has what may be left out.
+        key: a key for dicts whose schema does not say what keys are, as that of numbers does not.
 
     Raises:
         NoExample: none can be made.
     """
-    return _Maker(definitions, with_optional).of(schema, ())
+    return _Maker(definitions, with_optional, key).of(schema, ())
 
 
 class _Maker:
-    def __init__(self, definitions: Mapping[str, Schema], with_optional: bool) -> None:
+    def __init__(self, definitions: Mapping[str, Schema], with_optional: bool, key: str) -> None:
         self._definitions = definitions
         self._with_optional = with_optional
+        self._key = key
 
     def of(self, schema: Any, inside: tuple[str, ...], depth: int = 0) -> Any:
         """Return an example; `inside` are the definitions that this stands in, and none of them may come again."""
@@ -159,12 +163,24 @@ class _Maker:
         values = schema.get("additionalProperties")
         if isinstance(values, dict) and (self._with_optional or schema.get("minProperties")):
             try:
-                keys = _keys(schema.get("propertyNames", {}), next(iter(schema.get("patternProperties", ())), None))
+                keys = self._keys(schema, inside)
                 found |= {key: self.of(values, inside, depth + 1) for key in keys[:missing]}
             except NoExample:
                 if schema.get("minProperties"):
                     raise
         return found
+
+    def _keys(self, schema: Schema, inside: tuple[str, ...]) -> list[str]:
+        """Return keys for a dict."""
+        names = schema.get("propertyNames", {})
+        while "$ref" in names:
+            names = self._definitions[name_in(names["$ref"])]
+        patterns = list(schema.get("patternProperties", ()))
+        if names.get("enum"):
+            return [str(name) for name in names["enum"]]
+        if names or patterns:
+            return [str(self.of({"type": "string", **names, **({"pattern": patterns[0]} if patterns else {})}, inside))]
+        return [self._key, "1", "2"] if self._key != "1" else ["1", "2", "3"]
 
     def _array(self, schema: Schema, inside: tuple[str, ...], depth: int) -> list[Any]:
         least, most = schema.get("minItems", 0), schema.get("maxItems")
@@ -193,16 +209,16 @@ def text_in(schema: Schema) -> str:
         NoExample: none of those that are tried matches its pattern.
     """
     pattern, least, most = schema.get("pattern"), schema.get("minLength", 0), schema.get("maxLength")
-    known = _BY_FORMAT.get(schema.get("format", ""))
+    known: str | None = _BY_FORMAT.get(schema.get("format", ""))
     if known is not None and pattern is None:
         return known
     for text in _TEXTS:
         if len(text) < least:
             text += (text[-1:] or "x") * (least - len(text))
-        text = text[:most]
+        cut: str = text[:most]
         try:
-            if pattern is None or re.search(pattern, text):
-                return text
+            if pattern is None or re.search(pattern, cut):
+                return cut
         except re.error:  # Rust's and JavaScript's differ from Python's
             raise NoExample from None
     raise NoExample
@@ -226,15 +242,6 @@ def number_in(schema: Schema, is_whole: bool) -> int | float:
     if above is not None and value <= above:  # the bounds are less than one apart
         value = (above + (high if high is not None else below)) / 2
     return int(value) if is_whole else value
-
-
-def _keys(names: Schema, pattern: str | None) -> list[str]:
-    if names.get("enum"):
-        return list(names["enum"])
-    if "const" in names:
-        return [names["const"]]
-    first = text_in({**names, **({"pattern": pattern} if pattern else {})})
-    return [first.replace("text", "key"), "1", "2"] if not (names or pattern) else [first]
 
 
 def _another(item: Any, found: list[Any], schema: Any) -> Any:

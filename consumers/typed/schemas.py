@@ -1,16 +1,15 @@
 """The JSON Schemas of messages, as pydantic makes them, with what holds for every message on the wire."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
-from pydantic import Discriminator
+from pydantic import AliasChoices
 from pydantic.errors import PydanticInvalidForJsonSchema
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from .contract import Contract
-from .models import TAG, Choice, Model, wire_names
+from .models import TAG, Model, output_name, wire_names
 
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -78,12 +77,14 @@ def schemas_of(contracts: Iterable[Contract]) -> Schemas:
         raise TypeError(f"{_culprit(wanted)} has a field that JSON Schema cannot describe: {error}") from None
     definitions: dict[str, Schema] = document.get("$defs", {})
     names = {(model, mode): name_in(references[model, mode]["$ref"]) for model, mode in wanted}
-    for name in names.values():
+    for (model, mode), name in names.items():
+        if mode == IN:
+            _name_type(definitions[name], model)
         _require(definitions[name], TAG)
-    for choice in (choice for contract in contracts for handler in contract.handlers for choice in handler.choices):
-        for model in choice.models:
-            for key in _discriminators(choice, model):
-                _require(definitions[names[model, IN]], key)
+    for model, key in _told_apart(contracts):
+        for mode in (IN, OUT):
+            for called in {key, *wire_names(model, key), output_name(model, key)} if (model, mode) in names else ():
+                _require(definitions[names[model, mode]], called)
     for schema in list(_all_of(definitions)):
         discriminator = schema.get("discriminator")
         if isinstance(discriminator, dict) and "mapping" in discriminator:
@@ -92,20 +93,32 @@ def schemas_of(contracts: Iterable[Contract]) -> Schemas:
     return Schemas(definitions, names)
 
 
+def _name_type(schema: Schema, model: Model) -> None:
+    """Have the type called so, where it may have other names, too: pydantic writes the first of them."""
+    properties = schema.get("properties", {})
+    key = next((key for key in model.model_fields if TAG in wire_names(model, key)), None)
+    if key is None or TAG in properties:
+        return
+    alias = model.model_fields[key].validation_alias
+    called = alias.choices[0] if isinstance(alias, AliasChoices) else alias
+    schema["properties"] = {TAG if name == called else name: each for name, each in properties.items()}
+    schema["required"] = [TAG if name == called else name for name in schema.get("required", ())]
+
+
+def _told_apart(contracts: Iterable[Contract]) -> Iterator[tuple[Model, str]]:
+    """Yield models that have their type in common with others, and the field by which they are told apart."""
+    for contract in contracts:
+        for choice in (*(each for handler in contract.handlers for each in handler.choices), *contract.sends):
+            for metadata in getattr(choice.kind, "__metadata__", ()):
+                key = getattr(metadata, "discriminator", None)
+                yield from (
+                    (model, key) for model in choice.models if isinstance(key, str) and key in model.model_fields
+                )
+
+
 def name_in(reference: str) -> str:
     """Return the name that a reference to a definition has at its end."""
     return reference.rpartition("/")[2]
-
-
-def _discriminators(choice: Choice, model: Model) -> Iterable[str]:
-    """Yield the keys that tell a model from the others of its type."""
-    kind = choice.kind
-    while get_origin(kind) is Annotated or hasattr(kind, "__value__"):
-        for each in get_args(kind)[1:]:
-            name = each.discriminator if isinstance(each, Discriminator | FieldInfo) else None
-            if isinstance(name, str) and name in model.model_fields:
-                yield from wire_names(model, name)
-        kind = kind.__value__ if hasattr(kind, "__value__") else get_args(kind)[0]
 
 
 def _require(schema: Schema, key: str) -> None:

@@ -71,7 +71,7 @@ export class Console {
       return controlFor(name, choices, (query.required ?? []).includes(name), otherwise);
     });
     this.protocols = element("input", { autocomplete: "off", spellcheck: "false" });
-    this.url = element("output", { class: "url", "aria-label": "URL" });
+    this.url = element("p", { class: "url" });
     this.button = element("button", { type: "submit" });
     this.state = element("span", { class: "state", role: "status" });
     return element(
@@ -125,7 +125,7 @@ export class Console {
   }
 
   #history() {
-    this.entries = element("ol", { role: "log", "aria-label": "What went out and came in", tabindex: 0 });
+    this.entries = element("ol", { role: "log", "aria-label": "What went out and came in" });
     const clear = () => this.entries.replaceChildren();
     return element(
       "section",
@@ -146,10 +146,10 @@ export class Console {
     this.url.textContent = this.#url();
   }
 
+  /** Adds an entry, the newest first: it is in sight without scrolling. */
   #log(kind, sign, about, text = "") {
     const now = new Date();
-    const atEnd = this.entries.scrollHeight - this.entries.scrollTop - this.entries.clientHeight < 40;
-    this.entries.append(
+    this.entries.prepend(
       element(
         "li",
         { class: kind },
@@ -163,8 +163,7 @@ export class Console {
         text && element("pre", {}, pretty(text)),
       ),
     );
-    while (this.entries.children.length > MOST_ENTRIES) this.entries.firstChild.remove();
-    if (atEnd) this.entries.scrollTop = this.entries.scrollHeight;
+    while (this.entries.children.length > MOST_ENTRIES) this.entries.lastChild.remove();
   }
 
   // What is done

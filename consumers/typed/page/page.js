@@ -47,7 +47,7 @@ function showNavigation(api, chosen) {
 
 function showMessage(api, message) {
   const examples = (message.examples ?? []).map((example) =>
-    element("pre", { tabindex: 0, "aria-label": `Example of ${message.name}` }, pretty(JSON.stringify(example.payload))),
+    element("pre", {}, pretty(JSON.stringify(example.payload))),
   );
   return [
     paragraphs(message.description),
