@@ -1,6 +1,5 @@
 """TypeScript's types of an application's messages: what goes in and out at each of its channels."""
 
-import copy
 import inspect
 import re
 from collections.abc import Iterable, Mapping
@@ -10,8 +9,8 @@ from . import typescript_text as text
 from .channels import Channel, channels_of
 from .contract import TO, Contract
 from .framework_messages import FRAMEWORKS, ID
-from .models import TAG, Model, tags_of, wire_names
-from .schemas import IN, OUT, REFERENCE, Mode, Schema, Schemas, schemas_of
+from .models import TAG, Model, tags_of
+from .schemas import IN, OUT, REFERENCE, Mode, Schema, Schemas, name_in, schemas_of
 from .typescript_schemas import Writer
 
 _HEADER = """\
@@ -205,23 +204,20 @@ def _channels(channels: Iterable[Channel], stems: Mapping[type, str]) -> list[st
 
 
 def _with_types(schemas: Schemas) -> dict[str, Schema]:
-    """Return the definitions, with the type of each message in it."""
-    definitions = copy.deepcopy(schemas.definitions)
-    for (model, mode), name in schemas.names.items():
+    """Return the definitions, with the type of each message, which a serializer of the model's own may hide."""
+    definitions = dict(schemas.definitions)
+    for (model, _), name in schemas.names.items():
         schema = definitions[name]
+        while "$ref" in schema:
+            schema = definitions[name_in(schema["$ref"])]
         properties = schema.get("properties", {})
-        if TAG in properties:
-            continue
-        tag = {"enum": list(tags_of(model))}
-        if not properties:  # a serializer, or a schema, of the model's own
-            described = {"description": schema["description"]} if "description" in schema else {}
-            definitions[name] = {**described, "properties": {TAG: tag}, "required": [TAG], "additionalProperties": True}
-            continue
-        # It has several aliases, and the schema has the first.
-        other = next((wire_names(model, key) for key in model.model_fields if TAG in wire_names(model, key)), ())
-        kept = {key: value for key, value in properties.items() if mode == OUT or key not in other}
-        schema["properties"] = {TAG: tag, **kept}
-        schema["required"] = [TAG, *(key for key in schema.get("required", ()) if key in kept)]
+        if TAG not in properties:
+            known = schema if properties else {"description": schema.get("description"), "additionalProperties": True}
+            definitions[name] = {
+                **known,
+                "properties": {TAG: {"enum": list(tags_of(model))}, **properties},
+                "required": [TAG, *schema.get("required", ())],
+            }
     return definitions
 
 

@@ -9,9 +9,10 @@ from typing import Any, Literal, Never
 
 import pydantic
 import pytest
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, create_model, model_serializer
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
+from typing_extensions import TypedDict
 
 from consumers import AsyncJsonWebsocketConsumer, URLRouter, path
 from consumers.typed import TypedConsumer, on, on_event
@@ -417,10 +418,23 @@ def test_names_that_are_taken_get_a_number(tmp_path: Path) -> None:
     assert compile_programs({"module": module}, tmp_path) == {}
 
 
+class Shown(TypedDict):
+    text: str
+
+
+class Hidden(BaseModel):
+    type: Literal["hidden"] = "hidden"
+
+    @model_serializer
+    def write(self) -> Shown:
+        return {"text": "a"}
+
+
 def test_what_a_model_writes_by_itself_has_its_type() -> None:
-    module = types_of(Custom)
+    module = types_of(Custom, Hidden)
     assert declaration(module, "CustomOutput") == 'type: "custom"; [key: string]: unknown;'
     assert declaration(module, "CustomInput") == 'type: "custom";'
+    assert declaration(module, "HiddenOutput") == 'type: "hidden"; text: string;'
 
 
 def test_a_type_that_has_several_aliases_is_called_type() -> None:
