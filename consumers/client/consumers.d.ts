@@ -1,7 +1,11 @@
-/** What goes over one connection. `python -m consumers typescript` prints such types for an application. */
+/** What goes over one connection. `python -m consumers typescript` prints it: `Channels["Chat"]`. */
 export interface Channel {
+  /** What the client sends. */
   in: { type: string }
+  /** What it gets. */
   out: { type: string }
+  /** What answers a message with an id, by the message's type. */
+  replies: object
 }
 
 /** "recovering": connected, and what was missed is coming. "offline": waiting for the next attempt. */
@@ -33,12 +37,6 @@ export interface RequestOptions {
   signal?: AbortSignal
 }
 
-/** The server's answer to a message that its handler returns nothing for. */
-export interface Ack {
-  type: "ack"
-  to: string
-}
-
 export interface Fault {
   loc: (string | number)[]
   msg: string
@@ -53,9 +51,10 @@ export class ClientError extends Error {
   readonly errors: Fault[]
 }
 
-type OfType<Message extends { type: string }, Type> = Message extends { type: Type } ? Message : never
+type OfType<Message, Type> = Message extends { type: Type } ? Message : never
+type ReplyTo<Replies, Type> = Type extends keyof Replies ? Replies[Type] : never
 
-export class Client<C extends Channel = { in: any; out: any }> {
+export class Client<C extends Channel = { in: any; out: any; replies: { [type: string]: any } }> {
   constructor(url: string | URL, options?: Options)
 
   readonly state: State
@@ -77,7 +76,7 @@ export class Client<C extends Channel = { in: any; out: any }> {
   send(message: C["in"]): void
 
   /** Send a message, again after a cut, and return its answer. Rejects with a `ClientError`. */
-  request(message: C["in"], options?: RequestOptions): Promise<C["out"] | Ack>
+  request<M extends C["in"]>(message: M, options?: RequestOptions): Promise<ReplyTo<C["replies"], M["type"]>>
 
   /** Close for good. Requests without an answer are rejected. */
   close(code?: number, reason?: string): void

@@ -10,6 +10,21 @@
  *     await client.request({ type: "say", text: "hello" })
  */
 
+/** @typedef {import("./consumers.d.ts").Detail} Detail */
+/** @typedef {import("./consumers.d.ts").Fault} Fault */
+/** @typedef {import("./consumers.d.ts").Options} Options */
+/** @typedef {import("./consumers.d.ts").RequestOptions} RequestOptions */
+/** @typedef {import("./consumers.d.ts").State} State */
+/** @typedef {import("./consumers.d.ts").Client<any>} Promised */
+
+/**
+ * @typedef {{ type: string, [key: string]: any }} Message
+ * @typedef {(...values: any[]) => void} Listener
+ * @typedef {ReturnType<typeof setTimeout> | undefined} Timer
+ * @typedef {(code: string, text: string, detail?: Message) => void} Fail
+ * @typedef {{ text: string, answer?: (answer: Message) => void, fail?: Fail }} Entry what the outbox has
+ */
+
 const PROTOCOL = "consumers.v1"
 const OF_PROTOCOL = new Set(["ack", "error", "gap", "joined", "pong"])
 
@@ -27,36 +42,61 @@ const TOKEN_EXPIRED = 4401
 
 /** Why a request has no answer: `code` is "timeout", "queue_full", "closed", "aborted", or the server's. */
 export class ClientError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {Message} [detail] the server's error
+   */
   constructor(code, message, detail) {
     super(message)
     this.name = "ClientError"
     this.code = code
+    /** @type {Fault[]} */
     this.errors = detail?.errors ?? []
   }
 }
 
+/** @implements {Promised} */
 export class Client {
   #url
   #options
   #key = randomKey()
+  /** @type {WebSocket | null} */
   #socket = null
-  #attempt = 0 // how many connections have failed since one worked
+  #attempts = 0 // all of them: what belongs to an earlier one has come too late
+  #failures = 0 // how many in a row
   #openedAt = 0
   #tokenWasRefused = false
+  /** @type {Timer} */
   #retryTimer
+  /** @type {Timer} */
   #heartbeatTimer
+  /** @type {Timer} */
   #recoveryTimer
+  /** @type {State} */
   #state = "connecting"
+  /** @type {Detail} */
   #detail = {}
+  /** @type {Map<string, string>} by label */
   #positions
-  #awaited = new Map() // by label: where a group was when it was joined again
-  #outbox = new Map() // by number, in order: what waits for a connection, or for an answer
+  /** @type {Map<string, string | null | undefined>} by label: where a group was when it was joined again */
+  #awaited = new Map()
+  /** @type {Map<number, Entry>} in order: what waits for a connection, or for an answer */
+  #outbox = new Map()
   #lastNumber = 0
+  /** @type {Map<string, Set<Listener>>} by the type of messages */
   #listeners = new Map()
+  /** @type {Set<Listener>} */
   #stateListeners = new Set()
+  /** @type {Set<Listener>} */
   #gapListeners = new Set()
-  #wakes = [] // what has been listened to, to listen no more
+  /** @type {(() => void)[]} what ends the listening to the page's events */
+  #wakes = []
 
+  /**
+   * @param {string | URL} url
+   * @param {Options} [options]
+   */
   constructor(url, options = {}) {
     this.#url = new URL(url, globalThis.location?.href)
     this.#url.protocol = this.#url.protocol.replace("http", "ws")
@@ -64,8 +104,8 @@ export class Client {
     this.#positions = new Map(Object.entries(options.since ?? {}))
     this.#wakeOn(globalThis, "online", () => this.#wake())
     this.#wakeOn(globalThis, "offline", () => this.#check(ANSWER_AFTER_SLEEP))
-    this.#wakeOn(globalThis, "pageshow", (event) => event.persisted && this.#wake())
-    this.#wakeOn(globalThis, "pagehide", (event) => event.persisted && this.#lose(0, "the page is kept for later"))
+    this.#wakeOn(globalThis, "pageshow", (event) => isKept(event) && this.#wake())
+    this.#wakeOn(globalThis, "pagehide", (event) => isKept(event) && this.#lose(0, "the page is kept for later"))
     this.#wakeOn(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.#wake())
     this.#wakeOn(globalThis.document, "resume", () => this.#wake())
     this.#connect()
@@ -81,43 +121,68 @@ export class Client {
     return Object.fromEntries(this.#positions)
   }
 
-  /** Call a function with each message of a type, or of all types for "*". Returns what ends that. */
+  /**
+   * Call a function with each message of a type, or of all types for "*". Returns what ends that.
+   *
+   * @param {string} type
+   * @param {Listener} listener
+   */
   on(type, listener) {
     const listeners = this.#listeners.get(type) ?? new Set()
     this.#listeners.set(type, listeners)
     return added(listeners, listener)
   }
 
-  /** Call a function with the state, now and whenever it changes, and with what is known of why. */
+  /**
+   * Call a function with the state, now and whenever it changes, and with what is known of why.
+   *
+   * @param {(state: State, detail: Detail) => void} listener
+   */
   onState(listener) {
     const remove = added(this.#stateListeners, listener)
     call(listener, this.#state, this.#detail)
     return remove
   }
 
-  /** Call a function with the label of a group whose messages were lost: what is shown of it is to be loaded anew. */
+  /**
+   * Call a function with the label of a group whose messages were lost: what is shown of it is to be loaded anew.
+   *
+   * @param {(label: string) => void} listener
+   */
   onGap(listener) {
     return added(this.#gapListeners, listener)
   }
 
-  /** Send a message that needs no answer: now, or when there is a connection. It may be lost with a connection. */
+  /**
+   * Send a message that needs no answer: now, or when there is a connection. It may be lost with a connection.
+   *
+   * @param {object} message
+   */
   send(message) {
     this.#requireRoom()
     this.#post(++this.#lastNumber, { text: JSON.stringify(message) })
   }
 
-  /** Send a message, again after a cut, and return its answer. Rejects with a `ClientError`. */
+  /**
+   * Send a message, again after a cut, and return its answer. Rejects with a `ClientError`.
+   *
+   * @param {object} message
+   * @param {RequestOptions} [options]
+   * @returns {Promise<any>}
+   */
   request(message, { timeout = 10_000, signal } = {}) {
     return new Promise((resolve, reject) => {
       this.#requireRoom()
       signal?.throwIfAborted()
       const number = ++this.#lastNumber
+      /** @type {(settled: (value: any) => void, value: unknown) => void} */
       const settle = (settled, value) => {
         clearTimeout(timer)
         signal?.removeEventListener("abort", abort)
         this.#outbox.delete(number)
         settled(value)
       }
+      /** @type {Fail} */
       const fail = (code, text, detail) => settle(reject, new ClientError(code, text, detail))
       const abort = () => fail("aborted", "the request was aborted; its message may have been handled")
       const late = () => fail("timeout", `no answer within ${timeout} ms; the message may have been handled`)
@@ -130,7 +195,9 @@ export class Client {
 
   /** Close for good. Requests without an answer are rejected. */
   close(code = NORMAL, reason = "") {
-    if (this.#state !== "closed") this.#end(code, reason, () => this.#socket?.close(code, reason))
+    if (this.#state === "closed") return
+    this.#socket?.close(code, reason)
+    this.#end(code, reason)
   }
 
   // Connecting
@@ -138,31 +205,28 @@ export class Client {
   async #connect() {
     clearTimeout(this.#retryTimer)
     this.#setState("connecting")
-    const attempt = (this.#socket = {}) // until there is one: a later attempt takes its place
-    let protocols
+    const attempt = ++this.#attempts
     try {
-      protocols = await this.#protocols()
+      const token = await this.#options.token?.()
+      if (attempt === this.#attempts) this.#open(token)
     } catch (error) {
-      if (this.#socket === attempt) this.#lose(0, `no token: ${error?.message ?? error}`)
-      return
+      if (attempt === this.#attempts) this.#lose(0, `no token: ${error}`)
     }
-    if (this.#socket !== attempt) return
+  }
+
+  /** @param {string | null | undefined} token */
+  #open(token) {
+    const protocols = token ? [PROTOCOL, `token.${base64url(new TextEncoder().encode(token))}`] : [PROTOCOL]
     let socket
     try {
       socket = this.#socket = new WebSocket(this.#address(), protocols)
     } catch (error) {
-      this.#end(0, error.message) // it will not work later either, as on a page of https: without wss:
+      this.#end(0, String(error)) // it will not work later either, as ws: on a page of https:
       return
     }
-    const ifCurrent = (handle) => (event) => this.#socket === socket && handle(event)
-    socket.onopen = ifCurrent(() => this.#opened())
-    socket.onmessage = ifCurrent((event) => this.#received(event.data))
-    socket.onclose = ifCurrent((event) => this.#closed(event.code, event.reason))
-  }
-
-  async #protocols() {
-    const token = await this.#options.token?.()
-    return token ? [PROTOCOL, `token.${base64url(new TextEncoder().encode(token))}`] : [PROTOCOL]
+    socket.onopen = () => this.#socket === socket && this.#opened()
+    socket.onmessage = ({ data }) => this.#socket === socket && this.#received(data)
+    socket.onclose = ({ code, reason }) => this.#socket === socket && this.#closed(code, reason)
   }
 
   #address() {
@@ -183,21 +247,24 @@ export class Client {
 
   // What comes
 
+  /** @param {unknown} data */
   #received(data) {
     this.#rest()
     const message = typeof data === "string" ? parsed(data) : undefined
     if (message === undefined) return
-    if (message.at) this.#positions.set(...message.at)
+    const [label, position] = message.at ?? []
+    if (label) this.#positions.set(label, position)
     if (message.type === "joined") this.#joined(message)
     else if (message.type === "gap") emit(this.#gapListeners, message.label)
     const request = this.#outbox.get(Number(message.to))
-    if (request && message.type === "error") request.fail(message.code, `the server says: ${message.code}`, message)
-    else if (request) request.answer(message)
+    if (message.type === "error") request?.fail?.(message.code, `the server says: ${message.code}`, message)
+    else request?.answer?.(message)
     emit(this.#listeners.get(message.type), message)
     if (!OF_PROTOCOL.has(message.type)) emit(this.#listeners.get("*"), message)
-    if (message.at) this.#arrived(...message.at)
+    if (label) this.#arrived(label, position)
   }
 
+  /** @param {Message} message */
   #joined({ label, position, recovered, missed }) {
     if (!recovered) {
       this.#positions.delete(label)
@@ -208,7 +275,12 @@ export class Client {
     this.#arrived(label, null)
   }
 
-  /** Note how far a group has come: its messages up to where it was when it was joined are what was missed. */
+  /**
+   * Note how far a group has come: its messages up to where it was when it was joined are what was missed.
+   *
+   * @param {string} label
+   * @param {string | null} position
+   */
   #arrived(label, position) {
     if (this.#state !== "recovering" || this.#awaited.get(label) !== position) return
     this.#awaited.delete(label)
@@ -222,6 +294,10 @@ export class Client {
 
   // Losing a connection
 
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
   #closed(code, reason) {
     if (code === TOKEN_EXPIRED && !this.#tokenWasRefused) {
       this.#lose(code, reason)
@@ -233,21 +309,29 @@ export class Client {
     }
   }
 
-  /** Let go of a connection that does not work, and try again later. */
+  /**
+   * Let go of a connection that does not work, and try again later.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
   #lose(code, reason) {
     this.#drop()
     if (this.#openedAt && Date.now() - this.#openedAt >= STABLE) {
-      this.#attempt = 0
+      this.#failures = 0
       this.#tokenWasRefused = false
     }
     this.#openedAt = 0
-    const retryIn = hinted(reason) ?? Math.random() * Math.min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** this.#attempt++)
+    const retryIn = hinted(reason) ?? Math.random() * Math.min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** this.#failures++)
     this.#retryTimer = setTimeout(() => this.#connect(), retryIn)
     this.#setState("offline", { code, reason, retryIn })
   }
 
-  #end(code, reason, before = () => {}) {
-    before()
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #end(code, reason) {
     this.#drop()
     clearTimeout(this.#retryTimer)
     for (const forget of this.#wakes.splice(0)) forget()
@@ -260,9 +344,10 @@ export class Client {
   #drop() {
     const socket = this.#socket
     this.#socket = null
+    this.#attempts++
     clearTimeout(this.#heartbeatTimer)
     clearTimeout(this.#recoveryTimer)
-    if (socket?.readyState <= 1) socket.close()
+    socket?.close() // which does nothing if it is closed
   }
 
   // Heartbeats, and waking up
@@ -274,11 +359,14 @@ export class Client {
     if (heartbeat) this.#heartbeatTimer = setTimeout(() => this.#check(ANSWER_TO_PING), heartbeat)
   }
 
-  /** Ask whether the connection still works. */
+  /**
+   * Ask whether the connection still works.
+   *
+   * @param {number} patience
+   */
   #check(patience) {
-    if (!this.#canSend() || !this.#options.heartbeat) return
+    if (!this.#options.heartbeat || !this.#sends('{"type":"ping"}')) return
     clearTimeout(this.#heartbeatTimer)
-    this.#socket.send('{"type":"ping"}')
     this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
   }
 
@@ -288,6 +376,11 @@ export class Client {
     else this.#check(ANSWER_AFTER_SLEEP)
   }
 
+  /**
+   * @param {EventTarget | undefined} target
+   * @param {string} event
+   * @param {(event: Event) => void} handle
+   */
   #wakeOn(target, event, handle) {
     if (!target?.addEventListener) return
     target.addEventListener(event, handle)
@@ -296,18 +389,26 @@ export class Client {
 
   // Small parts
 
-  #canSend() {
-    return this.#socket?.readyState === 1
+  /**
+   * Send a text, if there is a connection.
+   *
+   * @param {string} text
+   */
+  #sends(text) {
+    if (this.#socket?.readyState !== 1) return false
+    this.#socket.send(text)
+    return true
   }
 
-  /** Send an entry of the outbox if that is possible. It stays there while there is something to wait for. */
+  /**
+   * Send what the outbox has, if that is possible. It stays there while there is something to wait for.
+   *
+   * @param {number} number
+   * @param {Entry} entry
+   */
   #post(number, entry) {
-    if (!this.#canSend()) this.#outbox.set(number, entry)
-    else {
-      this.#socket.send(entry.text)
-      if (entry.answer) this.#outbox.set(number, entry)
-      else this.#outbox.delete(number)
-    }
+    if (this.#sends(entry.text) && !entry.answer) this.#outbox.delete(number)
+    else this.#outbox.set(number, entry)
   }
 
   #requireRoom() {
@@ -317,6 +418,10 @@ export class Client {
       throw new ClientError("queue_full", `${queueLimit} messages wait already: see the option queueLimit`)
   }
 
+  /**
+   * @param {State} state
+   * @param {Detail} [detail]
+   */
   #setState(state, detail = {}) {
     if (state === this.#state && state !== "offline") return
     this.#state = state
@@ -325,18 +430,28 @@ export class Client {
   }
 }
 
+/** @param {number} code */
 function isFinal(code) {
   return code === NORMAL || code === POLICY_VIOLATION || (code >= 4000 && code < 5000)
 }
 
-/** When the server wants its clients back, in milliseconds: its reason is "retry=5-20", say. */
+/**
+ * Return in how many milliseconds a server wants its client back. Its reason is "retry=5-20", say, in seconds.
+ *
+ * @param {string} reason
+ */
 function hinted(reason) {
   const hint = /\bretry=(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)/.exec(reason)
   if (!hint) return undefined
-  const [from, to] = [1000 * hint[1], 1000 * hint[2]]
+  const from = 1000 * Number(hint[1])
+  const to = 1000 * Number(hint[2])
   return Math.min(LONGEST_HINT, from + Math.random() * Math.max(0, to - from))
 }
 
+/**
+ * @param {string} text
+ * @returns {Message | undefined}
+ */
 function parsed(text) {
   try {
     const message = JSON.parse(text)
@@ -346,16 +461,29 @@ function parsed(text) {
   }
 }
 
+/**
+ * @param {Set<Listener>} listeners
+ * @param {Listener} listener
+ */
 function added(listeners, listener) {
   listeners.add(listener)
-  return () => listeners.delete(listener)
+  return () => void listeners.delete(listener)
 }
 
+/**
+ * @param {Set<Listener> | undefined} listeners
+ * @param {any[]} values
+ */
 function emit(listeners, ...values) {
   for (const listener of [...(listeners ?? [])]) call(listener, ...values)
 }
 
-/** An error of the page's own must not keep the next message from coming. */
+/**
+ * Call a function of the page's, whose error must not keep the next message from coming.
+ *
+ * @param {Listener} listener
+ * @param {any[]} values
+ */
 function call(listener, ...values) {
   try {
     listener(...values)
@@ -368,6 +496,16 @@ function randomKey() {
   return base64url(crypto.getRandomValues(new Uint8Array(18)))
 }
 
+/**
+ * Tell whether a page goes into the browser's back/forward cache, or comes out of it.
+ *
+ * @param {Event} event
+ */
+function isKept(event) {
+  return "persisted" in event && event.persisted
+}
+
+/** @param {Uint8Array} bytes */
 function base64url(bytes) {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")
 }
