@@ -136,8 +136,10 @@ def _named(server: str, number: int) -> tuple[str, str]:
 def _document_in(path: str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}") from error
 
 
 def check_file(options: argparse.Namespace, differences: Iterable[str]) -> int:

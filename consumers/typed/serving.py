@@ -59,7 +59,7 @@ def asyncapi_routes(
     documents: dict[str, bytes] = {}
 
     async def document(request: Request) -> Response:
-        named = servers or {"server": _url_of(request)}
+        named = servers or _asked(request)
         key = json.dumps(named)
         found = documents.get(key)
         if found is None:
@@ -86,10 +86,15 @@ MOST_KEPT = 8
 """How many documents are kept: one for each name by which the server is asked, and these are the clients' choice."""
 
 
-def _url_of(request: Request) -> str:
-    """Return the URL of the server that is asked."""
-    scheme = "wss" if request.url.scheme in ("https", "wss") else "ws"
-    return f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+def _asked(request: Request) -> dict[str, str]:
+    """Return the URL of the server that is asked; nothing if the client gives it an impossible name."""
+    try:
+        scheme = "wss" if request.url.scheme in ("https", "wss") else "ws"
+        url = f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+        server_at(url)
+    except ValueError:
+        return {}
+    return {"server": url}
 
 
 def _file(name: str) -> Response:

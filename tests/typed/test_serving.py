@@ -68,7 +68,7 @@ def test_many_names_of_the_server_are_answered_and_not_all_kept() -> None:
 
 @pytest.mark.parametrize("host", ["", "a b", "[::1", "a:b:c", "ä", "x" * 9000])
 def test_a_host_that_is_none_is_no_server(host: str) -> None:
-    response = client_of(served()).get("/asyncapi/asyncapi.json", headers={"host": host.encode()})  # type: ignore[dict-item]
+    response = client_of(served()).get("/asyncapi/asyncapi.json", headers={b"host": host.encode()})
     assert response.status_code == 200
     assert "Echo" in response.json()["channels"]
 
