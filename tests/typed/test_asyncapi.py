@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from fastapi import FastAPI, Query, Security
 from fastapi.security import OAuth2PasswordBearer
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, field_validator
 from starlette.applications import Starlette
 from starlette.routing import Host, Mount, Router, WebSocketRoute
 
@@ -323,14 +323,30 @@ def test_a_models_own_example_comes_first(wide: Document) -> None:
 def test_no_example_is_better_than_an_invalid_one() -> None:
     class Chat(TypedConsumer):
         @on
-        async def given(self, message: sample.Given | Refusing) -> None: ...
+        async def refuse(self, message: Refusing | Even | Failing) -> None: ...
 
-    assert "examples" not in route(Chat)["components"]["messages"]["Refusing"]
+    messages = route(Chat)["components"]["messages"]
+    assert {name for name, message in messages.items() if "examples" in message} == set(FRAMEWORKS)
 
 
 class Refusing(BaseModel):
     type: Literal["refusing"] = "refusing"
     text: Annotated[str, Query(pattern="^never matched by what is tried$")]
+
+
+class Even(BaseModel):
+    type: Literal["even"] = "even"
+    number: Annotated[int, AfterValidator(lambda number: number // (number % 2 - 1))]
+
+
+class Failing(BaseModel):
+    type: Literal["failing"] = "failing"
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def is_known(cls, name: str) -> str:
+        raise ValueError(f"{name} is unknown")
 
 
 def test_an_application_without_consumers_is_an_error() -> None:
