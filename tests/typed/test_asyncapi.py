@@ -15,6 +15,7 @@ from consumers import AsyncWebsocketConsumer, ProtocolTypeRouter, URLRouter, pat
 from consumers.typed import SyncTypedConsumer, TypedConsumer, asyncapi_document, on
 from consumers.typed.asyncapi import differences
 from consumers.typed.framework_messages import FRAMEWORKS
+from example_project.app import app as example
 
 from ..support import documented
 from ..support.npm import npm_modules
@@ -56,7 +57,8 @@ def test_asyncapis_own_parser_takes_the_documents(wide: Document) -> None:
             Mount("/r", URLRouter([re_path(r"^(\w+)/[0-9]{2}/x?$", sample.Numbered.as_asgi())])),
         ]
     )
-    documents = [wide, asyncapi_document(sample.app), asyncapi_document(documented.app), asyncapi_document(odd)]
+    documents = [wide, asyncapi_document(sample.app), asyncapi_document(documented.app)]
+    documents += [asyncapi_document(odd), asyncapi_document(example)]
     modules = npm_modules()
     done = subprocess.run(
         ["node", modules.parent / "parse.cjs"], input=json.dumps(documents), capture_output=True, text=True, timeout=120
