@@ -159,14 +159,16 @@ def _document_in(path: str) -> Any:
     try:
         return json.loads(_text_in(path))
     except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path} is no JSON: {error}") from error
 
 
 def _text_in(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no text: {error}") from error
 
 
 def check_file(options: argparse.Namespace, differences: Iterable[str]) -> int:

@@ -18,6 +18,9 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+UNKNOWN = "wss://the-server-that-is-asked.invalid"
+"""Stands for a server whose name is known when it is asked."""
+
 HEADERS = {
     "cache-control": "no-cache",
     "content-security-policy": POLICY,
@@ -56,17 +59,13 @@ def asyncapi_routes(
         server_at(url)
     path = path.rstrip("/")
     options = {"title": title, "version": version, "description": description}
-    documents: dict[str, bytes] = {}
+    made: list[str] = []
 
     async def document(request: Request) -> Response:
-        named = servers or {"server": _url_of(request)}
-        key = json.dumps(named)
-        found = documents.get(key)
-        if found is None:
-            found = json.dumps(asyncapi_document(application, servers=named, **options), ensure_ascii=False).encode()
-            if len(documents) < MOST_KEPT:
-                documents[key] = found
-        return Response(found, media_type="application/json", headers=HEADERS)
+        if not made:
+            found = asyncapi_document(application, servers=servers or {"server": UNKNOWN}, **options)
+            made.append(json.dumps(found, ensure_ascii=False))
+        return Response(_at(_asked(request), made[0]), media_type="application/json", headers=HEADERS)
 
     async def page(request: Request) -> Response:
         return _file(request.path_params.get("name", "index.html"))
@@ -82,14 +81,27 @@ def asyncapi_routes(
     ]
 
 
-MOST_KEPT = 8
-"""How many documents are kept: one for each name by which the server is asked, and these are the clients' choice."""
+def _asked(request: Request) -> str:
+    """Return the URL of the server that is asked; one of no use if the client gives it an impossible name."""
+    try:
+        scheme = "wss" if request.url.scheme in ("https", "wss") else "ws"
+        url = f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+        server_at(url)
+    except ValueError:
+        return "ws://localhost"
+    return url
 
 
-def _url_of(request: Request) -> str:
-    """Return the URL of the server that is asked."""
-    scheme = "wss" if request.url.scheme in ("https", "wss") else "ws"
-    return f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+def _at(url: str, document: str) -> str:
+    """Return a document, in JSON, with the URL of the server that is asked.
+
+    To make the document takes long, and clients choose the names by which they ask: so it is made once for all of them.
+    """
+    unknown, asked = server_at(UNKNOWN), server_at(url)
+    scheme = "https" if asked["protocol"] == "wss" else "http"
+    base_url = f"{scheme}://{asked['host']}{asked.get('pathname', '')}"
+    document = document.replace(json.dumps(unknown), json.dumps(asked))
+    return document.replace(f"https://{unknown['host']}", json.dumps(base_url)[1:-1])
 
 
 def _file(name: str) -> Response:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from fastapi import FastAPI, Query, Security
 from fastapi.security import OAuth2PasswordBearer
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, field_validator
 from starlette.applications import Starlette
 from starlette.routing import Host, Mount, Router, WebSocketRoute
 
@@ -15,6 +15,7 @@ from consumers import AsyncWebsocketConsumer, ProtocolTypeRouter, URLRouter, pat
 from consumers.typed import SyncTypedConsumer, TypedConsumer, asyncapi_document, on
 from consumers.typed.asyncapi import differences
 from consumers.typed.framework_messages import FRAMEWORKS
+from example_project.app import app as example
 
 from ..support import documented
 from ..support.npm import npm_modules
@@ -56,7 +57,8 @@ def test_asyncapis_own_parser_takes_the_documents(wide: Document) -> None:
             Mount("/r", URLRouter([re_path(r"^(\w+)/[0-9]{2}/x?$", sample.Numbered.as_asgi())])),
         ]
     )
-    documents = [wide, asyncapi_document(sample.app), asyncapi_document(documented.app), asyncapi_document(odd)]
+    documents = [wide, asyncapi_document(sample.app), asyncapi_document(documented.app)]
+    documents += [asyncapi_document(odd), asyncapi_document(example)]
     modules = npm_modules()
     done = subprocess.run(
         ["node", modules.parent / "parse.cjs"], input=json.dumps(documents), capture_output=True, text=True, timeout=120
@@ -323,14 +325,30 @@ def test_a_models_own_example_comes_first(wide: Document) -> None:
 def test_no_example_is_better_than_an_invalid_one() -> None:
     class Chat(TypedConsumer):
         @on
-        async def given(self, message: sample.Given | Refusing) -> None: ...
+        async def refuse(self, message: Refusing | Even | Failing) -> None: ...
 
-    assert "examples" not in route(Chat)["components"]["messages"]["Refusing"]
+    messages = route(Chat)["components"]["messages"]
+    assert {name for name, message in messages.items() if "examples" in message} == set(FRAMEWORKS)
 
 
 class Refusing(BaseModel):
     type: Literal["refusing"] = "refusing"
     text: Annotated[str, Query(pattern="^never matched by what is tried$")]
+
+
+class Even(BaseModel):
+    type: Literal["even"] = "even"
+    number: Annotated[int, AfterValidator(lambda number: number // (number % 2 - 1))]
+
+
+class Failing(BaseModel):
+    type: Literal["failing"] = "failing"
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def is_known(cls, name: str) -> str:
+        raise ValueError(f"{name} is unknown")
 
 
 def test_an_application_without_consumers_is_an_error() -> None:

@@ -40,8 +40,9 @@ export class AsyncApi {
 
   /** Returns the path in front of all addresses at a host. */
   pathAt(host) {
-    const servers = Object.values(this.content.servers ?? {});
-    return servers.find((server) => server.host === host)?.pathname ?? "";
+    const servers = this.content.servers ?? {};
+    const found = Object.values(servers).find((server) => server.host === host) ?? servers.server;
+    return found?.pathname ?? "";
   }
 }
 

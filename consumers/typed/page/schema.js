@@ -54,8 +54,9 @@ function partsOf(api, schema) {
     const found = api.resolve(schema);
     return found.properties ? [found] : partsOf(api, found);
   }
-  if (schema.properties) return [schema];
-  const inside = [schema.oneOf, schema.anyOf, schema.allOf, schema.items, schema.additionalItems, schema.additionalProperties];
+  const choices = schema.oneOf ?? schema.anyOf;
+  if (schema.properties && !choices) return [schema];
+  const inside = [choices, schema.allOf, schema.items, schema.additionalItems, schema.additionalProperties];
   return [...new Set(inside.flat().flatMap((each) => partsOf(api, each)))];
 }
 
