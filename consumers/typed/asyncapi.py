@@ -15,9 +15,10 @@ from .channels import Channel, channels_of
 from .contract import TO, Contract, Handler
 from .draft07 import converted
 from .examples import made_example
-from .framework_messages import FRAMEWORKS, ID
+from .framework_messages import FRAMEWORKS, ID, PLACE
 from .handshake import path_parameters, requirements_of, values_of
-from .models import Model, tags_of
+from .models import Model, field_called, tags_of
+from .recovery import AT
 from .schemas import IN, OUT, Mode, Schema, Schemas, schemas_of
 
 Object = dict[str, Any]
@@ -26,6 +27,9 @@ TITLE = "WebSockets"
 VERSION = "0.1.0"
 NOWHERE = "http://localhost/"
 """What the addresses of security schemes are below while no server is known."""
+
+TOLD = ("error", "expires", "joined", "gap", "pong")
+"""The framework's messages that no handler answers with."""
 
 _PROTOCOLS = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _PAGES = {"ws": "http", "wss": "https"}
@@ -214,7 +218,7 @@ class _Document:
 
     def _sent(self, contract: Contract) -> list[str]:
         models = (model for choice in contract.sends for model in choice.models)
-        return [*(self._message(model, OUT, None) for model in models), "error", "expires"]
+        return [*(self._message(model, OUT, None) for model in models), *TOLD]
 
     def _message(self, model: Model, mode: Mode, id_key: str | None) -> str:
         """Return the name of a message, which is described the first time."""
@@ -234,12 +238,15 @@ class _Document:
         payload = converted(schema, {})
         tags = tags_of(model)
         envelope = id_key if mode == IN else TO if model in self._answers else None
+        added = {envelope: ID} if envelope else {}
+        if mode == OUT and field_called(model, AT) is None:
+            added[AT] = converted(PLACE, {})
         message = {
             "name": tags[0] if len(tags) == 1 else model.__name__,
             "title": schema.get("title", model.__name__),
             "description": schema.get("description"),
             "correlationId": {"location": f"$message.payload#/{envelope}"} if envelope else None,
-            "payload": _with_envelope(payload, envelope) if envelope else payload,
+            "payload": _with_envelope(payload, added) if added else payload,
             "examples": [{"payload": example} for example in self._examples(model, mode, schema)],
         }
         return {key: value for key, value in message.items() if value}
@@ -300,12 +307,11 @@ def _doc_of(documented: Any) -> str | None:
     return inspect.cleandoc(text) if isinstance(text, str) else None
 
 
-def _with_envelope(payload: Schema, key: str) -> Schema:
-    """Return the schema of a message that has an id, too, or says which message it answers."""
-    added = {key: ID}
+def _with_envelope(payload: Schema, added: Mapping[str, Schema]) -> Schema:
+    """Return the schema of a message with what the framework adds: an id, say, or which message it answers."""
     if "properties" in payload:
         return {**payload, "properties": {**payload["properties"], **added}}
-    return {"allOf": [payload, {"type": "object", "properties": added}]}
+    return {"allOf": [payload, {"type": "object", "properties": dict(added)}]}
 
 
 def _component_names(value: Any) -> Iterator[str]:

@@ -14,8 +14,19 @@ ID: dict[str, Any] = {
 }
 """The schema of a message's id, and of `to` in the answer."""
 
+PLACE: dict[str, Any] = {
+    "description": "Where the client is now: the label of a group that it has joined, and a position in its history.",
+    "type": "array",
+    "prefixItems": [{"type": "string"}, {"type": "string"}],
+    "minItems": 2,
+    "maxItems": 2,
+}
+"""The schema of `at` in a group's messages."""
+
 _TO = {**ID, "description": "The id of the message that this answers."}
 _CORRELATION = {"location": "$message.payload#/to"}
+
+_LABEL = {"type": "string", "description": "What clients call the group."}
 
 _PROBLEM = {
     "type": "object",
@@ -81,5 +92,46 @@ FRAMEWORKS: dict[str, dict[str, Any]] = {
             "required": ["type", "in"],
         },
         "examples": [{"payload": {"type": "expires", "in": 60}}],
+    },
+    "joined": {
+        "name": "joined",
+        "title": "Joined",
+        "description": "The client is in a group now. If it is not recovered, it has missed messages: load anew.",
+        "payload": {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string", "const": "joined"},
+                "label": _LABEL,
+                "position": {"type": ["string", "null"], "description": "The newest. Null: nothing is kept."},
+                "recovered": {"type": "boolean"},
+                "missed": {"type": "integer", "minimum": 0, "description": "How many earlier messages follow."},
+            },
+            "required": ["type", "label", "position", "recovered", "missed"],
+        },
+        "examples": [
+            {"payload": {"type": "joined", "label": "room", "position": "5c2e-91af.7", "recovered": True, "missed": 0}}
+        ],
+    },
+    "gap": {
+        "name": "gap",
+        "title": "Gap",
+        "description": "Messages of a group were lost while the client was connected: load anew.",
+        "payload": {
+            "type": "object",
+            "properties": {"type": {"type": "string", "const": "gap"}, "label": _LABEL},
+            "required": ["type", "label"],
+        },
+        "examples": [{"payload": {"type": "gap", "label": "room"}}],
+    },
+    "pong": {
+        "name": "pong",
+        "title": "Pong",
+        "description": 'Answers `{"type": "ping"}`, which any client may send.',
+        "payload": {
+            "type": "object",
+            "properties": {"type": {"type": "string", "const": "pong"}},
+            "required": ["type"],
+        },
+        "examples": [{"payload": {"type": "pong"}}],
     },
 }

@@ -2,14 +2,15 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from . import typescript_text as text
 from .channels import Channel, channels_of
 from .contract import TO, Contract
-from .framework_messages import FRAMEWORKS, ID
-from .models import TAG, Model, tags_of
+from .framework_messages import FRAMEWORKS, ID, PLACE
+from .models import TAG, Model, field_called, tags_of
+from .recovery import AT
 from .schemas import IN, OUT, REFERENCE, Mode, Schema, Schemas, name_in, schemas_of
 from .typescript_schemas import Writer
 
@@ -21,18 +22,23 @@ _HEADER = """\
  */
 /* eslint-disable */"""
 
+_SENT = f"""\
+/** A message that says where the client is now, if it comes from a group that was joined under a label. */
+export type Sent<M> = M & {{ {AT}?: Place }};"""
+
 _ANSWER = f"""\
 /** A message that may be an answer. It is one if it says to which message. */
 export type Answer<M> = M & {{ {TO}?: MessageId }};"""
 
 _SHARED: dict[str, Schema] = {
     "MessageId": ID,
+    "Place": PLACE,
     "ErrorDetail": FRAMEWORKS["error"]["payload"]["properties"]["errors"]["items"],
 }
 """What the framework's messages have in common, or in them, and has a name in TypeScript."""
 
 _ALWAYS_SENT = {f"{tag.capitalize()}Message": message for tag, message in FRAMEWORKS.items()}
-_OWN_NAMES = ("Answer", "Channels", *_SHARED, *_ALWAYS_SENT)
+_OWN_NAMES = ("Answer", "Sent", "Channels", *_SHARED, *_ALWAYS_SENT)
 
 _ENDINGS = ("In", "Out", "Replies")
 """What stands behind a channel's name in the names of its types."""
@@ -86,7 +92,9 @@ def _own_types() -> Iterable[list[str]]:
     writer = Writer(definitions, {name: name for name in definitions})
     yield writer.definition("MessageId")
     yield [_ANSWER]
-    yield from (writer.definition(name) for name in definitions if name != "MessageId")
+    yield writer.definition("Place")
+    yield [_SENT]
+    yield from (writer.definition(name) for name in definitions if name not in ("MessageId", "Place"))
 
 
 def _with_references(schema: Any) -> Any:
@@ -147,16 +155,18 @@ class _Messages:
     def _sent(self, contract: Contract) -> tuple[str, ...]:
         answers = _possible_answers(contract)
         models = [model for choice in contract.sends for model in choice.models]
-        return self._answers(models, answers)
+        return self._answers(models, answers, from_groups=all(field_called(model, AT) is None for model in models))
 
-    def _answers(self, models: Iterable[Model], answers: Iterable[Model]) -> tuple[str, ...]:
-        """Return the types of what is sent, of which some may be answers."""
-        found = set(answers)
-        return tuple(
-            dict.fromkeys(
-                f"Answer<{name}>" if model in found else name for model in models for name in self._named([model], OUT)
-            )
-        )
+    def _answers(
+        self, models: Iterable[Model], answers: Collection[Model], from_groups: bool = False
+    ) -> tuple[str, ...]:
+        """Return the types of what is sent, of which some may be answers, and some a group's."""
+        found: dict[str, None] = {}
+        for model in models:
+            for name in self._named([model], OUT):
+                name = f"Sent<{name}>" if from_groups else name
+                found[f"Answer<{name}>" if model in answers else name] = None
+        return tuple(found)
 
     def _replies(self, contract: Contract) -> Iterable[str]:
         for handler in contract.handlers:

@@ -104,6 +104,11 @@ export function read(text: string): string {
       return message.code === "invalid" ? message.errors.map((each) => each.msg + each.loc[0]).join() : message.code;
     case "expires":
       return message.in.toFixed();
+    case "joined":
+    case "gap":
+      return message.label;
+    case "pong":
+      return message.type;
     default:
       return message satisfies never;
   }
@@ -299,8 +304,8 @@ def test_answers_belong_to_messages() -> None:
     told += "second: Answer<Said> | Answer<Both>; third: never;"
     assert declaration(module, "RoomReplies") == told
     assert declaration(module, "UntoldReplies") == f"{told} fourth: Answer<Said> | Answer<Both> | AckMessage;"
-    own = "ErrorMessage | AckMessage | ExpiresMessage"
-    assert declaration(module, "RoomOut") == f"Answer<Said> | Answer<Both> | To | {own}"
+    own = "ErrorMessage | AckMessage | ExpiresMessage | JoinedMessage | GapMessage | PongMessage"
+    assert declaration(module, "RoomOut") == f"Answer<Sent<Said>> | Answer<Sent<Both>> | Sent<To> | {own}"
     assert declaration(module, "UntoldIn") == "{ id?: MessageId } & (First | Second | Third | Fourth)"
     assert "Moved" not in module
 

@@ -43,7 +43,7 @@ def test_a_file_that_differs_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([APP, "--check", "/nowhere/messages.ts"], "/nowhere/messages.ts: [Errno 2] No such file or directory"),
+        ([APP, "--check", "/nowhere/messages.ts"], "No such file or directory: '/nowhere/messages.ts'"),
         (["tests.typed.documents.sample:lifespan"], "tests.typed.documents.sample:lifespan: no consumer is found"),
         (["tests.typed.documents.sample:nothing"], "has no attribute 'nothing'"),
     ],
