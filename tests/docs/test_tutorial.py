@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from ..support.pages import ROOT, blocks
-from ..support.processes import run_pytest, run_python, serve, stopped, workers_of
+from ..support.processes import run_pytest, run_python, serve, stopped, wait_for, workers_of
 from ..support.redis_server import running_redis
 from ..support.serving import PATIENCE, close_of
 
@@ -78,7 +78,7 @@ class Site:
     workers: list[int]
 
     async def post(self, path: str, token: str = "", **content: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", headers=headers) as client:
             return await client.post(path, json=content)
 
@@ -131,6 +131,7 @@ def site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         assert set_up[0] == run[0] == "python"
         assert run_python(*set_up[1:], cwd=folder).returncode == 0
         with serve(*run[1:], cwd=folder) as (port, process):
+            wait_for(port)
             yield Site(folder, port, workers_of(process.pid))
 
 
@@ -184,7 +185,5 @@ async def test_on_two_workers_members_talk_miss_nothing_see_each_other_and_are_l
         for visitor in (ann, tab):
             assert await close_of(visitor.socket) == (4403, "You have logged out")
     assert await site.refused(ann_token) == 401
-    while "ann" not in (await bob.next("moved"))["left"]:
-        pass
     await ann_enters.__aexit__(None, None, None)
     await bob_enters.__aexit__(None, None, None)
