@@ -4,9 +4,9 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from ..support.pages import ROOT, blocks
-from ..support.processes import run_pytest, run_python, serve, stopped, wait_for, workers_of
+from ..support.processes import PATIENCE, run_pytest, run_python, serve, stopped, wait_for, workers_of
 from ..support.redis_server import running_redis
-from ..support.serving import PATIENCE, close_of
+from ..support.serving import close_of
 
 PAGE = "docs/tutorial.md"
 TUTORIAL = ROOT / "docs/tutorial"
@@ -79,31 +79,42 @@ class Site:
 
     async def post(self, path: str, token: str = "", **content: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", headers=headers) as client:
+        server = f"http://127.0.0.1:{self.port}"
+        async with httpx.AsyncClient(base_url=server, headers=headers, timeout=PATIENCE) as client:
             return await client.post(path, json=content)
 
     async def log_in(self, user: str) -> str:
         answer = await self.post("/login", name=user, password=f"secret of {user}")
         return str(answer.json()["token"])
 
-    @asynccontextmanager
-    async def enter(self, token: str, since: str = "", room: str = "cats") -> AsyncIterator["Visitor"]:
+    async def enter(self, token: str, since: str = "", worker: int | None = None) -> "Visitor":
+        """Enter the room of cats; if a worker is named, by that one."""
         query = f"token={token}" + (f"&since={since}" if since else "")
-        async with connect(f"ws://127.0.0.1:{self.port}/rooms/{room}?{query}") as socket:
-            yield Visitor(socket)
+        address = f"ws://127.0.0.1:{self.port}/rooms/cats?{query}"
+        with stopped(self.workers[1 - worker]) if worker is not None else nullcontext():
+            visitor = Visitor(await connect(address, open_timeout=PATIENCE))
+            visitor.people = (await visitor.next("people"))["names"]
+        return visitor
 
     async def refused(self, token: str) -> int:
         with pytest.raises(InvalidStatus) as caught:
-            async with self.enter(token):
-                pass
+            await self.enter(token)
         return caught.value.response.status_code
 
 
 @dataclass
 class Visitor:
-    """A real client in a room."""
+    """A real client in a room.
+
+    Attributes:
+        socket: the connection.
+        people: who was there when it entered.
+        heard: the messages that have come, of whichever type.
+    """
 
     socket: ClientConnection
+    people: list[str] = field(default_factory=list)
+    heard: list[Any] = field(default_factory=list)
 
     async def say(self, *texts: str) -> None:
         for text in texts:
@@ -112,9 +123,10 @@ class Visitor:
     async def next(self, kind: str) -> Any:
         """Return the next message of a type."""
         async with asyncio.timeout(PATIENCE):
-            while (message := json.loads(await self.socket.recv()))["type"] != kind:
-                pass
-            return message
+            while True:
+                self.heard.append(json.loads(await self.socket.recv()))
+                if self.heard[-1]["type"] == kind:
+                    return self.heard[-1]
 
     async def hear(self, count: int) -> list[tuple[str, str]]:
         return [(said["user"], said["text"]) for said in [await self.next("said") for _ in range(count)]]
@@ -151,26 +163,20 @@ async def test_on_two_workers_members_talk_miss_nothing_see_each_other_and_are_l
     claims["exp"] = datetime.now(UTC) - timedelta(seconds=1)
     assert await site.refused(jwt.encode(claims, SECRET, "HS256")) == 401
 
-    with stopped(site.workers[0]):
-        ann_enters = site.enter(ann_token)
-        ann = await ann_enters.__aenter__()
-    with stopped(site.workers[1]):
-        bob_enters = site.enter(bob_token)
-        bob = await bob_enters.__aenter__()
-    assert (await bob.next("people"))["names"] == ["ann", "bob"]
+    ann = await site.enter(ann_token, worker=0)
+    bob = await site.enter(bob_token, worker=1)
+    assert bob.people == ["ann", "bob"]
     while "bob" not in (await ann.next("moved"))["came"]:
         pass
 
     await ann.say("hello")
     assert await ann.hear(1) == [("ann", "hello")]
     hello = await bob.next("said")
-    await bob_enters.__aexit__(None, None, None)
+    await bob.socket.close()
     await ann.say("one", "two")
     assert await ann.hear(2) == [("ann", "one"), ("ann", "two")]
-    with stopped(site.workers[1]):
-        bob_enters = site.enter(bob_token, since=hello["position"])
-        bob = await bob_enters.__aenter__()
-    assert (await bob.next("entered"))["recovered"]
+    bob = await site.enter(bob_token, since=hello["position"], worker=1)
+    assert bob.heard[0]["type"] == "entered" and bob.heard[0]["recovered"]
     assert await bob.hear(2) == [("ann", "one"), ("ann", "two")]
     await bob.say("back")
     assert await ann.hear(1) == await bob.hear(1) == [("bob", "back")]
@@ -179,11 +185,9 @@ async def test_on_two_workers_members_talk_miss_nothing_see_each_other_and_are_l
     assert notified.returncode == 0, notified.stderr
     assert (await ann.next("notice"))["text"] == "Your report is ready"
 
-    async with site.enter(ann_token) as tab:
-        await tab.next("people")
-        assert (await site.post("/logout", token=ann_token)).status_code == 204
-        for visitor in (ann, tab):
-            assert await close_of(visitor.socket) == (4403, "You have logged out")
+    tab = await site.enter(ann_token)
+    assert (await site.post("/logout", token=ann_token)).status_code == 204
+    for visitor in (ann, tab):
+        assert await close_of(visitor.socket) == (4403, "You have logged out")
     assert await site.refused(ann_token) == 401
-    await ann_enters.__aexit__(None, None, None)
-    await bob_enters.__aexit__(None, None, None)
+    await bob.socket.close()
