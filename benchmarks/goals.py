@@ -90,6 +90,9 @@ GOALS = (
     _compare(
         "a 1 KB object dumped by each member's handler", "json", 1_000, "consumers", "at least", 3, "consumers_raw"
     ),
+    _compare("echo of a model", "typed", 1, "typed", "at most", 1.2, "by_hand"),
+    _compare("echo of a model", "typed", 1, "chanx", "at least", 10, "typed"),
+    _compare("a delivery of a model in a group of 1,000", "typed-fanout", 1_000, "typed", "at most", 1.2, "by_hand"),
     Goal(
         "a round beside idle connections, to one without",
         (("wire-idle", 100, "consumers"),),

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from .children import Child, ChildFailed
 from .plan import IN_PROCESS, SECONDS_A_ROUND, Options, Spec
-from .results import Results
+from .results import NOT_OFFERED, Results
 
 
 class InProcess:
@@ -19,7 +19,7 @@ class InProcess:
     def __init__(self, options: Options, results: Results) -> None:
         self._options, self._results = options, results
         self._workers: dict[str, Child] = {}
-        self._lacks: dict[str, dict[str, str]] = {}
+        self._endpoints: dict[str, list[str]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["InProcess"]:
@@ -76,12 +76,12 @@ class InProcess:
             self._workers[peer] = Child("benchmarks.worker", peer)
             hello = await self._workers[peer].start()
             self._results.versions[peer] = hello["versions"]
-            self._lacks[peer] = hello["lacks"]
+            self._endpoints[peer] = hello["endpoints"]
 
     def _why_not(self, name: str, spec: Spec, peer: str, size: int) -> str:
         """Why a peer does not run a scenario at a size; empty: it does."""
-        if spec.endpoint in self._lacks[peer]:
-            return self._lacks[peer][spec.endpoint]
+        if spec.endpoint not in self._endpoints[peer]:
+            return NOT_OFFERED
         measured = [
             (other, median)
             for other in map(self._options.size, spec.sizes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import chart, goals, report
 from .peers import PEERS
-from .plan import IN_PROCESS, MEMBERS, SECONDS_A_ROUND, WIRE, Options
+from .plan import IN_PROCESS, MEMBERS, SECONDS_A_ROUND, TYPED, WIRE, Options
 from .results import Results
 
 HERE = Path(__file__).parent
@@ -67,7 +67,11 @@ def page(results: Results, options: Options) -> str:
             "A peer stops before a group so large that one message to it would take longer than"
             f" {SECONDS_A_ROUND:g} s.",
             "",
-            report.table(results, options, IN_PROCESS),
+            report.table(results, options, [name for name in IN_PROCESS if name not in TYPED]),
+            "",
+            "Messages that are pydantic models, validated as they come in and encoded as they go out:",
+            "",
+            report.table(results, options, TYPED),
             "",
             "![The cost of a delivery against the members of the group](results.svg)",
             "",

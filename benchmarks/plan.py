@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .scenarios import Scenario, connections, echo, fanout
@@ -50,7 +51,16 @@ IN_PROCESS: Mapping[str, Spec] = {
     ),
     "idle": Spec("idle member of a group", "KiB", connections.idle, "room", (1_000,), 1, 1, 5),
     "tasks": Spec("idle member of a group", "tasks", connections.tasks, "room", (1_000,), 1, 1, 5),
+    "typed": Spec("echo of a model", "µs/message", partial(echo.pipelined, endpoint="model"), "model"),
+    "typed-id": Spec("echo of a model, with an id", "µs/message", partial(echo.pipelined, endpoint="answer"), "answer"),
+    "typed-fanout": Spec(
+        "model to a group of {}", "µs/delivery", partial(fanout.texts, endpoint="models"), "models", (1_000,)
+    ),
 }
+
+
+TYPED = tuple(name for name in IN_PROCESS if name.startswith("typed"))
+"""Those of messages that are pydantic models, which most peers know nothing of."""
 
 
 @dataclass(frozen=True)

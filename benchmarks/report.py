@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from .peers import PEERS
 from .plan import IN_PROCESS, WIRE, Options
-from .results import Results
+from .results import NOT_OFFERED, Results
 from .wire.run import ALONE, CPU
 
 Row = tuple[str, str, int, str]
@@ -31,12 +31,14 @@ def rows(options: Options, name: str) -> Iterator[Row]:
 
 
 def table(results: Results, options: Options, names: Iterable[str]) -> str:
-    """The figures as a Markdown table: a row for each scenario and size, a column for each peer."""
-    lines = [["scenario", "", *(PEERS[peer] for peer in options.peers)]]
-    for name in names:
-        for title, key, size, unit in rows(options, name):
-            lines.append([title, unit, *(cell(results, key, size, peer) for peer in options.peers)])
-    return markdown(lines)
+    """The figures as a Markdown table: a row for each scenario and size, a column for each peer that offers one."""
+    lines = [row for name in names for row in rows(options, name)]
+    columns = [(PEERS[peer], [cell(results, key, size, peer) for _, key, size, _ in lines]) for peer in options.peers]
+    columns = [(peer, cells) for peer, cells in columns if set(cells) != {NOT_OFFERED}]
+    head = ["scenario", "", *(peer for peer, _ in columns)]
+    return markdown(
+        [head] + [[title, unit, *(cells[n] for _, cells in columns)] for n, (title, _, _, unit) in enumerate(lines)]
+    )
 
 
 def cell(results: Results, key: str, size: int, peer: str) -> str:

@@ -3,6 +3,9 @@
 import statistics
 from dataclasses import dataclass, field
 
+NOT_OFFERED = "n/a"
+"""What the tables say where a peer lacks an endpoint."""
+
 Key = tuple[str, int, str]
 """Scenario, size and peer."""
 

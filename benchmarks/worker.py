@@ -66,7 +66,7 @@ async def main(name: str) -> None:
     os.dup2(2, 1)  # nothing that a library prints may pass for an answer
     worker = Worker(name)
     async with worker.peer.running():
-        print(json.dumps({"versions": worker.peer.versions, "lacks": dict(worker.peer.lacks)}), file=answers)
+        print(json.dumps({"versions": worker.peer.versions, "endpoints": list(worker.peer.endpoints)}), file=answers)
         for line in sys.stdin:
             command = json.loads(line)
             print(json.dumps(await getattr(worker, command["do"])(command)), file=answers)

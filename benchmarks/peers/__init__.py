@@ -1,16 +1,20 @@
 """One small adapter for each library that is compared.
 
-Every adapter offers the same four WebSocket endpoints, written as the library's documentation writes them:
+An adapter offers some of these WebSocket endpoints, most of them the first four, written as the library's
+documentation writes them:
 
 - `echo` sends every text back;
 - `room` is a member of one group and sends every text of its client to that group;
 - `crowd` is a member of another group, to which nothing is sent;
-- `json` is a member of a third group, to which objects are sent as JSON.
+- `json` is a member of a third group, to which objects are sent as JSON;
+- `model` validates every message of its client as a pydantic model and answers with another model;
+- `answer` does that for messages with an id, which the answer repeats;
+- `models` is a member of a fourth group, to which models are sent.
 """
 
 import importlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -27,6 +31,9 @@ COMPARED: Mapping[str, str] = {
     "socketio": "python-socketio",
     "fast_channels": "fast-channels",
     "channels": "Channels",
+    "by_hand": "pydantic by hand",
+    "typed": "consumers, typed",
+    "chanx": "chanx",
 }
 """The adapters' modules, and how the tables name them, in the tables' order."""
 
@@ -39,8 +46,8 @@ class Peer:
 
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions the results name."""
-    lacks: ClassVar[Mapping[str, str]] = {}
-    """Endpoints that are not there, each with what the tables say instead of a figure."""
+    endpoints: ClassVar[Collection[str]] = ("echo", "room", "crowd", "json")
+    """What it offers; of the rest the tables say "n/a"."""
     hello: ClassVar[tuple[str, ...]] = ()
     """Frames that a client sends before it counts as connected."""
     opening: ClassVar[int] = 0
@@ -52,8 +59,12 @@ class Peer:
         return f"/{endpoint}"
 
     def frame(self, endpoint: str, text: str) -> str:
-        """The frame that carries `text`, in both directions."""
+        """The frame that carries `text`: to the client, and to the server unless `question()` is another."""
         return text
+
+    def question(self, endpoint: str, text: str) -> str:
+        """The frame that carries `text` to the server."""
+        return self.frame(endpoint, text)
 
     def content(self, frame: str) -> Any:
         """The object that a frame of the endpoint `json` carries."""
@@ -69,6 +80,10 @@ class Peer:
 
     async def broadcast_object(self, content: Any) -> None:
         """Send an object to the members of `json`."""
+        raise NotImplementedError
+
+    async def broadcast_model(self, text: str) -> None:
+        """Send a model with this text in it to the members of `models`."""
         raise NotImplementedError
 
     @property

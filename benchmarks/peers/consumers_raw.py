@@ -22,7 +22,7 @@ class Json(AsyncJsonWebsocketConsumer):
 
 
 class Adapter(Handled):
-    lacks = {"echo": "n/a", "crowd": "n/a"}
+    endpoints = ("room", "json")
     app = staticmethod(by_path({"room": Room.as_asgi(), "json": Json.as_asgi()}))
 
     async def broadcast(self, text: str) -> None:

@@ -159,7 +159,7 @@ class Echo(Room):
 
 class Adapter(Peer):
     packages = ("anyio",)
-    lacks = {"json": "n/a"}
+    endpoints = ("echo", "room", "crowd")
     room_class = Room
 
     def __init__(self) -> None:

@@ -25,5 +25,5 @@ class Room(sketch.Room):
 
 
 class Adapter(sketch.Adapter):
-    lacks = {"echo": "n/a", "crowd": "n/a", "json": "n/a"}
+    endpoints = ("room",)
     room_class = Room

@@ -12,16 +12,16 @@ TEXT = "a line of chat, neither long nor short"
 
 
 @asynccontextmanager
-async def pipelined(peer: Peer, size: int) -> AsyncIterator[Measure]:
+async def pipelined(peer: Peer, size: int, endpoint: str = "echo") -> AsyncIterator[Measure]:
     """Messages that are there whenever the application asks for one."""
-    frame = peer.frame("echo", TEXT)
-    async with Members(peer, "echo", 1) as members:
+    question, frame = peer.question(endpoint, TEXT), peer.frame(endpoint, TEXT)
+    async with Members(peer, endpoint, 1) as members:
         [client] = members.connections
 
         async def measure(count: int) -> float:
             complete = members.tally.expect(count)
             with Stopwatch() as stopwatch:
-                client.feed_many(frame, count)
+                client.feed_many(question, count)
                 await complete
             await members.park()
             members.take([frame] * count)

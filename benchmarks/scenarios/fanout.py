@@ -9,18 +9,19 @@ from . import Measure, Stopwatch
 
 
 @asynccontextmanager
-async def texts(peer: Peer, size: int) -> AsyncIterator[Measure]:
-    """A text to a group of `size` members; an operation is one delivery."""
-    async with Members(peer, "room", size) as members:
+async def texts(peer: Peer, size: int, endpoint: str = "room") -> AsyncIterator[Measure]:
+    """A text, or a model with one, to a group of `size` members; an operation is one delivery."""
+    broadcast = peer.broadcast if endpoint == "room" else peer.broadcast_model
+    async with Members(peer, endpoint, size) as members:
 
         async def measure(count: int) -> float:
             rounds = [f"a line of chat, number {number:08}" for number in range(count)]
             with Stopwatch() as stopwatch:
                 for text in rounds:
                     complete = members.tally.expect(size)
-                    await peer.broadcast(text)
+                    await broadcast(text)
                     await complete
-            members.take([peer.frame("room", text) for text in rounds])
+            members.take([peer.frame(endpoint, text) for text in rounds])
             return stopwatch.seconds / (count * size)
 
         yield measure

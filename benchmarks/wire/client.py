@@ -52,7 +52,6 @@ class Address:
     hello: list[str]
     opening: int
     versions: str
-    lacks: dict[str, str]
 
 
 class Client(asyncio.Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..children import Child, ChildFailed
 from ..plan import WIRE, Options
-from ..results import Results
+from ..results import NOT_OFFERED, Results
 from .client import PATIENCE, Address, Swarm, WireError, cpu_seconds
 from .processors import CLIENTS, SERVERS, awake, on
 
@@ -107,8 +107,8 @@ async def address(peer: str, endpoint: str, results: Results) -> AsyncIterator[t
         with on(SERVERS):
             where = Address(**await child.start())
         results.versions[peer] = where.versions
-        if endpoint in where.lacks:
-            raise NotOffered(where.lacks[endpoint])
+        if endpoint not in where.targets:
+            raise NotOffered(NOT_OFFERED)
         yield child, where
     finally:
         await child.kill()  # no farewell from thousands of connections

@@ -10,6 +10,7 @@ from .consumer import SyncTypedConsumer as SyncTypedConsumer
 from .consumer import TypedConsumer as TypedConsumer
 from .frames import group_send_message as group_send_message
 from .frames import group_send_message_sync as group_send_message_sync
+from .frames import message_of as message_of
 from .handlers import on as on
 from .handlers import on_event as on_event
 from .recovery import token as token
@@ -22,6 +23,7 @@ __all__ = [
     "asyncapi_routes",
     "group_send_message",
     "group_send_message_sync",
+    "message_of",
     "on",
     "on_event",
     "token",

@@ -6,16 +6,18 @@ client sends, and an application passes on to a group as it came, is no frame, w
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from ..layers import _adapt
 from ..layers.registry import DEFAULT_ALIAS, layer_with
 from ..layers.send import group_send_sync
 from ..types import Message
-from .models import Model, require_output_tags, tags_of
+from .models import Model, choices_of, require_output_tags, tags_of
+
+M = TypeVar("M", bound=BaseModel)
 
 FRAME = "consumers.message"
 """The type of a layer's message that is a frame."""
@@ -70,6 +72,29 @@ def _tag_of(message: BaseModel) -> str:
             return tag
         tag = _known[model] = tags[0]
     return tag
+
+
+def message_of(event: Message, model: type[M]) -> M | None:
+    """Return the model that an event brings: one of what the layer's `history()` has, say.
+
+    Args:
+        event: a layer's message.
+        model: the model that `group_send_message()` was given.
+
+    Returns:
+        None: the event brings something else, or a message of an older version that is not valid any more.
+
+    Raises:
+        TypeError: the model has no type of its own.
+    """
+    [choice] = choices_of(model, "message_of()")
+    frame = event.get("frame")
+    if event.get("type") != FRAME or event.get("tag") not in choice.tags or type(frame) is not bytes:
+        return None
+    try:
+        return model.model_validate_json(frame)
+    except ValidationError:
+        return None
 
 
 async def group_send_message(

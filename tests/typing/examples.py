@@ -10,7 +10,20 @@ from tempfile import TemporaryDirectory
 from ..support.pages import ROOT, Block, blocks
 from .checkers import UNANNOTATED, Fault, mypy, pyright
 
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
+IN_PIECES = "docs/tutorial.md"
+"""A page that shows files piece by piece, which `TUTORIAL` has whole."""
+
+TUTORIAL = ROOT / "docs" / "tutorial"
+
+PAGES = [
+    page
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")),
+    )
+    if page != IN_PIECES
+]
 
 WITHOUT_TYPES = ("app", "chat", "django", "example_project", "mysite", "plain_layer")
 """Packages that are not there, the reader's own and Django, and what is code for Channels."""

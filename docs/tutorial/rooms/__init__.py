@@ -1,0 +1,1 @@
+"""A chat with rooms for their members."""
