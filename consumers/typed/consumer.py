@@ -19,7 +19,7 @@ from ..consumer import AsyncConsumer
 from ..exceptions import InvalidFrame
 from ..layers import _adapt
 from ..layers._history import Joined
-from ..types import CloseCode, LayerGap, Message, Receive, Scope, Send, hook
+from ..types import CloseCode, Message, Receive, Scope, Send, hook
 from ..websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from .contract import Contract, Handler, contract_of
 from .expiry import Expiry, checked_time
@@ -333,7 +333,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             handled.place = None  # what still runs in this context sends later, when the client may be elsewhere
             reset_handled(before)
 
-    async def layer_gap(self, event: LayerGap) -> None:
+    async def layer_gap(self, event: Any) -> None:
         """Tell the client that messages of a group which it knows by a label are lost."""
         if self._known_client is not None and self._connection.is_open:
             for label in self._known_client.labels_of_gap(event["group"]):
