@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .npm import npm_modules
@@ -21,22 +21,26 @@ _OPTIONS = {
     "target": "es2022",
     "module": "esnext",
     "moduleResolution": "bundler",
-    "lib": ["es2022"],
     "types": [],
 }
 
 
-def compile_programs(programs: Mapping[str, str], folder: Path) -> dict[str, list[str]]:
+def compile_programs(
+    programs: Mapping[str, str], folder: Path, libraries: Sequence[str] = ("es2022",)
+) -> dict[str, list[str]]:
     """Compile modules, which may import each other, under `--strict`.
 
     Args:
         programs: their texts, by their names without ".ts".
         folder: where to put them.
+        libraries: what they may use.
 
     Returns:
         The errors of those that have some.
     """
-    (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": _OPTIONS, "include": ["*.ts"]}))
+    (folder / "tsconfig.json").write_text(
+        json.dumps({"compilerOptions": {**_OPTIONS, "lib": list(libraries)}, "include": ["*.ts"]})
+    )
     for name, program in programs.items():
         (folder / f"{name}.ts").write_text(program, encoding="utf-8")
     command = [str(npm_modules() / ".bin" / "tsc"), "--project", str(folder), "--pretty", "false"]
