@@ -26,6 +26,9 @@ from .types import CloseCode, Message, hook
 
 logger = logging.getLogger("consumers.connection")
 
+ANY_CONSUMER = "consumers.any"
+"""A subprotocol that this library's clients offer: browsers close a connection for which none of theirs is chosen."""
+
 
 class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
     """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`."""
@@ -59,7 +62,8 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
         """Accept the handshake.
 
         Args:
-            subprotocol: one of those the client offers in `scope["subprotocols"]`.
+            subprotocol: one of those the client offers in `scope["subprotocols"]`. Without it none is chosen, but for
+                "consumers.any", which says nothing of what the two speak.
             headers: further response headers, pairs or a mapping, names in lower case.
 
         Raises:
@@ -75,6 +79,8 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
             )
             await maybe_await(self.close)
             raise StopConsumer
+        if subprotocol is None and ANY_CONSUMER in offered:
+            subprotocol = ANY_CONSUMER
         await awaitable(self.base_send(events.accept(subprotocol, headers)))
 
     async def deny(self, status: int = 403, body: str | bytes = b"", headers: events.Headers | None = None) -> None:

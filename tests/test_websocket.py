@@ -123,6 +123,17 @@ async def test_a_client_that_does_not_offer_the_subprotocol_is_rejected() -> Non
     await bad.disconnect()
 
 
+@pytest.mark.parametrize(
+    ("offered", "chosen"), [(["consumers.v1", "consumers.any"], "consumers.any"), (["consumers.v1"], None), ([], None)]
+)
+async def test_a_client_of_this_library_is_accepted_without_naming_a_subprotocol(
+    offered: list[str], chosen: str | None
+) -> None:
+    communicator = WebsocketCommunicator(AsyncWebsocketConsumer.as_asgi(), "/", subprotocols=offered)
+    assert await communicator.connect() == (True, chosen)
+    await communicator.disconnect()
+
+
 async def test_accept_and_deny_connection_count_in_connect(anyio_backend: str) -> None:
     class Deciding(AsyncWebsocketConsumer):
         async def connect(self) -> None:

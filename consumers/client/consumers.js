@@ -26,6 +26,7 @@
  */
 
 const PROTOCOL = "consumers.v1"
+const ANY_CONSUMER = "consumers.any" // one that does not speak the protocol
 const OF_PROTOCOL = new Set(["ack", "error", "gap", "joined", "pong"])
 
 const SHORTEST_RETRY = 500 // milliseconds, as all times here
@@ -216,7 +217,8 @@ export class Client {
 
   /** @param {string | null | undefined} token */
   #open(token) {
-    const protocols = token ? [PROTOCOL, `token.${base64url(new TextEncoder().encode(token))}`] : [PROTOCOL]
+    const protocols = [PROTOCOL, ANY_CONSUMER]
+    if (token) protocols.push(`token.${base64url(new TextEncoder().encode(token))}`)
     let socket
     try {
       socket = this.#socket = new WebSocket(this.#address(), protocols)
@@ -365,7 +367,7 @@ export class Client {
    * @param {number} patience
    */
   #check(patience) {
-    if (!this.#options.heartbeat || !this.#sends('{"type":"ping"}')) return
+    if (!this.#options.heartbeat || this.#socket?.protocol !== PROTOCOL || !this.#sends('{"type":"ping"}')) return
     clearTimeout(this.#heartbeatTimer)
     this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
   }
@@ -455,7 +457,7 @@ function hinted(reason) {
 function parsed(text) {
   try {
     const message = JSON.parse(text)
-    return typeof message?.type === "string" ? message : undefined
+    return message instanceof Object ? message : undefined
   } catch {
     return undefined
   }

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
 import consumers
-from consumers import channel_layers
+from consumers import AsyncJsonWebsocketConsumer, channel_layers
 from consumers.client import client_files
 from consumers.typed import TypedConsumer, group_send_message, on, token
 
@@ -40,7 +40,7 @@ window.errors = []
 window.tokens = options.tokens ?? []
 window.asked = 0
 const token = () => window.tokens[Math.min(window.asked++, window.tokens.length - 1)]
-window.client = new Client(`/chat/${options.room}`, { ...options, token })
+window.client = new Client(options.address ?? `/chat/${options.room}`, { ...options, token })
 client.on("said", (message) => got.push(message.text))
 client.onState((state, detail) => states.push([state, detail.code ?? null]))
 client.onGap((label) => gaps.push(label))
@@ -102,6 +102,11 @@ class Chat(TypedConsumer):
         await self.close(message.code, message.reason)
 
 
+class Plain(AsyncJsonWebsocketConsumer):
+    async def receive_json(self, content: Any) -> None:
+        await self.send_json({"text": content["text"]})
+
+
 async def page(request: Request) -> Response:
     return HTMLResponse(PAGE, headers={"content-security-policy": POLICY})
 
@@ -126,5 +131,6 @@ routes: list[Any] = [
     Route("/publish/{room}", publish, methods=["POST"]),
     Mount("/consumers", client_files()),
     WebSocketRoute("/chat/{room}", Chat.as_asgi()),
+    WebSocketRoute("/plain", Plain.as_asgi()),
 ]
 app = Starlette(routes=routes, lifespan=consumers.lifespan)

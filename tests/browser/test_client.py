@@ -314,6 +314,19 @@ def test_a_message_for_which_there_is_no_room_is_refused_at_once(wire: Wire, ope
     assert tab.read("got") == ["1", "2"]
 
 
+def test_a_consumer_that_does_not_speak_the_protocol_can_be_talked_to(open_tab: OpenTab) -> None:
+    tab = open_tab(clock=True, address="/plain")
+    tab.until_state("open")
+    tab.page.evaluate("client.on('*', (message) => got.push(message)); null")
+    tab.page.evaluate("client.send({text: 'hello'})")
+    tab.until("got.length === 1")
+    assert tab.read("got") == [{"text": "hello"}]
+    tab.page.clock.fast_forward(120_000)
+    tab.page.evaluate("client.send({text: 'again'})")
+    tab.until("got.length === 2")
+    assert tab.states == ["connecting", "open"]
+
+
 def test_two_tabs_are_two_clients(server: ChatServer, open_tab: OpenTab) -> None:
     first = open_tab()
     second = open_tab(beside=first)
