@@ -1,11 +1,16 @@
-"""The command line: `python -m consumers worker package.module:application channel-name …`."""
+"""The command line: `python -m consumers COMMAND package.module:application …`.
+
+Each command has a function that adds its parser, and one that runs it: `COMMANDS` lists the former.
+"""
 
 import argparse
 import importlib
+import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,6 +23,7 @@ from .worker import Worker
 logger = logging.getLogger("consumers.worker")
 
 USAGE_ERROR = 2  # argparse's own
+MOST_DIFFERENCES = 10  # that are told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,34 +33,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words of the command line; None: those of this process.
 
     Returns:
-        int: the exit status: 0 after a graceful stop, 1 after one that was forced by a second signal.
+        int: the exit status. A worker's is 0 after a graceful stop, and 1 after one that was forced by a second signal.
+            That of a check is 1 if the file differs.
 
     Raises:
         SystemExit: with status 2 if the command line, or what it names, is wrong.
     """
     parser = argparse.ArgumentParser(prog="python -m consumers")
     commands = parser.add_subparsers(required=True, metavar="command")
-    worker = commands.add_parser("worker", help="handle the messages of named channels")
-    worker.add_argument("application", help="where the application is: package.module:attribute")
-    worker.add_argument("channels", nargs="+", metavar="channel", help="a channel's name")
-    worker.add_argument("--layer", default=DEFAULT_ALIAS, metavar="ALIAS", help="the layer (default: %(default)s)")
+    for add_command in COMMANDS:
+        add_command(commands)
     options = parser.parse_args(arguments)
+    command: argparse.ArgumentParser = options.command
     try:
-        return run_worker(options.application, options.channels, options.layer)
+        status: int = options.run(options)
     except UsageError as error:
-        worker.exit(USAGE_ERROR, f"{worker.prog}: error: {error}\n")
+        command.exit(USAGE_ERROR, f"{command.prog}: error: {error}\n")
+    return status
+
+
+def new_command(commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace], int]) -> Any:
+    """Add a command, whose first argument says where the application is.
+
+    Args:
+        commands: where argparse keeps the commands.
+        name: the command's name.
+        summary: what it does, for `--help`.
+        run: runs it and returns the exit status.
+
+    Returns:
+        argparse.ArgumentParser: the command's own, for its further arguments.
+    """
+    command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    command.add_argument("application", help="where the application is: package.module:attribute")
+    command.set_defaults(command=command, run=run)
+    return command
 
 
 class UsageError(Exception):
     """The command line, or what it names, is wrong."""
 
 
-def run_worker(path: str, channels: Sequence[str], alias: str) -> int:
+def add_worker(commands: Any) -> None:
+    """Add `worker`."""
+    command = new_command(commands, "worker", "handle the messages of named channels", run_worker)
+    command.add_argument("channels", nargs="+", metavar="channel", help="a channel's name")
+    command.add_argument("--layer", default=DEFAULT_ALIAS, metavar="ALIAS", help="the layer (default: %(default)s)")
+
+
+def run_worker(options: argparse.Namespace) -> int:
     """Run an application for named channels until SIGTERM or SIGINT, and return the exit status."""
+    path = options.application
     application = import_application(path)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        worker = Worker(application, channels, _layer(alias))
+        worker = Worker(application, options.channels, _layer(options.layer))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     try:
@@ -62,6 +95,77 @@ def run_worker(path: str, channels: Sequence[str], alias: str) -> int:
     except ValueError as error:  # a router's, for a channel it does not know, or a layer's configuration
         raise UsageError(f"{path}: {error}") from error
     return 0 if is_graceful else 1
+
+
+def add_asyncapi(commands: Any) -> None:
+    """Add `asyncapi`."""
+    command = new_command(commands, "asyncapi", "print the document of the WebSockets, AsyncAPI 3", run_asyncapi)
+    command.add_argument("--title", help="what the document is called (default: as FastAPI's application is)")
+    command.add_argument("--version", help="the version of the application")
+    command.add_argument(
+        "--server", action="append", default=[], metavar="[NAME=]URL", help="where it is served: wss://chat.example.com"
+    )
+    command.add_argument("--check", metavar="FILE", help="print nothing; exit with 1 if the document differs from FILE")
+
+
+def run_asyncapi(options: argparse.Namespace) -> int:
+    """Print the document of an application, or compare it with a file, and return the exit status."""
+    asyncapi = typed_module("asyncapi")
+    application = import_application(options.application)
+    servers = dict(_named(server, number) for number, server in enumerate(options.server, 1))
+    try:
+        document = asyncapi.asyncapi_document(
+            application, title=options.title, version=options.version, servers=servers
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{options.application}: {error}") from error
+    if options.check is None:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return 0
+    return check_file(options, asyncapi.differences(document, _document_in(options.check)))
+
+
+def _named(server: str, number: int) -> tuple[str, str]:
+    """Return a server's name and URL, of an option such as `production=wss://chat.example.com`."""
+    name, equals, url = server.partition("=")
+    if equals and "/" not in name:
+        return name, url
+    return "server" if number == 1 else f"server{number}", server
+
+
+def _document_in(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}") from error
+
+
+def check_file(options: argparse.Namespace, differences: Iterable[str]) -> int:
+    """Tell how `options.check` differs from what the application has, and return the exit status."""
+    found = list(differences)
+    if not found:
+        return 0
+    print(f"{options.check} is not what {options.application} has now:", file=sys.stderr)
+    for difference in found[:MOST_DIFFERENCES]:
+        print(f"  {difference}", file=sys.stderr)
+    if len(found) > MOST_DIFFERENCES:
+        print(f"  and {len(found) - MOST_DIFFERENCES} more", file=sys.stderr)
+    print("Run the command without --check, and write what it prints to the file.", file=sys.stderr)
+    return 1
+
+
+def typed_module(name: str) -> Any:
+    """Import a module of `consumers.typed`.
+
+    Raises:
+        UsageError: pydantic is not installed.
+    """
+    try:
+        return importlib.import_module(f"consumers.typed.{name}")
+    except ImportError as error:
+        raise UsageError(str(error)) from error
 
 
 def import_application(path: str) -> Any:
@@ -106,6 +210,8 @@ def _layer(alias: str) -> Any:
         logger.warning("channel layer %r is in memory: only what this process sends reaches this worker", alias)
     return layer
 
+
+COMMANDS = [add_worker, add_asyncapi]
 
 if __name__ == "__main__":
     sys.exit(main())

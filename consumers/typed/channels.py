@@ -12,6 +12,7 @@ from typing import Any
 from starlette.routing import Host, Mount, WebSocketRoute
 
 from .._checks.wrappers import unwrapped
+from ..http import AsyncHttpConsumer
 from .consumer import Typed
 from .contract import Contract, contract_of
 
@@ -91,7 +92,8 @@ def _walk(application: Any, place: _Place) -> Iterator[tuple[type, _Place]]:
         mapping = getattr(candidate, "application_mapping", None)
         routes = getattr(candidate, "routes", None)
         if isinstance(consumer_class, type):
-            yield consumer_class, place
+            if not issubclass(consumer_class, AsyncHttpConsumer):
+                yield consumer_class, place
         elif isinstance(mapping, Mapping):
             yield from _walk(mapping.get("websocket"), place)
         elif isinstance(routes, Sequence):
@@ -144,25 +146,53 @@ def _address_of(pattern: Any, needs_slash: bool) -> tuple[str, list[tuple[str, s
     return slash + address, [(name, _ANY) for name, _ in _STARLETTES.findall(address)]
 
 
+_TOKEN = re.compile(
+    r"(?P<group>\()"
+    r"|(?P<anchor>\\[AZbB]|[\^$])"
+    r"|(?P<some>\\[dDwWsS]|\[\^?\]?(?:\\.|[^\]\\])*\]|\.(?=[+*?{]))"
+    r"|(?P<alternative>\|)"
+    r"|\\?(?P<text>.)",
+    re.DOTALL,
+)
+_QUANTIFIER = re.compile(r"((?:[+*?]|{\d*,?\d*})[+?]?)?")
+_IN_GROUP = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]", re.DOTALL)
+
+
 def without_groups(regex: str) -> str:
     """Return a regular expression as an address: `^chat/(?P<room>\\w+)/$` is "chat/{room}/".
 
-    What has no group stays as it is written.
+    Groups without a name, and characters of which there are several, are {part1} and so on. Of alternatives the first
+    counts, and what may be there or not is left out.
     """
     parts: list[str] = []
-    unnamed, start, depth = 0, 0, 0
-    for token in re.finditer(r"\\.|\[(?:\\.|[^\]\\])+\]|[()]", regex):
-        if token[0] == "(":
-            if depth == 0:
-                parts.append(regex[start : token.start()])
-                name = re.match(r"\(\?P<(\w+)>", regex[token.start() :])
-                if name is None and not regex.startswith("(?", token.start()):
-                    unnamed += 1
-                parts.append(f"{{{name[1] if name else f'part{unnamed}'}}}")
-            depth += 1
-        elif token[0] == ")":
-            depth -= 1
-            start = token.end()
-    parts.append(regex[start:])
-    text = "".join(parts).removeprefix("^").removesuffix("$").removesuffix(r"\Z")
-    return re.sub(r"\\(\W)", r"\1", text)
+    unnamed, at = 0, 0
+    while at < len(regex):
+        token = _TOKEN.match(regex, at)
+        assert token is not None
+        at = token.end() if token.lastgroup != "group" else _end_of_group(regex, at)
+        if token.lastgroup == "alternative":
+            break
+        part = token["text"] or ""
+        group = regex[token.start() : at] if token["group"] else ""
+        if name := re.match(r"\(\?P<(\w+)>", group):
+            part = f"{{{name[1]}}}"
+        elif token["some"] or (group and not re.match(r"\(\?(?!:)", group)):
+            follows_another = bool(parts) and parts[-1].startswith("{part")
+            unnamed += not follows_another
+            part = "" if follows_another else f"{{part{unnamed}}}"
+        quantifier = _QUANTIFIER.match(regex, at)
+        assert quantifier is not None
+        at = quantifier.end()
+        if part and not (token["text"] and quantifier[0][:1] in ("?", "*")):
+            parts.append(part)
+    return "".join(parts)
+
+
+def _end_of_group(regex: str, start: int) -> int:
+    """Return where the group that starts there has ended."""
+    depth = 0
+    for token in _IN_GROUP.finditer(regex, start):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.end()
+    return len(regex)

@@ -43,6 +43,7 @@ class Handler:
         name: the method's.
         choices: what it takes.
         answers: the models that it says it returns; None if it does not say.
+        may_return_nothing: whether it may return None, which acknowledges a message with an id.
         takes_event: whether it gets the layer's event, too.
         interval: seconds that each message of the client's takes of its rate limit; 0.0 for none.
         slack: seconds of that which may be taken in advance.
@@ -51,6 +52,7 @@ class Handler:
     name: str
     choices: tuple[Choice, ...]
     answers: tuple[Model, ...] | None
+    may_return_nothing: bool
     takes_event: bool
     interval: float
     slack: float
@@ -193,11 +195,13 @@ class Contract:
                 f"{called}: {first.name} has no annotation, which says what it takes: write {first.name}: Say"
             )
         choices = choices_of(hints[first.name], called)
-        answers = self._answers(called, hints.get("return", Any), mark)
+        returned = hints.get("return", Any)
+        answers = self._answers(called, returned, mark)
+        may_return_nothing = returned is Any or NoneType in _flat(returned)
         interval = 0.0 if mark.rate_limit is None else 1 / mark.rate_limit
         burst = mark.rate_burst or max(1, math.ceil(BURST_SECONDS * (mark.rate_limit or 0)))
         takes_event = mark.source == "layer" and len(parameters) > 1 and parameters[1].kind in _IN_ORDER
-        return Handler(name, choices, answers, takes_event, interval, (burst - 0.5) * interval)
+        return Handler(name, choices, answers, may_return_nothing, takes_event, interval, (burst - 0.5) * interval)
 
     def _answers(self, called: str, annotation: Any, mark: Mark) -> tuple[Model, ...] | None:
         """Return the models that a handler says it returns; None if it does not say."""

@@ -1,14 +1,15 @@
 """The JSON Schemas of messages, as pydantic makes them, with what holds for every message on the wire."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import AliasChoices
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from .contract import Contract
-from .models import TAG, Model
+from .models import TAG, Model, output_name, wire_names
 
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -22,7 +23,9 @@ OUT: Mode = "serialization"
 REFERENCE = "#/$defs/{model}"
 
 
-class _Generator(GenerateJsonSchema):
+class Generator(GenerateJsonSchema):
+    """Makes schemas of what is really sent."""
+
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
 
     def field_is_required(self, field: Any, total: bool) -> bool:
@@ -30,6 +33,11 @@ class _Generator(GenerateJsonSchema):
         if self.mode == OUT and field["type"] != "typed-dict-field":
             return not field.get("serialization_exclude") and field.get("serialization_exclude_if") is None
         return super().field_is_required(field, total)
+
+    def decimal_schema(self, schema: Any) -> Schema:
+        """Return the schema of a Decimal, which goes out as a text that is a number."""
+        found = super().decimal_schema(schema)
+        return {**found, "format": "decimal"} if found.get("type") == "string" and "pattern" not in found else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +66,54 @@ def schemas_of(contracts: Iterable[Contract]) -> Schemas:
     Raises:
         TypeError: a model has a field for which there is no JSON Schema.
     """
+    contracts = tuple(contracts)
     wanted: dict[tuple[Model, Mode], None] = {}
     for contract in contracts:
         wanted |= {(model, IN): None for handler in contract.handlers for model in handler.models}
         wanted |= {(model, OUT): None for choice in contract.sends for model in choice.models}
     try:
-        references, document = models_json_schema(list(wanted), schema_generator=_Generator, ref_template=REFERENCE)
+        references, document = models_json_schema(list(wanted), schema_generator=Generator, ref_template=REFERENCE)
     except PydanticInvalidForJsonSchema as error:
         raise TypeError(f"{_culprit(wanted)} has a field that JSON Schema cannot describe: {error}") from None
     definitions: dict[str, Schema] = document.get("$defs", {})
     names = {(model, mode): name_in(references[model, mode]["$ref"]) for model, mode in wanted}
-    for name in names.values():
+    for (model, mode), name in names.items():
+        if mode == IN:
+            _name_type(definitions[name], model)
         _require(definitions[name], TAG)
+    for model, key in _told_apart(contracts):
+        for mode in (IN, OUT):
+            for called in {key, *wire_names(model, key), output_name(model, key)} if (model, mode) in names else ():
+                _require(definitions[names[model, mode]], called)
     for schema in list(_all_of(definitions)):
         discriminator = schema.get("discriminator")
         if isinstance(discriminator, dict) and "mapping" in discriminator:
             for reference in discriminator["mapping"].values():
                 _require(definitions[name_in(reference)], discriminator["propertyName"])
     return Schemas(definitions, names)
+
+
+def _name_type(schema: Schema, model: Model) -> None:
+    """Have the type called so, where it may have other names, too: pydantic writes the first of them."""
+    properties = schema.get("properties", {})
+    key = next((key for key in model.model_fields if TAG in wire_names(model, key)), None)
+    if key is None or TAG in properties:
+        return
+    alias = model.model_fields[key].validation_alias
+    called = alias.choices[0] if isinstance(alias, AliasChoices) else alias
+    schema["properties"] = {TAG if name == called else name: each for name, each in properties.items()}
+    schema["required"] = [TAG if name == called else name for name in schema.get("required", ())]
+
+
+def _told_apart(contracts: Iterable[Contract]) -> Iterator[tuple[Model, str]]:
+    """Yield models that have their type in common with others, and the field by which they are told apart."""
+    for contract in contracts:
+        for choice in (*(each for handler in contract.handlers for each in handler.choices), *contract.sends):
+            for metadata in getattr(choice.kind, "__metadata__", ()):
+                key = getattr(metadata, "discriminator", None)
+                yield from (
+                    (model, key) for model in choice.models if isinstance(key, str) and key in model.model_fields
+                )
 
 
 def name_in(reference: str) -> str:
