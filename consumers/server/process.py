@@ -91,8 +91,9 @@ class Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         for connection in list(self.server_state.connections):
-            if not self._is_websocket(connection):
-                connection.shutdown()  # else a proxy would go on to use it, for handshakes too
+            # A proxy would go on to use it, for handshakes too. One without a request is to have its first.
+            if not self._is_websocket(connection) and getattr(connection, "cycle", None) is not None:
+                connection.shutdown()
         pace = self._pace
         await drain(retry=pace.retry, batch=pace.batch, spread=pace.spread, timeout=pace.grace * DRAINING_PART)
 

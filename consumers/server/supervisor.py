@@ -216,7 +216,8 @@ class Supervisor:
             return
         status = worker.process.exitcode
         if worker.state is State.SERVING:
-            logger.error("%s has ended with status %s: another takes its place", worker.name, status)
+            level = logging.ERROR if status else logging.INFO  # 0 is that of `limit_max_requests`
+            logger.log(level, "%s has ended with status %s: another takes its place", worker.name, status)
             self._start()
         elif worker is self._new:
             logger.error("%s could not start (status %s): the others go on as they are", worker.name, status)
