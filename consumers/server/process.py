@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from .draining import drain
+from .draining import LAST_PART, drain
 from .serving import DRAINING_PART, Pace
 
 logger = logging.getLogger("consumers.server")
@@ -26,7 +26,7 @@ LEAST = 1.0
 """Seconds that uvicorn has for its own end, at least."""
 
 FLUSH = 2.0
-"""Seconds that a client has to read what has been written to it, its close frame too, once its consumer has ended."""
+"""Seconds that a client has to read what has been written to it, once its handlers are cancelled or have ended."""
 
 
 class Server(uvicorn.Server):
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
             with suppress(asyncio.CancelledError):
                 await self._draining
         self.config.timeout_graceful_shutdown = max(LEAST, ends_at - time.monotonic())  # type: ignore[assignment]
-        resetting = asyncio.create_task(self._reset_deaf())
+        resetting = asyncio.create_task(self._reset_deaf(FLUSH))
         try:
             await super().shutdown(sockets)
         finally:
@@ -95,14 +95,21 @@ class Server(uvicorn.Server):
             if not self._is_websocket(connection) and getattr(connection, "cycle", None) is not None:
                 connection.shutdown()
         pace = self._pace
-        await drain(retry=pace.retry, batch=pace.batch, spread=pace.spread, timeout=pace.grace * DRAINING_PART)
+        timeout = pace.grace * DRAINING_PART
+        last_part = timeout * LAST_PART
+        resetting = asyncio.create_task(self._reset_deaf(timeout - last_part + min(FLUSH, last_part / 2)))
+        try:
+            await drain(retry=pace.retry, batch=pace.batch, spread=pace.spread, timeout=timeout)
+        finally:
+            resetting.cancel()
 
-    async def _reset_deaf(self) -> None:
-        """Reset what is closed but for a client that reads nothing: uvicorn would wait for it until the end."""
-        await asyncio.sleep(FLUSH)
-        for connection in list(self.server_state.connections):
-            if self._is_websocket(connection) and connection.transport.is_closing():
-                connection.transport.abort()
+    async def _reset_deaf(self, seconds: float) -> None:
+        """Reset, after so many seconds, the connections of clients that do not read: else all would wait for them."""
+        await asyncio.sleep(seconds)
+        for connection in filter(self._is_websocket, list(self.server_state.connections)):
+            transport = connection.transport
+            if transport.is_closing() or transport.get_write_buffer_size():
+                transport.abort()
 
     def _is_websocket(self, connection: Any) -> bool:
         protocol = self.config.ws_protocol_class
