@@ -29,17 +29,18 @@ class Served:
     Args:
         options: of the command line.
         app: the application.
+        environment: further variables.
     """
 
     port: int
 
-    def __init__(self, *options: str, app: str) -> None:
+    def __init__(self, *options: str, app: str, environment: dict[str, str]) -> None:
         self._clients: list[ClientConnection] = []
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by serving())
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "consumers", "serve", app, "--port", "0", *options],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,
@@ -53,9 +54,9 @@ class Served:
         """Return the lines that the application has written, or those of them that begin with a word."""
         return [line for line in self.text().splitlines() if not line[:4].isdigit() and line.startswith(word)]
 
-    async def until(self, condition: Callable[[], Any]) -> Any:
+    async def until(self, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
         """Wait for something that the processes do."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not (found := condition()):
             assert time.monotonic() < deadline, self.text()
             await asyncio.sleep(0.01)
@@ -67,8 +68,6 @@ class Served:
         self.port = int((await self.until(lambda: address.search(self.text())))[1])
         await self.until(lambda: len(self.lines("up")) >= workers)
         await self.until(lambda: self.text().count("Application startup complete") >= workers)
-        with suppress(ConnectionRefusedError):
-            (await self.open("member")).transport.abort()
 
     async def open(self, path: str) -> ClientConnection:
         """Connect a client."""
@@ -94,10 +93,15 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(*options: str, workers: int = 1, app: str = "tests.support.served_app:app") -> AsyncIterator[Served]:
+async def serving(
+    *options: str,
+    workers: int = 1,
+    app: str = "tests.support.served_app:app",
+    environment: dict[str, str] | None = None,
+) -> AsyncIterator[Served]:
     """Serve until the block ends; nothing of it is left then."""
     more = ["--workers", str(workers)] if workers > 1 else []
-    served = Served(*options, *more, app=app)
+    served = Served(*options, *more, app=app, environment=environment or {})
     try:
         await served.ready(workers)
         yield served
