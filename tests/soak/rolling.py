@@ -34,6 +34,9 @@ AT_ONCE = 50
 PATIENCE = 60.0
 """Seconds that clients may take to hear everything."""
 
+ERROR = re.compile(r"^[\w.]+(?:Error|Exception)\b.*", re.MULTILINE)
+"""The last line of a traceback."""
+
 HINT = re.compile(r"retry=([\d.]+)-([\d.]+)")
 
 
@@ -178,6 +181,7 @@ async def rolling_restart(clients: int, rate: float, seconds: float, say: Callab
             served.signal(signal.SIGTERM)
             if (status := await served.end()) != 0:
                 outcome.wrong.append(f"the server's status is {status}")
+            outcome.wrong += [f"in the log: {error}" for error in ERROR.findall(served.text())]
     _compare(members, outcome)
     return outcome
 
