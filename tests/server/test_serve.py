@@ -79,6 +79,9 @@ async def test_requests_are_answered_and_idle_connections_closed() -> None:
         busy, idle = [await request(served, path) for path in ("/soon", "/now")]
         assert b"200 OK" in await idle[0].readuntil(b"done")
         await served.until(lambda: served.lines("requested"))
+        client = await served.open("member")  # which is waited for: uvicorn's own end comes later
+        await client.send("soon")
+        assert await client.recv() == "begun"
         served.signal(signal.SIGTERM)
         assert await asyncio.wait_for(idle[0].read(), SOON / 2) == b""
         answer = await busy[0].read()
