@@ -81,7 +81,7 @@ async def test_draining_by_a_signal_handler_under_uvicorn(tmp_path: Path) -> Non
 
 async def test_draining_under_hypercorn(tmp_path: Path) -> None:
     port = free_port()
-    (tmp_path / "chat.py").write_text(CHAT.format(", lifespan"))
+    (tmp_path / "app.py").write_text(CHAT.format(", lifespan"))
     (tmp_path / "serving.py").write_text(HYPERCORN.replace("8000", str(port)))
     with running(tmp_path, "serving.py", port=port) as process:
         await expect_drain(process, port)
