@@ -12,10 +12,9 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 
 from .draining import LAST_PART, drain
-from .serving import DRAINING_PART, Pace
+from .serving import DRAINING_PART, STARTUP_FAILURE, Pace
 
 logger = logging.getLogger("consumers.server")
 

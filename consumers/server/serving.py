@@ -11,6 +11,9 @@ GRACE = 25.0
 DRAINING_PART = 0.8
 """The part of the grace time that draining may take. The rest is for other connections, and for the lifespan."""
 
+STARTUP_FAILURE = 3
+"""The exit status with which uvicorn says that it could not start."""
+
 MIB = 1024 * 1024
 
 LOG: dict[str, Any] = {
@@ -117,11 +120,11 @@ def serve(
         raise ValueError("serve() does not reload: run `uvicorn --reload` while you develop")
     try:
         import uvicorn
-
-        from .process import run
-        from .supervisor import Supervisor
     except ImportError as error:
         raise ImportError("serve() needs uvicorn: pip install 'starlette-consumers[server]'", name="uvicorn") from error
+    from .process import run
+    from .supervisor import Supervisor
+
     settings = {**SETTINGS, **settings}
     config = uvicorn.Config(app, **settings)
     if config.workers == 1:

@@ -23,10 +23,9 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 
 from .process import FORCED
-from .serving import Pace
+from .serving import STARTUP_FAILURE, Pace
 from .worker import END, LEAVE, work
 
 logger = logging.getLogger("consumers.server")
