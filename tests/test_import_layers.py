@@ -17,6 +17,7 @@ LIBRARIES = {"starlette", "anyio", "asgiref"}
 EXTRAS = {
     "layers.redis": {"redis"},
     "layers.codec": {"msgpack", "cryptography"},
+    "server": {"uvicorn"},
     "telemetry": {"opentelemetry"},
     "testing.application": {"trio"},
     "typed": {"pydantic", "pydantic_core"},
