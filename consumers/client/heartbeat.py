@@ -1,7 +1,6 @@
 """Whether a connection still works: who hears nothing for a while asks, and gives it up without an answer."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from .timers import Timer, Timers
 
@@ -9,20 +8,10 @@ ANSWER_TO_PING = 10.0
 """Seconds."""
 
 
-class Heard(Protocol):
-    """A connection.
-
-    Attributes:
-        received: how often something has come, be it a WebSocket's ping.
-    """
-
-    received: int
-
-
 class Heartbeat:
     """Watches one connection at a time.
 
-    It looks now and then whether something has come, so that nothing is to be done for a message.
+    For what comes it takes note of the time alone. A timer that rings looks at that, and rings again if it was early.
 
     Args:
         timers: the client's.
@@ -39,14 +28,15 @@ class Heartbeat:
         self._ask = ask
         self._give_up = give_up
         self._timer: Timer | None = None
-        self._connection: Heard | None = None
-        self._received = 0
+        self._heard_at = 0.0
+        self._asked_at = 0.0
 
-    def start(self, connection: Heard) -> None:
+    def start(self) -> None:
         """Watch a connection from now on."""
         self.stop()
-        self._connection = connection
-        self._rest()
+        self.heard()
+        if self._interval is not None:
+            self._timer = self._timers.set(self._interval, self._look)
 
     def stop(self) -> None:
         """Watch no more."""
@@ -54,22 +44,22 @@ class Heartbeat:
             self._timer.cancel()
             self._timer = None
 
-    def _rest(self) -> None:
-        if self._interval is not None and self._connection is not None:
-            self._received = self._connection.received
-            self._timer = self._timers.set(self._interval, self._look)
+    def heard(self) -> None:
+        """Take note that something has come, be it a WebSocket's ping."""
+        self._heard_at = self._timers.now()
 
     def _look(self) -> None:
-        assert self._connection is not None
-        if self._connection.received != self._received:
-            self._rest()
+        assert self._interval is not None
+        left = self._heard_at + self._interval - self._timers.now()
+        if left > 0:
+            self._timer = self._timers.set(left, self._look)
             return
+        self._asked_at = self._timers.now()
         self._ask()
         self._timer = self._timers.set(ANSWER_TO_PING, self._judge)
 
     def _judge(self) -> None:
-        assert self._connection is not None
-        if self._connection.received != self._received:
-            self._rest()
+        if self._heard_at >= self._asked_at:
+            self._look()
         else:
             self._give_up("no answer to a ping")

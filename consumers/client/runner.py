@@ -160,6 +160,7 @@ class Runner:
             options["connect"],
             options["ssl_context"],
             options["max_size"],
+            self._heartbeat.heard,
         )
 
     async def _token(self) -> str | None:
@@ -179,7 +180,7 @@ class Runner:
             self._serving = tasks.cancel_scope
             recovery = self.timers.set(LONGEST_RECOVERY, self._recovered)
             self.outbox.connected()
-            self._heartbeat.start(socket)
+            self._heartbeat.start()
             try:
                 self._set_state("open" if self._progress.is_recovered else "recovering", Detail())
                 tasks.start_soon(self.outbox.run, socket.send)
@@ -197,7 +198,7 @@ class Runner:
                 self._heartbeat.stop()  # the silence is this side's
                 while not self._may_read():
                     await self.inbox.changed.wait()
-                self._heartbeat.start(socket)
+                self._heartbeat.start()
             text = await socket.receive()
             if text is None:
                 self._loss = Detail(socket.code, socket.reason)

@@ -5,7 +5,7 @@ So it is the same on asyncio and on trio, with every version of websockets that 
 
 import ssl
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from anyio.abc import ByteStream
@@ -58,6 +58,7 @@ async def open_socket(
     connect: Connect,
     ssl_context: ssl.SSLContext | None,
     max_size: int,
+    heard: Callable[[], object],
 ) -> "Socket":
     """Connect, and make the handshake.
 
@@ -73,7 +74,7 @@ async def open_socket(
         if uri.secure:
             stream = await TLSStream.wrap(stream, hostname=uri.host, ssl_context=ssl_context, standard_compatible=False)
         offered = [Subprotocol(each) for each in subprotocols]
-        socket = Socket(stream, ClientProtocol(uri, subprotocols=offered, max_size=max_size))
+        socket = Socket(stream, ClientProtocol(uri, subprotocols=offered, max_size=max_size), heard)
         await socket.open({"User-Agent": AGENT, **headers})
     except BROKEN as error:
         await anyio.aclose_forcefully(stream)
@@ -90,16 +91,14 @@ class Socket:
     Args:
         stream: what it runs over.
         protocol: websockets' side of it.
-
-    Attributes:
-        received: how often something has come, be it a ping.
+        heard: called when something has come, be it a ping.
     """
 
-    def __init__(self, stream: ByteStream, protocol: ClientProtocol) -> None:
+    def __init__(self, stream: ByteStream, protocol: ClientProtocol, heard: Callable[[], object]) -> None:
         self._stream = stream
         self._protocol = protocol
         self._sending = anyio.Lock()
-        self.received = 0
+        self._heard = heard
         self._texts: deque[str] = deque()
         self._parts: list[bytes] = []
         self._is_text = False
@@ -187,7 +186,7 @@ class Socket:
             self._has_ended = True
             self._protocol.receive_eof()
         else:
-            self.received += 1
+            self._heard()
             self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
