@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from .errors import ClientError, QueueFull, Refused
 
@@ -70,6 +71,7 @@ class Outbox:
             QueueFull: there is no connection over which that might happen.
             Closed: nothing is sent any more.
         """
+        await checkpoint()
         while True:
             if self._error is not None:
                 raise self._error

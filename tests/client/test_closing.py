@@ -271,6 +271,7 @@ async def waits_for_an_answer(client: Client[Any]) -> None:
 
 
 async def waits_for_room(client: Client[Any]) -> None:
+    await client.wait_open()
     for _ in range(200):
         await client.send(Flood(count=200, size=10_000))
 
