@@ -184,8 +184,12 @@ class Client(Generic[T_co]):
         Args:
             code: the close code (1000).
             reason: the reason, at most 123 bytes.
+
+        Raises:
+            ValueError: the code or the reason is none that a client may send.
         """
         self._require_block()
+        rules.check_close(code, reason)
         await self._runner.close(code, reason)
 
     def _require_block(self) -> None:

@@ -28,6 +28,7 @@ UNAUTHENTICATED = (401, 403)  # HTTP
 TRANSIENT = (408, 425, 429)  # HTTP
 
 MOST_DOUBLINGS = 10
+MOST_REASON = 123  # bytes
 
 _HINT = re.compile(r"\bretry=(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
@@ -52,8 +53,16 @@ def is_final(code: int) -> bool:
     return (
         code in (NORMAL, POLICY_VIOLATION, TOO_BIG)
         or 4000 <= code < 5000
-        or (300 <= code < 500 and code not in TRANSIENT)
+        or (200 <= code < 500 and code not in TRANSIENT)
     )
+
+
+def check_close(code: int, reason: str) -> None:
+    """Raise ValueError for what a client cannot close with."""
+    if code != NORMAL and not 3000 <= code < 5000:
+        raise ValueError(f"a client closes with 1000, or 3000 to 4999, not with {code!r}")
+    if len(reason.encode()) > MOST_REASON:
+        raise ValueError(f"the reason of a close has at most {MOST_REASON} bytes, not {len(reason.encode())}")
 
 
 def hinted(reason: str, chance: random.Random) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from pydantic import ValidationError
 
 from consumers.client import Client, ClientError, Closed, Refused
@@ -259,6 +260,15 @@ async def test_a_client_is_used_once_and_within_its_block(stage: Stage) -> None:
             pass
 
 
+@pytest.mark.parametrize(("code", "reason"), [(1006, ""), (1012, ""), (5000, ""), (1000, "x" * 124)])
+async def test_a_close_that_no_client_may_send_is_an_error_at_once(stage: Stage, code: int, reason: str) -> None:
+    async with Client(stage.url()) as client:
+        await client.wait_open()
+        with pytest.raises(ValueError, match="close"):
+            await client.close(code, reason)
+        assert client.state == "open"
+
+
 # Cancellation
 
 
@@ -320,6 +330,31 @@ async def test_who_is_cancelled_leaves_the_block_and_nothing_behind(
         assert client.state == "closed"
     if stops_at == "away":
         stage.start_server()
+
+
+@pytest.mark.parametrize("token", ["good", None])
+async def test_a_block_can_be_cancelled_at_any_step(stage: Stage, token: str | None) -> None:
+    async def fetch() -> str | None:
+        await checkpoint()
+        return token
+
+    async with counting_tasks():
+        for steps in range(0, 120, 3):
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(ask_and_read, Client(stage.url(), token=fetch))
+                    for _ in range(steps):
+                        await checkpoint()
+                    if steps % 2:
+                        await anyio.sleep(steps / 10_000)  # the server is another thread
+                    scope.cancel()
+
+
+async def ask_and_read(client: Client[Any]) -> None:
+    async with client:
+        await client.request(Say(text=""))
+        async for _ in client:
+            await client.send(Say(text=""))
 
 
 async def test_a_cancelled_iteration_loses_no_message(stage: Stage) -> None:

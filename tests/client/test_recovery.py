@@ -153,6 +153,19 @@ async def test_a_half_open_connection_is_noticed_and_left(clock: ManualClock, st
     assert states.names == ["connecting", "open", "offline", "connecting", "recovering", "open", "closed"]
 
 
+async def test_a_handshake_without_an_answer_is_given_up(clock: ManualClock, stage: Stage) -> None:
+    stage.call(stage.proxy.flowing.clear)
+    async with Client(stage.url(), clock=clock) as client:
+        while not stage.proxy.connections:
+            await anyio.sleep(0.01)  # it is in another thread
+        clock.advance(10)
+        await until(client, "offline")
+        assert client.detail.reason == "no connection within 10 s"
+        stage.call(stage.proxy.flowing.set)
+        clock.advance(1)
+        await until(client, "open")
+
+
 async def test_a_ping_is_answered_and_the_connection_stays(clock: ManualClock, stage: Stage) -> None:
     async with Client(stage.url(), clock=clock) as client:
         await client.wait_open()

@@ -19,7 +19,7 @@ SIGNIFICANCE = 1.95
 """Times the square root of how many: an even spread is further off once in a thousand times (Kolmogorov–Smirnov)."""
 
 
-@pytest.mark.parametrize("code", [1000, 1008, 1009, 4000, 4008, 4401, 4999, 301, 403, 404])
+@pytest.mark.parametrize("code", [1000, 1008, 1009, 4000, 4008, 4401, 4999, 200, 301, 403, 404])
 def test_final_codes(code: int) -> None:
     assert rules.is_final(code)
 
