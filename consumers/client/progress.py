@@ -42,7 +42,7 @@ class Progress:
         was_away = label in self._known and label not in self._joined and label not in self._asked
         self._known.add(label)
         self._joined.add(label)
-        if not message["recovered"]:
+        if position is None or not message["recovered"]:
             self.positions.pop(label, None)
         if position is not None and not missed:  # else the messages that follow say it
             self.positions[label] = position

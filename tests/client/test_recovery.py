@@ -10,6 +10,7 @@ from consumers.client import Client, Closed, Detail, NoAnswer, QueueFull, State
 
 from ..support.clock import ManualClock
 from ..support.redis_server import running_redis
+from ..support.slow import left_to_ci
 from .stage import Held, Hold, Leave, Said, Say, Stage, redis_layer, staged
 
 pytestmark = pytest.mark.anyio
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.anyio
 PATIENCE = 10
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", *left_to_ci("redis")])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Here the history is in memory, and in Redis."""
     if request.param == "memory":
