@@ -58,8 +58,14 @@ class Refused(ClientError):
     """
 
     def __init__(self, code: str, errors: list[dict[str, Any]], more: int) -> None:
-        details = "; ".join(f"{'.'.join(map(str, error.get('loc', ())))}: {error.get('msg')}" for error in errors)
+        details = "; ".join(map(_in_words, errors))
         super().__init__(f"the server says: {code}{details and f' ({details})'}")
         self.code = code
         self.errors = errors
         self.more = more
+
+
+def _in_words(error: object) -> str:
+    if not isinstance(error, dict):  # another server than this library's
+        return str(error)
+    return f"{'.'.join(map(str, error.get('loc') or ()))}: {error.get('msg')}"

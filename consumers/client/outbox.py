@@ -9,6 +9,9 @@ from anyio.lowlevel import checkpoint
 
 from .errors import ClientError, QueueFull, Refused
 
+MOST_ABANDONED = 1000
+"""Ids of requests for whose answers nobody waits any more."""
+
 PING = '{"type":"ping"}'
 
 
@@ -55,6 +58,7 @@ class Outbox:
         self.is_connected = False
         self._requests: dict[str, Request] = {}
         self._unsent: deque[Request | str] = deque()
+        self._abandoned: deque[str] = deque(maxlen=MOST_ABANDONED)
         self._is_sending = False
         self._has_ping = False
         self._error: ClientError | None = None
@@ -90,8 +94,12 @@ class Outbox:
 
     def discard(self, request: Request) -> None:
         """Do not wait for an answer any more, and do not send the request if that has not happened."""
-        if self._requests.pop(request.id, None) is not None and request in self._unsent:
+        if self._requests.pop(request.id, None) is None:
+            return
+        if request in self._unsent:
             self._unsent.remove(request)
+        else:
+            self._abandoned.append(request.id)
         self._notify()
 
     def ping(self) -> None:
@@ -99,17 +107,22 @@ class Outbox:
         self._has_ping = True
         self._notify()
 
-    def settle(self, message: Mapping[str, Any]) -> None:
-        """Give the request that a message answers its answer, if somebody still waits for that."""
-        request = self._requests.pop(str(message["to"]), None)
+    def settle(self, message: Mapping[str, Any]) -> bool:
+        """Give a request its answer, if somebody still waits for that; return whether the message is one.
+
+        An application may have messages with a "to" of its own.
+        """
+        id = str(message["to"])
+        request = self._requests.pop(id, None)
         if request is None:
-            return
+            return id in self._abandoned
         if message["type"] == "error":
             errors, more = message.get("errors") or [], message.get("more") or 0
             request.settle(None, Refused(str(message.get("code")), errors, more))
         else:
             request.settle(dict(message))
         self._notify()
+        return True
 
     def connected(self) -> None:
         """Send all that has no answer once more, in order: what was sent comes before what was not."""
@@ -145,8 +158,8 @@ class Outbox:
             await self._changed.wait()
 
     async def sent(self) -> None:
-        """Wait until all is sent that can be."""
-        while self.is_connected and (self._unsent or self._is_sending):
+        """Wait until all is sent."""
+        while self._unsent or self._is_sending:
             await self._changed.wait()
 
     def _next(self) -> str | None:

@@ -16,6 +16,8 @@ PROTOCOL = "consumers.v1"
 PROTOCOLS_OWN = frozenset({"error", "ack", "joined", "gap", "ping", "pong", "expires"})
 """The types of messages that are no application's."""
 
+ANSWERS = frozenset({"ack", "error"})
+
 SHORTEST_RETRY = 0.5  # seconds, as all times here
 LONGEST_RETRY = 20.0
 LONGEST_HINT = 600.0

@@ -104,8 +104,9 @@ class Runner:
 
     async def close(self, code: int, reason: str) -> None:
         """Send what can be sent, and close for good."""
-        with anyio.move_on_after(FLUSH_TIMEOUT):
-            await self.outbox.sent()
+        if self.state != "offline":
+            with anyio.move_on_after(FLUSH_TIMEOUT):
+                await self.outbox.sent()
         if self._closing is None:
             self._closing = Detail(code, reason)
         if self._running is not None:
@@ -218,11 +219,13 @@ class Runner:
             self._take(message, len(text))
         except (KeyError, TypeError, ValueError) as error:
             logger.warning("%s has sent what is no message (%r): %.80r", self._name, error, text)
+        if self._progress.is_recovered:
+            self._recovered()
 
     def _take(self, message: dict[str, Any], size: int) -> None:
         kind, progress = message["type"], self._progress
-        if "to" in message:
-            self.outbox.settle(message)
+        if "to" in message and (self.outbox.settle(message) or kind in rules.ANSWERS):
+            pass
         elif kind in ("joined", "gap"):
             label = message["label"]
             is_gap = kind == "gap" or progress.joined(message)
@@ -234,8 +237,6 @@ class Runner:
             if label is not None:
                 progress.arrived(label, position)
             self.inbox.put(Item(message, label, position, size=size))
-        if progress.is_recovered:
-            self._recovered()
 
     def _recovered(self) -> None:
         if self.state == "recovering":

@@ -10,7 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from pydantic import ValidationError
 
-from consumers.client import Client, ClientError, Closed, Refused
+from consumers.client import Client, ClientError, Closed, Detail, Refused, State
 
 from ..support.slow import left_to_ci
 from .stage import Expire, Flood, Held, Hold, Leave, Said, Say, Stage
@@ -247,6 +247,20 @@ async def test_an_error_in_a_callback_leaves_the_block(stage: Stage, name: str) 
     with anyio.fail_after(PATIENCE), pytest.raises(KeyError):
         async with Client(stage.url(), **{name: fail}) as client:  # type: ignore[call-overload]
             await client.send(Expire())
+            await anyio.sleep_forever()
+
+
+async def test_an_error_in_a_callback_after_a_recovery_leaves_the_block(stage: Stage) -> None:
+    async with Client(stage.url()) as client:
+        await client.request(Say(text=""))
+        await anext(client)
+
+    def fail(state: State, detail: Detail) -> None:
+        if state == "open":
+            raise KeyError("mine")
+
+    with anyio.fail_after(PATIENCE), pytest.raises(KeyError):
+        async with Client(stage.url(), since=client.positions, on_state=fail):
             await anyio.sleep_forever()
 
 

@@ -121,6 +121,18 @@ async def test_what_is_said_offline_goes_out_later_and_once_in_order(stage: Stag
         assert await take(client, 3) == ["one", "two", "three"]
 
 
+@pytest.mark.parametrize("waits", [True, False])
+async def test_what_is_sent_last_is_not_lost_with_the_end_of_the_block(stage: Stage, waits: bool) -> None:
+    async with Client(stage.url()) as reader:
+        await reader.wait_open()
+        async with Client(stage.url()) as client:
+            if waits:
+                await client.wait_open()
+            for number in range(50):
+                await client.send(Say(text=str(number)))
+        assert await take(reader, 50) == [*map(str, range(50))]
+
+
 async def test_a_full_queue_says_so(stage: Stage) -> None:
     stage.stop_server()
     async with Client(stage.url(), queue_limit=2) as client:
@@ -256,6 +268,7 @@ async def test_no_answer_in_time_is_an_error(clock: ManualClock, stage: Stage) -
             clock.advance(5)
         stage.release()
         await client.request(Say(text="still open"))
+        assert await take(client, 1) == ["still open"]  # and not the late answer
 
 
 async def test_requests_end_when_the_client_is_closed(stage: Stage) -> None:

@@ -59,7 +59,7 @@ async def greet(stream: ByteStream) -> None:
                     protocol.send_continuation(b'"hi",', fin=False)
                     protocol.send_continuation(b'"of":"\xc3\xa9"}', fin=True)
                 elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
-                    protocol.send_text(b'{"type":"thanks"}')
+                    protocol.send_text(b'{"type":"thanks","to":"bob"}')
             await stream.send(b"".join(protocol.data_to_send()))
 
 
@@ -98,7 +98,7 @@ async def test_a_message_in_several_frames_is_one_and_pings_are_answered() -> No
     async with listening(greet) as address, Client(f"ws://{address}") as client:
         with anyio.fail_after(PATIENCE):
             assert await anext(client) == {"type": "hi", "of": "é"}
-            assert await anext(client) == {"type": "thanks"}
+            assert await anext(client) == {"type": "thanks", "to": "bob"}  # its own
 
 
 async def test_tls_is_checked_and_works(certificate: Path) -> None:
