@@ -229,12 +229,13 @@ async def test_a_message_that_is_too_large_ends_the_client(stage: Stage) -> None
 # Errors of the application's
 
 
-async def test_an_error_in_the_block_leaves_it_as_it_is(stage: Stage) -> None:
-    with pytest.raises(KeyError) as caught:
+@pytest.mark.parametrize("error", [KeyError("mine"), ExceptionGroup("mine", [KeyError("one")])])
+async def test_an_error_in_the_block_leaves_it_as_it_is(stage: Stage, error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
         async with Client(stage.url()) as client:
             await client.wait_open()
-            raise KeyError("mine")
-    assert caught.value.args == ("mine",)
+            raise error
+    assert caught.value is error
     assert client.state == "closed"
 
 
