@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from consumers.client import Client, NoAnswer
 
@@ -29,6 +30,26 @@ async def test_what_waits_is_bounded_and_all_comes_in_order(stage: Stage) -> Non
         for number in range(500):
             assert (await anext(client))["text"].strip() == str(number)
             assert len(client._runner.inbox) <= 10
+
+
+async def test_a_loop_over_waiting_messages_lets_others_run(stage: Stage) -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async with Client(stage.url(), inbox_limit=200) as client:
+        await client.send(Flood(count=200))
+        assert await until_quiet(client) == 200
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(turn)
+            for _ in range(200):
+                await anext(client)
+            tasks.cancel_scope.cancel()
+    assert turns >= 100
 
 
 async def test_a_reader_may_ask_while_messages_wait(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from consumers.client import Client, ClientError, Closed, Detail, Refused, State
 
 from ..support.slow import left_to_ci
-from .stage import Expire, Flood, Held, Hold, Leave, Said, Say, Stage
+from .stage import LOOPS, Expire, Flood, Held, Hold, Leave, Said, Say, Stage
 
 pytestmark = pytest.mark.anyio
 
@@ -325,6 +325,7 @@ async def counting_tasks() -> AsyncIterator[None]:
 @pytest.mark.parametrize(
     "wait", [waits_for_a_message, waits_for_an_answer, waits_for_room, closes, waits_until_it_is_open, does_nothing]
 )
+@pytest.mark.parametrize("anyio_backend", LOOPS)
 @pytest.mark.parametrize("stops_at", ["open", "cut", *left_to_ci("once", "away")])
 async def test_who_is_cancelled_leaves_the_block_and_nothing_behind(
     stage: Stage, wait: Callable[[Client[Any]], Any], stops_at: str
@@ -348,6 +349,7 @@ async def test_who_is_cancelled_leaves_the_block_and_nothing_behind(
         stage.start_server()
 
 
+@pytest.mark.parametrize("anyio_backend", LOOPS)
 @pytest.mark.parametrize("token", ["good", None])
 async def test_a_block_can_be_cancelled_at_any_step(stage: Stage, token: str | None) -> None:
     async def fetch() -> str | None:

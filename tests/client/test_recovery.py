@@ -11,7 +11,7 @@ from consumers.client import Client, Closed, Detail, NoAnswer, QueueFull, State
 from ..support.clock import ManualClock
 from ..support.redis_server import running_redis
 from ..support.slow import left_to_ci
-from .stage import Held, Hold, Leave, Said, Say, Stage, redis_layer, staged
+from .stage import LOOPS, Held, Hold, Leave, Said, Say, Stage, redis_layer, staged
 
 pytestmark = pytest.mark.anyio
 
@@ -166,6 +166,7 @@ async def test_a_half_open_connection_is_noticed_and_left(clock: ManualClock, st
     assert states.names == ["connecting", "open", "offline", "connecting", "recovering", "open", "closed"]
 
 
+@pytest.mark.parametrize("anyio_backend", LOOPS)
 async def test_a_handshake_without_an_answer_is_given_up(clock: ManualClock, stage: Stage) -> None:
     stage.call(stage.proxy.flowing.clear)
     async with Client(stage.url(), clock=clock) as client:
@@ -238,6 +239,18 @@ async def test_another_client_goes_on_from_the_positions_of_one(stage: Stage) ->
     async with Client(stage.url(), since=kept) as client:
         assert await take(client, 2) == ["two", "three"]
         assert client.positions != kept
+
+
+async def test_the_backoff_begins_anew_after_a_connection_that_has_worked(clock: ManualClock, stage: Stage) -> None:
+    async with Client(stage.url(), clock=clock) as client:
+        for seconds, attempts in ((4.9, 11), (5.0, 1)):
+            await client.wait_open()
+            client._runner._attempt = 10
+            clock.advance(seconds)
+            stage.cut()
+            await until(client, "offline")
+            assert client._runner._attempt == attempts
+            clock.advance(20)
 
 
 async def test_a_hint_is_obeyed(clock: ManualClock, stage: Stage) -> None:

@@ -101,6 +101,25 @@ async def test_a_message_in_several_frames_is_one_and_pings_are_answered() -> No
             assert await anext(client) == {"type": "thanks", "to": "bob"}  # its own
 
 
+async def test_a_text_that_is_not_utf_8_ends_the_connection_and_another_one_follows() -> None:
+    async def garbled(stream: ByteStream) -> None:
+        protocol = ServerProtocol()
+        async with stream:
+            while data := await receive(stream):
+                protocol.receive_data(data)
+                for event in protocol.events_received():
+                    if isinstance(event, Request):
+                        protocol.send_response(protocol.accept(event))
+                        protocol.send_text(b"\xff")
+                await stream.send(b"".join(protocol.data_to_send()))
+
+    async with listening(garbled) as address, Client(f"ws://{address}") as client:
+        with anyio.fail_after(PATIENCE):
+            while client.state != "offline":
+                await client._runner.changed.wait()
+        assert client.detail.code == 1007
+
+
 async def test_tls_is_checked_and_works(certificate: Path) -> None:
     context = ssl.create_default_context(cafile=str(certificate))
     async with listening(greet, certificate) as address:
