@@ -97,12 +97,13 @@ def test_no_two_channels_have_one_name() -> None:
 
 def test_a_class_in_the_place_of_an_application_is_an_error() -> None:
     right = WebSocketRoute("/chat", Chat.as_asgi())
+    wrong: Any = Feed
     endpoints = FastAPI()
-    endpoints.add_api_websocket_route("/room/{id}", Feed)
+    endpoints.add_api_websocket_route("/room/{id}", wrong)
     for app in (
-        Starlette(routes=[right, WebSocketRoute("/room/{id}", Feed)]),
-        Starlette(routes=[right, Mount("/room", Router([WebSocketRoute("/{id}", Feed)]))]),
-        Starlette(routes=[right, Mount("/room/{id}", Feed)]),
+        Starlette(routes=[right, WebSocketRoute("/room/{id}", wrong)]),
+        Starlette(routes=[right, Mount("/room", Router([WebSocketRoute("/{id}", wrong)]))]),
+        Starlette(routes=[right, Mount("/room/{id}", wrong)]),
         endpoints,
     ):
         with pytest.raises(
