@@ -44,7 +44,7 @@ function enter(address) {
   client.on("said", ({ user, text }) => show(`${user}: ${text}`))
   client.on("notice", ({ text }) => show(text, "notice"))
 
-  let people
+  let people = { names: [], version: 0 }
   const meet = (now) => (element("people").textContent = (people = now).names.join(", "))
   client.on("people", meet)
   client.on("moved", ({ came, left, version }) => {
