@@ -63,7 +63,7 @@ element("say").onsubmit = (event) => {
   event.preventDefault()
   const text = element("text").value
   event.target.reset()
-  const failed = (error) => show(`“${text}” was not said: ${error.message}`, "notice")
+  const failed = (error) => show(`No answer to “${text}”: ${error.message}`, "notice")
   client.request({ type: "say", text }, { timeout: 60_000 }).catch(failed)
 }
 
