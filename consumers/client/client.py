@@ -36,7 +36,7 @@ class Client(Generic[T_co]):
         options: see `Options`.
 
     Raises:
-        ValueError: the address is none, or an option's number is not positive.
+        ValueError: the address is not valid, or an option's number is not positive.
         TypeError: `messages` is no model, or one without a type; there is no such option.
     """
 
@@ -186,7 +186,7 @@ class Client(Generic[T_co]):
             reason: the reason, at most 123 bytes.
 
         Raises:
-            ValueError: the code or the reason is none that a client may send.
+            ValueError: a client may not send the code, or the reason.
         """
         self._require_block()
         rules.check_close(code, reason)

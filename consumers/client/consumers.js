@@ -66,15 +66,15 @@ export class Client {
   #key = randomKey()
   /** @type {WebSocket | null} */
   #socket = null
-  #attempts = 0 // all of them: what belongs to an earlier one has come too late
+  #generation = 0 // of connections and attempts: what belongs to an earlier one has come too late
   #failures = 0 // how many in a row
   #openedAt = 0
   #tokenWasRefused = false
   #isTold = false // by the server, when to come back
   /** @type {Timer} */
   #retryTimer
-  /** @type {Timer} */
-  #heartbeatTimer
+  /** @type {Timer} gives up a connection from which nothing comes */
+  #watchdog
   /** @type {Timer} */
   #recoveryTimer
   /** @type {State} */
@@ -213,13 +213,13 @@ export class Client {
   async #connect() {
     clearTimeout(this.#retryTimer)
     this.#setState("connecting")
-    const attempt = ++this.#attempts
-    this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to the handshake"), LONGEST_HANDSHAKE)
+    const attempt = ++this.#generation
+    this.#watchdog = setTimeout(() => this.#lose(0, "no answer to the handshake"), LONGEST_HANDSHAKE)
     try {
       const token = await this.#options.token?.()
-      if (attempt === this.#attempts) this.#open(token)
+      if (attempt === this.#generation) this.#open(token)
     } catch (error) {
-      if (attempt === this.#attempts) this.#lose(0, `no token: ${error}`)
+      if (attempt === this.#generation) this.#lose(0, `no token: ${error}`)
     }
   }
 
@@ -277,9 +277,9 @@ export class Client {
 
   /** @param {Message} message */
   #joined({ label, position, recovered, missed }) {
-    const joinedIn = this.#joinedIn.get(label) ?? this.#attempts
-    this.#joinedIn.set(label, this.#attempts)
-    const wasAway = joinedIn !== this.#attempts && !this.#asked.has(label) // the server does not know that
+    const joinedIn = this.#joinedIn.get(label) ?? this.#generation
+    this.#joinedIn.set(label, this.#generation)
+    const wasAway = joinedIn !== this.#generation && !this.#asked.has(label) // the server does not know that
     if (wasAway || !recovered) {
       this.#positions.delete(label)
       emit(this.#gapListeners, label)
@@ -315,7 +315,7 @@ export class Client {
   #closed(code, reason) {
     if (code === TOKEN_EXPIRED && !this.#tokenWasRefused) {
       this.#lose(code, reason)
-      this.#tokenWasRefused = true
+      this.#tokenWasRefused = true // now: losing a connection that has worked for a while forgets an earlier refusal
     } else if (this.#options.retry?.(code, reason) ?? !isFinal(code)) {
       this.#lose(code, reason)
     } else {
@@ -360,8 +360,8 @@ export class Client {
   #drop() {
     const socket = this.#socket
     this.#socket = null
-    this.#attempts++
-    clearTimeout(this.#heartbeatTimer)
+    this.#generation++
+    clearTimeout(this.#watchdog)
     clearTimeout(this.#recoveryTimer)
     socket?.close() // which does nothing if it is closed
   }
@@ -370,9 +370,9 @@ export class Client {
 
   /** The connection works: ask again when nothing has come for a while. */
   #rest() {
-    clearTimeout(this.#heartbeatTimer)
+    clearTimeout(this.#watchdog)
     const { heartbeat } = this.#options
-    if (heartbeat) this.#heartbeatTimer = setTimeout(() => this.#check(ANSWER_TO_PING), heartbeat)
+    if (heartbeat) this.#watchdog = setTimeout(() => this.#check(ANSWER_TO_PING), heartbeat)
   }
 
   /**
@@ -382,8 +382,8 @@ export class Client {
    */
   #check(patience) {
     if (!this.#options.heartbeat || this.#socket?.protocol !== PROTOCOL || !this.#sends('{"type":"ping"}')) return
-    clearTimeout(this.#heartbeatTimer)
-    this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
+    clearTimeout(this.#watchdog)
+    this.#watchdog = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
   }
 
   /** The device, or the page, was away: look now, rather than when a timer rings; but as the server has asked. */

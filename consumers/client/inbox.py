@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from .errors import ClientError
 
-MOST_BYTES = 16 * 1024 * 1024
+MOST_CHARACTERS = 16 * 1024 * 1024
 """Characters of all texts that wait, whatever their number."""
 
 
@@ -50,7 +50,7 @@ class Inbox:
 
     def has_room(self, times: int = 1) -> bool:
         """Tell whether one more may be put into it, or into one so many times as large."""
-        return len(self._items) < times * self.limit and self._size < times * MOST_BYTES
+        return len(self._items) < times * self.limit and self._size < times * MOST_CHARACTERS
 
     def put(self, item: Item) -> None:
         """Add an item."""

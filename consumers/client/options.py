@@ -27,7 +27,7 @@ class Options(TypedDict, total=False):
         on_gap: called with a label when messages of that group are missing: load anew what you have of it. It is called
             where they are missing, between two messages of the iteration; may be async. (None: the log has a line.)
         on_expires: called with the seconds after which the token expires; may be async. It has a task of its own.
-        retry: called with a close code and a reason; returns whether to try again. (None: by the protocol's table.)
+        retry: called with a close code and a reason; returns whether to try again, or None: as usual. (None: as usual.)
         heartbeat: seconds of silence after which the client asks whether the connection still works; None: never (25).
         queue_limit: messages that may wait for a connection or for an answer (100).
         inbox_limit: messages that may wait for the iteration (1000). Then the client reads no more until there is room.
@@ -45,7 +45,7 @@ class Options(TypedDict, total=False):
     on_state: Callable[[State, Detail], object] | None
     on_gap: Callable[[str], object] | None
     on_expires: Callable[[float], object] | None
-    retry: Callable[[int, str], bool] | None
+    retry: Callable[[int, str], bool | None] | None
     heartbeat: float | None
     queue_limit: int
     inbox_limit: int

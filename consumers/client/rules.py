@@ -93,7 +93,7 @@ def checked_url(url: str) -> SplitResult:
     """Return the parts of a WebSocket's address. `http` and `https` stand for `ws` and `wss`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not valid.
     """
     parts = urlsplit(url)
     scheme = _SCHEMES.get(parts.scheme)

@@ -262,8 +262,10 @@ class Runner:
         is_refused = code in rules.UNAUTHENTICATED and callable(self._options["token"])
         if (is_refused or code == rules.TOKEN_EXPIRED) and not self._token_was_refused:
             self._token_was_refused = True
-        elif not retry(code, reason) if retry is not None else rules.is_final(code):
-            return None
+        else:
+            decided = None if retry is None else retry(code, reason)
+            if rules.is_final(code) if decided is None else not decided:
+                return None
         chance = self._options["chance"]
         hint = rules.hinted(reason, chance)
         if hint is not None:

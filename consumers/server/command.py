@@ -72,7 +72,7 @@ def retry_of(text: str) -> tuple[float, float]:
     """Return the two numbers of an option such as `5-20`.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it is not valid.
     """
     numbers = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", text)
     if numbers is None:

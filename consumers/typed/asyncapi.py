@@ -55,7 +55,7 @@ def asyncapi_document(
     Raises:
         TypeError: there is no consumer in it; a model has a field for which there is no JSON Schema; or there is a
             mistake in a typed consumer.
-        ValueError: the URL of a server is none.
+        ValueError: the URL of a server is not valid.
     """
     known = _known_to_fastapi(application)
     info = {
@@ -71,7 +71,7 @@ def server_at(url: str) -> Object:
     """Return AsyncAPI's description of a server.
 
     Raises:
-        ValueError: the URL is none of a WebSocket server.
+        ValueError: the URL cannot be a WebSocket server's.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PROTOCOLS or not parts.hostname or parts.query or parts.fragment:

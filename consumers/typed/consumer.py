@@ -197,7 +197,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
 
         Raises:
             RuntimeError: before `accept()`.
-            ValueError: the label is none.
+            ValueError: the label is not valid.
             TypeError: one of `sends` has a field "at".
             TypeError, ValueError, TooManyGroups, InvalidChannelLayerError: as of `group_join()`.
         """

@@ -124,7 +124,7 @@ def checked_label(label: object) -> str:
     """Return a label.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not valid.
     """
     if not isinstance(label, str) or not _LABEL.fullmatch(label):
         raise ValueError(f"a label is 1 to 64 of A-Z a-z 0-9 _ . - and is what clients see, not {label!r:.80}")

@@ -51,7 +51,7 @@ def asyncapi_routes(
         servers: as of `asyncapi_document()`. None: the one that is asked, by the name that it is asked by.
 
     Raises:
-        ValueError: the path is none, or the URL of a server.
+        ValueError: the path, or the URL of a server, is not valid.
     """
     if not path.startswith("/") or path.rstrip("/") == "" or "{" in path:
         raise ValueError(f"asyncapi_routes() needs a path such as '/asyncapi', not {path!r}")

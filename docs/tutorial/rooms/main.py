@@ -1,4 +1,4 @@
-"""The application: `uvicorn rooms.main:app`."""
+"""The application: `python -m consumers serve rooms.main:app`."""
 
 from pathlib import Path
 from typing import Annotated
