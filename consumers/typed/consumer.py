@@ -37,10 +37,9 @@ from .recovery import (
     frame_with_place,
     gap_text,
     handled_by,
+    handling,
     is_ping,
     joined_text,
-    reset_handled,
-    set_handled,
     with_place,
 )
 
@@ -235,12 +234,11 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         if handler.interval and self._is_too_fast(handler):
             await awaitable(self.send(text_data=error_text(Problem(RATE_LIMITED), id)))
             return
-        before = None if id is None else set_handled(Handled(self, id))
-        try:
+        if id is None:
             answer = await awaitable(getattr(self, handler.name)(message))
-        finally:
-            if before is not None:
-                reset_handled(before)
+        else:
+            with handling(Handled(self, id)):
+                answer = await awaitable(getattr(self, handler.name)(message))
         # A client that the handler has closed: send() ends this then.
         if answer is not None:
             if type(answer) not in contract.answers:
@@ -325,13 +323,8 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         if place is None:
             await maybe_await(getattr(self, handler.name), *arguments)
             return
-        handled = Handled(self, place=place)
-        before = set_handled(handled)
-        try:
+        with handling(Handled(self, place=place)):
             await maybe_await(getattr(self, handler.name), *arguments)
-        finally:
-            handled.place = None  # what still runs in this context sends later, when the client may be elsewhere
-            reset_handled(before)
 
     async def layer_gap(self, event: Any) -> None:
         """Tell the client that messages of a group which it knows by a label are lost."""

@@ -93,9 +93,12 @@ class Client:
 
     def joins(self, group: str, label: str) -> None:
         """Note under which label a group is joined; it stands for no other group any more."""
-        before = self._group_of.get(label)
-        if before is not None:
-            del self._label_of[before]
+        other_group, other_label = self._group_of.get(label), self._label_of.get(group)
+        if other_group is not None:
+            del self._label_of[other_group]
+        if other_label is not None and other_label != label:
+            del self._group_of[other_label]
+            self._without_history.discard(other_label)
         self._label_of[group], self._group_of[label] = label, group
         self._without_history.discard(label)
 
@@ -187,8 +190,26 @@ class Handled:
 
 _handled: ContextVar[Handled | None] = ContextVar("handled", default=None)
 
-set_handled = _handled.set
-reset_handled = _handled.reset
+
+class handling:  # one of `contextmanager` takes three times as long
+    """While a handler runs, what it and what it calls send refers to what it handles.
+
+    Args:
+        handled: what it handles. What the handler has left running refers to nothing any more: it sends later, when the
+            client may be elsewhere, and in an order of its own.
+    """
+
+    __slots__ = ("_before", "_handled")
+
+    def __init__(self, handled: Handled) -> None:
+        self._handled = handled
+
+    def __enter__(self) -> None:
+        self._before = _handled.set(self._handled)
+
+    def __exit__(self, *error: object) -> None:
+        self._handled.id = self._handled.place = None
+        _handled.reset(self._before)
 
 
 def handled_by(consumer: object) -> Handled | None:

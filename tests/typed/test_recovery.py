@@ -187,6 +187,35 @@ async def test_what_a_handler_has_started_says_no_place_later() -> None:
         assert "at" not in await heard(wire)
 
 
+async def test_a_group_may_change_its_label_and_a_label_its_group() -> None:
+    class Moving(Chat):
+        async def connect(self) -> None:
+            await self.accept()
+            for group, label in (("chat.1", "room"), ("chat.1", "other"), ("chat.2", "room"), ("chat.3", "other")):
+                await self.join(group, label)
+
+    async with joining(Moving) as (wire, _):
+        assert [(await heard(wire))["label"] for _ in range(3)] == ["other", "room", "other"]
+        places = {}
+        for group in ("chat.1", "chat.2", "chat.3"):
+            await group_send_message(group, Said(user="bob", text=group))
+            places[group] = (await heard(wire)).get("at", [None])[0]
+        assert places == {"chat.1": None, "chat.2": "room", "chat.3": "other"}
+
+
+async def test_a_group_whose_label_has_changed_keeps_the_new_one_when_the_old_one_is_used_again() -> None:
+    class Moving(Chat):
+        async def connect(self) -> None:
+            await self.accept()
+            for group, label in (("chat.1", "room"), ("chat.1", "other"), ("chat.2", "room")):
+                await self.join(group, label)
+
+    async with joining(Moving) as (wire, _):
+        assert [(await heard(wire))["label"] for _ in range(2)] == ["other", "room"]
+        await say("hi")
+        assert (await heard(wire))["at"][0] == "other"
+
+
 async def test_what_the_client_alone_gets_says_no_place() -> None:
     class Echo(Chat):
         @on
@@ -393,6 +422,26 @@ async def test_a_handler_can_ask_for_the_messages_name() -> None:
         assert (await ask(wire, {"type": "say", "text": "x", "id": 1}))["user"] == first
         assert (await ask(wire, {"type": "say", "text": "x", "id": 2}))["user"] != first
         assert (await ask(wire, {"type": "say", "text": "x"}))["user"] == "None"
+
+
+async def test_what_a_handler_has_started_and_left_behind_handles_no_message() -> None:
+    ids = []
+
+    class Later(Chat):
+        @on
+        async def say(self, message: Say) -> None:
+            self.start_background_task(self.go_on)
+
+        async def go_on(self) -> None:
+            ids.append(self.message_id)
+            await self.group_send_message("chat.1", Said(user="ann", text="later"))
+
+    async with joining(Later, client=KEY) as (wire, _):
+        for _ in range(2):
+            wire.text('{"type": "say", "text": "hi", "id": 1}')
+        texts = [(await heard(wire))["type"] for _ in range(4)]
+        assert sorted(texts) == ["ack", "ack", "said", "said"]
+    assert ids == [None, None]
 
 
 # The handshake, and pings
