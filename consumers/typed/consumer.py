@@ -195,7 +195,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             As the layer's `group_add()`.
 
         Raises:
-            RuntimeError: before `accept()`.
+            RuntimeError: before `accept()`, or after the connection's end.
             ValueError: the label is none.
             TypeError: one of `sends` has a field "at".
             TypeError, ValueError, TooManyGroups, InvalidChannelLayerError: as of `group_join()`.
@@ -203,6 +203,8 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         checked_label(label)
         self._contract.require_without(AT)
         if not self._connection.is_open:
+            if self._connection.is_ending:
+                raise RuntimeError("join() at the end of the connection: its client hears of nothing any more")
             raise RuntimeError("join() before accept(): the client cannot be told where it is, call accept() first")
         client = self._client
         client.joins(group, label)

@@ -106,7 +106,7 @@ class Incoming(Reader):
         id = None
         if "NaN" in text or "Infinity" in text:  # which pydantic takes
             try:
-                from_json(text, allow_inf_nan=False)
+                from_json(text.encode(), allow_inf_nan=False)
             except ValueError:
                 return None, None, Problem(NOT_JSON)
         if self._key in text or "\\u" in text:  # by which a key may be written, too

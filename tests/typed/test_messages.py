@@ -139,6 +139,7 @@ async def test_another_key_may_have_the_id() -> None:
         '{"type": "say", "text": "\x01"}',
         '{"type": "say", "text": "\\ud800", "id": 4}',
         '{"type": "say", "text": "\ud800"}',
+        '{"type": "say", "text": "\ud800NaN"}',
         '\ufeff{"type": "say", "text": "a"}',
         '{"type": "say", "more": ' + "[" * 5000 + "]" * 5000 + "}",
         '{"type": "say", "id": ' + "9" * 5000 + "}",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 from starlette.authentication import SimpleUser
 from starlette.requests import HTTPConnection
 
@@ -315,6 +315,16 @@ async def test_join_before_accept_says_what_to_write() -> None:
         assert "call accept() first" in str(wire.error)
 
 
+async def test_join_at_the_end_says_that_it_is_the_end() -> None:
+    class Late(Chat):
+        async def disconnect(self, code: int) -> None:
+            await self.join("chat.1", "room")
+
+    async with joining(Late) as (wire, _):
+        pass
+    assert "join() at the end of the connection" in str(wire.error)
+
+
 @pytest.mark.parametrize("label", ["", "a b", "x" * 65, "ä", "a:b", 5, None])
 async def test_a_label_that_is_none_says_so(label: Any) -> None:
     class Wrong(Chat):
@@ -340,10 +350,21 @@ async def test_a_model_with_a_field_for_the_place_says_so() -> None:
             await self.accept()
             await self.join("chat.1", "room")
 
-    async with connected(Meetings.as_asgi()) as wire:
-        await wire.end()
-        assert "Meeting.at" in str(wire.error)
-        assert "rename the field" in str(wire.error)
+    class Computed(BaseModel):
+        type: Literal["meeting"] = "meeting"
+
+        @computed_field
+        def at(self) -> int:
+            return 1
+
+    class Others(Meetings):
+        sends = Computed
+
+    for consumer, model in ((Meetings, Meeting), (Others, Computed)):
+        async with connected(consumer.as_asgi()) as wire:
+            await wire.end()
+            assert f"{model.__name__}.at" in str(wire.error)
+            assert "rename the field" in str(wire.error)
 
 
 # Messages that come twice
