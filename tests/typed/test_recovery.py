@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
 import pytest
@@ -344,7 +344,7 @@ async def test_a_model_with_a_field_for_the_place_says_so() -> None:
         at: datetime
 
     class Meetings(TypedConsumer):
-        sends = Meeting
+        sends: ClassVar[Any] = Meeting
 
         async def connect(self) -> None:
             await self.accept()
