@@ -34,6 +34,9 @@ AT = "at"
 MOST_AT_HAND = 32
 """Texts with their places that a process keeps: each goes to all members of a group, one text after the other."""
 
+LARGE = 32 * 1024
+"""Bytes of a frame of which only the newest is at hand: clients choose how large their messages are."""
+
 LONGEST_PING = 100
 """Characters."""
 
@@ -145,10 +148,17 @@ def with_place(text: str, place: Place) -> str:
     return f"{text[:-1]},{_as_json(AT)}:{_as_json(place)}}}"
 
 
-@lru_cache(MOST_AT_HAND)
 def frame_with_place(frame: bytes, place: Place) -> str:
     """Do as `with_place()`, once for all members who know the group by the same label."""
+    return _large_with_place(frame, place) if len(frame) > LARGE else _small_with_place(frame, place)
+
+
+def _with_place(frame: bytes, place: Place) -> str:
     return with_place(frame.decode(), place)
+
+
+_small_with_place = lru_cache(MOST_AT_HAND)(_with_place)
+_large_with_place = lru_cache(1)(_with_place)
 
 
 def is_ping(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Typed consumers and clients that go on after a cut: labels, positions, gaps, and messages that come twice."""
 
 import json
+import tracemalloc
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from consumers import InMemoryChannelLayer, channel_layers
 from consumers.layers.redis import RedisPubSubChannelLayer
 from consumers.testing import WebsocketCommunicator
 from consumers.typed import SyncTypedConsumer, TypedConsumer, group_send_message, on, on_event, token
+from consumers.typed.recovery import frame_with_place
 from consumers.types import Message
 
 from ..support.redis_server import running_redis
@@ -300,6 +302,20 @@ async def test_a_sync_consumer_does_the_same() -> None:
         assert (await heard(wire))["at"][0] == "room"
     async with joining(PlainChat, f"room:{joined['position']}") as (wire, _):
         assert [(await heard(wire))["text"] for _ in range(2)] == ["hi", "1"]
+
+
+def test_large_messages_of_clients_do_not_stay_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            frame = b'{"type":"said","text":"%06d%s"}' % (number, b"x" * 10**6)
+            text = frame_with_place(frame, ("room", "1"))
+            assert text.endswith('"at":["room","1"]}')
+            assert frame_with_place(frame, ("room", "1")) is text  # made once for all members
+            del frame, text
+        assert tracemalloc.get_traced_memory()[0] < 4 * 10**6
+    finally:
+        tracemalloc.stop()
 
 
 # Mistakes
