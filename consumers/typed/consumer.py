@@ -209,9 +209,11 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         client = self._client
         client.joins(group, label)
         layer = require_groups(self, "join()")
-        joined = await _adapt.join(layer, group, self.channel_name, client.since(label), last)
-        client.has_joined(label, joined.position)
-        await awaitable(self.send(text_data=joined_text(label, joined)))
+        since, is_member = client.since(label), _adapt.is_member(layer, group, self.channel_name)
+        joined = await _adapt.join(layer, group, self.channel_name, None if is_member else since, last)
+        if is_member and since is not None:  # what it has missed cannot come before what waits for it
+            joined = joined._replace(recovered=False)
+        await awaitable(self.send(text_data=joined_text(label, client.has_joined(label, joined, since, is_member))))
         return joined
 
     @hook

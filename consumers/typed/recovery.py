@@ -79,6 +79,7 @@ class Client:
         self._since = dict(text.rpartition(":")[::2] for text in query.getlist("since"))
         self._label_of: dict[str, str] = {}  # by group
         self._group_of: dict[str, str] = {}  # by label
+        self._position_in: dict[str, str] = {}  # by group: what the client was told last
         self._without_history: set[str] = set()
 
     def message_id(self, id: str | int) -> str | None:
@@ -105,18 +106,38 @@ class Client:
         self._label_of[group], self._group_of[label] = label, group
         self._without_history.discard(label)
 
-    def has_joined(self, label: str, position: str | None) -> None:
-        """Note whether the group of a label has a history."""
-        if position is None:
+    def has_joined(self, label: str, joined: Joined, since: str | None, is_member: bool) -> Joined:
+        """Return what the client is to be told of the group of a label.
+
+        Args:
+            label: the label.
+            joined: what the layer says.
+            since: where the client was.
+            is_member: whether it was in the group before. What waits for it then comes behind this, so that the client
+                is where it was.
+        """
+        group = self._group_of[label]
+        if joined.position is None:
             self._without_history.add(label)
+        elif joined.missed and joined.recovered and since is not None:
+            self._position_in[group] = since
+        elif not joined.missed:
+            position = self._position_in.get(group, joined.position) if is_member else joined.position
+            self._position_in[group] = position
+            return joined._replace(position=position)
+        return joined
 
     def place_after(self, event: Mapping[str, Any]) -> Place | None:
         """Return where the client is when it has got a group's event; None if it is not to know."""
         mark = event.get("history")
         if mark is None:
             return None
-        label, position = self._label_of.get(mark["group"]), mark["position"]
-        return None if label is None or position is None else (label, position)
+        group, position = mark["group"], mark["position"]
+        label = self._label_of.get(group)
+        if label is None or position is None:
+            return None
+        self._position_in[group] = position
+        return label, position
 
     def labels_of_gap(self, group: str | None) -> list[str]:
         """Return the labels of what is incomplete, given the group of a `layer.gap`."""

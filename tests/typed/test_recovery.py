@@ -189,6 +189,53 @@ async def test_what_a_handler_has_started_says_no_place_later() -> None:
         assert "at" not in await heard(wire)
 
 
+@pytest.mark.parametrize("label", ["room", "other"])
+async def test_a_group_that_is_joined_again_says_no_place_behind_which_messages_wait(label: str) -> None:
+    class Again(Chat):
+        @on
+        async def move(self, message: Move) -> None:
+            await say("one", "two", "three")
+            await self.join("chat.1", label)
+
+    async with joining(Again) as (wire, joined):
+        wire.text('{"type": "move", "x": 1}')
+        again = await heard(wire)
+        assert again == {**joined, "label": label}
+        assert [(await heard(wire))["text"] for _ in range(3)] == ["one", "two", "three"]
+        wire.text('{"type": "move", "x": 1}')
+        await heard(wire)
+    async with joining(Again, f"room:{again['position']}") as (wire, _):  # the messages were cut off
+        assert [(await heard(wire))["text"] for _ in range(3)] == ["one", "two", "three"]
+
+
+async def test_what_was_missed_is_not_behind_the_client_when_its_group_is_joined_again() -> None:
+    class Twice(Chat):
+        async def connect(self) -> None:
+            await super().connect()
+            await self.join("chat.1", "room")
+
+    async with joining() as (_, joined):
+        pass
+    await say("one", "two")
+    async with joining(Twice, f"room:{joined['position']}") as (wire, first):
+        assert first["missed"] == 2
+        assert (await heard(wire))["position"] == joined["position"]
+        assert [(await heard(wire))["text"] for _ in range(2)] == ["one", "two"]
+
+
+async def test_a_member_of_a_group_that_joins_it_under_a_label_recovers_nothing_and_says_so() -> None:
+    class Member(Chat):
+        groups = ["chat.1"]
+
+    async with joining(Member) as (_, joined):
+        assert joined["recovered"]
+    await say("missed")
+    async with joining(Member, f"room:{joined['position']}") as (wire, again):
+        assert (again["recovered"], again["missed"]) == (False, 0)
+        await say("hi")
+        assert (await heard(wire))["at"][0] == "room"
+
+
 async def test_a_group_may_change_its_label_and_a_label_its_group() -> None:
     class Moving(Chat):
         async def connect(self) -> None:
