@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import unified_diff
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def run_asyncapi(options: argparse.Namespace) -> int:
     except (TypeError, ValueError) as error:
         raise UsageError(f"{options.application}: {error}") from error
     if options.check is None:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_file(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return 0
     return check_file(options, asyncapi.differences(document, _document_in(options.check)))
 
@@ -161,10 +162,17 @@ def run_typescript(options: argparse.Namespace) -> int:
     except (TypeError, ValueError) as error:
         raise UsageError(f"{options.application}: {error}") from error
     if options.check is None:
-        print(module, end="")
+        print_file(module)
         return 0
     lines = unified_diff(_text_in(options.check).splitlines(), module.splitlines(), n=0, lineterm="")
     return check_file(options, (line for line in lines if not line.startswith(("---", "+++", "@@"))))
+
+
+def print_file(text: str) -> None:
+    """Print what becomes a file: in UTF-8, as it is read again, whatever the terminal's encoding is."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    print(text, end="")
 
 
 def _named(server: str, number: int) -> tuple[str, str]:

@@ -95,6 +95,12 @@ async def join(layer: Any, group: str, channel: str, since: str | None, last: in
     return joined if isinstance(joined, Joined) else without_history(since)
 
 
+def is_member(layer: Any, group: str, channel: str) -> bool:
+    """Tell whether a channel is in a group already; of a foreign layer nobody knows."""
+    layer = unlimited(layer)
+    return isinstance(layer, Layer) and group in layer.groups_of(channel)
+
+
 def options_for(layer: Any, id: str | None, keep: bool, exclude: str | Iterable[str]) -> dict[str, Any]:
     """Return the options of a `group_send()` as a layer takes them; it may be one that a handler sees.
 

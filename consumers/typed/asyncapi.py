@@ -17,7 +17,7 @@ from .draft07 import converted
 from .examples import made_example
 from .framework_messages import FRAMEWORKS, ID, PLACE
 from .handshake import path_parameters, requirements_of, values_of
-from .models import Model, field_called, tags_of
+from .models import Model, sent_field_called, tags_of
 from .recovery import AT
 from .schemas import IN, OUT, Mode, Schema, Schemas, schemas_of
 
@@ -239,7 +239,7 @@ class _Document:
         tags = tags_of(model)
         envelope = id_key if mode == IN else TO if model in self._answers else None
         added = {envelope: ID} if envelope else {}
-        if mode == OUT and field_called(model, AT) is None:
+        if mode == OUT and sent_field_called(model, AT) is None:
             added[AT] = converted(PLACE, {})
         message = {
             "name": tags[0] if len(tags) == 1 else model.__name__,

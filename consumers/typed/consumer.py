@@ -37,10 +37,9 @@ from .recovery import (
     frame_with_place,
     gap_text,
     handled_by,
+    handling,
     is_ping,
     joined_text,
-    reset_handled,
-    set_handled,
     with_place,
 )
 
@@ -196,7 +195,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
             As the layer's `group_add()`.
 
         Raises:
-            RuntimeError: before `accept()`.
+            RuntimeError: before `accept()`, or after the connection's end.
             ValueError: the label is not valid.
             TypeError: one of `sends` has a field "at".
             TypeError, ValueError, TooManyGroups, InvalidChannelLayerError: as of `group_join()`.
@@ -204,13 +203,17 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         checked_label(label)
         self._contract.require_without(AT)
         if not self._connection.is_open:
+            if self._connection.is_ending:
+                raise RuntimeError("join() at the end of the connection: its client hears of nothing any more")
             raise RuntimeError("join() before accept(): the client cannot be told where it is, call accept() first")
         client = self._client
         client.joins(group, label)
         layer = require_groups(self, "join()")
-        joined = await _adapt.join(layer, group, self.channel_name, client.since(label), last)
-        client.has_joined(label, joined.position)
-        await awaitable(self.send(text_data=joined_text(label, joined)))
+        since, is_member = client.since(label), _adapt.is_member(layer, group, self.channel_name)
+        joined = await _adapt.join(layer, group, self.channel_name, None if is_member else since, last)
+        if is_member and since is not None:  # what it has missed cannot come before what waits for it
+            joined = joined._replace(recovered=False)
+        await awaitable(self.send(text_data=joined_text(label, client.has_joined(label, joined, since, is_member))))
         return joined
 
     @hook
@@ -235,12 +238,11 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         if handler.interval and self._is_too_fast(handler):
             await awaitable(self.send(text_data=error_text(Problem(RATE_LIMITED), id)))
             return
-        before = None if id is None else set_handled(Handled(self, id))
-        try:
+        if id is None:
             answer = await awaitable(getattr(self, handler.name)(message))
-        finally:
-            if before is not None:
-                reset_handled(before)
+        else:
+            with handling(Handled(self, id)):
+                answer = await awaitable(getattr(self, handler.name)(message))
         # A client that the handler has closed: send() ends this then.
         if answer is not None:
             if type(answer) not in contract.answers:
@@ -325,13 +327,8 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         if place is None:
             await maybe_await(getattr(self, handler.name), *arguments)
             return
-        handled = Handled(self, place=place)
-        before = set_handled(handled)
-        try:
+        with handling(Handled(self, place=place)):
             await maybe_await(getattr(self, handler.name), *arguments)
-        finally:
-            handled.place = None  # what still runs in this context sends later, when the client may be elsewhere
-            reset_handled(before)
 
     async def layer_gap(self, event: Any) -> None:
         """Tell the client that messages of a group which it knows by a label are lost."""

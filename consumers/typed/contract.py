@@ -19,7 +19,16 @@ from .._connection.framework import is_framework
 from ..consumer import SyncConsumer
 from .handlers import Mark, hints_of, marked_methods
 from .incoming import Incoming, Reader
-from .models import TAG, Choice, Model, choices_of, field_called, require_distinct, require_output_tags
+from .models import (
+    TAG,
+    Choice,
+    Model,
+    choices_of,
+    field_called,
+    require_distinct,
+    require_output_tags,
+    sent_field_called,
+)
 
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -96,7 +105,7 @@ class Contract:
         _check_numbers(consumer_class)
         self.sends = self._declared(consumer_class.sends)
         self.sent = frozenset(model for choice in self.sends for model in choice.models)
-        self.answers = frozenset(model for model in self.sent if field_called(model, TO) is None)
+        self.answers = frozenset(model for model in self.sent if sent_field_called(model, TO) is None)
         self.sent_tags = frozenset(tag for choice in self.sends for tag in choice.tags)
         found = [(mark, self._handler(name, method, mark)) for name, method, mark in self._methods()]
         self.handlers = tuple(handler for mark, handler in found if mark.source == "client")
@@ -149,7 +158,7 @@ class Contract:
     def require_without(self, key: str) -> None:
         """Raise TypeError if something that the class sends has a key that says where its client is."""
         for model in self.sent:
-            field = field_called(model, key)
+            field = sent_field_called(model, key)
             if field is not None:
                 raise TypeError(
                     f"{model.__name__}.{field}: {self._name}.join() has the group's messages say under {key!r} where "

@@ -14,8 +14,8 @@ from .._connection.connection import Connection
 EXPIRED = 4401
 """The close code."""
 
-LONGEST_ALARM = 24 * 3600.0
-"""Seconds. Later times are looked at again."""
+LONGEST_ALARM = 60.0
+"""Seconds. Later times are looked at again: a clock may be set, and a machine may sleep, as its alarms do."""
 
 UNTIL_OPEN = 1.0
 """Seconds after which a handshake that is still pending is looked at again: only an open socket can be told."""

@@ -25,22 +25,34 @@ FRAME = "consumers.message"
 _known: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
 
 
+OURS = frozenset({"at", "to"})
+"""The keys of messages that are the framework's: clients go by them."""
+
+
 def as_json(message: BaseModel) -> bytes:
-    """Return a model as JSON, with its fields called by their aliases."""
-    return message.__pydantic_serializer__.to_json(message, by_alias=True)
+    """Return a model as JSON, with its fields called by their aliases.
+
+    Raises:
+        TypeError: a serializer of the model's own makes it something else than an object with a type; or it is one that
+            keeps what it does not know, as a client has written it perhaps, with a key of the framework's in it.
+    """
+    extra = message.__pydantic_extra__
+    if extra and not OURS.isdisjoint(extra):
+        [key, *_] = sorted(OURS.intersection(extra))
+        raise TypeError(f"{type(message).__name__} has {key!r} as an extra key, which is the framework's: leave it out")
+    content = message.__pydantic_serializer__.to_json(message, by_alias=True)
+    if not content.startswith(b'{"'):
+        raise TypeError(
+            f"{type(message).__name__} is {content[:80]!r} as JSON, and no object with a type: it is no message"
+        )
+    return content
 
 
 def answer_text(message: BaseModel, id: str | int | None) -> str:
-    """Return a model as JSON, as the answer to the message that has this id.
-
-    Raises:
-        TypeError: a serializer of the model's own makes it something else than an object with a type.
-    """
+    """Return a model as JSON, as the answer to the message that has this id; raise what `as_json()` raises."""
     text = as_json(message).decode()
     if id is None:
         return text
-    if not text.startswith('{"'):
-        raise TypeError(f"{type(message).__name__} is {text:.80} as JSON, and no object with a type: it is no answer")
     return f'{text[:-1]},"to":{id_text(id)}}}'
 
 

@@ -32,9 +32,13 @@ _ID = core_schema.union_schema(
     ]
 )
 
-_BLANK = re.compile(r"[ \t\n\r]*")
-# What is skipped is not used: a number's length will do, and is never out of range.
-_value_at = json.JSONDecoder(parse_int=len, parse_float=len, strict=False).raw_decode
+# One match for each text and bracket: clients choose how many members an object has.
+_TOKENS = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\n\r]*:)?|([{\[])|[}\]]')
+_decoded = json.JSONDecoder(strict=False).decode
+NAME, OPENING = 2, 3
+"""Which group of a match is the last: none of a closing bracket has one."""
+
+_BLANKS_AND_COMMA = " \t\n\r,"
 
 
 class _Tagged:
@@ -106,7 +110,7 @@ class Incoming(Reader):
         id = None
         if "NaN" in text or "Infinity" in text:  # which pydantic takes
             try:
-                from_json(text, allow_inf_nan=False)
+                from_json(text.encode(), allow_inf_nan=False)
             except ValueError:
                 return None, None, Problem(NOT_JSON)
         if self._key in text or "\\u" in text:  # by which a key may be written, too
@@ -133,22 +137,21 @@ class Incoming(Reader):
 
 def without_key(text: str, key: str) -> str:
     """Return the text of a JSON object without one of its keys; all else stays as it is written."""
-    members = []
-    at = _after_blanks(text, _after_blanks(text, 0) + 1)
-    while text[at] != "}":
-        begin = at
-        name, at = _value_at(text, at)
-        at = _after_blanks(text, _after_blanks(text, at) + 1)
-        _, at = _value_at(text, at)
-        if name != key:
-            members.append(text[begin:at])
-        at = _after_blanks(text, at)
-        if text[at] == ",":
-            at = _after_blanks(text, at + 1)
-    return f"{{{','.join(members)}}}"
-
-
-def _after_blanks(text: str, at: int) -> int:
-    found = _BLANK.match(text, at)
-    assert found is not None
-    return found.end()
+    written = f'"{key}"'
+    members: list[str] = []
+    depth, begin = 0, None
+    for token in _TOKENS.finditer(text):
+        kind = token.lastindex
+        if kind == OPENING:
+            depth += 1
+        elif kind is None:
+            depth -= 1
+        elif kind == NAME and depth == 1:
+            if begin is not None:
+                members.append(text[begin : token.start()])
+            name = token[1]
+            is_it = name == written or ("\\" in name and _decoded(name) == key)
+            begin = None if is_it else token.start()
+    if begin is not None:
+        members.append(text[begin : text.rindex("}")])
+    return f"{{{''.join(members).rstrip(_BLANKS_AND_COMMA)}}}"

@@ -111,7 +111,8 @@ def tags_of(model: Model) -> tuple[str, ...]:
         TypeError: it has none, or one that is not called "type" in JSON, or one that is reserved.
     """
     name = model.__name__
-    complete(model)
+    if model is not BaseModel:
+        complete(model)
     field = next((field for key, field in model.model_fields.items() if TAG in wire_names(model, key)), None)
     if field is None:
         other = _other_discriminator(model)
@@ -181,6 +182,14 @@ def _names_of_alias(alias: str | AliasPath | AliasChoices) -> set[str]:
     return {alias.path[0]} if len(alias.path) == 1 and isinstance(alias.path[0], str) else set()
 
 
+def first_keys(model: Model, key: str) -> frozenset[str]:
+    """Return the keys of JSON that comes in under which a field looks for its value, or for what has it inside."""
+    alias = model.model_fields[key].validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    paths = {each.path[0] for each in choices if isinstance(each, AliasPath)}
+    return wire_names(model, key) | {name for name in paths if isinstance(name, str)}
+
+
 def output_name(model: Model, key: str) -> str:
     """Return what a field is called in JSON that goes out."""
     return model.model_fields[key].serialization_alias or key
@@ -189,15 +198,21 @@ def output_name(model: Model, key: str) -> str:
 def field_called(model: Model, name: str) -> str | None:
     """Return the field of a model that has a name, or an alias, of this kind; None if it has none."""
     for key in model.model_fields:
-        if name in {key, *wire_names(model, key), output_name(model, key)}:
+        if name in {key, *first_keys(model, key), output_name(model, key)}:
             return key
     return None
+
+
+def sent_field_called(model: Model, name: str) -> str | None:
+    """Do as `field_called()`, for what goes out: with the fields that are computed, too."""
+    computed = model.__pydantic_decorators__.computed_fields.items()
+    return field_called(model, name) or next((key for key, found in computed if name in (key, found.info.alias)), None)
 
 
 def require_output_tags(models: Collection[Model], where: str) -> None:
     """Raise TypeError for a model whose type is not called so in JSON that goes out."""
     for model in models:
-        if TAG not in {output_name(model, key) for key in model.model_fields}:
+        if TAG not in {output_name(model, key) for key, field in model.model_fields.items() if not field.exclude}:
             raise TypeError(
                 f'{where}: the type of {model.__name__} is not called "type" in JSON that goes out: write '
                 f'Field(alias="type"), or serialization_alias="type"'

@@ -34,6 +34,9 @@ AT = "at"
 MOST_AT_HAND = 32
 """Texts with their places that a process keeps: each goes to all members of a group, one text after the other."""
 
+LARGE = 32 * 1024
+"""Bytes of a frame of which only the newest is at hand: clients choose how large their messages are."""
+
 LONGEST_PING = 100
 """Characters."""
 
@@ -76,6 +79,7 @@ class Client:
         self._since = dict(text.rpartition(":")[::2] for text in query.getlist("since"))
         self._label_of: dict[str, str] = {}  # by group
         self._group_of: dict[str, str] = {}  # by label
+        self._position_in: dict[str, str] = {}  # by group: what the client was told last
         self._without_history: set[str] = set()
 
     def message_id(self, id: str | int) -> str | None:
@@ -93,24 +97,47 @@ class Client:
 
     def joins(self, group: str, label: str) -> None:
         """Note under which label a group is joined; it stands for no other group any more."""
-        before = self._group_of.get(label)
-        if before is not None:
-            del self._label_of[before]
+        other_group, other_label = self._group_of.get(label), self._label_of.get(group)
+        if other_group is not None:
+            del self._label_of[other_group]
+        if other_label is not None and other_label != label:
+            del self._group_of[other_label]
+            self._without_history.discard(other_label)
         self._label_of[group], self._group_of[label] = label, group
         self._without_history.discard(label)
 
-    def has_joined(self, label: str, position: str | None) -> None:
-        """Note whether the group of a label has a history."""
-        if position is None:
+    def has_joined(self, label: str, joined: Joined, since: str | None, is_member: bool) -> Joined:
+        """Return what the client is to be told of the group of a label.
+
+        Args:
+            label: the label.
+            joined: what the layer says.
+            since: where the client was.
+            is_member: whether it was in the group before. What waits for it then comes behind this, so that the client
+                is where it was.
+        """
+        group = self._group_of[label]
+        if joined.position is None:
             self._without_history.add(label)
+        elif joined.missed and joined.recovered and since is not None:
+            self._position_in[group] = since
+        elif not joined.missed:
+            position = self._position_in.get(group, joined.position) if is_member else joined.position
+            self._position_in[group] = position
+            return joined._replace(position=position)
+        return joined
 
     def place_after(self, event: Mapping[str, Any]) -> Place | None:
         """Return where the client is when it has got a group's event; None if it is not to know."""
         mark = event.get("history")
         if mark is None:
             return None
-        label, position = self._label_of.get(mark["group"]), mark["position"]
-        return None if label is None or position is None else (label, position)
+        group, position = mark["group"], mark["position"]
+        label = self._label_of.get(group)
+        if label is None or position is None:
+            return None
+        self._position_in[group] = position
+        return label, position
 
     def labels_of_gap(self, group: str | None) -> list[str]:
         """Return the labels of what is incomplete, given the group of a `layer.gap`."""
@@ -142,10 +169,17 @@ def with_place(text: str, place: Place) -> str:
     return f"{text[:-1]},{_as_json(AT)}:{_as_json(place)}}}"
 
 
-@lru_cache(MOST_AT_HAND)
 def frame_with_place(frame: bytes, place: Place) -> str:
     """Do as `with_place()`, once for all members who know the group by the same label."""
+    return _large_with_place(frame, place) if len(frame) > LARGE else _small_with_place(frame, place)
+
+
+def _with_place(frame: bytes, place: Place) -> str:
     return with_place(frame.decode(), place)
+
+
+_small_with_place = lru_cache(MOST_AT_HAND)(_with_place)
+_large_with_place = lru_cache(1)(_with_place)
 
 
 def is_ping(text: str) -> bool:
@@ -187,8 +221,26 @@ class Handled:
 
 _handled: ContextVar[Handled | None] = ContextVar("handled", default=None)
 
-set_handled = _handled.set
-reset_handled = _handled.reset
+
+class handling:  # one of `contextmanager` takes three times as long
+    """While a handler runs, what it and what it calls send refers to what it handles.
+
+    Args:
+        handled: what it handles. What the handler has left running refers to nothing any more: it sends later, when the
+            client may be elsewhere, and in an order of its own.
+    """
+
+    __slots__ = ("_before", "_handled")
+
+    def __init__(self, handled: Handled) -> None:
+        self._handled = handled
+
+    def __enter__(self) -> None:
+        self._before = _handled.set(self._handled)
+
+    def __exit__(self, *error: object) -> None:
+        self._handled.id = self._handled.place = None
+        _handled.reset(self._before)
 
 
 def handled_by(consumer: object) -> Handled | None:

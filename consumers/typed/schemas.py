@@ -1,8 +1,9 @@
 """The JSON Schemas of messages, as pydantic makes them, with what holds for every message on the wire."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import AliasChoices
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -33,6 +34,15 @@ class Generator(GenerateJsonSchema):
         if self.mode == OUT and field["type"] != "typed-dict-field":
             return not field.get("serialization_exclude") and field.get("serialization_exclude_if") is None
         return super().field_is_required(field, total)
+
+    def generate(self, schema: Any, mode: Mode = IN) -> Schema:
+        """Return the schema of one type, without the numbers that JSON has not."""
+        return cast(Schema, finite(super().generate(schema, mode)))
+
+    def generate_definitions(self, inputs: Any) -> Any:
+        """Return the schemas of several types, without the numbers that JSON has not."""
+        references, definitions = super().generate_definitions(inputs)
+        return references, finite(definitions)
 
     def decimal_schema(self, schema: Any) -> Schema:
         """Return the schema of a Decimal, which goes out as a text that is a number."""
@@ -114,6 +124,17 @@ def _told_apart(contracts: Iterable[Contract]) -> Iterator[tuple[Model, str]]:
                 yield from (
                     (model, key) for model in choice.models if isinstance(key, str) and key in model.model_fields
                 )
+
+
+def finite(value: Any) -> Any:
+    """Return a value of JSON without what is infinite or no number: as a bound it is none, and no message has it."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items() if _is_finite(each)}
+    return [finite(each) for each in value if _is_finite(each)] if isinstance(value, list) else value
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def name_in(reference: str) -> str:

@@ -9,7 +9,7 @@ from . import typescript_text as text
 from .channels import Channel, channels_of
 from .contract import TO, Contract
 from .framework_messages import FRAMEWORKS, ID, PLACE
-from .models import TAG, Model, field_called, tags_of
+from .models import TAG, Model, sent_field_called, tags_of
 from .recovery import AT
 from .schemas import IN, OUT, REFERENCE, Mode, Schema, Schemas, name_in, schemas_of
 from .typescript_schemas import Writer
@@ -155,7 +155,7 @@ class _Messages:
     def _sent(self, contract: Contract) -> tuple[str, ...]:
         answers = _possible_answers(contract)
         models = [model for choice in contract.sends for model in choice.models]
-        return self._answers(models, answers, from_groups=all(field_called(model, AT) is None for model in models))
+        return self._answers(models, answers, from_groups=all(sent_field_called(model, AT) is None for model in models))
 
     def _answers(
         self, models: Iterable[Model], answers: Collection[Model], from_groups: bool = False

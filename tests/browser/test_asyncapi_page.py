@@ -1,11 +1,19 @@
 """The page for a document of AsyncAPI, in a real browser."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from math import inf
+from typing import Any, ClassVar, Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from pydantic import AliasChoices, BaseModel, Field
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from typing_extensions import TypeAliasType
+
+from consumers.typed import TypedConsumer, asyncapi_document, on
 
 from ..support.documented import HOSTILE, app
 from ..support.servers import Server, uvicorn_server
@@ -150,6 +158,58 @@ def test_what_is_hostile_is_shown_as_text(open_page: Callable[..., Page]) -> Non
         expect(entries(page).first.locator("pre")).to_contain_text(text[:20].strip('{"'))
     assert page.locator("main b, img, #console b, #console script").count() == 0
     expect(page).to_have_title("Chat")
+
+
+Json = TypeAliasType("Json", "dict[str, Json] | list[Json] | str | None")
+Lists = TypeAliasType("Lists", "list[Lists]")
+
+
+class Hostile(BaseModel):
+    __doc__ = f"{HOSTILE} `{HOSTILE}`"
+    type: Literal["</script>"] = "</script>"
+    field: str = Field(
+        HOSTILE,
+        validation_alias=AliasChoices(HOSTILE),
+        serialization_alias=str(HOSTILE),
+        title=HOSTILE,
+        description=HOSTILE,
+        pattern=f"^{HOSTILE}|",
+    )
+    proto: Literal["<b>", "javascript:alert(1)"] = Field("<b>", alias="__proto__", examples=[HOSTILE])
+    constructor: float = inf
+    anything: Json = Field(None, alias="toString")
+    lists: Lists = []
+    tree: "list[Hostile] | None" = None
+
+
+class Everything(TypedConsumer):
+    __doc__ = HOSTILE
+    sends: ClassVar[Any] = Hostile
+
+    @on
+    async def take(self, message: Hostile) -> None: ...
+
+
+everything = Starlette(routes=[WebSocketRoute("/<b>/{name}", Everything.as_asgi())])
+
+
+@pytest.mark.parametrize("at", ["", "#Everything", "#%"])
+def test_what_is_hostile_or_contains_itself_is_shown_wherever_it_stands(
+    open_page: Callable[..., Page], at: str
+) -> None:
+    page = open_page()
+    document = json.dumps(asyncapi_document(everything, title=HOSTILE, version=HOSTILE, description=HOSTILE))
+    page.route("**/asyncapi.json", lambda route: route.fulfill(status=200, body=document))
+    page.goto(f"{page.url}?{at}")
+    main = page.get_by_role("main")
+    expect(main).to_contain_text("You get")
+    while (closed := main.locator("details:not([open]) > summary")).count() and main.locator("details").count() < 20:
+        closed.first.click()
+    for text in (HOSTILE, "</script>", "__proto__", "toString", '"<b>" or "javascript:alert(1)"'):
+        expect(main).to_contain_text(text)
+    expect(page.get_by_label("Message", exact=True)).to_have_value(re.compile("</script>"))
+    assert page.locator("img, b, #columns script, iframe").count() == 0
+    expect(page).to_have_title(HOSTILE)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -28,7 +28,7 @@ class Say(BaseModel):
 
 
 class Leave(BaseModel):
-    """The end, with a last word perhaps."""
+    """The end, with a last word perhaps: “Bye”, say."""
 
     type: Literal["leave"] = "leave"
     word: str = Field("", description="What the close frame says.")

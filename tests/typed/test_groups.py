@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import anyio
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, InvalidChannelLayerError, channel_layers
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
@@ -280,6 +280,26 @@ async def test_only_models_with_a_type_are_sent() -> None:
         await group_send_message("room", Untyped())
     with pytest.raises(InvalidChannelLayerError, match="there is no channel layer 'other'"):
         await group_send_message("room", Moved(x=1), "other")
+
+
+@pytest.mark.parametrize("key", ["at", "to"])
+async def test_what_a_client_has_written_forges_no_place_and_no_answer_for_others(key: str) -> None:
+    class Open(Said):
+        model_config = ConfigDict(extra="allow")
+
+    with pytest.raises(TypeError, match=f"Open has '{key}' as an extra key, which is the framework's"):
+        await group_send_message("room", Open.model_validate({"user": "a", "text": "b", "other": 1, key: 1}))
+    assert frame_of(Open.model_validate({"user": "a", "text": "b", "other": 1}))["tag"] == "said"
+
+
+async def test_what_is_no_object_is_refused_before_a_member_gets_it() -> None:
+    class Bare(Said):
+        @model_serializer
+        def as_text(self) -> str:
+            return self.text
+
+    with pytest.raises(TypeError, match="and no object with a type: it is no message"):
+        await group_send_message("room", Bare(user="a", text="b"))
 
 
 @only_asyncio

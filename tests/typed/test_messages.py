@@ -5,10 +5,13 @@ import tracemalloc
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, create_model, field_validator
 
 from consumers import InMemoryChannelLayer
 from consumers.typed import SyncTypedConsumer, TypedConsumer, on
+from consumers.typed.incoming import without_key
 from consumers.types import Message
 
 from ..support.wire import connected
@@ -106,6 +109,22 @@ async def test_the_id_is_taken_out_for_models_that_forbid_what_they_do_not_know(
         assert "to" not in error  # it has no id itself
 
 
+@given(
+    st.dictionaries(
+        st.text(max_size=3) | st.just("id"),
+        st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.just("id"), inner)),
+    ),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
+def test_whatever_else_is_in_a_message_stays(content: dict[str, Any], indent: int | None, is_ascii: bool) -> None:
+    text = json.dumps(content, indent=indent, ensure_ascii=is_ascii)
+    rest = {key: value for key, value in content.items() if key != "id"}
+    assert json.loads(without_key(text, "id")) == rest
+    escaped = text.replace('"id"', '"\\u0069d"')
+    assert json.loads(without_key(f" {escaped} ", "id")) == rest
+
+
 async def test_another_key_may_have_the_id() -> None:
     class Item(Say):
         id: int
@@ -139,6 +158,7 @@ async def test_another_key_may_have_the_id() -> None:
         '{"type": "say", "text": "\x01"}',
         '{"type": "say", "text": "\\ud800", "id": 4}',
         '{"type": "say", "text": "\ud800"}',
+        '{"type": "say", "text": "\ud800NaN"}',
         '\ufeff{"type": "say", "text": "a"}',
         '{"type": "say", "more": ' + "[" * 5000 + "]" * 5000 + "}",
         '{"type": "say", "id": ' + "9" * 5000 + "}",

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, TypeVar
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, computed_field
 
 from consumers.typed import SyncTypedConsumer, TypedConsumer, on, on_event
 
@@ -40,12 +40,26 @@ class WithAlias(Say):
     number: int = Field(alias="id")
 
 
+class WithIdInside(Say):
+    number: int = Field(validation_alias=AliasChoices("number", AliasPath("id", "number")))
+
+
 class Other(BaseModel):
     type: Literal["say"] = "say"
 
 
 class To(Said):
     to: str
+
+
+class Computed(Said):
+    @computed_field(alias="to")
+    def whom(self) -> str:
+        return "all"
+
+
+class Hidden(BaseModel):
+    type: Literal["hidden"] = Field("hidden", exclude=True)
 
 
 class OnlyIn(BaseModel):
@@ -86,6 +100,7 @@ def refusal(consumer_class: Any, error: type[Exception] = TypeError) -> str:
         (str, "Chat.handle_it(): str is no message: write a pydantic model"),
         (Say | None, "Chat.handle_it(): NoneType is no message"),
         (M, "Chat.handle_it(): M is no message"),
+        (BaseModel, "BaseModel has no type to be known by"),
         (
             Say | Other,
             "Chat.handle_it(): Say and Other both have type 'say': give each a type of its own, or tell them",
@@ -97,7 +112,7 @@ def test_a_handler_takes_models_with_a_type_each(decorator: Any, annotation: Any
     assert refusal(handling(annotation, decorator=decorator)).startswith(error)
 
 
-@pytest.mark.parametrize(("model", "field"), [(WithId, "id"), (WithAlias, "number")])
+@pytest.mark.parametrize(("model", "field"), [(WithId, "id"), (WithAlias, "number"), (WithIdInside, "number")])
 def test_the_id_is_the_envelopes(model: Any, field: str) -> None:
     text = refusal(handling(model))
     assert text.startswith(f"{model.__name__}.{field}: 'id' is the envelope's")
@@ -122,6 +137,8 @@ def test_what_a_handler_returns_is_declared(model: Any) -> None:
 def test_a_handler_returns_models_without_a_field_to() -> None:
     text = refusal(handling(Say, To, sends=To))
     assert text == "Chat.handle_it() returns a To, whose field 'to' an answer sets: rename the field"
+    text = refusal(handling(Say, Computed, sends=Computed))
+    assert text == "Chat.handle_it() returns a Computed, whose field 'to' an answer sets: rename the field"
     assert "a handler returns one of `sends`, or None" in refusal(handling(Say, dict[str, int]))
     assert "which nobody waits to be answered" in refusal(handling(Say, Said, on_event, sends=Said))
 
@@ -136,6 +153,7 @@ def test_a_handler_returns_models_without_a_field_to() -> None:
             OnlyIn,
             'Chat.sends: the type of OnlyIn is not called "type" in JSON that goes out: write Field(alias="type")',
         ),
+        (Hidden, 'Chat.sends: the type of Hidden is not called "type" in JSON that goes out'),
         (Say | Other, "Chat.sends: Say and Other both have type 'say'"),
     ],
 )

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.typed import TypedConsumer, group_send_message, on, on_event
@@ -45,6 +45,27 @@ class Inner(BaseModel):
     name: str
 
 
+class Picky(BaseModel):
+    """Has validators of its own, which change what they get."""
+
+    type: Literal["picky"] = "picky"
+    name: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_frame(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values.pop("frame", None)
+        assert "tag" not in values, values
+        return values
+
+    @field_validator("name")
+    @classmethod
+    def odd(cls, value: Any) -> Any:
+        if isinstance(value, str) and len(value) % 2 == 0:
+            raise ValueError(value * 1000)
+        return value
+
+
 class Event(BaseModel):
     type: Literal["event"] = "event"
     number: int = 0
@@ -63,7 +84,7 @@ class Chat(TypedConsumer):
         self.calls, self.events = calls, events
 
     @on
-    async def take(self, message: Tree | Open | Inner) -> None:
+    async def take(self, message: Tree | Open | Inner | Picky) -> None:
         self.calls.append(message)
 
     @on
@@ -87,7 +108,7 @@ SCALARS = (
     | st.sampled_from(["tree", "open", "opened", "inner", "event", "probe", "ack", "error", "consumers.message"])
 )
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20)
-TAGS = st.sampled_from(["tree", "open", "opened", "inner", "event"])
+TAGS = st.sampled_from(["tree", "open", "opened", "inner", "picky", "event"])
 MESSAGES = st.builds(lambda tag, more: {"type": tag, **more}, TAGS, st.dictionaries(KEYS, VALUES)) | VALUES
 # Some that are valid, but perhaps for their id.
 MESSAGES |= st.builds(
@@ -98,7 +119,35 @@ DUMPS: list[Callable[[Any], str]] = [
     lambda value: json.dumps(value, ensure_ascii=False, indent=1),
     lambda value: json.dumps(value, separators=(",", ":")),
 ]
+
+
+def escaped(value: Any) -> str:
+    """Return a value as JSON, with each character of its own names written as its number."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    members = {
+        "".join(f"\\u{ord(each):04x}" if ord(each) < 0x10000 else each for each in name): json.dumps(each)
+        for name, each in value.items()
+    }
+    return "{" + ",".join(f'"{name}" :{each}' for name, each in members.items()) + "}"
+
+
+def twice(value: Any) -> str:
+    """Return a value as JSON in which each name is there twice, first with something else."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value)
+    members = json.dumps(value)[1:-1]
+    first = json.dumps(dict.fromkeys(value, "tree"))[1:-1]
+    return f"{{{first}, {members}}}"
+
+
+DUMPS += [escaped, twice]
 TEXTS = st.builds(lambda value, dumps: dumps(value), MESSAGES, st.sampled_from(DUMPS)) | st.text()
+
+
+TEXTS |= st.builds(
+    lambda depth, id: f'{{"type":"open","x":{"[" * depth}{"]" * depth},"id":{id}}}', st.integers(0, 3000), st.integers()
+)
 
 
 def id_in(text: str) -> Any:

@@ -1,15 +1,16 @@
 """Typed consumers and clients that go on after a cut: labels, positions, gaps, and messages that come twice."""
 
 import json
+import tracemalloc
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 from starlette.authentication import SimpleUser
 from starlette.requests import HTTPConnection
 
@@ -17,6 +18,7 @@ from consumers import InMemoryChannelLayer, channel_layers
 from consumers.layers.redis import RedisPubSubChannelLayer
 from consumers.testing import WebsocketCommunicator
 from consumers.typed import SyncTypedConsumer, TypedConsumer, group_send_message, on, on_event, token
+from consumers.typed.recovery import frame_with_place
 from consumers.types import Message
 
 from ..support.redis_server import running_redis
@@ -187,6 +189,82 @@ async def test_what_a_handler_has_started_says_no_place_later() -> None:
         assert "at" not in await heard(wire)
 
 
+@pytest.mark.parametrize("label", ["room", "other"])
+async def test_a_group_that_is_joined_again_says_no_place_behind_which_messages_wait(label: str) -> None:
+    class Again(Chat):
+        @on
+        async def move(self, message: Move) -> None:
+            await say("one", "two", "three")
+            await self.join("chat.1", label)
+
+    async with joining(Again) as (wire, joined):
+        wire.text('{"type": "move", "x": 1}')
+        again = await heard(wire)
+        assert again == {**joined, "label": label}
+        assert [(await heard(wire))["text"] for _ in range(3)] == ["one", "two", "three"]
+        wire.text('{"type": "move", "x": 1}')
+        await heard(wire)
+    async with joining(Again, f"room:{again['position']}") as (wire, _):  # the messages were cut off
+        assert [(await heard(wire))["text"] for _ in range(3)] == ["one", "two", "three"]
+
+
+async def test_what_was_missed_is_not_behind_the_client_when_its_group_is_joined_again() -> None:
+    class Twice(Chat):
+        async def connect(self) -> None:
+            await super().connect()
+            await self.join("chat.1", "room")
+
+    async with joining() as (_, joined):
+        pass
+    await say("one", "two")
+    async with joining(Twice, f"room:{joined['position']}") as (wire, first):
+        assert first["missed"] == 2
+        assert (await heard(wire))["position"] == joined["position"]
+        assert [(await heard(wire))["text"] for _ in range(2)] == ["one", "two"]
+
+
+async def test_a_member_of_a_group_that_joins_it_under_a_label_recovers_nothing_and_says_so() -> None:
+    class Member(Chat):
+        groups = ["chat.1"]
+
+    async with joining(Member) as (_, joined):
+        assert joined["recovered"]
+    await say("missed")
+    async with joining(Member, f"room:{joined['position']}") as (wire, again):
+        assert (again["recovered"], again["missed"]) == (False, 0)
+        await say("hi")
+        assert (await heard(wire))["at"][0] == "room"
+
+
+async def test_a_group_may_change_its_label_and_a_label_its_group() -> None:
+    class Moving(Chat):
+        async def connect(self) -> None:
+            await self.accept()
+            for group, label in (("chat.1", "room"), ("chat.1", "other"), ("chat.2", "room"), ("chat.3", "other")):
+                await self.join(group, label)
+
+    async with joining(Moving) as (wire, _):
+        assert [(await heard(wire))["label"] for _ in range(3)] == ["other", "room", "other"]
+        places = {}
+        for group in ("chat.1", "chat.2", "chat.3"):
+            await group_send_message(group, Said(user="bob", text=group))
+            places[group] = (await heard(wire)).get("at", [None])[0]
+        assert places == {"chat.1": None, "chat.2": "room", "chat.3": "other"}
+
+
+async def test_a_group_whose_label_has_changed_keeps_the_new_one_when_the_old_one_is_used_again() -> None:
+    class Moving(Chat):
+        async def connect(self) -> None:
+            await self.accept()
+            for group, label in (("chat.1", "room"), ("chat.1", "other"), ("chat.2", "room")):
+                await self.join(group, label)
+
+    async with joining(Moving) as (wire, _):
+        assert [(await heard(wire))["label"] for _ in range(2)] == ["other", "room"]
+        await say("hi")
+        assert (await heard(wire))["at"][0] == "other"
+
+
 async def test_what_the_client_alone_gets_says_no_place() -> None:
     class Echo(Chat):
         @on
@@ -273,6 +351,20 @@ async def test_a_sync_consumer_does_the_same() -> None:
         assert [(await heard(wire))["text"] for _ in range(2)] == ["hi", "1"]
 
 
+def test_large_messages_of_clients_do_not_stay_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            frame = b'{"type":"said","text":"%06d%s"}' % (number, b"x" * 10**6)
+            text = frame_with_place(frame, ("room", "1"))
+            assert text.endswith('"at":["room","1"]}')
+            assert frame_with_place(frame, ("room", "1")) is text  # made once for all members
+            del frame, text
+        assert tracemalloc.get_traced_memory()[0] < 4 * 10**6
+    finally:
+        tracemalloc.stop()
+
+
 # Mistakes
 
 
@@ -284,6 +376,16 @@ async def test_join_before_accept_says_what_to_write() -> None:
     async with connecting(Hasty.as_asgi()) as wire:
         await wire.end()
         assert "call accept() first" in str(wire.error)
+
+
+async def test_join_at_the_end_says_that_it_is_the_end() -> None:
+    class Late(Chat):
+        async def disconnect(self, code: int) -> None:
+            await self.join("chat.1", "room")
+
+    async with joining(Late) as (wire, _):
+        pass
+    assert "join() at the end of the connection" in str(wire.error)
 
 
 @pytest.mark.parametrize("label", ["", "a b", "x" * 65, "ä", "a:b", 5, None])
@@ -305,16 +407,27 @@ async def test_a_model_with_a_field_for_the_place_says_so() -> None:
         at: datetime
 
     class Meetings(TypedConsumer):
-        sends = Meeting
+        sends: ClassVar[Any] = Meeting
 
         async def connect(self) -> None:
             await self.accept()
             await self.join("chat.1", "room")
 
-    async with connected(Meetings.as_asgi()) as wire:
-        await wire.end()
-        assert "Meeting.at" in str(wire.error)
-        assert "rename the field" in str(wire.error)
+    class Computed(BaseModel):
+        type: Literal["meeting"] = "meeting"
+
+        @computed_field
+        def at(self) -> int:
+            return 1
+
+    class Others(Meetings):
+        sends = Computed
+
+    for consumer, model in ((Meetings, Meeting), (Others, Computed)):
+        async with connected(consumer.as_asgi()) as wire:
+            await wire.end()
+            assert f"{model.__name__}.at" in str(wire.error)
+            assert "rename the field" in str(wire.error)
 
 
 # Messages that come twice
@@ -393,6 +506,26 @@ async def test_a_handler_can_ask_for_the_messages_name() -> None:
         assert (await ask(wire, {"type": "say", "text": "x", "id": 1}))["user"] == first
         assert (await ask(wire, {"type": "say", "text": "x", "id": 2}))["user"] != first
         assert (await ask(wire, {"type": "say", "text": "x"}))["user"] == "None"
+
+
+async def test_what_a_handler_has_started_and_left_behind_handles_no_message() -> None:
+    ids = []
+
+    class Later(Chat):
+        @on
+        async def say(self, message: Say) -> None:
+            self.start_background_task(self.go_on)
+
+        async def go_on(self) -> None:
+            ids.append(self.message_id)
+            await self.group_send_message("chat.1", Said(user="ann", text="later"))
+
+    async with joining(Later, client=KEY) as (wire, _):
+        for _ in range(2):
+            wire.text('{"type": "say", "text": "hi", "id": 1}')
+        texts = [(await heard(wire))["type"] for _ in range(4)]
+        assert sorted(texts) == ["ack", "ack", "said", "said"]
+    assert ids == [None, None]
 
 
 # The handshake, and pings

@@ -1,15 +1,17 @@
 """The JSON Schemas of what consumers take and send."""
 
+import json
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, computed_field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, computed_field
 
 from consumers.typed import TypedConsumer, on
 from consumers.typed.contract import contract_of
-from consumers.typed.schemas import IN, OUT, Schemas, schemas_of
+from consumers.typed.schemas import IN, OUT, Generator, Schemas, schemas_of
 
 from .documents import other, sample
 
@@ -115,3 +117,18 @@ def test_a_union_with_a_discriminator_of_its_own_has_a_schema_for_each_model() -
     found = schemas(Annotated[A | B, Field(discriminator="form")])
     assert [found.of(model, IN)["properties"]["form"]["const"] for model in (A, B)] == ["a", "b"]
     assert all("form" in found.of(model, IN)["required"] for model in (A, B))
+
+
+def test_what_json_has_not_is_in_no_schema() -> None:
+    class Limits(BaseModel):
+        type: Literal["limits"] = "limits"
+        most: float = Field(math.inf, gt=-math.inf, examples=[math.nan, 1.5])
+        several: dict[str, float] = {"a": -math.inf, "b": 1}
+
+    found = schemas(Limits, Limits)
+    json.dumps(found.definitions, allow_nan=False)
+    properties = found.of(Limits, IN)["properties"]
+    assert properties["most"] == {"examples": [1.5], "title": "Most", "type": "number"}
+    assert properties["several"]["default"] == {"a": None, "b": 1}
+    alone = TypeAdapter(Annotated[float, Field(lt=math.inf)])  # as the parameter of a query
+    assert alone.json_schema(schema_generator=Generator) == {"type": "number"}

@@ -122,7 +122,9 @@ def test_the_page_needs_nothing_of_others() -> None:
         assert "innerHTML" not in text and "eval(" not in text
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "..%2fserving.py", "%2e%2e%2fserving.py", "page", ".js", "x%00.js"])
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "..%2fserving.py", "%2e%2e%2fserving.py", "page", ".js", "x%00.js", "x" * 5000 + ".js"]
+)
 def test_nothing_else_is_served(name: str) -> None:
     assert client_of(served()).get(f"/asyncapi/{name}").status_code == 404
 

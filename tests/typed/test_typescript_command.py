@@ -1,5 +1,6 @@
 """`python -m consumers typescript`: it prints the types, or says where a file differs from them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,19 @@ def test_the_types_are_printed() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == typescript_module(sample.app)
+
+
+@pytest.mark.parametrize("kind", ["typescript", "asyncapi"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_is_printed_is_utf_8_wherever_it_goes(tmp_path: Path, kind: str, encoding: str) -> None:
+    command = [sys.executable, "-m", "consumers", kind, "tests.support.documented:app"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert not done.stdout.isascii()
+    file = tmp_path / "file"
+    file.write_bytes(done.stdout)
+    assert main([kind, command[-1], "--check", str(file)]) == 0
 
 
 def test_a_file_that_is_up_to_date_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

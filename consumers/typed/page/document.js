@@ -6,10 +6,12 @@ export class AsyncApi {
     this.channels = Object.entries(content.channels ?? {}).map(([name, channel]) => ({ name, ...channel }));
   }
 
-  /** Follows references, which are all within the document. */
+  /** Follows references, which are all within the document, and none twice. */
   resolve(value) {
+    const seen = new Set();
     let found = value;
-    while (typeof found?.$ref === "string") {
+    while (typeof found?.$ref === "string" && !seen.has(found)) {
+      seen.add(found);
       const keys = found.$ref.replace(/^#\//, "").split("/");
       found = keys.reduce((at, key) => at?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], this.content);
     }

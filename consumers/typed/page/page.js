@@ -118,8 +118,8 @@ function showChannel(api, channel, useExample) {
 }
 
 function show(api, isFirst) {
-  const name = decodeURIComponent(location.hash.slice(1));
-  const channel = api.channels.find((each) => each.name === name) ?? api.channels[0];
+  const name = location.hash.slice(1);
+  const channel = api.channels.find((each) => encodeURIComponent(each.name) === name) ?? api.channels[0];
   showNavigation(api, channel);
   current?.disconnect();
   current = new Console(api, channel);

@@ -47,17 +47,19 @@ export function limitsOf(schema) {
   return said.join(", ");
 }
 
-/** Returns the objects that a value consists of: what a reader may want to unfold. */
-function partsOf(api, schema) {
+/** Returns the objects that a value consists of: what a reader may want to unfold. A value may contain itself. */
+function partsOf(api, schema, seen = new Set()) {
   if (!schema || typeof schema !== "object") return [];
   if (schema.$ref) {
+    if (seen.has(schema.$ref)) return [];
+    seen.add(schema.$ref);
     const found = api.resolve(schema);
-    return found.properties ? [found] : partsOf(api, found);
+    return found.properties ? [found] : partsOf(api, found, seen);
   }
   const choices = schema.oneOf ?? schema.anyOf;
   if (schema.properties && !choices) return [schema];
   const inside = [choices, schema.allOf, schema.items, schema.additionalItems, schema.additionalProperties];
-  return [...new Set(inside.flat().flatMap((each) => partsOf(api, each)))];
+  return [...new Set(inside.flat().flatMap((each) => partsOf(api, each, seen)))];
 }
 
 /** Shows the fields of an object; those of objects within it when they are unfolded. */
