@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any
 
-from .serving import GRACE
+from .settings import GRACE
 
 ENDING = ("grace", "retry", "batch", "spread")
 FLAG = argparse.BooleanOptionalAction

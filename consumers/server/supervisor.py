@@ -24,8 +24,8 @@ from typing import Any
 
 import uvicorn
 
-from .process import FORCED
-from .serving import STARTUP_FAILURE, Pace
+from .settings import STARTUP_FAILURE, ShutdownOptions
+from .uvicorn_server import FORCED
 from .worker import END, LEAVE, work
 
 logger = logging.getLogger("consumers.server")
@@ -55,7 +55,7 @@ class Worker:
 
     Args:
         settings: uvicorn's.
-        pace: how it ends.
+        options: how it ends.
         listener: what it listens on.
 
     Attributes:
@@ -63,12 +63,12 @@ class Worker:
         killed_at: when it is killed, by `time.monotonic()`, once it leaves.
     """
 
-    def __init__(self, settings: dict[str, Any], pace: Pace, listener: socket.socket) -> None:
+    def __init__(self, settings: dict[str, Any], options: ShutdownOptions, listener: socket.socket) -> None:
         self.state = State.STARTING
         self.killed_at: float | None = None
-        self._grace = pace.grace
+        self._grace = options.grace
         self.pipe, theirs = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=work, args=(settings, pace, [listener], theirs))
+        self.process = SPAWN.Process(target=work, args=(settings, options, [listener], theirs))
         self.process.start()
         theirs.close()
 
@@ -115,13 +115,13 @@ class Supervisor:
     Args:
         config: uvicorn's, for the listener and the number of workers.
         settings: uvicorn's, for the workers.
-        pace: how they end.
+        options: how they end.
     """
 
-    def __init__(self, config: uvicorn.Config, settings: dict[str, Any], pace: Pace) -> None:
+    def __init__(self, config: uvicorn.Config, settings: dict[str, Any], options: ShutdownOptions) -> None:
         self._config = config
         self._settings = {**settings, "workers": config.workers}
-        self._pace = pace
+        self._options = options
         self._workers: list[Worker] = []
         self._signals: deque[int] = deque()
         self._is_ending = False
@@ -203,7 +203,7 @@ class Supervisor:
         elif not worker.process.is_alive():
             self._on_ended(worker)
         elif worker.killed_at is not None and worker.killed_at < time.monotonic():
-            logger.error("%s has not ended within %g s, and is killed", worker.name, self._pace.grace)
+            logger.error("%s has not ended within %g s, and is killed", worker.name, self._options.grace)
             worker.killed_at = None
             worker.process.kill()
 
@@ -232,7 +232,7 @@ class Supervisor:
     # What is to be done
 
     def _start(self) -> Worker:
-        worker = Worker(self._settings, self._pace, self._listener)
+        worker = Worker(self._settings, self._options, self._listener)
         self._workers.append(worker)
         return worker
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from .process import Server
-from .serving import Pace
+from .settings import ShutdownOptions
+from .uvicorn_server import Server
 
 READY, LEAVE, END = "ready", "leave", "end"
 """What a worker says, and what it hears: to end as after the first signal, and as after the second one."""
@@ -22,12 +22,12 @@ class WorkerServer(Server):
 
     Args:
         config: uvicorn's.
-        pace: how it ends.
+        options: how it ends.
         pipe: to the supervisor.
     """
 
-    def __init__(self, config: uvicorn.Config, pace: Pace, pipe: Connection) -> None:
-        super().__init__(config, pace)
+    def __init__(self, config: uvicorn.Config, options: ShutdownOptions, pipe: Connection) -> None:
+        super().__init__(config, options)
         self._pipe = pipe
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -58,17 +58,17 @@ class WorkerServer(Server):
             self.should_exit = True
 
 
-def work(settings: dict[str, Any], pace: Pace, sockets: list[socket.socket], pipe: Connection) -> None:
+def work(settings: dict[str, Any], options: ShutdownOptions, sockets: list[socket.socket], pipe: Connection) -> None:
     """Serve, in a process of its own.
 
     Args:
         settings: uvicorn's.
-        pace: how it ends.
+        options: how it ends.
         sockets: what to listen on.
         pipe: to the supervisor.
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is the supervisor's
-    server = WorkerServer(uvicorn.Config(**settings), pace, pipe)
+    server = WorkerServer(uvicorn.Config(**settings), options, pipe)
     with suppress(KeyboardInterrupt):  # before uvicorn has its own handler
         server.run(sockets)

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from consumers.server import drain, serve
 from consumers.server.command import ENDING, UVICORN
-from consumers.server.serving import SETTINGS, make_pace
+from consumers.server.settings import SETTINGS, shutdown_options
 
 from ..support.pages import ROOT, blocks
 from ..support.processes import wait_for
@@ -103,8 +103,8 @@ def test_an_argument_that_cannot_work_is_refused(argument: str, value: object) -
 
 
 def test_a_short_grace_has_a_short_spread() -> None:
-    assert make_pace(8, (5, 20), 100, None).spread == 2
-    assert make_pace(60, (5, 20), 100, None).spread == 5
+    assert shutdown_options(8, (5, 20), 100, None).spread == 2
+    assert shutdown_options(60, (5, 20), 100, None).spread == 5
 
 
 def test_what_serve_cannot_do_is_refused() -> None:

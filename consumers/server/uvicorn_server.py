@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from .draining import LAST_PART, drain
-from .serving import DRAINING_PART, STARTUP_FAILURE, Pace
+from .settings import DRAINING_PART, STARTUP_FAILURE, ShutdownOptions
 
 logger = logging.getLogger("consumers.server")
 
@@ -33,12 +33,12 @@ class Server(uvicorn.Server):
 
     Args:
         config: uvicorn's.
-        pace: how it ends.
+        options: how it ends.
     """
 
-    def __init__(self, config: uvicorn.Config, pace: Pace) -> None:
+    def __init__(self, config: uvicorn.Config, options: ShutdownOptions) -> None:
         super().__init__(config)
-        self._pace = pace
+        self._options = options
         self._signals = 0
         self._draining: asyncio.Task[None] | None = None
 
@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, send the WebSockets' clients away, then end as uvicorn does."""
-        ends_at = time.monotonic() + self._pace.grace
+        ends_at = time.monotonic() + self._options.grace
         self._stop_listening(sockets)
         if not self.force_exit:
             self._draining = asyncio.create_task(self._drain())
@@ -93,12 +93,12 @@ class Server(uvicorn.Server):
             # A proxy would go on to use it, for handshakes too. One without a request is to have its first.
             if not self._is_websocket(connection) and getattr(connection, "cycle", None) is not None:
                 connection.shutdown()
-        pace = self._pace
-        timeout = pace.grace * DRAINING_PART
+        options = self._options
+        timeout = options.grace * DRAINING_PART
         last_part = timeout * LAST_PART
         resetting = asyncio.create_task(self._reset_deaf(timeout - last_part + min(FLUSH, last_part / 2)))
         try:
-            await drain(retry=pace.retry, batch=pace.batch, spread=pace.spread, timeout=timeout)
+            await drain(retry=options.retry, batch=options.batch, spread=options.spread, timeout=timeout)
         finally:
             resetting.cancel()
 
@@ -115,13 +115,13 @@ class Server(uvicorn.Server):
         return protocol is not None and isinstance(connection, protocol)
 
 
-def run(config: uvicorn.Config, pace: Pace) -> int:
+def run(config: uvicorn.Config, options: ShutdownOptions) -> int:
     """Serve in this process; return the exit status.
 
     Raises:
         SystemExit: the server could not start.
     """
-    server = Server(config, pace)
+    server = Server(config, options)
     with suppress(KeyboardInterrupt):  # which uvicorn raises at its end, after SIGINT
         server.run()
     if not server.started:
