@@ -102,12 +102,12 @@ export class Client {
     this.#url.protocol = this.#url.protocol.replace("http", "ws")
     this.#options = { heartbeat: 25_000, queueLimit: 100, ...options }
     this.#positions = new Map(Object.entries(options.since ?? {}))
-    this.#wakeOn(globalThis, "online", () => this.#wake())
+    this.#wakeOn(globalThis, "online", () => this.wake())
     this.#wakeOn(globalThis, "offline", () => this.#check(ANSWER_AFTER_SLEEP))
-    this.#wakeOn(globalThis, "pageshow", (event) => isKept(event) && this.#wake())
+    this.#wakeOn(globalThis, "pageshow", (event) => isKept(event) && this.wake())
     this.#wakeOn(globalThis, "pagehide", (event) => isKept(event) && this.#lose(0, "the page is kept for later"))
-    this.#wakeOn(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.#wake())
-    this.#wakeOn(globalThis.document, "resume", () => this.#wake())
+    this.#wakeOn(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.wake())
+    this.#wakeOn(globalThis.document, "resume", () => this.wake())
     this.#connect()
   }
 
@@ -370,8 +370,11 @@ export class Client {
     this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
   }
 
-  /** The device, or the page, was away: look now, rather than when a timer rings. */
-  #wake() {
+  /**
+   * Look now whether there is a connection, rather than when a timer rings: try again, or test the one that there is.
+   * The client does so itself when the device or the page was away. A button "try now" may, too.
+   */
+  wake() {
     if (this.#state === "offline") this.#connect()
     else this.#check(ANSWER_AFTER_SLEEP)
   }

@@ -1,18 +1,20 @@
 // The page of the example. Whatever came over a socket is shown as text (textContent), never as HTML.
 
-const FIRST_DELAY = 1000; // milliseconds, as all times here
-const LONGEST_DELAY = 30_000;
-const STEADY = 5000; // a connection that lasted this long was a good one: the next delay is the first again
+import { Client } from "/consumers/consumers.js";
+
 const LONGEST_LOG = 500; // entries
-const QUIET = 10_000; // an answer whose words have stopped for so long may have lost its writer
+const QUIET = 10_000; // milliseconds, as all times here: an answer that has stopped for so long may have lost its writer
 const TYPING = 2000; // between two signs that somebody is typing; each counts for twice that
+const SLOW = 300; // a message that is not said after so long is shown as one that waits
+const BAD_NAME = 4003; // close code
 
 const NAMES_OF_STATES = {
   idle: "",
   connecting: "Connecting…",
+  recovering: "Catching up…",
   open: "Connected",
-  waiting: "Disconnected", // for the next attempt
-  lost: "Disconnected", // until the visitor asks for something
+  offline: "Disconnected", // until the next attempt
+  closed: "Disconnected", // until the visitor asks for something
 };
 
 /** Makes an element with some text or other elements in it. */
@@ -21,12 +23,6 @@ function make(tag, className, ...contents) {
   element.className = className;
   element.append(...contents);
   return element;
-}
-
-/** Returns an id that nobody else has. */
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Keeps a log scrolled to its end, unless its reader has scrolled up. */
@@ -75,126 +71,104 @@ function complain(field, text = "") {
 }
 
 /**
- * A WebSocket of one panel. Its state is the panel's data-state, one of NAMES_OF_STATES.
- *
- * With `returns`, it comes back after a drop, each time after a longer wait, with a random part, so that all the
- * clients of a restarted server don't come at the same instant. A close with 1000 or a code of the application
- * (4000 and up) is meant: it is not answered by coming back.
+ * The connection of one panel. Its state is the panel's data-state, one of NAMES_OF_STATES. A close with 1000 or a code
+ * of the application (4000 and up) is meant: it is no failure.
  */
 class Connection {
-  socket = null;
+  client = null;
   wasOpen = false;
-  failures = 0;
-  timer = null;
+  gaps = 0;
+  missed = 0; // messages that came when it was back
+  seconds = 0; // until the next attempt
+  #timer;
 
-  constructor(panel, { returns = false, opened = () => {}, received, dropped = () => {}, ended = () => {} }) {
-    Object.assign(this, { panel, returns, opened, received, dropped, ended });
-    this.link = panel.querySelector(".link");
-    this.notice = panel.querySelector(".notice"); // what is seen of a drop
-    this.told = panel.querySelector(".told"); // what is read aloud of it
-    this.notice?.querySelector(".again").addEventListener("click", () => this.connect());
-    addEventListener("online", () => this.state === "waiting" && this.connect());
+  constructor(panel, { opened = () => {}, dropped = () => {}, ended = () => {} } = {}) {
+    Object.assign(this, { panel, opened, dropped, ended });
+    this.told = panel.querySelector(".told"); // what is read aloud of a drop
+    this.notice = panel.querySelector(".notice"); // what is seen of it
+    this.notice?.querySelector(".again").addEventListener("click", () => this.client.wake());
+    this.changed = () => {};
   }
 
   get state() {
     return this.panel.dataset.state;
   }
 
-  set state(name) {
-    this.panel.dataset.state = name;
-    this.link.textContent = NAMES_OF_STATES[name];
+  get isOpen() {
+    return this.state === "open" || this.state === "recovering";
   }
 
-  open(path) {
+  open(path, options) {
     this.close();
-    this.path = path;
     this.wasOpen = false;
-    this.failures = 0;
-    this.connect();
+    this.gaps = 0;
+    const client = new Client(new URL(path, document.baseURI), options);
+    this.client = client;
+    client.onGap(() => (this.gaps += 1));
+    client.onState((state, detail) => this.client === client && this.#follow(state, detail));
+    client.on("joined", ({ missed }) => (this.missed = missed));
+    for (const type of ["*", "joined", "gap"]) client.on(type, () => this.changed());
+    return client;
   }
 
-  connect() {
-    clearInterval(this.timer);
-    const url = new URL(this.path, document.baseURI);
-    url.protocol = url.protocol.replace("http", "ws");
-    this.abandon();
-    this.state = "connecting";
-    if (this.failures) this.tell("Trying again…");
-    const socket = new WebSocket(url);
-    let openedAt = null;
-    socket.onopen = () => {
-      openedAt = performance.now();
+  close() {
+    const client = this.client;
+    this.client = null;
+    client?.close();
+    this.#show("idle");
+  }
+
+  #follow(state, { code, reason, retryIn }) {
+    const hadOpened = this.isOpen;
+    const isMeant = code === 1000 || code >= 4000;
+    if (state === "closed") this.client = null;
+    this.#show(state === "closed" && isMeant ? "idle" : state);
+    if (state === "offline") {
+      this.missed = 0;
+      this.#wait(performance.now() + retryIn);
+    }
+    if (state === "connecting" && !this.notice?.hidden) this.#tell("Trying again…");
+    if (this.isOpen && !hadOpened) {
       this.wasOpen = true;
-      this.state = "open";
-      this.hush();
       this.opened();
-    };
-    socket.onmessage = (event) => this.received(JSON.parse(event.data));
-    socket.onclose = ({ code, reason }) => {
-      this.socket = null;
-      if (openedAt !== null && performance.now() - openedAt > STEADY) this.failures = 0;
-      const meant = code === 1000 || code >= 4000;
-      if (meant || !this.returns) {
-        this.close();
-        if (!meant) this.state = "lost";
-        this.ended(code, reason);
-      } else {
-        if (openedAt !== null) this.dropped();
-        this.wait();
-      }
-    };
-    this.socket = socket;
+    }
+    if (state === "offline" && hadOpened) this.dropped();
+    if (state === "closed") this.ended(code, reason);
   }
 
-  /** Waits before the next attempt: 1 s, 2 s, 4 s and so on up to 30 s, of which up to a half is taken off at random. */
-  wait() {
-    const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.failures);
-    const end = performance.now() + longest * (0.5 + Math.random() / 2);
+  #show(state) {
+    clearInterval(this.#timer);
+    this.panel.dataset.state = state;
+    this.panel.querySelector(".link").textContent = NAMES_OF_STATES[state];
+    if (state !== "offline" && state !== "connecting") this.#hush();
+    this.changed();
+  }
+
+  /** Counts down to the next attempt. It is read aloud once, not for each second. */
+  #wait(end) {
     const what = this.wasOpen ? "Connection lost." : "The server does not answer.";
-    const say = () => `${what} Next try in ${Math.max(1, Math.ceil((end - performance.now()) / 1000))} s.`;
-    this.failures += 1;
-    this.state = "waiting";
-    this.tell(say());
-    this.timer = setInterval(() => {
-      if (performance.now() >= end) this.connect();
-      else this.tell(say(), { aloud: false });
-    }, 200);
+    const count = (aloud) => {
+      this.seconds = Math.max(1, Math.ceil((end - performance.now()) / 1000));
+      this.#tell(`${what} Next try in ${this.seconds} s.`, aloud);
+      this.changed();
+    };
+    count(true);
+    this.#timer = setInterval(() => count(false), 200);
   }
 
-  /** Shows a notice, and has it read aloud once: not again for each second of a countdown. */
-  tell(text, { aloud = true } = {}) {
+  #tell(text, aloud = true) {
+    if (!this.notice) return;
     this.notice.hidden = false;
     this.notice.querySelector(".countdown").textContent = text;
     if (aloud) this.told.textContent = text;
   }
 
-  hush() {
+  #hush() {
     if (!this.notice) return;
     const focused = this.notice.contains(document.activeElement);
     this.notice.hidden = true;
     this.told.textContent = "";
     if (focused) this.panel.querySelector("form:not([hidden]) input, .toggle")?.focus();
-  }
-
-  /** Sends if the connection is open; says whether it was. */
-  send(content) {
-    if (this.socket?.readyState !== WebSocket.OPEN) return false;
-    this.socket.send(JSON.stringify(content));
-    return true;
-  }
-
-  abandon() {
-    if (!this.socket) return;
-    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
-    this.socket.close(1000);
-    this.socket = null;
-  }
-
-  close() {
-    clearInterval(this.timer);
-    this.abandon();
-    this.hush();
-    this.state = "idle";
   }
 }
 
@@ -205,49 +179,47 @@ function startChat() {
   const [log, list, title, typing] = [".log", ".people", "#room-title", ".typing"].map(find);
   const { name: nameField, room: roomField } = joinForm.elements;
   const { text: textField } = sayForm.elements;
-  const people = new Map(); // id to name; to undefined until it is heard
   const typists = new Map(); // id to name and timer
-  let me = null;
+  let people = new Map(); // id to name; to undefined until it is heard
   let version = 0; // of what is known of people
+  let me = null;
   let wasHere = false;
+  let joined = null; // what the server says of the room's messages
   let toCome = 0; // messages that were said before, and are not here yet
-  let since = null; // the position of the last message that is shown
-  const unseen = new Map(); // what was sent and has not come back: id to text
-  let lastSaid = "";
   let typedAt = -TYPING;
 
   const connection = new Connection(panel, {
-    returns: true,
-    opened: () => {
-      complain(textField);
-      connection.send({ type: "join", name: nameField.value, id: localStorage.id, since });
-    },
-    received: (content) => answers[content.type]?.(content),
+    opened: () => complain(textField),
     dropped: () => {
-      complain(textField);
       note("The connection was lost.");
       [...typists.keys()].forEach(stopsTyping);
     },
     ended: (code, reason) => {
       leave();
-      complain(roomField, reason || `The server closed the room (${code}).`);
+      complain(code === BAD_NAME ? nameField : roomField, reason || `The server closed the room (${code}).`);
     },
   });
 
-  const answers = {
-    welcome: ({ person, people: here, position, recovered, missed }) => {
+  const messages = {
+    joined: (message) => {
+      joined = message;
+      toCome = joined.missed;
+    },
+    welcome: ({ person }) => {
       me = person;
-      Object.assign(localStorage, me); // its id and name: the tabs of a browser are one person
+      version = 0; // the server may have lost its memory
       enter();
-      if (wasHere) note(recovered ? "Connected again." : "Connected again. Some messages may be missing.");
-      fold(here, 0); // even if it is older: the server may have lost its memory
-      toCome = missed;
-      if (!missed) since = position;
-      if (!missed) arrive();
-      for (const [id, text] of unseen) connection.send({ type: "say", id, text }); // the room sees it once
+      if (wasHere) note(joined.recovered ? "Connected again." : "Connected again. Some messages may be missing.");
+      if (!toCome) arrive();
     },
     gap: () => note("Some messages may be missing."),
-    people: (content) => fold(content),
+    here: (here) => meet(here.version, new Map(Object.entries(here.people).map(namesOf))),
+    changed: (change) => {
+      const now = new Map([...people, ...Object.entries(change.people).map(namesOf)]);
+      change.left.forEach((id) => now.delete(id));
+      meet(change.version, now);
+    },
+    crowd: (crowd) => meet(crowd.version, new Map(), crowd.count),
     typing: ({ person }) => {
       if (person.id === me.id) return; // in another tab
       stopsTyping(person.id);
@@ -255,35 +227,28 @@ function startChat() {
       typists.set(person.id, { name: person.name, timer });
       showTypists();
     },
-    message: ({ person, text, sent, position, id }) => {
-      since = position;
+    said: ({ person, text, sent, at: [, position] }) => {
       toCome -= 1;
-      unseen.delete(id);
       stopsTyping(person.id);
       if (log.querySelector(`[data-position="${position}"]`)) return; // one of the newest, which came for what is lost
       const isMine = person.id === me.id;
       const by = make("span", "by", isMine ? "You" : who(person.name));
-      const words = make("p", "words", text);
-      words.dir = "auto";
       const meta = make("div", "meta", by, timeOf(new Date(sent)));
-      const entry = write(log, coloured(make("div", isMine ? "message mine" : "message", meta, words), person.id));
-      entry.dataset.position = position;
+      const entry = make("div", isMine ? "message mine" : "message", meta, wordsOf(text));
+      write(log, coloured(entry, person.id)).dataset.position = position;
       if (toCome === 0) arrive();
-    },
-    error: ({ text }) => {
-      if (me === null) {
-        connection.close();
-        complain(nameField, text);
-      } else {
-        unseen.clear();
-        textField.value ||= lastSaid;
-        complain(textField, text);
-      }
     },
   };
 
   const who = (name) => make("bdi", "", name);
   const note = (...contents) => write(log, make("p", "note", ...contents));
+  const namesOf = ([id, metas]) => [id, metas.map(({ name }) => name).join(" / ") || people.get(id)]; // []: has just gone
+
+  function wordsOf(text) {
+    const words = make("p", "words", text);
+    words.dir = "auto";
+    return words;
+  }
 
   function coloured(element, id) {
     element.style.setProperty("--hue", Number.parseInt(id.slice(0, 4), 16) % 360); // degrees
@@ -306,31 +271,38 @@ function startChat() {
     wasHere = true;
   }
 
-  /** Takes in who is here, or what has changed, unless more is known already. */
-  function fold({ version: newer, all, changed = all ?? {}, left = [], count }, known = version) {
-    if (newer < known) return;
+  /** Takes in who is here, unless more is known already. */
+  function meet(newer, now, count) {
+    if (newer < version) return;
     version = newer;
-    const before = new Map(people);
-    if (all || count) people.clear();
-    left.forEach((id) => people.delete(id) && stopsTyping(id));
-    for (const [id, metas] of Object.entries(changed)) {
-      people.set(id, metas.map(({ name }) => name).join(" / ") || before.get(id)); // no meta: the tabs have just gone
-    }
-    for (const [some, others, what] of [[before, people, " left."], [people, before, " joined."]]) {
+    for (const [some, others, what] of [[people, now, " left."], [now, people, " joined."]]) {
       for (const [id, name] of some) {
         if (name && id !== me.id && others.size && !others.has(id)) note(who(name), what);
+        if (others === now && !now.has(id)) stopsTyping(id);
       }
     }
-    const named = [...people].filter(([, name]) => name).sort(([a], [b]) => (b === me.id) - (a === me.id));
+    people = now;
+    const isMe = ([id]) => id === me.id;
+    const named = [...people].filter(([, name]) => name);
+    named.sort((one, other) => isMe(other) - isMe(one) || one[1].localeCompare(other[1]));
     const entries = named.map(([id, name]) => coloured(make("li", "", who(name), id === me.id ? " (you)" : ""), id));
     list.replaceChildren(...(count ? [make("li", "", `${count} people`)] : entries));
+  }
+
+  function join() {
+    localStorage.name = nameField.value; // the tabs of a browser are one person
+    if (!/^[0-9a-f]{32}$/.test(localStorage.id)) localStorage.id = crypto.randomUUID().replaceAll("-", "");
+    const { name, id } = localStorage;
+    const query = new URLSearchParams({ name, id });
+    const client = connection.open(`ws/chat/${encodeURIComponent(roomField.value)}?${query}`);
+    for (const [type, take] of Object.entries(messages)) client.on(type, take);
   }
 
   function enter() {
     if (!room.hidden) return;
     joinForm.hidden = true;
     room.hidden = sayForm.hidden = false;
-    title.textContent = roomField.value;
+    title.textContent = sessionStorage.room = roomField.value;
     history.replaceState(null, "", `#${roomField.value}`);
     log.replaceChildren();
     textField.focus();
@@ -338,10 +310,10 @@ function startChat() {
 
   function leave() {
     connection.close();
-    me = since = null;
+    sessionStorage.removeItem("room");
+    me = null;
     wasHere = false;
-    unseen.clear();
-    people.clear();
+    people = new Map();
     [...typists.keys()].forEach(stopsTyping);
     joinForm.hidden = false;
     room.hidden = sayForm.hidden = true;
@@ -349,54 +321,65 @@ function startChat() {
     nameField.focus();
   }
 
+  /** Says something, now or when there is a connection. Meanwhile it is shown as what waits. */
+  async function say(text) {
+    const waiting = make("div", "waiting", make("div", "meta", "On its way"), wordsOf(text));
+    const timer = setTimeout(() => write(log, waiting), SLOW);
+    try {
+      await connection.client.request({ type: "say", text }, { timeout: Infinity });
+    } catch ({ code, errors, message }) {
+      if (code === "closed") return; // its visitor has left the room
+      textField.value ||= text;
+      complain(textField, code === "queue_full" ? "Too many messages wait already." : (errors[0]?.msg ?? message));
+    } finally {
+      clearTimeout(timer);
+      waiting.remove();
+    }
+  }
+
   joinForm.addEventListener("submit", (event) => {
     event.preventDefault();
     complain(nameField);
     complain(roomField);
     roomField.value = roomField.value.trim();
-    if (!roomField.value) complain(roomField, "Choose a room first.");
-    else connection.open(`ws/chat/${encodeURIComponent(roomField.value)}`);
+    if (roomField.value) join();
+    else complain(roomField, "Choose a room first.");
   });
 
   sayForm.addEventListener("submit", (event) => {
     event.preventDefault();
     complain(textField);
-    const id = newId();
-    if (connection.send({ type: "say", id, text: textField.value })) {
-      lastSaid = textField.value;
-      unseen.set(id, lastSaid);
-      textField.value = "";
-      typedAt = -TYPING;
-    } else {
-      complain(textField, "Not sent: there is no connection. Press Send again when there is.");
-    }
+    say(textField.value);
+    textField.value = "";
+    typedAt = -TYPING;
   });
 
   textField.addEventListener("input", () => {
-    if (!textField.value || performance.now() - typedAt < TYPING) return;
+    if (!textField.value || performance.now() - typedAt < TYPING || !connection.isOpen) return;
     typedAt = performance.now();
-    connection.send({ type: "typing" });
+    connection.client.send({ type: "type" });
   });
 
   panel.querySelector(".leave").addEventListener("click", leave);
   nameField.value = localStorage.name ?? "";
   if (/^#[\w-]{1,40}$/.test(location.hash)) roomField.value = location.hash.slice(1);
+  if (sessionStorage.room && sessionStorage.room === roomField.value) join(); // the page was reloaded
+  return connection;
 }
 
 function startAnswer() {
+  const GOES_ON = "Reload this page now: the answer goes on.";
   const panel = document.getElementById("stream");
   const [form, text, hint] = ["form", ".text", ".state"].map((selector) => panel.querySelector(selector));
   const field = form.elements.question;
-
+  let answer = JSON.parse(sessionStorage.getItem("answer")); // outlives the page: what was asked, and where it begins
   let quiet = null; // the timer that says that nothing comes
 
   const connection = new Connection(panel, {
-    returns: true,
     opened: () => {
       complain(field);
-      expect("Reload this page now: the answer goes on.");
+      expect(GOES_ON);
     },
-    received: (content) => answers[content.type]?.(content),
     dropped: () => {
       clearTimeout(quiet);
       hint.textContent = "Interrupted";
@@ -407,27 +390,20 @@ function startAnswer() {
     },
   });
 
-  const answers = {
-    word: (word) => {
-      text.append(word.text);
-      expect("Reload this page now: the answer goes on.");
-      connection.path = pathOf(answer.id, word.position);
-    },
-    end: ({ whole }) => {
-      connection.close();
-      finish(whole ? "That is the whole answer." : "The answer broke off.");
-    },
-  };
-
-  const pathOf = (id, since) => `ws/answers/${id}?${new URLSearchParams({ since })}`;
-  let answer = JSON.parse(sessionStorage.getItem("answer")); // outlives the page: what was asked, and where it begins
-
   function read() {
     text.replaceChildren();
     field.value = answer.question;
     text.ariaBusy = "true"; // so that it is read aloud as one
     hint.textContent = "";
-    connection.open(pathOf(answer.id, answer.since));
+    const client = connection.open(`ws/answers/${answer.id}`, { since: { answer: answer.since } });
+    client.on("word", (word) => {
+      text.append(word.text);
+      expect(GOES_ON);
+    });
+    client.on("end", ({ whole }) => {
+      connection.close();
+      finish(whole ? "That is the whole answer." : "The answer broke off.");
+    });
   }
 
   /** Says something, until nothing comes for a while. */
@@ -460,6 +436,57 @@ function startAnswer() {
   });
 
   if (answer) read();
+  return connection;
+}
+
+/** Shows how the connections of some panels are, and has the server break them: this page's, and no other's. */
+function startConnections(connections) {
+  const TOLD = {
+    cut: "Cut. The page has to find out by itself.",
+    delay: "Delayed. What is said now comes late, but it comes.",
+    kill: "Killed. The server has said when to come back.",
+  };
+  const panel = document.getElementById("connections");
+  const report = panel.querySelector(".report");
+  const returns = new Map(); // since the last break: the panel's title, and what is told of its return
+
+  function watch(connection) {
+    const title = connection.panel.querySelector("h2").textContent;
+    const row = panel.querySelector(`[data-of="${connection.panel.id}"]`);
+    const [state, place, gaps] = [".now", ".place", ".gaps"].map((selector) => row.querySelector(selector));
+    let lost = null; // when, and with how many gaps before
+
+    connection.changed = () => {
+      row.dataset.state = connection.state;
+      state.textContent = NAMES_OF_STATES[connection.state] || "Not in use";
+      if (connection.state === "offline") state.textContent = `Next try in ${connection.seconds} s`;
+      const [[label, position] = []] = Object.entries(connection.client?.positions ?? {});
+      place.textContent = position ? `${label} ${position.replace(/^(.{4}).*\.(\d+)$/, "$1… $2")}` : "–";
+      place.title = position ?? "";
+      gaps.textContent = connection.gaps;
+      if (connection.state === "idle") lost = null;
+      if (connection.state === "offline") lost ??= { at: performance.now(), gaps: connection.gaps };
+      if (connection.state !== "open" || !lost) return;
+      const seconds = ((performance.now() - lost.at) / 1000).toFixed(1);
+      let what = "nothing missed";
+      if (connection.missed) what = `${connection.missed} missed message${connection.missed > 1 ? "s" : ""} came`;
+      if (connection.gaps > lost.gaps) what = "messages may be missing";
+      returns.set(title, `${title}: back after ${seconds} s, ${what}.`);
+      report.textContent = [...returns.values()].join(" ");
+      lost = null;
+    };
+    connection.changed();
+  }
+
+  panel.addEventListener("click", (event) => {
+    const how = event.target.closest("[data-how]")?.dataset.how;
+    if (!how) return;
+    const open = connections.filter(({ isOpen }) => isOpen);
+    returns.clear();
+    for (const { client } of open) client.send({ type: "break", how });
+    report.textContent = open.length ? TOLD[how] : "There is no connection to break. Join the chat, or ask for an answer.";
+  });
+  connections.forEach(watch);
 }
 
 function startTicker() {
@@ -471,10 +498,10 @@ function startTicker() {
   let wanted = false; // what the button asks for
   let running = false; // what the server does
 
+  const ask = () => connection.client.send({ type: wanted ? "start" : "stop" });
+
   const connection = new Connection(panel, {
-    returns: true,
-    opened: () => connection.send({ type: wanted ? "start" : "stop" }),
-    received: (content) => answers[content.type]?.(content),
+    opened: ask,
     dropped: () => {
       running = false;
       count.textContent = "Interrupted";
@@ -482,7 +509,7 @@ function startTicker() {
     ended: () => want(false),
   });
 
-  const answers = {
+  const messages = {
     state: (state) => {
       running = state.running;
       count.textContent = running ? "Started" : "Stopped";
@@ -493,9 +520,6 @@ function startTicker() {
       value.textContent = tick.value.toFixed(2);
       count.textContent = `Tick ${tick.number}`;
       draw();
-    },
-    error: ({ text }) => {
-      count.textContent = text;
     },
   };
 
@@ -512,56 +536,35 @@ function startTicker() {
 
   toggle.addEventListener("click", () => {
     want(!wanted);
-    if (connection.send({ type: wanted ? "start" : "stop" })) return;
-    if (wanted && connection.state === "idle") connection.open("ws/ticker");
-    if (!wanted && connection.state === "waiting") connection.close();
+    if (connection.isOpen) ask();
+    else if (!wanted) connection.close();
+    else {
+      const client = connection.open("ws/ticker");
+      for (const [type, take] of Object.entries(messages)) client.on(type, take);
+    }
   });
 }
 
 function startCommands() {
+  const LONGEST = 60_000; // for an answer, with the time until there is a connection
   const panel = document.getElementById("commands");
   const form = panel.querySelector("form");
   const log = panel.querySelector(".log");
   const field = form.elements.line;
-  const running = new Map(); // id to log entry
-  let lastId = 0;
-  let unsent = [];
+  const connection = new Connection(panel);
 
-  const connection = new Connection(panel, {
-    opened: () => {
-      unsent.forEach((command) => connection.send(command));
-      unsent = [];
-    },
-    received: ({ type, id, text }) => finish(id, text, type === "error"),
-    ended: () => {
-      unsent = [];
-      for (const id of running.keys()) finish(id, "No answer: there is no connection to the server.", true);
-      if (connection.wasOpen) {
-        reveal(write(log, make("p", "note", "Disconnected. The next command reconnects.")));
-      }
-    },
-  });
-
-  function finish(id, text, wrong) {
-    const entry = running.get(id);
-    if (!entry) return;
-    running.delete(id);
-    entry.dataset.state = "done";
-    const answer = entry.querySelector(".answer");
-    answer.textContent = text;
-    answer.classList.toggle("wrong", wrong);
-    reveal(entry);
-  }
-
-  function run(line) {
-    const command = { id: ++lastId, line };
-    const entry = make("div", "run", make("p", "line", line), make("p", "answer", "running…"));
+  async function run(line) {
+    const answer = make("p", "answer", "running…");
+    const entry = write(log, make("div", "run", make("p", "line", line), answer));
     entry.dataset.state = "running";
-    running.set(command.id, write(log, entry));
     reveal(entry);
-    if (connection.send(command)) return;
-    unsent.push(command);
-    if (!connection.socket) connection.open("ws/commands");
+    if (!connection.client) connection.open("ws/commands");
+    const request = connection.client.request({ type: "run", line }, { timeout: LONGEST });
+    const { type, text } = await request.catch(() => ({ type: "refusal", text: "No answer." }));
+    entry.dataset.state = "done";
+    answer.textContent = text;
+    answer.classList.toggle("wrong", type === "refusal");
+    reveal(entry);
   }
 
   form.addEventListener("submit", (event) => {
@@ -581,20 +584,22 @@ function startDialogue() {
 
   const connection = new Connection(panel, {
     opened: () => complain(field),
-    received: ({ type, text }) => {
-      if (type === "error") complain(field, text);
-      else say(text, type);
+    dropped: () => {
+      connection.close(); // a game ends with its connection
+      end(null);
     },
-    ended: (code) => {
-      if (code !== 1000) say("The connection was lost.", "note");
-      complain(field);
-      const focused = form.contains(document.activeElement);
-      form.hidden = true;
-      begin.hidden = false;
-      begin.textContent = "Begin again";
-      if (focused) begin.focus();
-    },
+    ended: end,
   });
+
+  function end(code) {
+    if (code !== 1000) say("The connection was lost.", "note");
+    complain(field);
+    const focused = form.contains(document.activeElement);
+    form.hidden = true;
+    begin.hidden = false;
+    begin.textContent = "Begin again";
+    if (focused) begin.focus();
+  }
 
   const say = (text, className) => reveal(write(log, make("p", className, text)));
 
@@ -603,18 +608,24 @@ function startDialogue() {
     begin.hidden = true;
     form.hidden = false;
     field.focus();
-    connection.open("ws/dialogue");
+    const client = connection.open("ws/dialogue", { retry: () => false });
+    for (const type of ["question", "remark"]) client.on(type, ({ text }) => say(text, type));
   });
 
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     complain(field);
-    if (!connection.send({ type: "answer", text: field.value })) {
+    const text = field.value;
+    if (!connection.isOpen) {
       complain(field, "There is no connection yet.");
-    } else if (field.value.trim()) {
-      say(field.value, "you");
+      return;
+    }
+    if (text.trim()) {
+      say(text, "you");
       field.value = "";
     }
+    const reply = await connection.client.request({ type: "answer", text }).catch(() => null);
+    if (reply?.type === "refusal") complain(field, reply.text);
   });
 }
 
@@ -622,8 +633,7 @@ document.querySelectorAll(".log").forEach(follow);
 for (const field of document.querySelectorAll("[aria-describedby$='-problem']")) {
   field.addEventListener("input", () => complain(field));
 }
-startChat();
-startAnswer();
+startConnections([startChat(), startAnswer()]);
 startTicker();
 startCommands();
 startDialogue();
