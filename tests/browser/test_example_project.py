@@ -124,10 +124,10 @@ def test_the_dialogue_goes_in_turns_to_its_end(open_tab: Callable[[], Page]) -> 
     while (reply := answer(str((low + high) // 2))) != "Another round?":
         guess = int(reply.split()[0])
         low, high = (guess + 1, high) if "too low" in reply else (low, guess - 1)
-    expect(panel.locator(".say")).to_contain_text("Right, Ada! That took you")
+    expect(panel.locator(".remark")).to_contain_text("Right, Ada! That took you")
     page.keyboard.type("no")
     page.keyboard.press("Enter")
-    expect(panel.locator(".say").last).to_have_text("Goodbye, Ada.")
+    expect(panel.locator(".remark").last).to_have_text("Goodbye, Ada.")
     expect(panel.get_by_role("button", name="Begin again")).to_be_focused()
 
 

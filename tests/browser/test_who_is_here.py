@@ -83,6 +83,8 @@ def test_a_person_with_two_names_has_one_entry_with_both(open_tab: Callable[...,
     join(other, "Robert")
     expect(people(ada)).to_have_text(["Ada (you)", "Bob / Robert"])
     expect(people(bob)).to_have_text(["Bob / Robert (you)", "Ada"])
+    other.reload()
+    expect(people(other)).to_have_text(["Bob / Robert (you)", "Ada"])
     other.close()
     expect(people(ada)).to_have_text(["Ada (you)", "Bob"])
     expect(notes(ada)).to_have_text(["You joined lobby.", "Bob joined."])
