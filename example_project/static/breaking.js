@@ -23,7 +23,7 @@ export function startConnections(connections) {
       state.textContent = NAMES_OF_STATES[connection.state] || "Not in use";
       if (connection.state === "offline") state.textContent = `Next try in ${connection.seconds} s`;
       const [[label, position] = []] = Object.entries(connection.client?.positions ?? {});
-      place.textContent = position ? `${label} ${position.replace(/^(.{4}).*\.(\d+)$/, "$1… $2")}` : "–";
+      place.textContent = position ? `${label} ${position.replace(/^(.{4}).*\.(\d+)$/, "$1…\u00a0$2")}` : "–";
       place.title = position ?? "";
       gaps.textContent = connection.gaps;
       if (connection.state === "idle") lost = null;

@@ -38,13 +38,13 @@ def test_it_shows_the_state_and_the_position_of_each_connection(open_tab: Callab
     page = open_tab()
     expect(row(page, "Chat")).to_have_text(["Not in use", "–", "0"])
     join(page, "Ada")
-    expect(row(page, "Chat")).to_have_text(["Connected", re.compile(r"room \w{4}… 0"), "0"])
+    expect(row(page, "Chat")).to_have_text(["Connected", re.compile(r"room \w{4}…\s0"), "0"])
     for number in range(1, 4):
         say(page, str(number))
-        expect(row(page, "Chat").nth(1)).to_have_text(re.compile(rf"room \w{{4}}… {number}"))
+        expect(row(page, "Chat").nth(1)).to_have_text(re.compile(rf"room \w{{4}}…\s{number}"))
     expect(row(page, "Chat").nth(1)).to_have_attribute("title", re.compile(r"\w+-\w+\.3"))
     ask(page, "Why?")
-    expect(row(page, "Answer")).to_have_text(["Connected", re.compile(r"answer \w{4}… \d+"), "0"])
+    expect(row(page, "Answer")).to_have_text(["Connected", re.compile(r"answer \w{4}…\s\d+"), "0"])
     page.get_by_role("button", name="Leave").click()
     expect(row(page, "Chat")).to_have_text(["Not in use", "–", "0"])
 
@@ -105,7 +105,7 @@ def test_a_gap_is_counted_and_said(open_tab: Callable[[], Page], demo: Demo) -> 
     say(page, "Is lost with the server's memory")
     expect(words(page)).to_have_count(1)
     restart(demo)
-    expect(row(page, "Chat")).to_have_text(["Connected", re.compile(r"room \w{4}… 0"), "1"])
+    expect(row(page, "Chat")).to_have_text(["Connected", re.compile(r"room \w{4}…\s0"), "1"])
     expect(panel(page).get_by_role("status")).to_contain_text("messages may be missing.")
 
 
