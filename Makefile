@@ -56,7 +56,7 @@ torture: .venv/dev.installed
 	.venv/bin/python -m tests.torture $(TORTURE)
 
 .venv/demo.installed: .venv/created pyproject.toml
-	.venv/bin/pip install --quiet --editable '.[server,redis]'
+	.venv/bin/pip install --quiet --editable '.[server,redis,typed]'
 	@touch $@
 
 .venv/dev.installed: .venv/created pyproject.toml

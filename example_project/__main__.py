@@ -16,6 +16,7 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 SETTINGS: dict[str, Any] = {
     "app": "example_project.app:app",
+    "ws": "example_project.cutting:CuttableProtocol",
     "log_level": "warning",
     "ws_max_size": 64 * 1024,  # bytes; no message of the example comes near it
     "timeout_graceful_shutdown": 5,  # seconds

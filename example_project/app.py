@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 import consumers
+from consumers.client import client_files
 
 from . import ported
 from .consumers import AnswerConsumer, ChatConsumer, CommandsConsumer, DialogueConsumer, TickerConsumer, ask
@@ -61,6 +62,7 @@ app = Starlette(
     routes=[
         Route("/", page),
         Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/consumers", client_files()),
         # `:path`, so that the consumer also gets to answer a room name with a slash in it.
         WebSocketRoute("/ws/chat/{room:path}", ChatConsumer.as_asgi()),
         Route("/answers", ask, methods=["POST"]),

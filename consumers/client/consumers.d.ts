@@ -80,6 +80,9 @@ export class Client<C extends Channel = { in: any; out: any; replies: { [type: s
   /** Send a message, again after a cut, and return its answer. Rejects with a `ClientError`. */
   request<M extends C["in"]>(message: M, options?: RequestOptions): Promise<ReplyTo<C["replies"], M["type"]>>
 
+  /** Try again now if the state is "offline"; test the connection if there is one. For a button "try now". */
+  wake(): void
+
   /** Close for good. Requests without an answer are rejected. */
   close(code?: number, reason?: string): void
 }

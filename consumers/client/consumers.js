@@ -110,12 +110,12 @@ export class Client {
     this.#url.protocol = this.#url.protocol.replace("http", "ws")
     this.#options = { heartbeat: 25_000, queueLimit: 100, idKey: "id", ...options }
     this.#positions = new Map(Object.entries(options.since ?? {}))
-    this.#wakeOn(globalThis, "online", () => this.#wake())
+    this.#wakeOn(globalThis, "online", () => this.#cameBack())
     this.#wakeOn(globalThis, "offline", () => this.#check(ANSWER_AFTER_SLEEP))
-    this.#wakeOn(globalThis, "pageshow", (event) => isKept(event) && this.#wake())
+    this.#wakeOn(globalThis, "pageshow", (event) => isKept(event) && this.#cameBack())
     this.#wakeOn(globalThis, "pagehide", (event) => isKept(event) && this.#lose(0, "the page is kept for later"))
-    this.#wakeOn(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.#wake())
-    this.#wakeOn(globalThis.document, "resume", () => this.#wake())
+    this.#wakeOn(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.#cameBack())
+    this.#wakeOn(globalThis.document, "resume", () => this.#cameBack())
     this.#connect()
   }
 
@@ -386,10 +386,15 @@ export class Client {
     this.#watchdog = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
   }
 
-  /** The device, or the page, was away: look now, rather than when a timer rings; but as the server has asked. */
-  #wake() {
-    if (this.#state !== "offline") this.#check(ANSWER_AFTER_SLEEP)
-    else if (!this.#isTold) this.#connect()
+  /** Look now whether there is a connection, rather than when a timer rings: for a button "try now". */
+  wake() {
+    if (this.#state === "offline") this.#connect()
+    else this.#check(ANSWER_AFTER_SLEEP)
+  }
+
+  /** The device, or the page, was away. Who was told when to come back keeps to it. */
+  #cameBack() {
+    if (this.#state !== "offline" || !this.#isTold) this.wake()
   }
 
   /**

@@ -2,14 +2,18 @@
 
 import logging
 from contextlib import suppress
-from typing import Any
-from uuid import uuid4
+from typing import Any, Literal
+from uuid import UUID, uuid4
 
 import anyio
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from consumers import AsyncJsonWebsocketConsumer, get_channel_layer
+from consumers import get_channel_layer
+from consumers.typed import group_send_message
+
+from .breaking import BreakableConsumer
 
 NOT_KEPT = 4004  # close code
 MAX_QUESTION = 200  # characters
@@ -25,26 +29,34 @@ ANSWER = (
 logger = logging.getLogger(__name__)
 
 
-class AnswerConsumer(AsyncJsonWebsocketConsumer):
-    """One reader of one answer, served at `/ws/answers/{id}?since={position}`; `ask()` says which.
+class Word(BaseModel):
+    """The next word."""
 
-    To the client: `word` with a `text`, for each word after the position; then `end`, with `whole`. Each has a
-    `position`. A client that was cut off names the last one when it comes back. If words are kept no longer, it gets
-    none, but the close code 4004.
+    type: Literal["word"] = "word"
+    text: str
+
+
+class End(BaseModel):
+    """No more words come. If the answer is not whole, it broke off."""
+
+    type: Literal["end"] = "end"
+    whole: bool
+
+
+class AnswerConsumer(BreakableConsumer):
+    """One reader of one answer, served at `/ws/answers/{id}`; `ask()` says which, and since which position.
+
+    The client gets each word after its position, then the end. The library's client keeps the position, and goes on
+    there after a cut. If words are kept no longer, it gets none, but the close code 4004.
     """
 
-    async def connect(self) -> None:
+    sends = Word | End
+
+    async def connect(self, id: UUID) -> None:
         await self.accept()
-        group, since = f"answer.{self.path_params['id']}", self.query_params.get("since", "")
-        joined = await self.channel_layer.group_add(group, self.channel_name, since=since)
+        joined = await self.join(f"answer.{id}", "answer")
         if not joined.recovered:
             await self.close(NOT_KEPT, "This answer is kept no longer.")
-
-    async def answer_word(self, event: dict[str, Any]) -> None:
-        await self.send_json({"type": "word", "text": event["text"], "position": event["history"]["position"]})
-
-    async def answer_end(self, event: dict[str, Any]) -> None:
-        await self.send_json({"type": "end", "whole": event["whole"], "position": event["history"]["position"]})
 
     async def layer_gap(self, event: dict[str, Any]) -> None:
         await self.close(NOT_KEPT, "A part of this answer was lost.")
@@ -67,14 +79,14 @@ async def ask(request: Request) -> Response:
 
 async def write(group: str, question: str) -> None:
     """Send the words of an answer to its group, then that it has ended."""
-    layer, whole = get_channel_layer(), False
+    whole = False
     try:
         for word in ANSWER.format(question).split():
             await anyio.sleep(PAUSE)
-            await layer.group_send(group, {"type": "answer.word", "text": f"{word} "})
+            await group_send_message(group, Word(text=f"{word} "))
         whole = True
     except Exception:  # the application's task group, and with it the application, would end with it
         logger.exception("%s broke off", group)
     finally:
         with anyio.move_on_after(1, shield=True), suppress(Exception):  # also when the server stops
-            await layer.group_send(group, {"type": "answer.end", "whole": whole})
+            await group_send_message(group, End(whole=whole))

@@ -3,138 +3,189 @@
 import re
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from consumers import AsyncJsonWebsocketConsumer, StopConsumer
+from pydantic import AfterValidator, BaseModel
+from pydantic_core import PydanticCustomError
+
+from consumers import StopConsumer
+from consumers.typed import on
+
+from .breaking import BreakableConsumer
 
 ID = re.compile(r"[0-9a-f]{32}")
 ROOM_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-BAD_ROOM_NAME = 4004  # close code; 4000 to 4999 belong to the application (RFC 6455, 7.4.2)
+BAD_NAME = 4003  # close code; 4000 to 4999 belong to the application (RFC 6455, 7.4.2)
+BAD_ROOM_NAME = 4004
 MAX_NAME = 30  # characters
 MAX_TEXT = 1000  # characters
 LAST = 50  # messages that a newcomer sees
 JOINERS = dict.fromkeys((0x200C, 0x200D))  # invisible, but part of Persian names and of many emoji
 
-Person = dict[str, str]
+
+class Meta(BaseModel):
+    """What the others see of one tab."""
+
+    name: str
 
 
-class ChatConsumer(AsyncJsonWebsocketConsumer):
-    """One tab in one room, served at `/ws/chat/{room}`.
+class Person(Meta):
+    """Whoever has this id: all of their tabs."""
 
-    From the client: `{"type": "join", "name": …, "id": …, "since": …}` once, then
-    `{"type": "say", "text": …, "id": …}`, and `{"type": "typing"}` while something is being written. A client that does
-    not see its message come back says it again, with the same `id`: the room sees it once.
-    To the client: `welcome` with who you are and who is here, then `people` with who is here or what has changed,
-    `typing` and `message` with the person they are about, `gap` if messages may be missing, and `error` with a `text`
-    to show.
+    id: str
 
-    A person has an `id`, which the client keeps and sends when it joins. A client without one gets one in its
-    `welcome`. All tabs with this id are one person. The id shows who is who, and proves nothing. With a login, take the
-    user's id.
+
+# What the client sends
+
+
+def checked_text(text: str) -> str:
+    """Return a text without the space around it. What is wrong with one, its sender reads beside the field."""
+    text = text.strip()
+    if not text:
+        raise PydanticCustomError("empty", "That message is empty.")
+    if len(text) > MAX_TEXT:
+        raise PydanticCustomError("too_long", f"That message has {len(text)} characters; {MAX_TEXT} is the limit.")
+    return text
+
+
+class Say(BaseModel):
+    """Says something to everyone in the room, its sender included."""
+
+    type: Literal["say"] = "say"
+    text: Annotated[str, AfterValidator(checked_text)]
+
+
+class Type(BaseModel):
+    """Tells the others that something is being written."""
+
+    type: Literal["type"] = "type"
+
+
+# What it gets
+
+
+class Welcome(BaseModel):
+    """Says who the client is. `Here` follows."""
+
+    type: Literal["welcome"] = "welcome"
+    person: Person
+
+
+class Said(BaseModel):
+    """Something was said, just now or while this client was away."""
+
+    type: Literal["said"] = "said"
+    person: Person
+    text: str
+    sent: datetime
+
+
+class Typing(BaseModel):
+    """Somebody else is writing."""
+
+    type: Literal["typing"] = "typing"
+    person: Person
+
+
+class Here(BaseModel):
+    """Who is here, by id. Whoever has no tab at the moment may come back within seconds."""
+
+    type: Literal["here"] = "here"
+    people: dict[str, list[Meta]]
+    version: int
+
+
+class Changed(BaseModel):
+    """Who has come or changed, and who has left."""
+
+    type: Literal["changed"] = "changed"
+    people: dict[str, list[Meta]]
+    left: list[str]
+    version: int
+
+
+class Crowd(BaseModel):
+    """How many are here, in a room with too many for a list."""
+
+    type: Literal["crowd"] = "crowd"
+    count: int
+    version: int
+
+
+class ChatConsumer(BreakableConsumer):
+    """One tab in one room, served at `/ws/chat/{room}?name=…&id=…`, for clients of the library.
+
+    A person has an `id`, which the client keeps. All tabs with this id are one person. The id shows who is who, and
+    proves nothing. With a login, take the user's id.
+
+    The room's group keeps its messages: see `history` in `app.py`. `join()` does the rest: a newcomer gets the newest,
+    and who comes back gets all that came meanwhile, or is told that something is missing. A client that does not know
+    whether its message has arrived sends it again, and the room sees it once.
 
     The layer knows who is in a room: see `group_track()`. A person is there as long as one tab is, and a few seconds
     more: who reloads the page has not left. Every tab hears of changes, in other processes too. If a process is killed,
     the others notice, and its people leave. Each list and each change has a `version`. The client ignores what is older
     than what it knows.
-
-    The room's group keeps its messages: see `history` in `app.py`. A newcomer gets the newest. A client that comes back
-    says in `since` which position it got last, and gets all that came after. One handler, `chat_message()`, shows what
-    was missed and what is new. If something is kept no longer, the client is told so: by `"recovered": false` in its
-    `welcome`, or by `gap`.
     """
 
-    me: Person | None = None
+    sends = Welcome | Said | Typing | Here | Changed | Crowd
 
-    async def connect(self) -> None:
-        room = self.path_params["room"]
+    async def connect(self, room: str) -> None:
         await self.accept()  # first: a page sees the code of a close, but not of a rejection
+        name = " ".join(self.query_params.get("name", "").split())
         if not ROOM_NAME.fullmatch(room):
             await self.close(BAD_ROOM_NAME, "A room name is 1 to 40 letters (a-z, A-Z), digits, - or _.")
             raise StopConsumer
+        if problem := problem_with_name(name):
+            await self.close(BAD_NAME, problem)
+            raise StopConsumer
         self.room_group = f"chat.{room}"
+        self.me = Person(id=valid_id(self.query_params.get("id", "")), name=name)
+        await self.enter()
 
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        match content:
-            case {"type": "join", "name": str(name)}:
-                await self.join(name, content.get("id"), content.get("since"))
-            case {"type": "say", "text": str(text)}:
-                await self.say(text, content.get("id"))
-            case {"type": "typing"} if self.me is not None:
-                event = {"type": "chat.typing", "person": self.me}
-                await self.group_send(self.room_group, event, keep=False, exclude=self.channel_name)
-            case _:
-                await self.refuse('Send {"type": "join", "name": …} or {"type": "say", "text": …}.')
+    async def enter(self) -> None:
+        """Be in the room. The client gets who is there before the messages that it has missed."""
+        await self.join(self.room_group, "room", last=LAST)
+        await self.group_track(self.room_group, key=self.me.id, meta={"name": self.me.name})
+        here = await self.channel_layer.presence(self.room_group)
+        await self.send_message(Welcome(person=self.me))
+        await self.send_message(Here.model_validate({"people": here, "version": here.version}))
 
-    async def join(self, name: str, id: object, since: str | None) -> None:
-        """Enter the room under a name of 1 to 30 visible characters, and get what came since a position."""
-        name = " ".join(name.split())
-        if self.me is not None:
-            await self.refuse("You have joined already.")
-        elif not name.translate(JOINERS):
-            await self.refuse("Choose a name first.")
-        elif len(name) > MAX_NAME:
-            await self.refuse(f"That name has {len(name)} characters; {MAX_NAME} is the limit.")
-        elif not name.translate(JOINERS).isprintable():
-            await self.refuse("That name has invisible characters in it. Please use letters you can see.")
-        else:
-            self.me = {"id": valid_id(id), "name": name}
-            joined = await self.group_join(self.room_group, since=since, last=LAST)
-            await self.group_track(self.room_group, key=self.me["id"], meta={"name": name})
-            here = await self.channel_layer.presence(self.room_group)
-            people = {"all": here, "version": here.version}
-            # The client gets this before the messages that it has missed.
-            await self.send_json({"type": "welcome", "person": self.me, "people": people, **joined._asdict()})
+    @on
+    async def say(self, message: Say) -> None:
+        said = Said(person=self.me, text=message.text, sent=datetime.now(UTC).replace(microsecond=0))
+        await self.group_send_message(self.room_group, said)
 
-    async def say(self, text: str, id: object) -> None:
-        """Show a message of 1 to 1000 characters to everyone in the room, its sender included."""
-        text = text.encode(errors="replace").decode().strip()  # half a surrogate pair is JSON, but not UTF-8
-        if self.me is None:
-            await self.refuse("Join before you say something.")
-        elif not text:
-            await self.refuse("That message is empty.")
-        elif len(text) > MAX_TEXT:
-            await self.refuse(f"That message has {len(text)} characters; {MAX_TEXT} is the limit.")
-        else:
-            sent = datetime.now(UTC).isoformat(timespec="seconds")
-            id = valid_id(id)
-            message = {"type": "chat.message", "person": self.me, "text": text, "sent": sent, "id": id}
-            await self.group_send(self.room_group, message, id=id)
-
-    async def refuse(self, text: str) -> None:
-        """Tell this client, and nobody else, what was wrong."""
-        await self.send_json({"type": "error", "text": text})
-
-    async def chat_message(self, event: dict[str, Any]) -> None:
-        """Handle `chat.message`: something was said, just now or while this client was away."""
-        message = {key: event.get(key) for key in ("person", "text", "sent", "id")}
-        await self.send_json({"type": "message", "position": event["history"]["position"], **message})
-
-    async def layer_gap(self, event: dict[str, Any]) -> None:
-        """Handle `layer.gap`: messages were lost, and the page says so."""
-        await self.send_json({"type": "gap"})
-
-    async def chat_typing(self, event: dict[str, Any]) -> None:
-        """Handle `chat.typing`: somebody else is writing."""
-        await self.send_json({"type": "typing", "person": event["person"]})
+    @on
+    async def types(self, message: Type) -> None:
+        typing = Typing(person=self.me)
+        await self.group_send_message(self.room_group, typing, keep=False, exclude=self.channel_name)
 
     async def presence_diff(self, event: dict[str, Any]) -> None:
         """Handle `presence.diff`: some have joined, changed or left."""
-        changed = {**event["joins"], **event["updates"]}
-        await self.send_people(event, changed=changed, left=event["leaves"])
+        people = {**event["joins"], **event["updates"]}
+        await self.send_message(Changed(people=people, left=event["leaves"], version=event["version"]))
 
     async def presence_state(self, event: dict[str, Any]) -> None:
         """Handle `presence.state`: who is here, after a change may have been lost."""
-        await self.send_people(event, all=event["members"])
+        await self.send_message(Here(people=event["members"], version=event["version"]))
 
     async def presence_count(self, event: dict[str, Any]) -> None:
         """Handle `presence.count`: how many are here, in a room with too many for a list."""
-        await self.send_people(event, count=event["count"])
-
-    async def send_people(self, event: dict[str, Any], **people: Any) -> None:
-        """Tell this client who is here, or what has changed."""
-        await self.send_json({"type": "people", "version": event["version"], **people})
+        await self.send_message(Crowd(count=event["count"], version=event["version"]))
 
 
-def valid_id(id: object) -> str:
+def problem_with_name(name: str) -> str:
+    """Return what is wrong with a name, which has 1 to 30 visible characters; "" if nothing is."""
+    if not name.translate(JOINERS):
+        return "Choose a name first."
+    if len(name) > MAX_NAME:
+        return f"That name has {len(name)} characters; {MAX_NAME} is the limit."
+    if not name.translate(JOINERS).isprintable():
+        return "That name has invisible characters in it. Please use letters you can see."
+    return ""
+
+
+def valid_id(id: str) -> str:
     """Return an id that a client has sent, or a new one if it is none."""
-    return id if isinstance(id, str) and ID.fullmatch(id) else token_hex(16)
+    return id if ID.fullmatch(id) else token_hex(16)

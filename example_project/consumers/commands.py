@@ -4,11 +4,14 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 import anyio
+from pydantic import BaseModel
 
-from consumers import AsyncJsonWebsocketConsumer
+from consumers.typed import TypedConsumer, on
+
+from .messages import Refusal
 
 MAX_LINE = 200  # characters
 
@@ -58,34 +61,44 @@ Command = Callable[[str], Awaitable[str]]
 COMMANDS: dict[str, Command] = {"/roll": roll, "/time": time, "/echo": echo, "/slow": slow, "/help": usage}
 
 
-class CommandsConsumer(AsyncJsonWebsocketConsumer):
+class Run(BaseModel):
+    """A line that somebody typed."""
+
+    type: Literal["run"] = "run"
+    line: str
+
+
+class Answer(BaseModel):
+    """What a command has to say."""
+
+    type: Literal["answer"] = "answer"
+    text: str
+
+
+class CommandsConsumer(TypedConsumer):
     """Runs commands, up to eight of one client at once, served at `/ws/commands`.
 
-    From the client: `{"id": 1, "line": "/roll 2d6"}`.
-    To the client: `answer` or `error` with the same `id` and a `text`. Answers come in the order in which
-    the commands finish; the id tells the client which is which.
+    Answers go out in the order in which the commands finish. Each repeats the `id` of its line: the client knows which
+    is which.
     """
 
+    sends = Answer | Refusal
     max_tasks = 8
 
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        match content:
-            case {"id": int(number), "line": str(line)}:
-                try:
-                    reply = {"type": "answer", "text": await self.run(line)}
-                except Refused as refusal:
-                    reply = {"type": "error", "text": str(refusal)}
-                await self.send_json({"id": number, **reply})
-            case _:
-                hint = 'Send {"id": 1, "line": "/help"}.'
-                await self.send_json({"id": None, "type": "error", "text": hint})
+    @on
+    async def run(self, message: Run) -> Answer | Refusal:
+        try:
+            return Answer(text=await answer_to(message.line))
+        except Refused as refusal:
+            return Refusal(text=str(refusal))
 
-    async def run(self, line: str) -> str:
-        """Run one line and return its answer; raise Refused if that can't be done."""
-        if len(line) > MAX_LINE:
-            raise Refused(f"That has {len(line)} characters; {MAX_LINE} is the limit.")
-        name, _, argument = line.strip().partition(" ")
-        command = COMMANDS.get(name.lower())
-        if command is None:
-            raise Refused(f"There is no command {name or 'in that'}. Try /help.")
-        return await command(argument.strip())
+
+async def answer_to(line: str) -> str:
+    """Run one line and return its answer; raise Refused if that can't be done."""
+    if len(line) > MAX_LINE:
+        raise Refused(f"That has {len(line)} characters; {MAX_LINE} is the limit.")
+    name, _, argument = line.strip().partition(" ")
+    command = COMMANDS.get(name.lower())
+    if command is None:
+        raise Refused(f"There is no command {name or 'in that'}. Try /help.")
+    return await command(argument.strip())

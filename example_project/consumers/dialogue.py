@@ -1,25 +1,47 @@
 """A dialogue in turns: the server asks, waits for the answer, and asks on."""
 
 import random
-from typing import Any
+from typing import Literal
 
 import anyio
+from pydantic import BaseModel
 
-from consumers import AsyncJsonWebsocketConsumer
+from consumers.typed import TypedConsumer, on
+
+from .messages import Refusal
 
 MAX_ANSWER = 100  # characters
 
 
-class DialogueConsumer(AsyncJsonWebsocketConsumer):
-    """Plays a guessing game, served at `/ws/dialogue`.
+class Answer(BaseModel):
+    """Answers the open question, once."""
 
-    From the client: `{"type": "answer", "text": …}`, once after each question.
-    To the client: `question` and `say` with a `text`, `error` with a `text` when an answer can't be taken.
-    The server closes with 1000 when the game is over.
+    type: Literal["answer"] = "answer"
+    text: str
 
-    The conversation is one background task and reads from top to bottom, like a script. `receive_json()` only
-    hands it the answers.
+
+class Question(BaseModel):
+    """Asks for an answer."""
+
+    type: Literal["question"] = "question"
+    text: str
+
+
+class Remark(BaseModel):
+    """Needs no answer."""
+
+    type: Literal["remark"] = "remark"
+    text: str
+
+
+class DialogueConsumer(TypedConsumer):
+    """Plays a guessing game, served at `/ws/dialogue`. The server closes with 1000 when the game is over.
+
+    The conversation is one background task and reads from top to bottom, like a script. `take()` only hands it the
+    answers.
     """
+
+    sends = Question | Remark | Refusal
 
     answered: anyio.Event | None = None  # there while a question is open
     answer = ""
@@ -27,13 +49,6 @@ class DialogueConsumer(AsyncJsonWebsocketConsumer):
     async def connect(self) -> None:
         await self.accept()
         self.start_background_task(self.talk)
-
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        match content:
-            case {"type": "answer", "text": str(text)}:
-                await self.take(text.strip())
-            case _:
-                await self.refuse('Send {"type": "answer", "text": …}.')
 
     async def talk(self) -> None:
         """Hold the whole conversation, then close."""
@@ -56,7 +71,7 @@ class DialogueConsumer(AsyncJsonWebsocketConsumer):
     async def ask(self, question: str) -> str:
         """Ask and wait for the answer, for as long as the client stays connected."""
         self.answered = anyio.Event()  # before the question goes out, as its answer may be quick
-        await self.send_json({"type": "question", "text": question})
+        await self.send_message(Question(text=question))
         await self.answered.wait()
         return self.answer
 
@@ -74,22 +89,20 @@ class DialogueConsumer(AsyncJsonWebsocketConsumer):
             answer = await self.ask("Please answer yes or no.")
         return answer.lower().startswith("y")
 
-    async def take(self, answer: str) -> None:
-        """Hand an answer to the open question: the first one counts, and later ones are out of turn."""
-        if self.answered is None or self.answered.is_set():
-            await self.refuse("It is not your turn yet.")
-        elif not answer:
-            await self.refuse("Please write an answer.")
-        elif len(answer) > MAX_ANSWER:
-            await self.refuse(f"That has {len(answer)} characters; {MAX_ANSWER} is the limit.")
-        else:
-            self.answer = answer
-            self.answered.set()
-
     async def say(self, text: str) -> None:
         """Say something that needs no answer."""
-        await self.send_json({"type": "say", "text": text})
+        await self.send_message(Remark(text=text))
 
-    async def refuse(self, text: str) -> None:
-        """Say why an answer can't be taken; the question stays open."""
-        await self.send_json({"type": "error", "text": text})
+    @on
+    async def take(self, message: Answer) -> Refusal | None:
+        """Hand an answer to the open question: the first one counts, and later ones are out of turn."""
+        answer = message.text.strip()
+        if self.answered is None or self.answered.is_set():
+            return Refusal(text="It is not your turn yet.")
+        if not answer:
+            return Refusal(text="Please write an answer.")
+        if len(answer) > MAX_ANSWER:
+            return Refusal(text=f"That has {len(answer)} characters; {MAX_ANSWER} is the limit.")
+        self.answer = answer
+        self.answered.set()
+        return None

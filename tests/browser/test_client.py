@@ -301,6 +301,19 @@ def test_a_hint_says_when_to_come_back(open_tab: OpenTab) -> None:
     tab.until_state("open")
 
 
+def test_who_does_not_want_to_wait_wakes_the_client(server: ChatServer, open_tab: OpenTab) -> None:
+    tab = open_tab(clock=True)  # on which no delay passes
+    tab.until_state("open")
+    assert tab.read("(client.wake(), client.state)") == "open"
+    tab.page.evaluate("client.send({type: 'break', code: 1012, reason: 'retry=10-11'})")
+    tab.until_state("offline")
+    server.publish(0, 3)
+    tab.page.evaluate("client.wake()")
+    tab.until_state("open")
+    tab.until_got(0, 1, 2)
+    assert tab.read("(client.close(), client.wake(), client.state)") == "closed"
+
+
 def test_a_message_for_which_there_is_no_room_is_refused_at_once(wire: Wire, open_tab: OpenTab) -> None:
     tab = open_tab(queueLimit=2)
     tab.until_state("open")

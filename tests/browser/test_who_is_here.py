@@ -56,18 +56,21 @@ def test_the_tabs_of_one_browser_are_one_person_who_leaves_with_the_last(open_ta
     expect(notes(ada)).to_have_text(["You joined lobby.", "Bob joined.", "Bob left."])
 
 
-def test_who_reloads_the_page_has_their_name_and_has_not_left(open_tab: Callable[..., Page]) -> None:
+def test_who_reloads_the_page_is_in_the_room_again_and_has_not_left(open_tab: Callable[..., Page]) -> None:
     ada, bob = open_tab(), open_tab()
     join(ada, "Ada")
     join(bob, "Bob")
     expect(people(ada)).to_have_text(["Ada (you)", "Bob"])
     bob.reload()
-    expect(bob.get_by_label("Your name")).to_have_value("Bob")
-    bob.get_by_role("button", name="Join").click()
     expect(people(bob)).to_have_text(["Bob (you)", "Ada"])
+    expect(notes(bob)).to_have_text(["You joined lobby."])
     say(bob, "Back")
     expect(words(ada)).to_have_text(["Back"])
     expect(people(ada)).to_have_text(["Ada (you)", "Bob"])
+    bob.get_by_role("button", name="Leave").click()
+    expect(bob.get_by_label("Your name")).to_have_value("Bob")
+    bob.reload()
+    expect(bob.get_by_role("button", name="Join")).to_be_visible()
     bob.close()
     expect(notes(ada)).to_have_text(["You joined lobby.", "Bob joined.", "Bob left."])
 
@@ -80,6 +83,8 @@ def test_a_person_with_two_names_has_one_entry_with_both(open_tab: Callable[...,
     join(other, "Robert")
     expect(people(ada)).to_have_text(["Ada (you)", "Bob / Robert"])
     expect(people(bob)).to_have_text(["Bob / Robert (you)", "Ada"])
+    other.reload()
+    expect(people(other)).to_have_text(["Bob / Robert (you)", "Ada"])
     other.close()
     expect(people(ada)).to_have_text(["Ada (you)", "Bob"])
     expect(notes(ada)).to_have_text(["You joined lobby.", "Bob joined."])
@@ -131,7 +136,7 @@ def test_the_people_of_a_server_that_is_killed_vanish_and_come_back_with_it(
     two_servers.start(*demo_with(grace=1, lease=LEASE), REDIS_URL=redis_server.url)
     for page in (ada, bob, kim, other):
         expect(people(page)).to_have_count(3)
-    expect(people(ada)).to_have_text(["Ada (you)", "Kim", "Bob"])
+    expect(people(ada)).to_have_text(["Ada (you)", "Bob", "Kim"])
     expect(log(kim)).to_contain_text("Connected again.")
     said = ["You joined lobby.", "Bob joined.", "Kim joined.", "Bob left.", "Bob joined."]
     expect(notes(ada)).to_have_text(said)

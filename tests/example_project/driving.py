@@ -23,5 +23,7 @@ async def refusal(client: WebsocketCommunicator, content: Any) -> str:
     """Send something that can't be done; return the answer."""
     await client.send_json_to(content)
     answer = await client.receive_json_from()
+    if answer["type"] == "refusal":
+        return str(answer["text"])
     assert answer["type"] == "error"
-    return str(answer["text"])
+    return str(answer["errors"][0]["msg"] if answer["errors"] else answer["code"])

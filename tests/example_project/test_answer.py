@@ -11,6 +11,7 @@ import pytest
 
 from consumers import channel_layers
 from consumers.testing import WebsocketCommunicator
+from consumers.typed import message_of
 from example_project.app import app
 from example_project.consumers import answer as answers
 
@@ -33,8 +34,11 @@ async def ask(question: str) -> dict[str, str]:
     return asked
 
 
-async def start_reading(id: str, since: str) -> WebsocketCommunicator:
-    return await connect(f"/ws/answers/{id}?since={since}")
+async def start_reading(id: str, since: str, recovered: bool = True) -> WebsocketCommunicator:
+    client = await connect(f"/ws/answers/{id}?since=answer:{since}")
+    joined = await client.receive_json_from()
+    assert (joined["type"], joined["recovered"]) == ("joined", recovered)
+    return client
 
 
 async def read_on(client: WebsocketCommunicator, to: str = "end") -> list[dict[str, Any]]:
@@ -58,7 +62,7 @@ async def test_an_answer_is_read_on_where_its_reader_was_cut_off_and_read_again_
     begun = await read_on(client, "3")
     await client.send_input({"type": "websocket.disconnect", "code": 1006})
     await client.wait()
-    client = await start_reading(asked["id"], begun[-1]["position"])
+    client = await start_reading(asked["id"], begun[-1]["at"][1])
     rest = await read_on(client)
     assert text_of([*begun, *rest]) == answers.ANSWER.format("Why?")
     assert rest[-1]["whole"]
@@ -73,7 +77,7 @@ async def test_an_answer_is_written_to_its_end_while_nobody_reads() -> None:
     asked = await ask("Why?")
     written: list[Any] = []
     with anyio.fail_after(5):
-        while not written or written[-1]["type"] != "answer.end":
+        while not written or message_of(written[-1], answers.End) is None:
             await anyio.lowlevel.checkpoint()
             written = (await channel_layers["default"].history(f"answer.{asked['id']}", limit=1)).messages
     client = await start_reading(asked["id"], asked["since"])
@@ -103,7 +107,7 @@ async def test_a_question_that_is_none_is_answered_with_what_one_is(body: bytes)
 async def test_who_may_have_missed_a_part_of_an_answer_gets_a_close_code_and_no_word(since: str) -> None:
     asked = await ask("Why?")
     for id in (asked["id"], str(uuid4())):
-        client = await start_reading(id, since)
+        client = await start_reading(id, since, recovered=False)
         closed = await client.receive_output()
         assert (closed["type"], closed["code"]) == ("websocket.close", 4004)
         await client.disconnect()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -114,9 +115,9 @@ def test_a_script_closes_the_sockets_that_two_servers_have(kind: str, server: Re
 def join(stack: contextlib.ExitStack, port: int, name: str) -> ClientConnection:
     """Enter the chat, as soon as somebody listens."""
     wait_for(port)
-    client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/chat/lobby"))
-    client.send(json.dumps({"type": "join", "name": name}))
-    client.recv(timeout=PATIENCE)  # the welcome
+    client = stack.enter_context(connect(f"ws://127.0.0.1:{port}/ws/chat/lobby?{urlencode({'name': name})}"))
+    while json.loads(client.recv(timeout=PATIENCE))["type"] != "here":
+        pass
     return client
 
 
@@ -154,7 +155,7 @@ def hear(client: ClientConnection, last: str) -> list[str]:
     heard: list[str] = []
     while last not in heard:
         event = json.loads(client.recv(timeout=PATIENCE))
-        if event["type"] in ("message", "gap"):
+        if event["type"] in ("said", "gap"):
             heard.append(event.get("text", "a gap"))
     return heard
 
@@ -192,11 +193,12 @@ def test_an_answer_that_one_process_of_the_example_writes_is_read_from_the_other
         words, since = "", asked["since"]
         for process in (writer, other, writer):  # those that do not serve the reader
             with stopped(process):
-                reader = connect(f"ws://127.0.0.1:{port}/ws/answers/{asked['id']}?since={since}")
+                reader = connect(f"ws://127.0.0.1:{port}/ws/answers/{asked['id']}?since=answer:{since}")
             with reader:
+                assert json.loads(reader.recv(timeout=PATIENCE))["recovered"]
                 for _ in range(10):
                     event = json.loads(reader.recv(timeout=PATIENCE))
-                    words, since = words + event["text"], event["position"]
+                    words, since = words + event["text"], event["at"][1]
         assert answer.ANSWER.format("Why?").startswith(words)
         assert len(words.split()) == 30
 
