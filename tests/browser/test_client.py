@@ -79,6 +79,7 @@ class Tab:
 
     def __init__(self, page: Page, url: str, options: dict[str, Any]) -> None:
         self.page = page
+        self.speaks_protocol = "address" not in options
         page.goto(f"{url}/?options={quote(json.dumps(options))}")
 
     def until(self, condition: str) -> None:
@@ -90,6 +91,8 @@ class Tab:
 
     def until_state(self, state: str) -> None:
         self.until(f"client?.state === '{state}'")
+        if state == "open" and self.speaks_protocol:
+            self.until("client.positions.room")  # what comes before that was never missed
 
     def until_got(self, *numbers: int) -> None:
         """Wait for the last of some numbers; they must have come once each, in order."""
