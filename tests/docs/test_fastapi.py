@@ -1,6 +1,7 @@
 """docs/fastapi.md: its examples run, and its tables are right."""
 
 import re
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -43,6 +44,22 @@ def test_the_chat_is_for_members_who_have_logged_in(no_layer: None) -> None:
         assert websocket.receive_json() == {"user": "ann", "text": "hi"}
 
 
+def test_the_typed_chat_takes_a_token_and_misses_nothing(no_layer: None) -> None:
+    client = client_of("TypedChat")
+    history = {"chat.*": {"size": 10, "ttl": 60}}
+    channel_layers.set("default", InMemoryChannelLayer(history=history))
+    assert refused(client, "/chat/cats") == (401, "Log in first")
+    offered = ["consumers.v1", "token." + urlsafe_b64encode(b"secret-of-ann").decode().rstrip("=")]
+    with client.websocket_connect("/chat/cats", subprotocols=offered) as websocket:
+        position = websocket.receive_json()["position"]
+        websocket.send_json({"type": "say", "text": "hi", "id": 1})
+        assert {websocket.receive_json()["type"] for _ in range(2)} == {"said", "ack"}
+    with client.websocket_connect(f"/chat/cats?since=room:{position}", subprotocols=offered) as websocket:
+        assert websocket.receive_json()["missed"] == 1
+        said = websocket.receive_json()
+        assert (said["user"], said["text"], said["at"][0]) == ("ann", "hi", "room")
+
+
 def test_the_greeter_takes_its_supers_parameters(no_layer: None) -> None:
     with client_of("Greeter").websocket_connect("/greet?name=ann&greeting=hi") as websocket:
         assert websocket.receive_json() == "hi, ann"
@@ -62,6 +79,6 @@ def test_the_room_gets_what_the_path_has(no_layer: None) -> None:
 
 def test_every_example_is_tried_and_every_refused_type_named() -> None:
     names = [re.findall(r"^class (\w+)\(.*Consumer", block.text, re.M) for block in blocks(PAGE, "python")]
-    assert names == [["Chat"], ["ForUsers"], ["Private"], ["Room"]]
+    assert names == [["Chat"], ["TypedChat"], ["ForUsers"], ["Private"], ["Room"]]
     for kind in IN_PLACE_OF:
         assert f"`{kind.__name__}" in TEXT

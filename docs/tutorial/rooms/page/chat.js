@@ -7,7 +7,8 @@ async function ask(method, path, content) {
   const headers = { "content-type": "application/json", authorization: `Bearer ${token}` }
   const answer = await fetch(path, { method, headers, body: JSON.stringify(content) })
   if (answer.status === 401) client?.close() // the token is no longer good
-  if (!answer.ok) throw new Error((await answer.json()).detail)
+  const reason = async () => (await answer.json().catch(() => ({ detail: "The server failed: see its log" }))).detail
+  if (!answer.ok) throw new Error(await reason())
   return answer
 }
 
