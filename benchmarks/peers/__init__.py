@@ -27,6 +27,7 @@ COMPARED: Mapping[str, str] = {
     "starlette": "Starlette",
     "consumers": "consumers",
     "consumers_raw": "consumers, raw",
+    "consumers_shared": "consumers, shared",
     "litestar": "Litestar",
     "socketio": "python-socketio",
     "fast_channels": "fast-channels",
@@ -52,6 +53,8 @@ class Peer:
     """Frames that a client sends before it counts as connected."""
     opening: ClassVar[int] = 0
     """How many frames the server sends before a client counts as connected."""
+    protocol: ClassVar[str] = "websockets-sansio"
+    """The WebSocket protocol of uvicorn's that it is served by."""
     app: App
 
     def target(self, endpoint: str) -> str:

@@ -33,7 +33,7 @@ async def main(name: str) -> None:
     peer = load(name)
     config = uvicorn.Config(
         peer.app,
-        ws="websockets-sansio",
+        ws=peer.protocol,
         ws_per_message_deflate=False,
         ws_ping_interval=None,
         lifespan="off",  # peer.running() does what there is to do

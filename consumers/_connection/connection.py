@@ -25,7 +25,7 @@ from . import events
 from .backlog import Taken
 from .close_request import CloseRequest, code_to_send
 from .consumer import Consumer
-from .dispatch import Dispatcher
+from .dispatch import Dispatcher, table_of
 from .enforce import LimitHit, make_enforcer, make_sender
 from .errors import Errors
 from .frames import Frames
@@ -33,6 +33,7 @@ from .log import ConnectionLog
 from .reader import ChannelReader, Reader
 from .scheduler import Scheduler
 from .sender import CLOSE_TIMEOUT, CLOSED, State
+from .shared import shortcut_of
 from .shutdown import CLEANING_UP, DONE, DRAINING, Shutdown
 from .tasks import Tasks
 from .undecided import Undecided
@@ -258,6 +259,9 @@ class Connection:
         self._shutdown.opened()
         if self.expiry is not None:
             self.expiry.opened()
+        if self._observer is None and self._protocol == "websocket":
+            relays = table_of(type(self._consumer)).relays
+            self._mailbox.shortcut = shortcut_of(self._consumer, self._mailbox, self._sender, relays)
         return True
 
     async def _clean_up(self, request: CloseRequest) -> None:
@@ -344,7 +348,7 @@ class Connection:
         self._sender.release()
         if self._enforcer is not None:
             self._enforcer.release()
-        self._enforcer = self._mailbox.owner = None
+        self._enforcer = self._mailbox.owner = self._mailbox.shortcut = None
         for part in (self._reader, self._errors, self._dispatcher, self._scheduler):
             part.release()
         del self._consumer

@@ -24,6 +24,7 @@ class Consumer(Protocol):
     overflow: Literal["drop", "close"]
     strict_types: bool
     raw_frames: bool
+    shared_frames: bool
     show_content: bool
     _codes_as_reported: bool
     _yields_between: ClassVar[int]

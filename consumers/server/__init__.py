@@ -1,0 +1,5 @@
+"""What servers need of this library."""
+
+from .protocol import WebSocketProtocol as WebSocketProtocol
+
+__all__ = ["WebSocketProtocol"]
