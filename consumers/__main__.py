@@ -19,6 +19,8 @@ import anyio
 from .exceptions import InvalidChannelLayerError
 from .layers.memory import InMemoryChannelLayer
 from .layers.registry import DEFAULT_ALIAS, channel_layers, get_channel_layer, lifespan
+from .server import serve
+from .server.command import add_options, settings_of
 from .worker import Worker
 
 logger = logging.getLogger("consumers.worker")
@@ -96,6 +98,24 @@ def run_worker(options: argparse.Namespace) -> int:
     except ValueError as error:  # a router's, for a channel it does not know, or a layer's configuration
         raise UsageError(f"{path}: {error}") from error
     return 0 if is_graceful else 1
+
+
+def add_serve(commands: Any) -> None:
+    """Add `serve`."""
+    add_options(new_command(commands, "serve", "serve with uvicorn, and drain at the end", run_serve))
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Serve an application until SIGTERM or SIGINT, and return the exit status."""
+    find_modules_here()
+    try:
+        return serve(options.application, **settings_of(options))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except ImportError as error:
+        if error.name != "uvicorn":  # it is the application's
+            raise
+        raise UsageError(str(error)) from error
 
 
 def add_asyncapi(commands: Any) -> None:
@@ -206,9 +226,7 @@ def import_application(path: str) -> Any:
     name, colon, attributes = path.partition(":")
     if not (name and colon and attributes):
         raise UsageError(f"{path!r} is not of the form package.module:attribute")
-    directory = os.getcwd()
-    if directory not in sys.path and "" not in sys.path:
-        sys.path.insert(0, directory)
+    directory = find_modules_here()
     try:
         found: Any = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -220,6 +238,14 @@ def import_application(path: str) -> Any:
             raise UsageError(f"{path!r}: {found!r} has no attribute {attribute!r}")
         found = getattr(found, attribute)
     return found
+
+
+def find_modules_here() -> str:
+    """Have Python look for packages in the current directory, too; return that."""
+    directory = os.getcwd()
+    if directory not in sys.path and "" not in sys.path:
+        sys.path.insert(0, directory)
+    return directory
 
 
 async def _run(worker: Worker) -> bool:
@@ -240,7 +266,7 @@ def _layer(alias: str) -> Any:
     return layer
 
 
-COMMANDS = [add_worker, add_asyncapi, add_typescript]
+COMMANDS = [add_worker, add_serve, add_asyncapi, add_typescript]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketClose
 from . import _sync, limits
 from ._checks import classes
 from ._checks.misused import is_fastapis, refuse_fastapi, refuse_route
-from ._connection import events
+from ._connection import events, open_connections
 from ._connection.answer import Answer
 from ._connection.connection import Connection
 from ._connection.dispatch import table_of
@@ -98,13 +98,15 @@ class ConsumerApplication:
             await self.serve(scope, receive, send)
         return None
 
-    def serve(self, scope: Scope, receive: Receive, send: Send, given: dict[str, Any] | None = None) -> Awaitable[None]:
+    def serve(self, scope: Scope, receive: Receive, send: Send, given: dict[str, Any] | None = None) -> Awaitable[Any]:
         """Make a consumer and serve one connection, without a coroutine of its own, which each message would pass.
 
         Args:
             scope, receive, send: the connection's.
             given: the arguments of `connect()`; None: those that the path has.
         """
+        if scope["type"] == "websocket" and (here := open_connections.here()).reason is not None:
+            return here.refuses(scope, send)
         consumer = self.consumer_class(**self.consumer_initkwargs)
         if given is not None:
             consumer._given_to_connect = given

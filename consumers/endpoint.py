@@ -23,7 +23,7 @@ from . import limits
 from ._aio import cancel
 from ._aio.budget import ByteBudget
 from ._checks.misused import StarletteEndpoint
-from ._connection import events
+from ._connection import events, open_connections
 from ._connection.client import ClientWebSocket
 from ._connection.close_request import asks_to_close, close_of, code_to_send
 from ._connection.enforce import LimitHit, make_enforcer
@@ -41,13 +41,10 @@ SERVER_LEAVES = (CloseCode.SERVICE_RESTART, "The server is going away")
 class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
     """Runs `_background_handler()` in a task of its own for every message of the client, finite or infinite.
 
-    All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's
-    disconnect, `websocket.close()` and an exception that `_handle_background_task_exception()` does not
-    swallow cancel all of them.
-
+    All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's disconnect,
+    `websocket.close()` and an exception that `_handle_background_task_exception()` does not swallow cancel all of them.
     The exception then closes the connection with 1011 (before the accept, nothing is sent and the server answers
     HTTP 500) and leaves the endpoint as it was raised, never in an ExceptionGroup. Later ones are logged.
-
     `WebSocketDisconnect`, Starlette's `WebSocketException` and `InvalidFrame`, or an ExceptionGroup of nothing
     else, close with their own code and reason, from any method and task. They leave one line in the log and no
     traceback. A code that no close frame may carry (1005, 1006, …) is 1011 instead. Before the accept they reject
@@ -60,7 +57,6 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
 
     encoding: Literal["text", "bytes", "json"] | None = None
     """What `_background_handler()` gets: "text" (str), "bytes", "json" (the parsed value), or None.
-
     None, the default, is str or bytes as they come. Data of the wrong kind closes with 1003, data that does not parse
     with 1007; one line is logged.
     """
@@ -160,7 +156,6 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
 
     async def _receive(self, websocket: WebSocket) -> Message:
         """Wait for the client's next event and return it. Override it to do something while the client is silent.
-
         A timeout around it, such as `anyio.move_on_after()`, loses no message.
 
         Returns:
@@ -180,9 +175,13 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
         Raises:
             Exception: what ended the connection, if an exception did.
         """
+        here = open_connections.here()
+        if await here.refuses(self.scope, self.send):
+            return
         self._server = cancel.current_task()
         try:
             async with anyio.create_task_group() as self._keeping:
+                here.add(self)
                 self._keeping.start_soon(cancel.run_noted, self.own_tasks, self._keep)
                 try:
                     await anyio.Event().wait()  # until the group is cancelled: the keeper does so, at the latest
@@ -194,8 +193,8 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
             if self._error is None:
                 raise
         finally:
-            if self._server is not None:
-                cancel.of_loop(self._server.get_loop()).forget(self)
+            here.discard(self)
+            cancel.forget(self, self._server)
         if self._error is not None:
             raise self._error
 
@@ -381,6 +380,9 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
             self._enforcer.stop()
         if cancels:
             self._keeping.cancel_scope.cancel()
+
+    def _drain(self, reason: str, at_once: bool) -> None:
+        self._end(CloseCode.SERVICE_RESTART, reason)
 
     def _limit_hit(self, hit: LimitHit) -> None:
         if self._ending is None:

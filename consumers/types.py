@@ -133,6 +133,32 @@ class LayerGap(TypedDict):
     group: str | None
 
 
+class HistoryMark(TypedDict):
+    """Where a message is in the history of its group.
+
+    Attributes:
+        group: the group's name.
+        position: the message's position; None if it is not kept.
+        replayed: whether the message was sent before the channel joined.
+    """
+
+    group: str
+    position: str | None
+    replayed: bool
+
+
+class HistoryEvent(TypedDict):
+    """What each message to a group with history has: the second argument of a handler of `@on_event`, for one.
+
+    A subclass names what else a message of yours has: `class Said(HistoryEvent)`, with `text: str`.
+
+    Attributes:
+        history: where the message is. All members share it, and it refuses changes.
+    """
+
+    history: HistoryMark
+
+
 MessageSource = Literal["client", "layer"]
 
 DropReason = Literal["mailbox_full", "no_handler", "limit", "ending", "handler_cancelled"]

@@ -17,9 +17,11 @@ LIBRARIES = {"starlette", "anyio", "asgiref"}
 EXTRAS = {
     "layers.redis": {"redis"},
     "layers.codec": {"msgpack", "cryptography"},
+    "server": {"uvicorn"},
     "telemetry": {"opentelemetry"},
     "testing.application": {"trio"},
     "typed": {"pydantic", "pydantic_core"},
+    "client": {"pydantic", "websockets"},
 }
 """What a package needs an extra for, or finds where tests run; no other one may import it, directly or by that one."""
 
@@ -44,7 +46,7 @@ def is_in(name: str, place: str) -> bool:
 
 
 def test_what_needs_an_extra_is_imported_by_no_other_package() -> None:
-    for place in ("layers.redis", "telemetry", "typed"):
+    for place in ("layers.redis", "telemetry", "typed", "client"):
         others = [name for name in CORE if not is_in(name, place)]
         assert [(name, imported) for name in others for imported in imports(name) if is_in(imported, place)] == []
 

@@ -218,3 +218,9 @@ _of_loops = PerLoop(lambda _: ForcedCancellations())
 def of_loop(loop: asyncio.AbstractEventLoop) -> ForcedCancellations:
     """Return an event loop's endings."""
     return _of_loops.get(loop)
+
+
+def forget(connection: Any, server: Task | None) -> None:
+    """Note that a connection has ended, whose server's task on asyncio was this one."""
+    if server is not None:
+        of_loop(server.get_loop()).forget(connection)

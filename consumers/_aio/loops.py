@@ -57,18 +57,18 @@ Value = TypeVar("Value")
 
 
 class PerLoop(Generic[Value]):
-    """One value for each of asyncio's event loops, as long as the loop lives: the value may refer to it only weakly.
+    """One value for each event loop, as long as the loop lives: the value may refer to it only weakly.
 
     Args:
-        make: returns a new one, given the loop.
+        make: returns a new one, given the loop, as what `running_loop()` returns.
     """
 
-    def __init__(self, make: Callable[[asyncio.AbstractEventLoop], Value]) -> None:
+    def __init__(self, make: Callable[[Any], Value]) -> None:
         self._make = make
-        self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, Value] = WeakKeyDictionary()
+        self._values: WeakKeyDictionary[Any, Value] = WeakKeyDictionary()
         self._last: tuple[Callable[[], object], Value] | None = None  # most processes have one loop, and ask often
 
-    def get(self, loop: asyncio.AbstractEventLoop) -> Value:
+    def get(self, loop: object) -> Value:
         """Return the value of an event loop."""
         last = self._last  # read once: there may be other threads
         if last is not None and last[0]() is loop:

@@ -26,6 +26,7 @@ class CloseRequest(NamedTuple):
         drains: finish what runs and waits first.
         rejects: answer a handshake that is still pending with a rejection; else the server answers HTTP 500.
         limit: the limit that was hit, for the log; "" if none was.
+        by_server: the client is still there, and knows nothing of it.
     """
 
     code: int
@@ -33,6 +34,7 @@ class CloseRequest(NamedTuple):
     drains: bool = False
     rejects: bool = False
     limit: str = ""
+    by_server: bool = False
 
 
 def asks_to_close(exc: BaseException) -> CloseException | None:

@@ -21,7 +21,7 @@ from ..layers._adapt import Pump, attach_connection
 from ..layers.registry import channel_layers
 from ..limits import LimitedLayer
 from ..types import CloseCode, ConnectionObserver, Receive, Send
-from . import events
+from . import events, open_connections
 from .backlog import Taken
 from .close_request import CloseRequest, code_to_send
 from .consumer import Consumer
@@ -116,9 +116,12 @@ class Connection:
         Raises:
             Exception: whatever a handler raised, as it was raised.
         """
+        here = open_connections.here() if self._protocol == "websocket" else None
         if self._observer is not None:
             self._observer.opened(self._mailbox.messages.__len__)
         try:
+            if here is not None:
+                here.add(self)
             async with anyio.create_task_group() as self._tasks.group:
                 self._tasks.new_scope()
                 self._tasks.group.start_soon(self._work, name=type(self._consumer).__qualname__)
@@ -128,6 +131,8 @@ class Connection:
                     self._taken.source.serve(self._scheduler.free)
                 await self._mailbox.feed(self._reader.read())
         finally:
+            if here is not None:
+                here.discard(self)
             try:
                 if self._observer is not None:
                     self._tell_end(self._observer)
@@ -204,6 +209,13 @@ class Connection:
     def end(self, code: int, reason: str) -> None:
         """End at once: handlers are cancelled, and the client gets this close code and reason."""
         self._shutdown.begin(CloseRequest(code, reason, rejects=True))
+
+    def _drain(self, reason: str, at_once: bool) -> None:
+        if at_once or self._sender.state is State.CONNECTING:
+            self.end(CloseCode.SERVICE_RESTART, reason)
+        elif not self.is_ending:
+            self._shutdown.begin(CloseRequest(CloseCode.SERVICE_RESTART, reason, drains=True, by_server=True))
+            self._mailbox.notify()
 
     def set_alarm(self, seconds: float, ring: Callable[[], None]) -> Alarm:
         """Call a plain function later, on the connection's event loop, unless the alarm is cancelled before."""

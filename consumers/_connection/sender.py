@@ -9,6 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 from ..exceptions import RequestAborted
 from ..types import CloseCode, ConnectionObserver, Message, Send, check_close_code, private_code
 from . import events
+from .retry import retry_after
 
 # How servers and test clients say that the peer has gone: ASGI asks for an OSError (2.4, "send"), the memory
 # streams of Starlette's and httpx-ws' test clients raise anyio's own.
@@ -21,6 +22,9 @@ CLOSED_BY_SERVER = "after sending 'websocket.close'"
 REFUSED_BY_DAPHNE = "invalid close code"
 
 FAILURES = (*GONE, RuntimeError)
+
+LATER = (CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER)
+"""The close codes of a server that serves the client another time."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a close frame has to leave, at most, for a client that does not read."""
@@ -140,9 +144,12 @@ class Sender:
                 self._observer.sent()
 
     async def end(self, code: int, reason: str) -> None:
-        """Close the socket, or, while the handshake is pending, reject it: for 1013 by HTTP 503, if the server can."""
-        if code == CloseCode.TRY_AGAIN_LATER and self.state is State.CONNECTING and self._can_deny:
-            for event in events.denial(503, b""):
+        """Close the socket, or, while the handshake is pending, reject it.
+
+        For 1012 and 1013 that is HTTP 503, if the server can. A hint in the reason is in its header `Retry-After`, too.
+        """
+        if code in LATER and self.state is State.CONNECTING and self._can_deny:
+            for event in events.denial(503, b"", retry_after(reason)):
                 await self.send(event)
         else:
             await self.send(events.close(code, reason))
@@ -163,7 +170,7 @@ class Sender:
 
     def release(self) -> None:
         """Forget the owner."""
-        self._owner = _NOBODY
+        self._owner = NOBODY
 
     async def _close(self, event: Message) -> None:
         if self.state is CLOSED:
@@ -216,4 +223,4 @@ class _Nobody:
         pass
 
 
-_NOBODY = _Nobody()
+NOBODY = _Nobody()

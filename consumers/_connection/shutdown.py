@@ -4,7 +4,8 @@ OPENING ───▶ SERVING ───▶ DRAINING ───▶ CLEANING_UP ─�
    │                         ▲
    └─────────────────────────┘ it may end before `connect()` has run
 
-client's disconnect      ──┐ drains: waiting messages are handled, for at most `disconnect_timeout`
+client's disconnect      ──┐ these drain: waiting messages are handled, for at most `disconnect_timeout`
+the server is drained    ──┤
 handler's error          ──┤
 StopConsumer             ──┤
 a limit was hit          ──┤ these cancel the handlers at once
@@ -36,7 +37,7 @@ class Phase(enum.IntEnum):
     SERVING = 2
     """Messages are handled as they come."""
     DRAINING = 3
-    """Something has ended it. No more messages are taken; handlers finish, or are cancelled."""
+    """Something has ended it. The layer's messages are taken no more; handlers finish, or are cancelled."""
     CLEANING_UP = 4
     """The client gets its close frame, all tasks end, and `disconnect()` runs."""
     DONE = 5
@@ -121,7 +122,7 @@ class Shutdown:
         """Go on to the clean-up, within a new scope of the worker's; return what has ended the connection."""
         assert self.request is not None
         self.phase = CLEANING_UP
-        if self._tasks.is_running:
+        if self._tasks.is_running or self.request.by_server:  # whose reader reads on
             self._tasks.group.cancel_scope.cancel()
         self._tasks.limit_clean_up(self._consumer.cleanup_timeout)
         return self.request

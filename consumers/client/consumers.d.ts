@@ -27,6 +27,8 @@ export interface Options {
   heartbeat?: number
   /** How many messages may wait for a connection or for an answer. Default: 100. */
   queueLimit?: number
+  /** The key of a message's id: the `id_key` of the consumer. Default: "id". */
+  idKey?: string
   /** Says whether to come back after a close; undefined: as usual. */
   retry?: (code: number, reason: string) => boolean | undefined
 }

@@ -27,18 +27,20 @@
 
 const PROTOCOL = "consumers.v1"
 const ANY_CONSUMER = "consumers.any" // one that does not speak the protocol
-const OF_PROTOCOL = new Set(["ack", "error", "gap", "joined", "pong"])
+const OF_PROTOCOL = new Set(["ack", "error", "expires", "gap", "joined", "pong"])
 
 const SHORTEST_RETRY = 500 // milliseconds, as all times here
 const LONGEST_RETRY = 20_000
 const LONGEST_HINT = 600_000
 const STABLE = 5_000 // a connection that was open for so long has worked
 const LONGEST_RECOVERY = 5_000 // a message that this client does not get may have been a group's newest
+const LONGEST_HANDSHAKE = 10_000
 const ANSWER_TO_PING = 10_000
 const ANSWER_AFTER_SLEEP = 3_000
 
 const NORMAL = 1000
 const POLICY_VIOLATION = 1008
+const TOO_BIG = 1009 // the same message would come again
 const TOKEN_EXPIRED = 4401
 
 /** Why a request has no answer: `code` is "timeout", "queue_full", "closed", "aborted", or the server's. */
@@ -68,6 +70,7 @@ export class Client {
   #failures = 0 // how many in a row
   #openedAt = 0
   #tokenWasRefused = false
+  #isTold = false // by the server, when to come back
   /** @type {Timer} */
   #retryTimer
   /** @type {Timer} */
@@ -80,6 +83,10 @@ export class Client {
   #detail = {}
   /** @type {Map<string, string>} by label */
   #positions
+  /** @type {Map<string, number>} by label: the attempt whose connection has joined the group last */
+  #joinedIn = new Map()
+  /** @type {Set<string>} the labels whose positions the handshake has told */
+  #asked = new Set()
   /** @type {Map<string, string | null | undefined>} by label: where a group was when it was joined again */
   #awaited = new Map()
   /** @type {Map<number, Entry>} in order: what waits for a connection, or for an answer */
@@ -101,7 +108,7 @@ export class Client {
   constructor(url, options = {}) {
     this.#url = new URL(url, globalThis.location?.href)
     this.#url.protocol = this.#url.protocol.replace("http", "ws")
-    this.#options = { heartbeat: 25_000, queueLimit: 100, ...options }
+    this.#options = { heartbeat: 25_000, queueLimit: 100, idKey: "id", ...options }
     this.#positions = new Map(Object.entries(options.since ?? {}))
     this.#wakeOn(globalThis, "online", () => this.#wake())
     this.#wakeOn(globalThis, "offline", () => this.#check(ANSWER_AFTER_SLEEP))
@@ -189,7 +196,7 @@ export class Client {
       const late = () => fail("timeout", `no answer within ${timeout} ms; the message may have been handled`)
       const timer = timeout === Infinity ? undefined : setTimeout(late, timeout)
       signal?.addEventListener("abort", abort)
-      const text = JSON.stringify({ ...message, id: String(number) })
+      const text = JSON.stringify({ ...message, [this.#options.idKey]: String(number) })
       this.#post(number, { text, answer: (answer) => settle(resolve, answer), fail })
     })
   }
@@ -207,6 +214,7 @@ export class Client {
     clearTimeout(this.#retryTimer)
     this.#setState("connecting")
     const attempt = ++this.#attempts
+    this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to the handshake"), LONGEST_HANDSHAKE)
     try {
       const token = await this.#options.token?.()
       if (attempt === this.#attempts) this.#open(token)
@@ -234,6 +242,7 @@ export class Client {
   #address() {
     const address = new URL(this.#url)
     address.searchParams.set("client", this.#key)
+    this.#asked = new Set(this.#positions.keys())
     for (const [label, position] of this.#positions) address.searchParams.append("since", `${label}:${position}`)
     return address
   }
@@ -268,7 +277,10 @@ export class Client {
 
   /** @param {Message} message */
   #joined({ label, position, recovered, missed }) {
-    if (!recovered) {
+    const joinedIn = this.#joinedIn.get(label) ?? this.#attempts
+    this.#joinedIn.set(label, this.#attempts)
+    const wasAway = joinedIn !== this.#attempts && !this.#asked.has(label) // the server does not know that
+    if (wasAway || !recovered) {
       this.#positions.delete(label)
       emit(this.#gapListeners, label)
     }
@@ -324,7 +336,9 @@ export class Client {
       this.#tokenWasRefused = false
     }
     this.#openedAt = 0
-    const retryIn = hinted(reason) ?? Math.random() * Math.min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** this.#failures++)
+    const hint = hinted(reason)
+    this.#isTold = hint !== undefined
+    const retryIn = hint ?? Math.random() * Math.min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** this.#failures++)
     this.#retryTimer = setTimeout(() => this.#connect(), retryIn)
     this.#setState("offline", { code, reason, retryIn })
   }
@@ -372,10 +386,10 @@ export class Client {
     this.#heartbeatTimer = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
   }
 
-  /** The device, or the page, was away: look now, rather than when a timer rings. */
+  /** The device, or the page, was away: look now, rather than when a timer rings; but as the server has asked. */
   #wake() {
-    if (this.#state === "offline") this.#connect()
-    else this.#check(ANSWER_AFTER_SLEEP)
+    if (this.#state !== "offline") this.#check(ANSWER_AFTER_SLEEP)
+    else if (!this.#isTold) this.#connect()
   }
 
   /**
@@ -434,7 +448,7 @@ export class Client {
 
 /** @param {number} code */
 function isFinal(code) {
-  return code === NORMAL || code === POLICY_VIOLATION || (code >= 4000 && code < 5000)
+  return [NORMAL, POLICY_VIOLATION, TOO_BIG].includes(code) || (code >= 4000 && code < 5000)
 }
 
 /**

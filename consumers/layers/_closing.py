@@ -14,7 +14,8 @@ async def close_group(group: str, code: int = DEFAULT_CODE, reason: str = "", al
 
     It ends at once, however busy its handlers are and however many messages wait: they are cancelled and dropped, the
     client gets the close frame, or HTTP 403 where it was not accepted yet, and `disconnect(code)` runs. This includes
-    the caller's own connection, if that is a member. Who joins later is not affected.
+    the caller's own connection, if that is a member. Who joins later is not affected: so have `connect()` join the
+    user's group first, and then check whether the user may be there.
 
     Args:
         group: the group.

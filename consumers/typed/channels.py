@@ -7,11 +7,14 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from starlette.routing import Host, Mount, WebSocketRoute
 
+from .._checks.applications import require_application
 from .._checks.wrappers import unwrapped
+from ..consumer import AsyncConsumer
 from ..http import AsyncHttpConsumer
 from .consumer import Typed
 from .contract import Contract, contract_of
@@ -65,7 +68,7 @@ def channels_of(application: Any) -> tuple[Channel, ...]:
             middleware around it, perhaps.
 
     Raises:
-        TypeError: there is no consumer in it.
+        TypeError: there is no consumer in it, or a consumer's class in the place of what its `as_asgi()` returns.
     """
     found = list(_walk(application, _Place()))
     if not found:
@@ -73,20 +76,27 @@ def channels_of(application: Any) -> tuple[Channel, ...]:
             f"no consumer is found in {application!r:.200}: give the application whose routes have Chat.as_asgi() or "
             "Chat.as_endpoint(), or a URLRouter"
         )
-    seen: dict[str, int] = {}
-    channels = []
-    for consumer_class, place in found:
-        name = consumer_class.__name__
-        seen[name] = seen.get(name, 0) + 1
-        if seen[name] > 1:
-            name = f"{name}{seen[name]}"
-        address = place.address or "/"
-        channels.append(Channel(name, address, dict(place.parameters), consumer_class, place.dependant))
-    return tuple(channels)
+    names = _unique([consumer_class.__name__ for consumer_class, _ in found])
+    return tuple(
+        Channel(name, place.address or "/", dict(place.parameters), consumer_class, place.dependant)
+        for name, (consumer_class, place) in zip(names, found, strict=True)
+    )
+
+
+def _unique(names: Sequence[str]) -> Iterator[str]:
+    """Yield each name, the first time as it is, and later with the lowest number that makes no name of the others."""
+    own, taken = set(names), set[str]()
+    for name in names:
+        numbered = (f"{name}{number}" for number in count(2))
+        unique = name if name not in taken else next(each for each in numbered if each not in own and each not in taken)
+        taken.add(unique)
+        yield unique
 
 
 def _walk(application: Any, place: _Place) -> Iterator[tuple[type, _Place]]:
     """Yield the consumers in an application. Of what a wrapper wraps, the nearest that leads somewhere counts."""
+    if isinstance(application, type) and issubclass(application, AsyncConsumer):  # each of its clients gets an error
+        require_application(application, place.address or "/")
     for candidate in unwrapped(application):
         consumer_class = getattr(candidate, "consumer_class", None)
         mapping = getattr(candidate, "application_mapping", None)

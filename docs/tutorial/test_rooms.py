@@ -1,5 +1,6 @@
 """The tests of the application, in one process and without Redis."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -48,10 +49,15 @@ def http(user: str = "") -> AsyncClient:
     return AsyncClient(transport=ASGITransport(app), base_url="http://test", headers=headers)
 
 
+def socket(room: str, token: str, since: str = "") -> WebsocketCommunicator:
+    offered = ["consumers.v1", "token." + urlsafe_b64encode(token.encode()).decode().rstrip("=")]
+    query = f"?since=room:{since}" if since else ""
+    return WebsocketCommunicator(app, f"/rooms/{room}{query}", subprotocols=offered)
+
+
 async def enter(room: str, user: str, since: str = "") -> WebsocketCommunicator:
-    query = f"token={make_token(user, 0)}" + (f"&since={since}" if since else "")
-    client = WebsocketCommunicator(app, f"/rooms/{room}?{query}")
-    assert await client.connect() == (True, None)
+    client = socket(room, make_token(user, 0), since)
+    assert await client.connect() == (True, "consumers.v1")
     return client
 
 
@@ -80,8 +86,7 @@ async def test_who_knows_the_password_logs_in() -> None:
     ],
 )
 async def test_who_may_not_enter_is_told_why(token: str, status: int) -> None:
-    client = WebsocketCommunicator(app, f"/rooms/cats?token={token}")
-    assert await client.connect() == (False, status)
+    assert await socket("cats", token).connect() == (False, status)
 
 
 async def test_members_talk() -> None:
@@ -96,16 +101,16 @@ async def test_members_talk() -> None:
 async def test_who_comes_back_misses_nothing() -> None:
     ann, bob = await enter("cats", "ann"), await enter("cats", "bob")
     await ann.send_json_to({"type": "say", "text": "one"})
-    one = await answer(bob, "said")
+    position = (await answer(bob, "said"))["at"][1]
     await bob.disconnect()
     for text in ("two", "three"):
         await ann.send_json_to({"type": "say", "text": text, "id": text})
         await answer(ann, "ack")
-    bob = await enter("cats", "bob", since=one["position"])
-    assert (await answer(bob, "entered"))["recovered"]
+    bob = await enter("cats", "bob", since=position)
+    assert (await answer(bob, "joined"))["recovered"]
     assert [(await answer(bob, "said"))["text"] for _ in range(2)] == ["two", "three"]
     async with http("ann") as client:
-        page = (await client.get("/rooms/cats/messages", params={"since": one["position"]})).json()
+        page = (await client.get("/rooms/cats/messages", params={"since": position})).json()
     assert [message["text"] for message in page["messages"]] == ["two", "three"]
 
 
@@ -141,8 +146,7 @@ async def test_a_log_out_closes_all_sockets_of_the_user() -> None:
 
 
 async def test_a_token_is_refreshed_before_it_expires() -> None:
-    token = make_token("ann", 0, lifetime=timedelta(seconds=30))
-    client = WebsocketCommunicator(app, f"/rooms/cats?token={token}")
+    client = socket("cats", make_token("ann", 0, lifetime=timedelta(seconds=30)))
     await client.connect()
     assert (await answer(client, "expires"))["in"] <= 30
     await client.send_json_to({"type": "refresh", "token": make_token("bob", 0), "id": 1})

@@ -321,8 +321,10 @@ async def test_a_servers_log_has_the_error_once_with_its_place_and_no_log_the_me
     assert not any(SECRET in line for line in lines)
 
 
-def test_nothing_is_printed() -> None:
+def test_nothing_is_printed_but_by_the_command_line() -> None:
     for file in SOURCES:
+        if file.name == "__main__.py":
+            continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("print", "pprint"), f"{file}:{node.lineno}"

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from consumers.testing import WebsocketCommunicator
 
-from ..support.pages import Block, blocks
+from ..support.pages import ROOT, Block, blocks
 from ..support.processes import run_pytest
 
 EXAMPLES = blocks("README.md", "python")
@@ -29,6 +29,13 @@ def test_the_readmes_tests_pass(tmp_path: Path) -> None:
     result = run_pytest("-q", "-W", "error", "-p", "anyio", str(tmp_path), cwd=tmp_path)
     assert result.returncode == 0, result.stdout
     assert result.stdout.count(".") >= len(TESTS)
+
+
+def test_all_pages_are_listed() -> None:
+    listed = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The pages\n")[2].partition("\n## ")[0]
+    assert [
+        page.name for page in (ROOT / "docs").glob("*.md") if f"[{page.name}](docs/{page.name})" not in listed
+    ] == []
 
 
 @pytest.mark.anyio

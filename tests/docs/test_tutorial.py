@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-import shutil
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -16,18 +16,15 @@ import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
-from ..support.pages import ROOT, blocks
-from ..support.processes import PATIENCE, run_pytest, run_python, serve, stopped, wait_for, workers_of
+from ..support.pages import ROOT
+from ..support.processes import PATIENCE, run_pytest, run_python, stopped, workers_of
 from ..support.redis_server import running_redis
 from ..support.serving import close_of
+from ..support.tutorial import PAGE, SECRET, TUTORIAL, copy_of_the_tutorial, serving_the_tutorial
 
-PAGE = "docs/tutorial.md"
-TUTORIAL = ROOT / "docs/tutorial"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
-SECRET = "a secret of 32 bytes at the least"
-
-COMMANDS = [command.split() for block in blocks(PAGE, "sh") for command in block.commands]
 
 
 def pieces() -> dict[str, list[str]]:
@@ -35,9 +32,9 @@ def pieces() -> dict[str, list[str]]:
     shown: dict[str, list[str]] = {}
     for part in re.split(r"^#+ ", TEXT, flags=re.MULTILINE):
         heading = part.partition("\n")[0]
-        code = re.findall(r"^```python\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
+        code = re.findall(r"^```(?:python|html|js)\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
         if code:
-            [file] = re.findall(r"`([\w/]+\.py)`", heading)
+            [file] = re.findall(r"`([\w/]+\.(?:py|html|js))`", heading)
             shown.setdefault(file, []).extend(line for line in "".join(code).splitlines() if line)
     return shown
 
@@ -45,16 +42,15 @@ def pieces() -> dict[str, list[str]]:
 def test_the_pieces_are_all_of_the_files() -> None:
     files = {
         str(file.relative_to(TUTORIAL)): [line for line in file.read_text(encoding="utf-8").splitlines() if line]
-        for file in TUTORIAL.rglob("*.py")
-        if file.name != "__init__.py"
+        for file in TUTORIAL.rglob("*.*")
+        if file.suffix in (".py", ".html", ".js") and file.name != "__init__.py"
     }
     assert pieces() == files
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the application's folder, as the reader has it."""
-    return Path(shutil.copytree(TUTORIAL, tmp_path / "tutorial", ignore=shutil.ignore_patterns("__pycache__")))
+    return copy_of_the_tutorial(tmp_path)
 
 
 def test_the_readers_tests_pass(folder: Path) -> None:
@@ -89,10 +85,13 @@ class Site:
 
     async def enter(self, token: str, since: str = "", worker: int | None = None) -> "Visitor":
         """Enter the room of cats; if a worker is named, by that one."""
-        query = f"token={token}" + (f"&since={since}" if since else "")
-        address = f"ws://127.0.0.1:{self.port}/rooms/cats?{query}"
+        address = f"ws://127.0.0.1:{self.port}/rooms/cats" + (f"?since=room:{since}" if since else "")
+        offered = [
+            Subprotocol("consumers.v1"),
+            Subprotocol(f"token.{urlsafe_b64encode(token.encode()).decode().rstrip('=')}"),
+        ]
         with stopped(self.workers[1 - worker]) if worker is not None else nullcontext():
-            visitor = Visitor(await connect(address, open_timeout=PATIENCE))
+            visitor = Visitor(await connect(address, subprotocols=offered, open_timeout=PATIENCE))
             visitor.people = (await visitor.next("people"))["names"]
         return visitor
 
@@ -133,18 +132,9 @@ class Visitor:
 
 
 @pytest.fixture
-def site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    with running_redis() as redis:
-        monkeypatch.setenv("REDIS_URL", redis.url)
-        monkeypatch.setenv("SECRET", SECRET)
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        [set_up] = [command for command in COMMANDS if "rooms.setup" in command]
-        [run] = [command for command in COMMANDS if "rooms.main:app" in command]
-        assert set_up[0] == run[0] == "python"
-        assert run_python(*set_up[1:], cwd=folder).returncode == 0
-        with serve(*run[1:], cwd=folder) as (port, process):
-            wait_for(port)
-            yield Site(folder, port, workers_of(process.pid))
+def site(folder: Path) -> Iterator[Site]:
+    with running_redis() as redis, serving_the_tutorial(folder, redis.url) as (port, pid):
+        yield Site(folder, port, workers_of(pid))
 
 
 @pytest.fixture
@@ -175,8 +165,8 @@ async def test_on_two_workers_members_talk_miss_nothing_see_each_other_and_are_l
     await bob.socket.close()
     await ann.say("one", "two")
     assert await ann.hear(2) == [("ann", "one"), ("ann", "two")]
-    bob = await site.enter(bob_token, since=hello["position"], worker=1)
-    assert bob.heard[0]["type"] == "entered" and bob.heard[0]["recovered"]
+    bob = await site.enter(bob_token, since=hello["at"][1], worker=1)
+    assert bob.heard[0]["type"] == "joined" and bob.heard[0]["recovered"]
     assert await bob.hear(2) == [("ann", "one"), ("ann", "two")]
     await bob.say("back")
     assert await ann.hear(1) == await bob.hear(1) == [("bob", "back")]

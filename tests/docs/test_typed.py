@@ -2,11 +2,13 @@
 
 import json
 import re
+from base64 import urlsafe_b64encode
 
 import pytest
 from pydantic import BaseModel
 
 from consumers import InMemoryChannelLayer
+from consumers.testing import WebsocketCommunicator
 from consumers.typed import TypedConsumer, group_send_message
 from consumers.typed.models import RESERVED
 from consumers.typed.problems import FAILED, INVALID, NOT_JSON, RATE_LIMITED, UNKNOWN_TYPE
@@ -16,7 +18,7 @@ from ..support.pages import ROOT, blocks
 
 pytestmark = pytest.mark.anyio
 
-CHAT, ANSWERS, GROUPS, EXPIRY = (block.text for block in blocks("docs/typed.md", "python"))
+CHAT, ANSWERS, GROUPS, RECOVERY, EXPIRY = (block.text for block in blocks("docs/typed.md", "python"))
 TEXT = (ROOT / "docs" / "typed.md").read_text(encoding="utf-8")
 
 
@@ -50,6 +52,34 @@ async def test_the_prices(layer: InMemoryChannelLayer) -> None:
     await group_send_message("prices", changed)
     assert await client.receive_json_from() == {"type": "price", "item": "tea", "price": "2.50"}
     await client.disconnect()
+
+
+async def test_a_client_goes_on_where_it_was(no_layer: None) -> None:
+    app = run(RECOVERY)["app"]
+    offered = ["consumers.v1", f"token.{urlsafe_b64encode(b'secret-of-ann').decode().rstrip('=')}"]
+
+    async def enter(query: str = "") -> WebsocketCommunicator:
+        client = WebsocketCommunicator(app, f"/chat/one?client=a-key-of-22-characters{query}", subprotocols=offered)
+        assert await client.connect() == (True, "consumers.v1")
+        return client
+
+    stranger = WebsocketCommunicator(app, "/chat/one", subprotocols=["consumers.v1", "token.eA"])
+    assert await stranger.connect() == (False, 401)
+    ann = await enter()
+    assert (await ann.receive_json_from())["type"] == "joined"
+    await ann.send_json_to({"type": "say", "text": "hello", "id": 1})
+    [text] = [text for text in [str(await ann.receive_from()) for _ in range(2)] if "ack" not in text]
+    label, position = json.loads(text)["at"]
+    assert text.replace(position, "…") in TEXT
+    await ann.disconnect()
+    ann = await enter(f"&since={label}:{position}")
+    joined = await ann.receive_json_from()
+    assert (joined["recovered"], joined["missed"]) == (True, 0)
+    await ann.send_json_to({"type": "say", "text": "hello", "id": 1})
+    assert await ann.receive_json_from() == {"type": "ack", "to": 1}  # the room has it
+    await ann.send_json_to({"type": "ping"})
+    assert await ann.receive_json_from() == {"type": "pong"}
+    await ann.disconnect()
 
 
 async def test_the_token() -> None:

@@ -29,13 +29,14 @@ class Options:
 
     Args:
         seconds: how long, the warm-up included.
-        clients: how many.
+        clients: how many; 0 leaves out all but the rolling restart.
         servers: how many server processes.
         seed: of the clients' random numbers.
         layer: "pubsub" or "queue".
         kills: how often Redis is killed.
         outage: seconds that it is away each time.
         ping: seconds between a server's pings, and that it then waits for an answer.
+        rolling: of how many clients the workers are replaced afterwards; 0 leaves that out.
     """
 
     seconds: float = 600
@@ -46,6 +47,7 @@ class Options:
     kills: int = 2
     outage: float = 2.0
     ping: float = 5.0
+    rolling: int = 1000
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from . import report
 from .ledger import Ledger
 from .records import Kind, Recorder
+from .rolling import rolling_restart
 from .run import Options, soak
 
 CLIENTS = 250 if os.environ.get("CI") else 150
@@ -30,6 +31,14 @@ def test_every_message_of_a_soak_is_accounted_for_and_nothing_is_left(tmp_path: 
         "frames sent to connections that broke, never received",
     ):
         assert counts[what] > 0, f"the clients did not bring about: {what}\n{text}"
+
+
+def test_nobody_misses_a_message_or_gets_one_twice_while_two_workers_are_replaced() -> None:
+    outcome = asyncio.run(rolling_restart(clients=60, rate=20, seconds=1, say=print))
+    assert outcome.wrong == [], outcome
+    counts = outcome.counts
+    assert counts["connections resumed"] >= 60
+    assert counts["messages caught up with"] > 0
 
 
 Line = tuple[Kind, int, int, int, int]

@@ -27,10 +27,15 @@ class Proxy:
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
         self._abandoned: set[int] = set()
+        self._ports: set[int] = set()
 
     def abandon(self, port: int) -> None:
         """Pass nothing on any more between the server and the client with this port, which is not told."""
         self._abandoned.add(port)
+
+    def abandon_all(self) -> None:
+        """Do so with all clients that are connected now."""
+        self._abandoned |= self._ports
 
     def cut(self) -> None:
         """Reset all connections (RST, not FIN)."""
@@ -43,12 +48,14 @@ class Proxy:
         with contextlib.suppress(OSError):
             upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers |= {writer, downstream}
+            self._ports.add(port)
             try:
                 await asyncio.gather(
                     self._pass(reader, downstream, port, False), self._pass(upstream, writer, port, True)
                 )
             finally:
                 self._writers -= {writer, downstream}
+                self._ports.discard(port)
                 downstream.close()
         writer.close()
 

@@ -1,6 +1,7 @@
 """`python -m tests.torture`: see `--help`."""
 
 import asyncio
+import logging
 import sys
 import time
 
@@ -9,7 +10,7 @@ from ..support.command_line import options_from
 from . import report
 from .bugs import BUGS
 from .plan import Options
-from .run import torture
+from .run import CLIENTS, torture
 
 MOST_LINES = 30
 """Of what is wrong."""
@@ -22,8 +23,9 @@ async def main(arguments: list[str]) -> int:
         Options(),
         "python -m tests.torture",
         "Groups with history, and everything that can go wrong.",
-        {"bug": list(BUGS)},
+        {"bug": list(BUGS), "client": list(CLIENTS)},
     )
+    logging.getLogger("consumers.client").setLevel(logging.ERROR)  # being offline is what this is about
     started = time.monotonic()
 
     def say(text: str) -> None:

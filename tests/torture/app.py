@@ -15,6 +15,7 @@ from consumers.layers.redis import RedisPubSubChannelLayer
 from consumers.types import Message
 
 from .senders import Confirmed
+from .typed_app import TypedTortureConsumer
 
 HISTORY = {
     "torture.large.*": {"size": 2000, "ttl": 600},
@@ -176,6 +177,10 @@ def make_app(layer: CountingLayer, confirmed: Confirmed) -> Starlette:
         confirmed: hears of the clients' messages.
     """
     TortureConsumer.confirmed = staticmethod(confirmed)
+    TypedTortureConsumer.confirmed = staticmethod(confirmed)
     channel_layers.configure({"default": layer})
-    route = WebSocketRoute("/torture/{connection:int}/{manner}", TortureConsumer.as_asgi())
-    return Starlette(routes=[route], lifespan=lifespan)
+    routes = [
+        WebSocketRoute("/torture/{connection:int}/{manner}", TortureConsumer.as_asgi()),
+        WebSocketRoute("/typed/{manner}", TypedTortureConsumer.as_asgi()),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)

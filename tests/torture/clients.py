@@ -63,6 +63,7 @@ class Client:
         has_all: set once it has got everything.
         number: of its connection.
         people: who is there, as far as it knows.
+        recoveries: 0; the judge counts them.
     """
 
     def __init__(self, world: World, index: int, groups: Sequence[str], chance: random.Random) -> None:
@@ -75,6 +76,7 @@ class Client:
         self._latest: dict[str, str | None] = dict.fromkeys(groups)
         self._left: set[str] = set()
         self.number = 0
+        self.recoveries = 0
         self._socket: ClientConnection | None = None
         self.people = People()
         self._port = 0

@@ -35,6 +35,7 @@ class Options:
         rounds: how often everything goes wrong.
         seed: of what goes wrong, and of what clients do.
         step: of what goes wrong, each so-manieth is tried on who is there; 1: everything.
+        client: "plain", or "promised": whose messages `consumers.client.Client` gets.
         bug: one of `tests.torture.bugs.BUGS`, put into the servers.
     """
 
@@ -44,6 +45,7 @@ class Options:
     rounds: int = 4
     seed: str = "1"
     step: int = 1
+    client: str = "plain"
     bug: str = "none"
 
     @property

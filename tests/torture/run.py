@@ -17,8 +17,13 @@ from .clients import Client, World
 from .faults import Faults
 from .judge import Account, judge
 from .plan import KINDS, Fault, Options, plan
+from .promises import PromisedClient
 from .stage import Stage
 from .truth import position_of, truth_of
+
+CLIENTS: dict[str, type[Client] | type[PromisedClient]] = {"plain": Client, "promised": PromisedClient}
+
+Crowd = Sequence[Client | PromisedClient]
 
 GRACE = 30.0
 """Seconds in which every client has everything after the last thing has gone wrong."""
@@ -78,7 +83,8 @@ async def torture(options: Options, folder: Path, say: Callable[[str], object]) 
                 tasks = [living.create_task(client.live()) for client in clients]
                 await _go_wrong(stage, say)
                 world.is_calm = True
-                await _see_who_is_there(stage, clients, outcome, say)
+                if plain := [client for client in clients if isinstance(client, Client)]:  # the others take their time
+                    await _see_who_is_there(stage, plain, outcome, say)
                 say("nothing goes wrong any more")
                 await stage.stop_sending()
                 await _until_all_have_all(stage, world, clients)
@@ -90,13 +96,14 @@ async def torture(options: Options, folder: Path, say: Callable[[str], object]) 
     return outcome
 
 
-def _crowd(world: World, stage: Stage) -> list[Client]:
+def _crowd(world: World, stage: Stage) -> Crowd:
     """Return the clients: each a member of a group, and every third of another."""
-    clients, groups = [], stage.groups
+    clients: list[Client | PromisedClient] = []
+    groups, kind = stage.groups, CLIENTS[stage.options.client]
     for index in range(stage.options.clients):
         chance = random.Random(f"{stage.options.seed} client {index}")
         own = [groups[index % len(groups)], *([groups[(index + 1) % len(groups)]] if index % 3 == 0 else [])]
-        clients.append(Client(world, index, own, chance))
+        clients.append(kind(world, index, own, chance))
     return clients
 
 
@@ -152,7 +159,7 @@ def _people(clients: Sequence[Client]) -> dict[str, list[dict[str, int]]]:
     return {client.name: [{"connection": client.number}] for client in clients}
 
 
-async def _until_all_have_all(stage: Stage, world: World, clients: Sequence[Client]) -> None:
+async def _until_all_have_all(stage: Stage, world: World, clients: Crowd) -> None:
     """Send a last message to each group until each client has got one: some come within a gap."""
     with suppress(TimeoutError):
         async with asyncio.timeout(GRACE):
@@ -167,7 +174,7 @@ async def _until_all_have_all(stage: Stage, world: World, clients: Sequence[Clie
                         await asyncio.gather(*(client.has_all.wait() for client in clients))
 
 
-def _settle(outcome: Outcome, stage: Stage, clients: list[Client], newest: Mapping[str, set[str]]) -> None:
+def _settle(outcome: Outcome, stage: Stage, clients: Crowd, newest: Mapping[str, set[str]]) -> None:
     streams = [steps for client in clients for steps in client.steps.values()]
     truth = truth_of(stage.witness.truth, stage.confirmed, streams)
     outcome.problems += [*truth.contradictions, *stage.errors()]
@@ -175,6 +182,7 @@ def _settle(outcome: Outcome, stage: Stage, clients: list[Client], newest: Mappi
     outcome.facts["confirmed"] = len(stage.confirmed)
     for client in clients:
         account = outcome.accounts[client.name] = Account()
+        account.counts["recoveries"] += client.recoveries
         for group, steps in client.steps.items():
             name = f"{client.name} in {group}"
             account += (found := judge(steps, truth, name, set(map(position_of, newest[group]))))

@@ -3,11 +3,13 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from redis.exceptions import RedisError
 
 from consumers.layers.redis import RedisPubSubChannelLayer
+from consumers.types import Message
+
+from .shapes import Shape
 
 Confirmed = Callable[[str, int, str | None], object]
 """Takes note of a message that was confirmed: its sender, its number, its position."""
@@ -31,6 +33,7 @@ class Sender:
         groups: the groups it sends to.
         chance: its random numbers.
         confirmed: see `Confirmed`.
+        shape: see `Shape`.
 
     Attributes:
         retries: how many messages it has sent again, since they were not confirmed.
@@ -43,6 +46,7 @@ class Sender:
         groups: Sequence[str],
         chance: random.Random,
         confirmed: Confirmed,
+        shape: Shape,
     ) -> None:
         self.retries = 0
         self._name = name
@@ -50,6 +54,7 @@ class Sender:
         self._groups = groups
         self._chance = chance
         self._confirmed = confirmed
+        self._shape = shape
         self._number = 0
 
     async def run(self, how: str, rate: float) -> None:
@@ -68,7 +73,7 @@ class Sender:
         """Send a message, and never mind whether it was."""
         message = self._next()
         try:
-            position = await self._layer.group_send(group, message)
+            position = await self._layer.group_send(group, self._shape(group, message))
         except RedisError:
             return
         self._confirmed(self._name, self._number, position)
@@ -82,7 +87,7 @@ class Sender:
         while True:
             number = int(message["number"])
             try:
-                position = await self._layer.group_send(group, message, id=f"{self._name} {number}")
+                position = await self._layer.group_send(group, self._shape(group, message), id=f"{self._name} {number}")
             except RedisError:
                 self.retries += 1
                 await asyncio.sleep(RETRY)
@@ -94,7 +99,7 @@ class Sender:
     async def passing(self, group: str) -> None:
         """Send a message that is not kept."""
         try:
-            await self._layer.group_send(group, self._next(), keep=False)
+            await self._layer.group_send(group, self._shape(group, self._next()), keep=False)
         except RedisError:
             return
 
@@ -102,7 +107,7 @@ class Sender:
         """Send a message from a thread without an event loop."""
         message = self._next()
         try:
-            position = await asyncio.to_thread(self._layer.group_send_sync, group, message)
+            position = await asyncio.to_thread(self._layer.group_send_sync, group, self._shape(group, message))
         except RedisError:
             return
         self._confirmed(self._name, self._number, position)
@@ -111,7 +116,7 @@ class Sender:
         """Send many messages as fast as that goes, surely."""
         await asyncio.gather(*(self.surely(group) for _ in range(count)))
 
-    def _next(self) -> dict[str, Any]:
+    def _next(self) -> Message:
         self._number += 1
         text = "x" * self._chance.randrange(MOST_TEXT)
         return {"type": "torture.said", "of": self._name, "number": self._number, "text": text}

@@ -1,4 +1,4 @@
-"""One server: `python -m tests.torture.server NAME REDIS_URL PORT FOLDER GROUPS RATE BUG`.
+"""One server: `python -m tests.torture.server NAME REDIS_URL PORT FOLDER GROUPS RATE CLIENT BUG`.
 
 What must outlive `kill -9` goes to a file, a line of JSON each time. A line on standard input ends the senders.
 """
@@ -19,11 +19,12 @@ from ..soak.limits import raise_limit_on_files
 from .app import groups_of, make_app, make_layer
 from .bugs import BUGS
 from .senders import Sender
+from .shapes import SHAPES
 
 SENDERS = ("once", "surely")
 
 
-async def main(name: str, url: str, port: int, folder: Path, groups: int, rate: float, bug: str) -> None:
+async def main(name: str, url: str, port: int, folder: Path, groups: int, rate: float, client: str, bug: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     raise_limit_on_files()
@@ -45,7 +46,14 @@ async def main(name: str, url: str, port: int, folder: Path, groups: int, rate: 
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             print(json.dumps({"port": port}), file=answers)
             senders = [
-                Sender(f"{name} {how}", layer, groups_of(groups)[1:], chance, lambda *what: note("confirmed", *what))
+                Sender(
+                    f"{name} {how}",
+                    layer,
+                    groups_of(groups)[1:],
+                    chance,
+                    lambda *what: note("confirmed", *what),
+                    SHAPES[client],
+                )
                 for how in SENDERS
             ]
             sending = [asyncio.create_task(each.run(how, rate)) for each, how in zip(senders, SENDERS, strict=True)]
@@ -62,5 +70,5 @@ async def main(name: str, url: str, port: int, folder: Path, groups: int, rate: 
 
 
 if __name__ == "__main__":
-    _, name, url, port, folder, groups, rate, bug = sys.argv
-    asyncio.run(main(name, url, int(port), Path(folder), int(groups), float(rate), bug))
+    _, name, url, port, folder, groups, rate, client, bug = sys.argv
+    asyncio.run(main(name, url, int(port), Path(folder), int(groups), float(rate), client, bug))

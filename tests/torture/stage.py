@@ -18,6 +18,7 @@ from ..support.redis_server import RedisServer, free_port
 from .app import QUIET, groups_of, make_layer
 from .plan import Options
 from .senders import Sender
+from .shapes import SHAPES
 from .witness import Witness
 
 SERVERS = 2
@@ -79,6 +80,7 @@ class Stage:
         self._starts = 0
         self._senders: list[Sender] = []
         self._sending: list[asyncio.Task[None]] = []
+        self._shape = SHAPES[options.client]
 
     @property
     def ports(self) -> list[int]:
@@ -99,10 +101,10 @@ class Stage:
         layer = await stack.enter_async_context(make_layer(f"redis://127.0.0.1:{self.redis_proxy.port}"))
         direct = await stack.enter_async_context(make_layer(self.redis.url))
         for how in BESIDE:
-            sender = Sender(f"beside {how}", layer, self.groups[1:], self._chance(how), self._note)
+            sender = Sender(f"beside {how}", layer, self.groups[1:], self._chance(how), self._note, self._shape)
             self._senders.append(sender)
             self._sending.append(asyncio.create_task(sender.run(how, self.options.rate)))
-        self.burster = Sender("burst", direct, self.groups, self._chance("burst"), self._note)
+        self.burster = Sender("burst", direct, self.groups, self._chance("burst"), self._note, self._shape)
 
     async def stop_sending(self) -> None:
         """End all senders."""
@@ -200,6 +202,7 @@ class Stage:
             self.folder,
             options.groups,
             options.rate,
+            options.client,
             options.bug,
         )
         child = Child("tests.torture.server", *map(str, arguments))

@@ -24,6 +24,11 @@ def test_no_client_misses_anything_without_being_told_or_gets_it_twice(tmp_path:
     assert report.verdict(outcome) == [], "\n".join(report.lines(outcome))
 
 
+def test_no_client_of_the_package_s_own_misses_anything_or_gets_it_twice(tmp_path: Path) -> None:
+    outcome = asyncio.run(torture(replace(SHORT, client="promised"), tmp_path, print))
+    assert report.verdict(outcome) == [], "\n".join(report.lines(outcome))
+
+
 @pytest.mark.parametrize("bug", left_to_ci(*(name for name in BUGS if name != "none")))
 def test_a_bug_in_the_servers_is_found(bug: str, tmp_path: Path) -> None:
     outcome = asyncio.run(torture(replace(SHORT, bug=bug, step=1), tmp_path, print))

@@ -88,6 +88,30 @@ def test_starlettes_routes_mounts_and_hosts() -> None:
     assert parameters[:3] == [{"room": "str"}, {"id": "int", "rest": "path"}, {"version": "int", "room": "uuid"}]
 
 
+def test_no_two_channels_have_one_name() -> None:
+    other = type("Chat2", (TypedConsumer,), {})
+    classes: list[Any] = [Chat, Chat, other, Chat, other, Feed]
+    app = Starlette(routes=[WebSocketRoute(f"/{number}", each.as_asgi()) for number, each in enumerate(classes)])
+    assert [name for name, _ in addresses(app)] == ["Chat", "Chat3", "Chat2", "Chat4", "Chat22", "Feed"]
+
+
+def test_a_class_in_the_place_of_an_application_is_an_error() -> None:
+    right = WebSocketRoute("/chat", Chat.as_asgi())
+    wrong: Any = Feed
+    endpoints = FastAPI()
+    endpoints.add_api_websocket_route("/room/{id}", wrong)
+    for app in (
+        Starlette(routes=[right, WebSocketRoute("/room/{id}", wrong)]),
+        Starlette(routes=[right, Mount("/room", Router([WebSocketRoute("/{id}", wrong)]))]),
+        Starlette(routes=[right, Mount("/room/{id}", wrong)]),
+        endpoints,
+    ):
+        with pytest.raises(
+            TypeError, match=r"/room/\{id\}: Feed is a class, not an ASGI app.*: write Feed\.as_asgi\(\)"
+        ):
+            channels_of(app)
+
+
 def test_routers_of_this_package_may_be_nested() -> None:
     inner = URLRouter(
         [

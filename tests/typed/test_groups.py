@@ -20,7 +20,7 @@ from consumers.typed import (
     on_event,
 )
 from consumers.typed.frames import frame_of
-from consumers.types import Message
+from consumers.types import HistoryEvent, HistoryMark, Message
 
 from ..support.redis_server import running_redis
 from ..support.wire import Wire, connected, connecting, eventually
@@ -113,9 +113,10 @@ async def test_an_event_handler_may_take_the_event_too(monkeypatch: pytest.Monke
             await self.group_join("room", last=5)
 
         @on_event
-        async def moved(self, message: Moved, event: dict[str, Any]) -> None:
+        async def moved(self, message: Moved, event: HistoryEvent) -> None:
+            assert event["history"].keys() == HistoryMark.__annotations__.keys()
             replayed, position = event["history"]["replayed"], event["history"]["position"]
-            await self.send_message(Said(user=str(replayed), text=position))
+            await self.send_message(Said(user=str(replayed), text=str(position)))
 
     position = await group_send_message("room", Moved(x=1), id="once")
     assert await group_send_message("room", Moved(x=1), id="once") == position

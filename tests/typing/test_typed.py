@@ -11,6 +11,15 @@ from typing import Any, Literal, assert_type
 from pydantic import BaseModel
 
 from consumers.typed import SyncTypedConsumer, TypedConsumer, group_send_message, on, on_event
+from consumers.types import HistoryEvent, HistoryMark
+
+
+class Entry(HistoryEvent):
+    text: str
+
+
+def mark_of(entry: Entry) -> HistoryMark:
+    return entry["history"]
 
 
 class Say(BaseModel):
@@ -57,6 +66,11 @@ class Chat(TypedConsumer):
         return Said(text="")
 
     @on_event
+    async def move(self, message: Move, event: HistoryEvent) -> None:
+        assert_type(event["history"]["position"], "str | None")
+        assert_type(event["history"]["replayed"], bool)
+
+    @on_event
     async def left(self, message: Left, event: dict[str, Any]) -> None:
         assert_type(await self.say(Say(text="")), "Said | None")
         assert_type(await self.either(Move(x=1)), Said)
@@ -97,7 +111,8 @@ class Chat(TypedConsumer):
         return Left()  # wrong
 
     @on_event
-    async def left(self, message: Left) -> None:
+    async def left(self, message: Left, event: HistoryEvent) -> None:
+        event["history"]["place"]  # wrong
         await self.say(message)  # wrong
         self.expires_at = 5  # wrong
 

@@ -13,6 +13,8 @@ from fastapi import Depends, Header, HTTPException
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from consumers.typed import token
+
 from .database import Database, Member, User
 
 SECRET = os.environ["SECRET"]
@@ -39,9 +41,9 @@ def make_token(user: str, version: int, lifetime: timedelta = LIFETIME) -> str:
     return jwt.encode({"sub": user, "version": version, "exp": datetime.now(UTC) + lifetime}, SECRET, "HS256")
 
 
-async def read_token(token: str, database: AsyncSession) -> Login | None:
+async def read_token(text: str, database: AsyncSession) -> Login | None:
     try:
-        claims = jwt.decode(token, SECRET, ["HS256"], options={"require": ["sub", "exp"]})
+        claims = jwt.decode(text, SECRET, ["HS256"], options={"require": ["sub", "exp"]})
     except jwt.InvalidTokenError:
         return None
     async with database.begin():
@@ -51,8 +53,11 @@ async def read_token(token: str, database: AsyncSession) -> Login | None:
     return Login(claims["sub"], version, datetime.fromtimestamp(claims["exp"], UTC))
 
 
-async def get_login(database: Database, authorization: Annotated[str, Header()] = "", token: str = "") -> Login:
-    login = await read_token(token or authorization.removeprefix("Bearer "), database)
+OfSocket = Annotated[str | None, Depends(token)]
+
+
+async def get_login(database: Database, of_socket: OfSocket, authorization: Annotated[str, Header()] = "") -> Login:
+    login = await read_token(of_socket or authorization.removeprefix("Bearer "), database)
     if login is None:
         raise HTTPException(401, "Log in first", {"WWW-Authenticate": "Bearer"})
     return login

@@ -1,12 +1,15 @@
 """The application: `uvicorn rooms.main:app`."""
 
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import update
+from starlette.staticfiles import StaticFiles
 
 from consumers import close_group, get_channel_layer, lifespan
+from consumers.client import client_files
 from consumers.typed import message_of
 
 from . import groups
@@ -19,6 +22,8 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 
 app = FastAPI(lifespan=lifespan)
 app.add_api_websocket_route("/rooms/{room}", Chat.as_endpoint())
+app.mount("/consumers", client_files())
+app.mount("/chat", StaticFiles(directory=Path(__file__).parent / "page", html=True))
 
 
 @app.post("/login")

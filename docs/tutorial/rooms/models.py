@@ -29,20 +29,10 @@ class Refused(BaseModel):
     reason: str
 
 
-class Entered(BaseModel):
-    """The client is in the room. If it is not recovered, it forgets what it shows: the newest messages follow."""
-
-    type: Literal["entered"] = "entered"
-    recovered: bool
-    position: str | None
-
-
 class Said(BaseModel):
     type: Literal["said"] = "said"
     user: str
     text: str
-    position: str | None = None
-    """Its place in the room's history. The client keeps the newest, and comes back with it."""
 
 
 class People(BaseModel):

@@ -1,0 +1,71 @@
+"""What a client raises.
+
+ClientError
+├── Closed      the connection is closed for good
+├── NoAnswer    a request has waited long enough; a TimeoutError, too
+├── QueueFull   there is no connection, and no more messages may wait for one
+└── Refused     the server has answered with an error
+"""
+
+from typing import Any
+
+
+class ClientError(Exception):
+    """Base of what a client raises.
+
+    Attributes:
+        code: "closed", "timeout", "queue_full", or the code in the server's error, as in the browser's client.
+    """
+
+    code = "failed"
+
+
+class Closed(ClientError):
+    """The connection is closed for good, and the client does not try again.
+
+    Attributes:
+        close_code: the close code; the HTTP status of a refused handshake.
+        reason: what the server says of why.
+    """
+
+    code = "closed"
+
+    def __init__(self, text: str, close_code: int, reason: str) -> None:
+        super().__init__(text)
+        self.close_code = close_code
+        self.reason = reason
+
+
+class NoAnswer(ClientError, TimeoutError):
+    """A request has no answer in time. Its message may have been handled."""
+
+    code = "timeout"
+
+
+class QueueFull(ClientError):
+    """As many messages as may wait for a connection do so already."""
+
+    code = "queue_full"
+
+
+class Refused(ClientError):
+    """The server has answered a request with an error.
+
+    Attributes:
+        code: the server's, as "invalid".
+        errors: what is wrong in detail: dicts of "loc", "msg" and "type".
+        more: how many more errors there are.
+    """
+
+    def __init__(self, code: str, errors: list[dict[str, Any]], more: int) -> None:
+        details = "; ".join(map(_in_words, errors))
+        super().__init__(f"the server says: {code}{details and f' ({details})'}")
+        self.code = code
+        self.errors = errors
+        self.more = more
+
+
+def _in_words(error: object) -> str:
+    if not isinstance(error, dict):  # another server than this library's
+        return str(error)
+    return f"{'.'.join(map(str, error.get('loc') or ()))}: {error.get('msg')}"

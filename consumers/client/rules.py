@@ -1,0 +1,120 @@
+"""What a client does after a close, when it tries again, and what it says in the handshake: rules without any I/O."""
+
+import random
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+State = Literal["connecting", "recovering", "open", "offline", "closed"]
+"""See the diagram in `docs/protocol.md`."""
+
+PROTOCOL = "consumers.v1"
+
+ANY_CONSUMER = "consumers.any"
+"""What a consumer chooses that does not speak it."""
+
+PROTOCOLS_OWN = frozenset({"error", "ack", "joined", "gap", "ping", "pong", "expires"})
+"""The types of messages that are no application's."""
+
+ANSWERS = frozenset({"ack", "error"})
+
+SHORTEST_RETRY = 0.5  # seconds, as all times here
+LONGEST_RETRY = 20.0
+LONGEST_HINT = 600.0
+
+NORMAL = 1000
+POLICY_VIOLATION = 1008
+TOO_BIG = 1009
+TOKEN_EXPIRED = 4401
+UNAUTHENTICATED = (401, 403)  # HTTP
+TRANSIENT = (408, 425, 429)  # HTTP
+
+MOST_DOUBLINGS = 10
+MOST_REASON = 123  # bytes
+
+_HINT = re.compile(r"\bretry=(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+
+
+class Detail(NamedTuple):
+    """What is known of why a client is in its state.
+
+    Attributes:
+        code: the close code; the HTTP status of a refused handshake; 0 if there was no connection, or no close.
+        reason: the close's, or what went wrong.
+        retry_in: seconds until the client tries again; None: it does not, or it is connected.
+    """
+
+    code: int = 0
+    reason: str = ""
+    retry_in: float | None = None
+
+
+def is_final(code: int) -> bool:
+    """Tell whether it makes no sense to try again after a close code, or after the HTTP status of a handshake."""
+    return (
+        code in (NORMAL, POLICY_VIOLATION, TOO_BIG)
+        or 4000 <= code < 5000
+        or (200 <= code < 500 and code not in TRANSIENT)
+    )
+
+
+def check_close(code: int, reason: str) -> None:
+    """Raise ValueError for what a client cannot close with."""
+    if code != NORMAL and not 3000 <= code < 5000:
+        raise ValueError(f"a client closes with 1000, or 3000 to 4999, not with {code!r}")
+    if len(reason.encode()) > MOST_REASON:
+        raise ValueError(f"the reason of a close has at most {MOST_REASON} bytes, not {len(reason.encode())}")
+
+
+def hinted(reason: str, chance: random.Random) -> float | None:
+    """Return in how many seconds the server wants this client back; None if it says nothing."""
+    hint = _HINT.search(reason)
+    if hint is None:
+        return None
+    first, last = float(hint[1]), float(hint[2])
+    return min(LONGEST_HINT, first + chance.random() * max(0.0, last - first))
+
+
+def backoff(attempt: int, chance: random.Random) -> float:
+    """Return the seconds until the next attempt, after so many that failed: anything up to a limit that doubles."""
+    return chance.random() * min(LONGEST_RETRY, SHORTEST_RETRY * float(1 << min(attempt, MOST_DOUBLINGS)))
+
+
+def new_key() -> str:
+    """Return a client's name, which nobody else can guess."""
+    return secrets.token_urlsafe(18)
+
+
+def checked_url(url: str) -> SplitResult:
+    """Return the parts of a WebSocket's address. `http` and `https` stand for `ws` and `wss`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(url)
+    scheme = _SCHEMES.get(parts.scheme)
+    if scheme is None or not parts.hostname:
+        raise ValueError(f"{url!r:.200} is no address of a WebSocket: write wss://host/path, or ws://host:port/path")
+    return parts._replace(scheme=scheme, path=parts.path or "/", fragment="")
+
+
+def address(parts: SplitResult, key: str, since: Mapping[str, str]) -> str:
+    """Return the address of the next connection, which says who the client is and where it was."""
+    query = urlencode([("client", key), *(("since", f"{label}:{position}") for label, position in since.items())])
+    return parts._replace(query="&".join(filter(None, (parts.query, query)))).geturl()
+
+
+def name_of(parts: SplitResult) -> str:
+    """Return an address for logs and errors, without what may be secret."""
+    return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def subprotocols(token: str | None) -> list[str]:
+    """Return what a client offers in the handshake."""
+    if not token:
+        return [PROTOCOL, ANY_CONSUMER]
+    return [PROTOCOL, ANY_CONSUMER, f"token.{urlsafe_b64encode(token.encode()).decode().rstrip('=')}"]

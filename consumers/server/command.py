@@ -1,0 +1,80 @@
+"""The options of `python -m consumers serve`."""
+
+import argparse
+import re
+from typing import Any
+
+from .serving import GRACE
+
+ENDING = ("grace", "retry", "batch", "spread")
+FLAG = argparse.BooleanOptionalAction
+
+UVICORN: dict[str, dict[str, Any]] = {
+    "--host": {"help": "the address to listen on (default: 127.0.0.1)"},
+    "--port": {"type": int, "help": "the port, 0 for a free one (default: 8000)"},
+    "--uds": {"metavar": "PATH", "help": "listen on a Unix domain socket instead"},
+    "--fd": {"type": int, "metavar": "NUMBER", "help": "listen on a socket that this process was started with"},
+    "--workers": {"type": int, "metavar": "N", "help": "how many processes (default: $WEB_CONCURRENCY, or 1)"},
+    "--root-path": {"metavar": "PATH", "help": "the path below which a proxy serves the application"},
+    "--proxy-headers": {"action": FLAG, "help": "believe X-Forwarded-For and -Proto of trusted proxies (default)"},
+    "--forwarded-allow-ips": {"metavar": "IPS", "help": "which proxies are trusted (default: 127.0.0.1)"},
+    "--ssl-certfile": {"metavar": "FILE", "help": "serve with TLS, and this certificate"},
+    "--ssl-keyfile": {"metavar": "FILE", "help": "its key"},
+    "--ssl-keyfile-password": {"metavar": "TEXT", "help": "the password of the key"},
+    "--ws-max-size": {"type": int, "metavar": "BYTES", "help": "the largest message of a client (default: 1 MiB)"},
+    "--ws-ping-interval": {"type": float, "metavar": "SECONDS", "help": "between two pings (default: 20)"},
+    "--ws-ping-timeout": {"type": float, "metavar": "SECONDS", "help": "to wait for a pong (default: 20)"},
+    "--ws-per-message-deflate": {"action": FLAG, "help": "compress messages (default: no)"},
+    "--limit-concurrency": {"type": int, "metavar": "N", "help": "answer HTTP 503 beyond so many connections"},
+    "--limit-max-requests": {"type": int, "metavar": "N", "help": "end, or replace a worker, after so many"},
+    "--backlog": {"type": int, "metavar": "N", "help": "how many connections may wait to be accepted (default: 2048)"},
+    "--timeout-keep-alive": {"type": int, "metavar": "SECONDS", "help": "for the next HTTP request (default: 5)"},
+    "--loop": {"help": "auto, asyncio or uvloop (default: uvloop if it is installed)"},
+    "--factory": {"action": "store_true", "help": "the application is what a function returns"},
+    "--access-log": {"action": FLAG, "help": "log HTTP requests (default: no)"},
+    "--log-config": {"metavar": "FILE", "help": "the logging, as uvicorn takes it"},
+    "--log-level": {"help": "critical, error, warning, info, debug or trace (default: info)"},
+}
+"""uvicorn's settings that a server needs; where one is not given, `serve()` or uvicorn decides."""
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options to the command."""
+    ending = command.add_argument_group("its end")
+    ending.add_argument(
+        "--grace", type=float, default=GRACE, metavar="SECONDS", help="that the end may take (default: %(default)g)"
+    )
+    ending.add_argument(
+        "--retry",
+        type=retry_of,
+        default=(5, 20),
+        metavar="SECONDS-SECONDS",
+        help="when clients are to come back, at least and at most (default: 5-20)",
+    )
+    ending.add_argument(
+        "--batch", type=int, default=100, metavar="N", help="clients that are told at once (default: %(default)s)"
+    )
+    ending.add_argument(
+        "--spread", type=float, metavar="SECONDS", help="within which all are told (default: 5, or a quarter of grace)"
+    )
+    server = command.add_argument_group("uvicorn")
+    for flag, arguments in UVICORN.items():
+        server.add_argument(flag, default=argparse.SUPPRESS, **arguments)
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the keyword arguments of `serve()`."""
+    names = {*ENDING, *(flag.removeprefix("--").replace("-", "_") for flag in UVICORN)}
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+def retry_of(text: str) -> tuple[float, float]:
+    """Return the two numbers of an option such as `5-20`.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    numbers = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", text)
+    if numbers is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 5-20")
+    return float(numbers[1]), float(numbers[2])

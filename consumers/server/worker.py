@@ -1,0 +1,74 @@
+"""One of several processes that serve: it does what its supervisor says."""
+
+import signal
+import socket
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from .process import Server
+from .serving import Pace
+
+READY, LEAVE, END = "ready", "leave", "end"
+"""What a worker says, and what it hears: to end as after the first signal, and as after the second one."""
+
+
+class WorkerServer(Server):
+    """uvicorn in a worker.
+
+    Args:
+        config: uvicorn's.
+        pace: how it ends.
+        pipe: to the supervisor.
+    """
+
+    def __init__(self, config: uvicorn.Config, pace: Pace, pipe: Connection) -> None:
+        super().__init__(config, pace)
+        self._pipe = pipe
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._pipe.send(READY)
+            threading.Thread(target=self._follow, name="orders", daemon=True).start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end at a signal that is meant for this process alone.
+
+        Ctrl-C in a terminal reaches all processes. The supervisor then says what to do.
+        """
+        if sig != signal.SIGINT:
+            super().handle_exit(sig, frame)
+
+    def _follow(self) -> None:
+        order = None
+        while order != END:
+            try:
+                order = self._pipe.recv()
+            except (EOFError, OSError):  # the supervisor is gone: nobody else ends this process
+                self.should_exit = True
+                return
+            if order == END:
+                self.end_now()
+            self.should_exit = True
+
+
+def work(settings: dict[str, Any], pace: Pace, sockets: list[socket.socket], pipe: Connection) -> None:
+    """Serve, in a process of its own.
+
+    Args:
+        settings: uvicorn's.
+        pace: how it ends.
+        sockets: what to listen on.
+        pipe: to the supervisor.
+    """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is the supervisor's
+    server = WorkerServer(uvicorn.Config(**settings), pace, pipe)
+    with suppress(KeyboardInterrupt):  # before uvicorn has its own handler
+        server.run(sockets)

@@ -1,0 +1,172 @@
+"""Servers that are none of this library's: TLS, web pages, redirects, and what is no WebSocket."""
+
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import ByteStream, Listener, SocketAttribute
+from anyio.streams.tls import TLSListener
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from consumers.client import Client, Closed
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 10
+
+Handle = Callable[[ByteStream], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1's own, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    signed = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    form = serialization.Encoding.PEM
+    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(private + signed.public_bytes(form))
+    return path
+
+
+async def greet(stream: ByteStream) -> None:
+    """Accept a WebSocket, and send a message in three frames with a ping between them."""
+    protocol = ServerProtocol()
+    async with stream:
+        while data := await receive(stream):
+            protocol.receive_data(data)
+            for event in protocol.events_received():
+                if isinstance(event, Request):
+                    protocol.send_response(protocol.accept(event))
+                    protocol.send_text(b'{"type":', fin=False)
+                    protocol.send_ping(b"?")
+                    protocol.send_continuation(b'"hi",', fin=False)
+                    protocol.send_continuation(b'"of":"\xc3\xa9"}', fin=True)
+                elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
+                    protocol.send_text(b'{"type":"thanks","to":"bob"}')
+            await stream.send(b"".join(protocol.data_to_send()))
+
+
+async def receive(stream: ByteStream) -> bytes:
+    try:
+        return await stream.receive()
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return b""
+
+
+def answering(answer: bytes) -> Handle:
+    async def answered(stream: ByteStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(answer)
+
+    return answered
+
+
+@asynccontextmanager
+async def listening(handle: Handle, certificate: Path | None = None) -> AsyncIterator[str]:
+    """Give the address of a server, without its scheme."""
+    listener: Listener[ByteStream] = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        listener = TLSListener(listener, context, standard_compatible=False)
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield f"127.0.0.1:{port}/"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_message_in_several_frames_is_one_and_pings_are_answered() -> None:
+    async with listening(greet) as address, Client(f"ws://{address}") as client:
+        with anyio.fail_after(PATIENCE):
+            assert await anext(client) == {"type": "hi", "of": "é"}
+            assert await anext(client) == {"type": "thanks", "to": "bob"}  # its own
+
+
+async def test_a_text_that_is_not_utf_8_ends_the_connection_and_another_one_follows() -> None:
+    async def garbled(stream: ByteStream) -> None:
+        protocol = ServerProtocol()
+        async with stream:
+            while data := await receive(stream):
+                protocol.receive_data(data)
+                for event in protocol.events_received():
+                    if isinstance(event, Request):
+                        protocol.send_response(protocol.accept(event))
+                        protocol.send_text(b"\xff")
+                await stream.send(b"".join(protocol.data_to_send()))
+
+    async with listening(garbled) as address, Client(f"ws://{address}") as client:
+        with anyio.fail_after(PATIENCE):
+            while client.state != "offline":
+                await client._runner.changed.wait()
+        assert client.detail.code == 1007
+
+
+async def test_tls_is_checked_and_works(certificate: Path) -> None:
+    context = ssl.create_default_context(cafile=str(certificate))
+    async with listening(greet, certificate) as address:
+        async with Client(f"https://{address}", ssl_context=context) as client:
+            with anyio.fail_after(PATIENCE):
+                assert (await anext(client))["type"] == "hi"
+
+
+async def test_a_certificate_that_is_no_good_is_said_to_be_so(certificate: Path) -> None:
+    async with listening(greet, certificate) as address, Client(f"wss://{address}") as client:
+        with anyio.fail_after(PATIENCE):
+            while client.state != "offline":
+                await client._runner.changed.wait()
+        assert "certificate" in client.detail.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\na page", 200, "HTTP 200 OK: a page"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: https://host/\r\nContent-Length: 0\r\n\r\n",
+            302,
+            "302 Found to https://host/",
+        ),
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 12\r\n\r\nlog in first", 401, "log in first"),
+    ],
+)
+async def test_an_answer_that_stays_the_same_is_final(answer: bytes, code: int, says: str) -> None:
+    async with listening(answering(answer)) as address, Client(f"ws://{address}") as client:
+        with anyio.fail_after(PATIENCE), pytest.raises(Closed, match=says) as caught:
+            await client.wait_open()
+        assert caught.value.close_code == code
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "HTTP 503 Busy"),
+        (b"SSH-2.0-OpenSSH\r\n", "answer to the handshake is invalid|does not speak WebSocket"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "answer to the handshake is invalid"),
+        (b"", "the connection broke during the handshake"),
+    ],
+)
+async def test_an_answer_that_may_be_another_one_soon_is_tried_again(answer: bytes, says: str) -> None:
+    async with listening(answering(answer)) as address, Client(f"ws://{address}") as client:
+        with anyio.fail_after(PATIENCE):
+            while client.state != "offline":
+                await client._runner.changed.wait()
+        assert re.search(says, client.detail.reason)

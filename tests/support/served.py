@@ -1,0 +1,122 @@
+"""`python -m consumers serve`, in processes of its own."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from .pages import ROOT
+
+PATIENCE = 20.0
+"""Seconds until a test gives up."""
+
+Close = tuple[int | None, str | None]
+
+
+class Served:
+    """The processes.
+
+    Args:
+        options: of the command line.
+        app: the application.
+        environment: further variables.
+    """
+
+    port: int
+
+    def __init__(self, *options: str, app: str, environment: dict[str, str]) -> None:
+        self._clients: list[ClientConnection] = []
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by serving())
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "consumers", "serve", app, "--port", "0", *options],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,
+        )
+
+    def text(self) -> str:
+        """Return what the processes have written."""
+        return os.pread(self._output.fileno(), 10_000_000, 0).decode()
+
+    def lines(self, word: str = "") -> list[str]:
+        """Return the lines that the application has written, or those of them that begin with a word."""
+        return [line for line in self.text().splitlines() if not line[:4].isdigit() and line.startswith(word)]
+
+    async def until(self, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+        """Wait for something that the processes do."""
+        deadline = time.monotonic() + patience
+        while not (found := condition()):
+            assert time.monotonic() < deadline, self.text()
+            await asyncio.sleep(0.01)
+        return found
+
+    async def ready(self, workers: int) -> None:
+        """Wait until so many processes serve."""
+        address = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+        self.port = int((await self.until(lambda: address.search(self.text())))[1])
+        await self.until(lambda: len(self.lines("up")) >= workers)
+        await self.until(lambda: self.text().count("Application startup complete") >= workers)
+
+    async def open(self, path: str) -> ClientConnection:
+        """Connect a client."""
+        client = await connect(f"ws://127.0.0.1:{self.port}/{path}", open_timeout=PATIENCE, proxy=None)
+        self._clients.append(client)
+        return client
+
+    def signal(self, number: int, everybody: bool = False) -> None:
+        """Send a signal to the first process, or to all."""
+        if everybody:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+
+    async def end(self) -> int:
+        """Wait until the first process has ended; return its status."""
+        await self.until(lambda: self.process.poll() is not None)
+        return self.process.returncode
+
+    def workers(self) -> list[int]:
+        """Return the processes that it has started to serve, the oldest first, and that live."""
+        return [pid for pid in (int(line.split()[1]) for line in self.lines("up")) if os.path.exists(f"/proc/{pid}")]
+
+
+@asynccontextmanager
+async def serving(
+    *options: str,
+    workers: int = 1,
+    app: str = "tests.support.served_app:app",
+    environment: dict[str, str] | None = None,
+) -> AsyncIterator[Served]:
+    """Serve until the block ends; nothing of it is left then."""
+    more = ["--workers", str(workers)] if workers > 1 else []
+    served = Served(*options, *more, app=app, environment=environment or {})
+    try:
+        await served.ready(workers)
+        yield served
+    finally:
+        for client in served._clients:
+            client.transport.abort()
+        with suppress(ProcessLookupError):
+            os.killpg(served.process.pid, signal.SIGKILL)
+        served.process.wait()
+        served._output.close()
+
+
+async def close_of(client: ClientConnection) -> Close:
+    """Wait for the end of a connection; return the code and the reason that the client sees."""
+    with suppress(ConnectionClosed):
+        while True:
+            await asyncio.wait_for(client.recv(), PATIENCE)
+    return client.close_code, client.close_reason
