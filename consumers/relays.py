@@ -10,13 +10,14 @@ A message is encoded once for all members of its group. See `_connection.shared`
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ._connection.framework import definers, is_framework
+from ._connection.consumer import Consumer
 from ._connection.not_json import dumps
-from ._connection.shared import RELAY, ContentRelay
+from ._connection.shared import ContentRelay, relays_by, replaces
 from ._sync import awaitable, maybe_await, sync_method
-from .consumer import SyncConsumer
+from .consumer import AsyncConsumer, SyncConsumer
 from .layers._history import HISTORY
 from .types import Message
+from .websocket import AsyncWebsocketConsumer, WebsocketConsumer
 
 Handler = Callable[[Any, Message], Awaitable[None]]
 
@@ -56,13 +57,20 @@ class _Declared(ContentRelay):
     """A relay that has not been given its class yet, which decides whether the handler is async."""
 
     def __set_name__(self, owner: type, name: str) -> None:
+        is_consumer = issubclass(owner, AsyncConsumer)
+        if is_consumer and not issubclass(owner, AsyncWebsocketConsumer | WebsocketConsumer):
+            raise TypeError(
+                f"{owner.__name__}.{name} = {self} is for a WebSocket consumer: derive from AsyncWebsocketConsumer"
+            )
+
         async def handler(consumer: Any, event: Message) -> None:
             await self.send(consumer, event)
 
-        made: Any = sync_method(handler) if issubclass(owner, SyncConsumer) else handler
+        # A class that is no consumer may become a base of either kind.
+        made: Any = handler if is_consumer and not issubclass(owner, SyncConsumer) else sync_method(handler)
         made.__name__, made.__qualname__, made.__module__ = name, f"{owner.__qualname__}.{name}", owner.__module__
         made.__doc__ = f"Send clients what {self} is of a group's message."
-        setattr(made, RELAY, self)
+        relays_by(made, self)
         setattr(owner, name, made)
 
     async def send(self, consumer: Any, event: Message) -> None:
@@ -95,9 +103,8 @@ class _Json(_Declared):
     def __repr__(self) -> str:
         return "relay_json()" if self._key is None else f"relay_json({self._key!r})"
 
-    def fits(self, consumer_class: type) -> bool:
-        found = definers(consumer_class, "encode_json")
-        return not found or is_framework(found[0])
+    def fits(self, consumer: Consumer) -> bool:
+        return not replaces(consumer, ("encode_json", "send_json"))
 
     def content(self, message: Message) -> str:
         return dumps(self._of(message), repr(self))

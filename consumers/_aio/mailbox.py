@@ -174,6 +174,16 @@ class Mailbox(DeliversMany):
             mailbox.notify()
         return others
 
+    @staticmethod
+    def deliver_uncopied(receivers: Sequence["Mailbox"], message: Message) -> list["Mailbox"]:
+        """Have those take a message who have a shortcut for it; see `consumers.types.DeliversMany`."""
+        shared = SharedMessage(message)
+        return [
+            mailbox
+            for mailbox in receivers
+            if mailbox.is_closed or mailbox.shortcut is None or not mailbox.shortcut(shared)
+        ]
+
     def room(self) -> int:
         """See `Room`. Messages of groups with history fill half of the mailbox; the rest is for others."""
         if self.is_closed:  # for ever

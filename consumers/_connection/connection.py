@@ -33,7 +33,7 @@ from .log import ConnectionLog
 from .reader import ChannelReader, Reader
 from .scheduler import Scheduler
 from .sender import CLOSE_TIMEOUT, CLOSED, State
-from .shared import shortcut_of
+from .shared import Shortcut, shortcut_of
 from .shutdown import CLEANING_UP, DONE, DRAINING, Shutdown
 from .tasks import Tasks
 from .undecided import Undecided
@@ -261,6 +261,7 @@ class Connection:
         if not await self._mailbox.wait_for_message():
             return False
         self._connect_has_begun = True
+        base_send = self._consumer.base_send
         if self._protocol == "websocket":
             await self._scheduler.handle_oldest()
             if self._sender.is_rejected and not self.is_ending:  # not every server reports a disconnect then
@@ -272,9 +273,13 @@ class Connection:
         if self.expiry is not None:
             self.expiry.opened()
         if self._observer is None and self._protocol == "websocket":
-            relays = table_of(type(self._consumer)).relays
-            self._mailbox.shortcut = shortcut_of(self._consumer, self._mailbox, self._sender, relays)
+            self._mailbox.shortcut = self._shortcut(base_send)
         return True
+
+    def _shortcut(self, base_send: object) -> Shortcut | None:
+        table, has_raw_frames = table_of(type(self._consumer)), self._dispatcher.has_raw_frames
+        parts = self._consumer, self._mailbox, self._sender
+        return shortcut_of(*parts, base_send, table.relays, table.names, has_raw_frames)
 
     async def _clean_up(self, request: CloseRequest) -> None:
         """Close, wait for what still runs, and call `disconnect()`."""

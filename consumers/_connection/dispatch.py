@@ -22,7 +22,7 @@ from .groups import GROUP_METHODS
 from .log import log_once
 from .observed import Dispatches, ObservedConsumer
 from .request import OfRequest
-from .shared import RELAY, Relay
+from .shared import Relay, relay_of
 
 # What only the server sends: not even a consumer that derives from the base alone, and so defines them, means others.
 OF_THE_SERVER = frozenset(
@@ -97,7 +97,7 @@ class DispatchTable:
         self.names = HandlerNames(self.handlers)
         self.direct = frozenset(name for name in self.handlers if _is_async_function(attributes[name]))
         self.relays: dict[str, Relay] = {
-            name: relay for name in self.handlers if (relay := getattr(attributes[name], RELAY, None)) is not None
+            name: relay for name in self.handlers if (relay := relay_of(attributes[name])) is not None
         }
         self.connects_with = {
             name: taken.parameter.default is inspect.Parameter.empty
@@ -227,6 +227,11 @@ class Dispatcher:
         if self._observer is None and self._table.passes_on(self._consumer, "dispatch"):
             self._direct = self._table.direct
             self._gives_text = None
+
+    @property
+    def has_raw_frames(self) -> bool:
+        """Whether raw frames are passed on."""
+        return self._frames is not None
 
     def dispatch(self, message: Message) -> Awaitable[None]:
         """Have the consumer handle a message of the connection's own, which tells of its end."""

@@ -1,7 +1,8 @@
 """A transport that joins what is written within one step of the event loop: a system call costs more than a frame."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import Any
 from weakref import ref
 
@@ -64,13 +65,29 @@ class _Step:
 
     def add(self, transport: JoinedTransport) -> None:
         if not self._transports:
-            self._get_loop().call_soon(self._end)
+            self._schedule()
         self._transports.append(transport)
+
+    def _schedule(self) -> None:
+        self._get_loop().call_soon(self._end, context=_NO_VARIABLES)
 
     def _end(self) -> None:
         transports, self._transports = self._transports, []
-        for transport in transports:
-            transport.flush()
+        remaining = iter(transports)
+        try:
+            _flush_all(remaining)
+        finally:  # KeyboardInterrupt and SystemExit leave a step, and an error of one transport is not the others'
+            if left := list(remaining):
+                if not self._transports:
+                    self._schedule()
+                self._transports[:0] = left
 
+
+def _flush_all(transports: Iterable[JoinedTransport]) -> None:
+    for transport in transports:
+        transport.flush()
+
+
+_NO_VARIABLES = Context()  # what is written later must not keep those of whoever has sent it
 
 _steps = PerLoop(_Step)

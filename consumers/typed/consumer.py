@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from .._connection.events import Headers
 from .._connection.groups import require_groups
 from .._connection.log import log_once
-from .._connection.shared import RELAY
+from .._connection.shared import relays_by
 from .._sync import awaitable, maybe_await, run_on_loop, sync_method
 from ..consumer import AsyncConsumer
 from ..exceptions import InvalidFrame
@@ -344,7 +344,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
                 await awaitable(self.send(text_data=gap_text(label)))
 
 
-setattr(TypedConsumer.consumers_message, RELAY, MODELS)
+relays_by(TypedConsumer.consumers_message, MODELS)
 
 
 class SyncTypedConsumer(Typed, WebsocketConsumer):
@@ -357,10 +357,12 @@ class SyncTypedConsumer(Typed, WebsocketConsumer):
     group_send_message = sync_method(TypedConsumer.group_send_message)
     consumers_message = sync_method(TypedConsumer.consumers_message)
     layer_gap = sync_method(TypedConsumer.layer_gap)
-    setattr(consumers_message, RELAY, MODELS)
 
     def _on_loop(self, function: Any) -> None:
         self._threads.start_on_loop(function)
+
+
+relays_by(SyncTypedConsumer.consumers_message, MODELS)
 
 
 async def _refuse(consumer: Any, problem: Problem, id: MessageId | None) -> None:

@@ -11,8 +11,8 @@ from .recovery import Place, frame_with_place
 class Models:
     """A relay, see `_connection.shared`: all clients that know the group by one label get the same."""
 
-    def fits(self, consumer_class: type) -> bool:
-        """Tell whether the handlers of a class do no more than this says."""
+    def fits(self, consumer: object) -> bool:
+        """Tell whether the handler of a consumer does no more than this says."""
         return True
 
     def frame(self, shared: SharedMessage, consumer: Any, encode: Encode) -> bytes | None:
