@@ -45,7 +45,8 @@ class JoinedTransport:
             data = pending[0] if len(pending) == 1 else b"".join(pending)
             pending.clear()
             self._size = 0
-            self._transport.write(data)
+            if not self.is_closing():  # else uvloop raises, where asyncio drops it
+                self._transport.write(data)
 
     def close(self) -> None:
         """Close when everything is written."""

@@ -36,7 +36,6 @@ LOG: dict[str, Any] = {
 }
 
 SETTINGS: dict[str, Any] = {
-    "ws": "consumers.server:WebSocketProtocol",  # frames that the members of a group share
     "ws_max_size": MIB,  # bytes; uvicorn's own limit of 16 MiB is memory that each client may ask for
     "ws_per_message_deflate": False,  # which costs more memory than all the rest of a connection
     "ws_ping_interval": 20,  # seconds; proxies end what is idle, most of them after 60
@@ -44,7 +43,7 @@ SETTINGS: dict[str, Any] = {
     "access_log": False,  # a query string may hold a token
     "log_config": LOG,
 }
-"""What differs from uvicorn's own settings, or must not follow them."""
+"""What differs from uvicorn's own settings, or must not follow them; and `ws` is `WebSocketProtocol`."""
 
 
 class WithoutHandshakes(logging.Filter):
@@ -123,9 +122,10 @@ def serve(
     except ImportError as error:
         raise ImportError("serve() needs uvicorn: pip install 'starlette-consumers[server]'", name="uvicorn") from error
     from .process import run
+    from .protocol import WebSocketProtocol
     from .supervisor import Supervisor
 
-    settings = {**SETTINGS, **settings}
+    settings = {"ws": WebSocketProtocol, **SETTINGS, **settings}  # uvicorn 0.35 takes no name of a class
     config = uvicorn.Config(app, **settings)
     if config.workers == 1:
         return run(config, pace)

@@ -34,6 +34,8 @@ class StrictClient:
         self._stream = StreamReader()
         self._extensions: Any = []
         self._parsing: Any = None
+        self._has_closed = self._is_aborted = False
+        self.close_frame: Frame | None = None
         self.frames: list[Frame] = []
         self.pongs: list[bytes] = []
 
@@ -59,6 +61,9 @@ class StrictClient:
         if opcode is None:
             opcode = Opcode.TEXT if isinstance(content, str) else Opcode.BINARY
         data = content.encode() if isinstance(content, str) else content
+        if self._writer.is_closing() or self._has_closed:
+            return
+        self._has_closed = opcode is Opcode.CLOSE
         self._writer.write(Frame(opcode, data).serialize(mask=True))
 
     def ping(self, payload: bytes) -> None:
@@ -68,6 +73,8 @@ class StrictClient:
         self.send(Close(code, "").serialize(), Opcode.CLOSE)
 
     def abort(self) -> None:
+        """Vanish."""
+        self._is_aborted = True
         self._writer.transport.abort()
 
     async def read(self) -> Frame | None:
@@ -83,6 +90,8 @@ class StrictClient:
                 self._parsing = None
                 return self._note(parsed.value)
             data = await asyncio.wait_for(self._reader.read(65536), PATIENCE)
+            if not data and self._is_aborted:
+                raise ConnectionAbortedError
             if not data:
                 assert not self._stream.buffer, "the stream ends within a frame"
                 return None
@@ -90,8 +99,11 @@ class StrictClient:
 
     def _note(self, frame: Frame) -> Frame:
         assert frame.fin, "the server sends no fragments"
-        assert not (self.frames and self.frames[-1].opcode is Opcode.CLOSE), f"{frame} after the close frame"
+        # uvicorn answers pings while it waits for the client's close frame: RFC 6455 forbids only data then.
+        assert self.close_frame is None or frame.opcode is Opcode.PONG, f"{frame} after the close frame"
         self.frames.append(frame)
+        if frame.opcode is Opcode.CLOSE:
+            self.close_frame = frame
         if frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))
         return frame
@@ -124,9 +136,7 @@ class StrictClient:
     @property
     def close_code(self) -> int | None:
         """The code of the close frame; None: there has been none."""
-        if not self.frames or self.frames[-1].opcode is not Opcode.CLOSE:
-            return None
-        return Close.parse(bytes(self.frames[-1].data)).code
+        return None if self.close_frame is None else Close.parse(bytes(self.close_frame.data)).code
 
 
 @asynccontextmanager
