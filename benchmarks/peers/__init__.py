@@ -5,6 +5,7 @@ documentation writes them:
 
 - `echo` sends every text back;
 - `room` is a member of one group and sends every text of its client to that group;
+- `four` and `sixteen` are like `room`, but send every text so often, without a pause;
 - `crowd` is a member of another group, to which nothing is sent;
 - `json` is a member of a third group, to which objects are sent as JSON;
 - `model` validates every message of its client as a pydantic model and answers with another model;
@@ -40,6 +41,10 @@ COMPARED: Mapping[str, str] = {
 
 PEERS: Mapping[str, str] = {**COMPARED, "sketch": "sketch", "sketch_raw": "sketch, raw"}
 """The same, with those that run only where they are asked for."""
+
+
+OURS = "consumers.server:WebSocketProtocol"
+"""This library's own WebSocket protocol for uvicorn."""
 
 
 class Peer:

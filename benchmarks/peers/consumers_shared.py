@@ -1,23 +1,42 @@
 """This library on its own WebSocket protocol: a declared relay, whose frames many members share."""
 
-from consumers import AsyncWebsocketConsumer, relay
+from consumers import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer, relay, relay_json
 
-from . import by_path
+from . import OURS, by_path
 from .consumers import Adapter as Handled
 
 
 class Room(AsyncWebsocketConsumer):
     groups = ["room"]
+    times = 1
     chat_message = relay("text")
 
     async def receive(self, text_data: str) -> None:
-        await self.channel_layer.group_send("room", {"type": "chat.message", "text": text_data})
+        for _ in range(self.times):
+            await self.channel_layer.group_send(self.groups[0], {"type": "chat.message", "text": text_data})
+
+
+class Four(Room):
+    groups = ["four"]
+    times = 4
+
+
+class Sixteen(Room):
+    groups = ["sixteen"]
+    times = 16
+
+
+class Json(AsyncJsonWebsocketConsumer):
+    groups = ["json"]
+    json_message = relay_json("content")
 
 
 class Adapter(Handled):
-    endpoints = ("room",)
-    protocol = "consumers.server:WebSocketProtocol"
-    app = staticmethod(by_path({"room": Room.as_asgi()}))
+    endpoints = ("room", "four", "sixteen", "json")
+    protocol = OURS
+    app = staticmethod(
+        by_path({"room": Room.as_asgi(), "four": Four.as_asgi(), "sixteen": Sixteen.as_asgi(), "json": Json.as_asgi()})
+    )
 
     async def broadcast(self, text: str) -> None:
         await self.layer.group_send("room", {"type": "chat.message", "text": text})
