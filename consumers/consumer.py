@@ -176,10 +176,7 @@ class AsyncConsumer(GroupMethods, Limits):
     """Raise ValueError for a layer message without a handler, as Channels does, instead of dropping it (False)."""
 
     shared_frames: bool = True
-    """Let what is the same for many members of a group go past their handlers, where the server can do so (True).
-
-    Middleware that wraps the application's `send` does not see such frames.
-    """
+    """Let what many members of a group get go past their handlers, and past middleware, where the server can (True)."""
 
     raw_frames: bool = False
     """Pass layer messages of type "websocket.send" on to the client without a handler (False).

@@ -1,5 +1,7 @@
 """This library on its own WebSocket protocol: a declared relay, whose frames many members share."""
 
+import asyncio
+
 from consumers import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer, relay, relay_json
 
 from . import OURS, by_path
@@ -8,20 +10,24 @@ from .consumers import Adapter as Handled
 
 class Room(AsyncWebsocketConsumer):
     groups = ["room"]
-    times = 1
     chat_message = relay("text")
 
     async def receive(self, text_data: str) -> None:
-        for _ in range(self.times):
-            await self.channel_layer.group_send(self.groups[0], {"type": "chat.message", "text": text_data})
+        await self.channel_layer.group_send("room", {"type": "chat.message", "text": text_data})
 
 
 class Four(Room):
+    """Has several senders, who send at the same time: each `group_send()` that is awaited lets others run."""
+
     groups = ["four"]
     times = 4
 
+    async def receive(self, text_data: str) -> None:
+        message = {"type": "chat.message", "text": text_data}
+        await asyncio.gather(*(self.channel_layer.group_send(self.groups[0], message) for _ in range(self.times)))
 
-class Sixteen(Room):
+
+class Sixteen(Four):
     groups = ["sixteen"]
     times = 16
 

@@ -420,3 +420,21 @@ async def test_a_real_wire_and_a_sharing_one_get_the_same(layer: InMemoryChannel
         for text in ("hällo", "", "x" * 70_000):
             await layer.group_send("room", say(text))
             assert await usual.next_text() == await wire.next_content() == text
+
+
+async def test_group_send_json_is_shared(layer: InMemoryChannelLayer) -> None:
+    class Json(AsyncJsonWebsocketConsumer):
+        groups = ["room"]
+        raw_frames = True
+
+        async def receive_json(self, content: Any, **kwargs: Any) -> None:
+            await self.group_send_json("room", content)
+
+    contents = []
+    for offers in (True, False):
+        async with sharing(*[Json.as_asgi()] * 3, offers=offers) as wires:
+            wires[0].text('{"a": ["b", 1.50]}')
+            contents.append([await wire.next_content() for wire in wires])
+            if offers:
+                assert [wire.written for wire in wires[1:]] == [['{"a": ["b", 1.5]}']] * 2
+    assert contents[0] == contents[1] == ['{"a": ["b", 1.5]}'] * 3

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 
 from consumers._connection.shared import EXTENSION
-from consumers.types import ASGIApp, Message
+from consumers.types import ASGIApp
 
 from .wire import Wire, run_app, websocket_scope
 
@@ -51,22 +51,24 @@ def encode(content: str | bytes) -> bytes:
 
 
 @asynccontextmanager
-async def sharing(*apps: ASGIApp, offers: bool = True, accepted: bool = True) -> AsyncIterator[list[SharingWire]]:
+async def sharing(
+    *apps: ASGIApp, offers: bool = True, accepted: bool = True, **scope: Any
+) -> AsyncIterator[list[SharingWire]]:
     """Connect a client to each application; with `offers=False` the server has no such extension."""
     encoded.clear()
     async with AsyncExitStack() as stack:
-        wires = [await stack.enter_async_context(_sharing(app, offers, accepted)) for app in apps]
+        wires = [await stack.enter_async_context(_sharing(app, offers, accepted, scope)) for app in apps]
         await anyio.wait_all_tasks_blocked()
         yield wires
 
 
 @asynccontextmanager
-async def _sharing(app: ASGIApp, offers: bool, accepted: bool) -> AsyncIterator[SharingWire]:
+async def _sharing(app: ASGIApp, offers: bool, accepted: bool, scope: dict[str, Any]) -> AsyncIterator[SharingWire]:
     wire = SharingWire()
     extensions: dict[str, Any] = {EXTENSION: {"encode": encode, "write": wire.write}} if offers else {}
     async with anyio.create_task_group() as tasks:
         wire.client("connect")
-        tasks.start_soon(run_app, wire, app, websocket_scope(extensions=extensions))
+        tasks.start_soon(run_app, wire, app, websocket_scope(extensions=extensions, **scope))
         try:
             if accepted:
                 await wire.accepted()
@@ -87,6 +89,3 @@ def replacing(name: str, on_instance: bool, method: Callable[..., Any]) -> dict[
         await self.accept()
 
     return {"connect": connect}
-
-
-Messages = list[Message]
