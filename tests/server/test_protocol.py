@@ -165,6 +165,14 @@ async def test_a_shared_frame_needs_no_step_of_a_task(layer: InMemoryChannelLaye
         assert one is two is three
 
 
+async def test_what_uvicorn_has_closed_takes_no_frame(layer: InMemoryChannelLayer, watched: type[Watched]) -> None:
+    async with serving(Member.as_asgi(), watched) as server, members(server, 1):
+        [protocol] = watched.all
+        assert protocol._write_frame(b"\x81\x00")
+        protocol.conn.send_close(1001)
+        assert not protocol._write_frame(b"\x81\x00")
+
+
 # Order
 
 
@@ -227,6 +235,9 @@ async def test_a_client_that_does_not_read_gets_frames_through_its_mailbox(
     async with serving(Member.as_asgi(), watched) as server, members(server, 1) as (client,):
         [protocol] = watched.all
         sent = await fill(layer, protocol)
+        layer._local.group_send("room", shared(f"1:{sent}:{WIDE}"))
+        assert protocol.transport._pending == []
+        sent += 1
         for number in range(sent, sent + 20):
             layer._local.group_send("room", KINDS[number % 3](f"1:{number}:{WIDE}"))
         await asyncio.sleep(0.05)
