@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .peers import PEERS
-from .plan import MEMBERS, Options
+from .plan import MEMBERS, WIRE, Options
 from .report import figure
 from .results import Key, Results
-from .wire.run import ALONE
+from .wire.run import ALONE, CPU
 
-SCENARIOS = {ALONE: "wire-idle"}
+SCENARIOS = {ALONE: "wire-idle", **{name + CPU: name for name in WIRE}}
 """Which scenario measures what has another name."""
 
 
@@ -74,6 +74,11 @@ def _compare(what: str, scenario: str, size: int, left: str, sign: str, factor: 
     return Goal(what, ((scenario, size, left),), sign, factor, ((scenario, size, right),))
 
 
+def _shared(what: str, scenario: str, factor: float) -> Goal:
+    """Compare the server's CPU time for a delivery: what the bare function takes, in ours."""
+    return _compare(f"{what}, CPU time", scenario + CPU, 1_000, "bare", "at least", factor, "consumers_shared")
+
+
 _SIZES = tuple(("fanout", size, "consumers") for size in MEMBERS)
 
 GOALS = (
@@ -90,6 +95,11 @@ GOALS = (
     _compare(
         "a 1 KB object dumped by each member's handler", "json", 1_000, "consumers", "at least", 3, "consumers_raw"
     ),
+    _shared("a shared frame", "wire-fanout", 1.15),
+    _shared("a shared frame of 1 KB", "wire-fanout-1k", 1.15),
+    _shared("each of four frames at once", "wire-four", 3),
+    _shared("each of sixteen frames at once", "wire-sixteen", 8),
+    _compare("a shared frame in process", "fanout", 1_000, "consumers_shared", "at most", 3, "bare"),
     _compare("echo of a model", "typed", 1, "typed", "at most", 1.2, "by_hand"),
     _compare("echo of a model", "typed", 1, "chanx", "at least", 10, "typed"),
     _compare("a delivery of a model in a group of 1,000", "typed-fanout", 1_000, "typed", "at most", 1.2, "by_hand"),

@@ -72,12 +72,16 @@ class WireSpec:
         endpoint: what it needs of a peer.
         size: how many clients.
         least: how many messages make a measurement, even if they take longer than wanted.
+        times: how many frames each message makes for each client.
+        length: of a text, in characters, if it is longer than a line of chat.
     """
 
     title: str
     endpoint: str
     size: int
     least: int = 1
+    times: int = 1
+    length: int = 0
 
 
 WIRE: Mapping[str, WireSpec] = {
@@ -85,6 +89,9 @@ WIRE: Mapping[str, WireSpec] = {
     # For most of the time of four messages, two are under way. Channels does much of the work for a message when all
     # have got it, and would be measured without that if there were no next one.
     "wire-fanout": WireSpec("text to a group of {}", "room", 1_000, least=4),
+    "wire-fanout-1k": WireSpec("text of 1 KB to a group of {}", "room", 1_000, least=4, length=1_000),
+    "wire-four": WireSpec("four texts at once to a group of {}", "four", 1_000, least=4, times=4),
+    "wire-sixteen": WireSpec("sixteen texts at once to a group of {}", "sixteen", 1_000, least=4, times=16),
     "wire-idle": WireSpec("text to a group of {}", "room", 100, least=4),
 }
 

@@ -29,6 +29,8 @@ from .origin import OriginValidator as OriginValidator
 from .patterns import path as path
 from .patterns import re_path as re_path
 from .patterns import register_converter as register_converter
+from .relays import relay as relay
+from .relays import relay_json as relay_json
 from .routing import ChannelNameRouter as ChannelNameRouter
 from .routing import ProtocolTypeRouter as ProtocolTypeRouter
 from .routing import URLRouter as URLRouter
@@ -73,6 +75,8 @@ __all__ = [
     "path",
     "re_path",
     "register_converter",
+    "relay",
+    "relay_json",
 ]
 
 _misrouted.explain_rejections()

@@ -175,6 +175,9 @@ class AsyncConsumer(GroupMethods, Limits):
     strict_types: bool = False
     """Raise ValueError for a layer message without a handler, as Channels does, instead of dropping it (False)."""
 
+    shared_frames: bool = True
+    """Let what many members of a group get go past their handlers, and past middleware, where the server can (True)."""
+
     raw_frames: bool = False
     """Pass layer messages of type "websocket.send" on to the client without a handler (False).
 

@@ -55,6 +55,11 @@ class DeliversMany:
         """Do what `DeliverMany` says, with objects of this class; the base takes none."""
         return receivers
 
+    @staticmethod
+    def deliver_uncopied(receivers: list[Any], message: Message) -> list[Any]:
+        """Do the same with a message that has values to change, for those who need no copy; the base takes none."""
+        return receivers
+
 
 Close = Callable[[int, str], object]
 """Closes a receiver with a code and a reason, plain and immediate: nothing that waits or runs there holds it up."""

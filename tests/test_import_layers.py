@@ -17,7 +17,7 @@ LIBRARIES = {"starlette", "anyio", "asgiref"}
 EXTRAS = {
     "layers.redis": {"redis"},
     "layers.codec": {"msgpack", "cryptography"},
-    "server": {"uvicorn"},
+    "server": {"uvicorn", "uvicorn_worker", "websockets"},
     "telemetry": {"opentelemetry"},
     "testing.application": {"trio"},
     "typed": {"pydantic", "pydantic_core"},

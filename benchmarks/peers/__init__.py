@@ -5,6 +5,7 @@ documentation writes them:
 
 - `echo` sends every text back;
 - `room` is a member of one group and sends every text of its client to that group;
+- `four` and `sixteen` are like `room`, but send every text so often, without a pause;
 - `crowd` is a member of another group, to which nothing is sent;
 - `json` is a member of a third group, to which objects are sent as JSON;
 - `model` validates every message of its client as a pydantic model and answers with another model;
@@ -27,6 +28,7 @@ COMPARED: Mapping[str, str] = {
     "starlette": "Starlette",
     "consumers": "consumers",
     "consumers_raw": "consumers, raw",
+    "consumers_shared": "consumers, shared",
     "litestar": "Litestar",
     "socketio": "python-socketio",
     "fast_channels": "fast-channels",
@@ -41,6 +43,10 @@ PEERS: Mapping[str, str] = {**COMPARED, "sketch": "sketch", "sketch_raw": "sketc
 """The same, with those that run only where they are asked for."""
 
 
+OURS = "consumers.server:WebSocketProtocol"
+"""This library's own WebSocket protocol for uvicorn."""
+
+
 class Peer:
     """What the scenarios need of a library; each adapter's module has one subclass, named `Adapter`."""
 
@@ -52,6 +58,8 @@ class Peer:
     """Frames that a client sends before it counts as connected."""
     opening: ClassVar[int] = 0
     """How many frames the server sends before a client counts as connected."""
+    protocol: ClassVar[str] = "websockets-sansio"
+    """The WebSocket protocol of uvicorn's that it is served by."""
     app: App
 
     def target(self, endpoint: str) -> str:

@@ -18,10 +18,15 @@ async def echo(scope: Message, receive: Receive, send: Send) -> None:
 
 
 class Room:
-    """A set of `send` functions."""
+    """A set of `send` functions.
 
-    def __init__(self) -> None:
+    Args:
+        times: how often it sends each text.
+    """
+
+    def __init__(self, times: int = 1) -> None:
         self.members: set[Send] = set()
+        self.times = times
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         await receive()
@@ -29,7 +34,8 @@ class Room:
         self.members.add(send)
         try:
             while (event := await receive())["type"] == "websocket.receive":
-                await self.broadcast(event["text"])
+                for _ in range(self.times):
+                    await self.broadcast(event["text"])
         finally:
             self.members.discard(send)
 
@@ -41,10 +47,12 @@ class Room:
 
 class Adapter(Peer):
     packages = ()
+    endpoints = ("echo", "room", "four", "sixteen", "crowd", "json")
 
     def __init__(self) -> None:
         self.room, self.json = Room(), Room()
-        self.app = by_path({"echo": echo, "room": self.room, "crowd": Room(), "json": self.json})
+        rooms = {"room": self.room, "four": Room(4), "sixteen": Room(16), "crowd": Room(), "json": self.json}
+        self.app = by_path({"echo": echo, **rooms})
 
     async def broadcast(self, text: str) -> None:
         await self.room.broadcast(text)

@@ -208,16 +208,25 @@ class Swarm:
         await self._wait(complete)
         self._check(count)
 
-    async def fan_out(self, count: int) -> None:
-        """Let one client send so many messages to all, the next when the last but one has reached everyone."""
-        frames = [self._frames(f"a line of chat, number {number:08}") for number in range(count)]
-        complete = self._begin([message for _, message in frames])
+    async def fan_out(self, count: int, times: int = 1, length: int = 0) -> None:
+        """Let one client send so many messages to all, the next when the last but one has reached everyone.
+
+        Args:
+            count: how many.
+            times: how often everyone gets each of them.
+            length: of each, in characters, if that is more than a line of chat.
+        """
+        frames = [self._frames(f"a line of chat, number {number:08}".ljust(length, ".")) for number in range(count)]
+        complete = self._begin([message for _, message in frames for _ in range(times)])
         left = [self.size] * count
         requests = iter([request for request, _ in frames])
         speaker = self.clients[0].transport
 
         def on_frame(client: Client) -> None:
-            number = client.frames - 1
+            number, others = divmod(client.frames, times)
+            if others:
+                return
+            number -= 1
             left[number] -= 1
             if left[number]:
                 return
@@ -229,7 +238,7 @@ class Swarm:
         self.on_frame = on_frame
         speaker.write(b"".join(islice(requests, IN_FLIGHT)))
         await self._wait(complete)
-        self._check(count)
+        self._check(count * times)
 
     async def _connect(self, count: int) -> None:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from ..children import Child, ChildFailed
 from ..plan import WIRE, Options
@@ -48,7 +49,7 @@ class Served:
     Args:
         child: the server.
         play: lets the clients exchange so many messages with it.
-        size: how many clients get each of them.
+        size: how many frames each of them makes for all clients together.
         sleeps: whether the clients' process may sleep meanwhile.
         least: how many messages make a measurement, even if they take longer than wanted.
     """
@@ -122,8 +123,9 @@ async def serving(peer: str, name: str, options: Options, results: Results) -> A
         address(peer, endpoint, results) as (child, where),
         Swarm(where, endpoint, size) as swarm,
     ):
-        play = swarm.echo if endpoint == "echo" else swarm.fan_out
-        yield Served(child, play, size, options.clients_sleep, WIRE[name].least)
+        spec = WIRE[name]
+        play = swarm.echo if endpoint == "echo" else partial(swarm.fan_out, times=spec.times, length=spec.length)
+        yield Served(child, play, size * spec.times, options.clients_sleep, spec.least)
 
 
 async def run(name: str, options: Options, results: Results) -> None:

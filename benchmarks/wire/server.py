@@ -33,7 +33,7 @@ async def main(name: str) -> None:
     peer = load(name)
     config = uvicorn.Config(
         peer.app,
-        ws="websockets-sansio",
+        ws=peer.protocol,
         ws_per_message_deflate=False,
         ws_ping_interval=None,
         lifespan="off",  # peer.running() does what there is to do
@@ -42,7 +42,9 @@ async def main(name: str) -> None:
     server = uvicorn.Server(config)
     asyncio.get_running_loop().add_reader(sys.stdin, os._exit, 0)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
-        endpoints = [endpoint for endpoint in ("echo", "room", "crowd") if endpoint in peer.endpoints]
+        endpoints = [
+            endpoint for endpoint in ("echo", "room", "four", "sixteen", "crowd") if endpoint in peer.endpoints
+        ]
         hello = {
             "versions": peer.versions,
             "port": listener.getsockname()[1],

@@ -35,12 +35,20 @@ class SharedMessage:
 
     Args:
         message: the message, with values that nobody can change; the sender may go on to change the message itself.
+
+    Attributes:
+        message: the message.
+        kind: its type; "" for one that is none.
+        frames: what clients get of it, made once for all who get the same.
     """
 
-    __slots__ = ("message",)
+    __slots__ = ("frames", "kind", "message")
 
     def __init__(self, message: Message) -> None:
         self.message: dict[str, Any] = dict(message)
+        kind = message.get("type")
+        self.kind = kind if type(kind) is str else ""
+        self.frames: dict[object, bytes | None] = {}
 
 
 Entry = Message | SharedMessage | tuple[Message, int]
@@ -73,6 +81,7 @@ class Mailbox(DeliversMany):
         is_closed: whether the layer's messages are taken no more.
         is_stopped: whether no more messages are to be handled.
         observer: the connection's, if it has one: sees the layer's messages.
+        shortcut: takes a message of a group past the worker, if it can be done; see `_connection.shared`.
     """
 
     __slots__ = (
@@ -88,11 +97,13 @@ class Mailbox(DeliversMany):
         "messages",
         "observer",
         "owner",
+        "shortcut",
     )
 
     def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
         self.owner = owner
         self.observer: ConnectionObserver | None = None
+        self.shortcut: Callable[[SharedMessage], bool] | None = None
         self._client_limit = client_limit
         self._budget = ByteBudget(byte_limit, client_limit)
         self.layer_limit = layer_limit
@@ -145,11 +156,16 @@ class Mailbox(DeliversMany):
 
     @staticmethod
     def deliver_many(receivers: Sequence["Mailbox"], message: Message) -> list["Mailbox"]:
-        """Put a message into all mailboxes that it makes no more than half full; see `consumers.types.DeliverMany`."""
+        """Put a message into all mailboxes that it makes no more than half full; see `consumers.types.DeliverMany`.
+
+        Those with a shortcut may not need that.
+        """
         others, shared = [], SharedMessage(message)
         for mailbox in receivers:
             if mailbox.is_closed or 2 * mailbox.layer_count + 2 > mailbox.layer_limit:
                 others.append(mailbox)
+                continue
+            if mailbox.shortcut is not None and mailbox.shortcut(shared):
                 continue
             if mailbox.observer is not None:
                 mailbox.observer.received("layer")
@@ -157,6 +173,16 @@ class Mailbox(DeliversMany):
             mailbox.messages.append(shared)
             mailbox.notify()
         return others
+
+    @staticmethod
+    def deliver_uncopied(receivers: Sequence["Mailbox"], message: Message) -> list["Mailbox"]:
+        """Have those take a message who have a shortcut for it; see `consumers.types.DeliversMany`."""
+        shared = SharedMessage(message)
+        return [
+            mailbox
+            for mailbox in receivers
+            if mailbox.is_closed or mailbox.shortcut is None or not mailbox.shortcut(shared)
+        ]
 
     def room(self) -> int:
         """See `Room`. Messages of groups with history fill half of the mailbox; the rest is for others."""

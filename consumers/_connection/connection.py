@@ -25,7 +25,7 @@ from . import events, open_connections
 from .backlog import Taken
 from .close_request import CloseRequest, code_to_send
 from .consumer import Consumer
-from .dispatch import Dispatcher
+from .dispatch import Dispatcher, table_of
 from .enforce import LimitHit, make_enforcer, make_sender
 from .errors import Errors
 from .frames import Frames
@@ -33,6 +33,7 @@ from .log import ConnectionLog
 from .reader import ChannelReader, Reader
 from .scheduler import Scheduler
 from .sender import CLOSE_TIMEOUT, CLOSED, State
+from .shared import Shortcut, shortcut_of
 from .shutdown import CLEANING_UP, DONE, DRAINING, Shutdown
 from .tasks import Tasks
 from .undecided import Undecided
@@ -260,6 +261,7 @@ class Connection:
         if not await self._mailbox.wait_for_message():
             return False
         self._connect_has_begun = True
+        base_send = self._consumer.base_send
         if self._protocol == "websocket":
             await self._scheduler.handle_oldest()
             if self._sender.is_rejected and not self.is_ending:  # not every server reports a disconnect then
@@ -270,7 +272,14 @@ class Connection:
         self._shutdown.opened()
         if self.expiry is not None:
             self.expiry.opened()
+        if self._observer is None and self._protocol == "websocket":
+            self._mailbox.shortcut = self._shortcut(base_send)
         return True
+
+    def _shortcut(self, base_send: object) -> Shortcut | None:
+        table, has_raw_frames = table_of(type(self._consumer)), self._dispatcher.has_raw_frames
+        parts = self._consumer, self._mailbox, self._sender
+        return shortcut_of(*parts, base_send, table.relays, table.names, has_raw_frames)
 
     async def _clean_up(self, request: CloseRequest) -> None:
         """Close, wait for what still runs, and call `disconnect()`."""
@@ -356,7 +365,7 @@ class Connection:
         self._sender.release()
         if self._enforcer is not None:
             self._enforcer.release()
-        self._enforcer = self._mailbox.owner = None
+        self._enforcer = self._mailbox.owner = self._mailbox.shortcut = None
         for part in (self._reader, self._errors, self._dispatcher, self._scheduler):
             part.release()
         del self._consumer

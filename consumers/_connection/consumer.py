@@ -1,6 +1,6 @@
 """What a connection needs of its consumer."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Literal, Protocol
 
 from ..layers.base import Layer
@@ -24,6 +24,8 @@ class Consumer(Protocol):
     overflow: Literal["drop", "close"]
     strict_types: bool
     raw_frames: bool
+    shared_frames: bool
+    base_send: Callable[[Message], Any]
     show_content: bool
     _codes_as_reported: bool
     _yields_between: ClassVar[int]

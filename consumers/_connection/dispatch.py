@@ -22,6 +22,7 @@ from .groups import GROUP_METHODS
 from .log import log_once
 from .observed import Dispatches, ObservedConsumer
 from .request import OfRequest
+from .shared import Relay, relay_of
 
 # What only the server sends: not even a consumer that derives from the base alone, and so defines them, means others.
 OF_THE_SERVER = frozenset(
@@ -68,10 +69,21 @@ class DispatchTable:
         handlers: of the methods, those for a layer's messages: functions that take one event.
         names: their names by the types of messages.
         direct: of the handlers, those that are coroutine functions, for which `dispatch()` has nothing to check.
+        relays: of the handlers, those that only pass something on: what that is.
         connects_with: the parameters of `connect()`, and whether each has to be given.
     """
 
-    __slots__ = ("_passing_on", "_text_receiver", "connects_with", "direct", "handlers", "methods", "names", "reserved")
+    __slots__ = (
+        "_passing_on",
+        "_text_receiver",
+        "connects_with",
+        "direct",
+        "handlers",
+        "methods",
+        "names",
+        "relays",
+        "reserved",
+    )
 
     def __init__(self, consumer_class: type) -> None:
         attributes = {name: value for base in reversed(consumer_class.__mro__) for name, value in vars(base).items()}
@@ -84,6 +96,9 @@ class DispatchTable:
         )
         self.names = HandlerNames(self.handlers)
         self.direct = frozenset(name for name in self.handlers if _is_async_function(attributes[name]))
+        self.relays: dict[str, Relay] = {
+            name: relay for name in self.handlers if (relay := relay_of(attributes[name])) is not None
+        }
         self.connects_with = {
             name: taken.parameter.default is inspect.Parameter.empty
             for name, taken in connecting.parameters(consumer_class).items()
@@ -212,6 +227,11 @@ class Dispatcher:
         if self._observer is None and self._table.passes_on(self._consumer, "dispatch"):
             self._direct = self._table.direct
             self._gives_text = None
+
+    @property
+    def has_raw_frames(self) -> bool:
+        """Whether raw frames are passed on."""
+        return self._frames is not None
 
     def dispatch(self, message: Message) -> Awaitable[None]:
         """Have the consumer handle a message of the connection's own, which tells of its end."""

@@ -27,7 +27,7 @@ from ..types import Message
 from ._copy import Copier
 from ._lag import Lag, gap
 from ._log import Entry, Log
-from ._receivers import Lane, Receiver, among
+from ._receivers import Lane, Receiver
 
 logger = logging.getLogger("consumers.layers")
 
@@ -280,10 +280,7 @@ class Feed:
             members = receivers if len(lanes) == 1 else [each for each in receivers if each.lane is lane]
             if self._left:
                 members = [each for each in members if each not in self._left]
-            if lane.deliver_many is not None and copy is dict.copy:
-                others = lane.deliver_many([receiver.deliver for receiver in members], event)
-                members = among(members, others) if others else []
-            for receiver in members:
+            for receiver in lane.hand_over(members, event, copy):
                 if not self._left or receiver not in self._left:
                     answer = self._give(receiver, event, copy)
                     if answer is not Answer.TAKES:

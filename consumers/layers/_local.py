@@ -13,7 +13,7 @@ from ._copy import Copier, choose_copier
 from ._feed import Missing, is_complete
 from ._full_mailboxes import FullMailboxes, Missed
 from ._local_groups import LocalGroups
-from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, among, close_all
+from ._receivers import ENDED, Entry, Lane, Receiver, Waiter, close_all
 
 logger = logging.getLogger("consumers.layers")
 
@@ -324,10 +324,8 @@ class LocalChannels(LocalGroups):
             members = receivers if is_one else [receiver for receiver in receivers if receiver.lane is lane]
             if lane.loop is not here and lane.loop is not None:
                 self._post(lane.loop, members, message, copy)
-            elif lane.deliver_many is None or copy is not dict.copy:
-                one_by_one += members
-            elif others := lane.deliver_many([receiver.deliver for receiver in members], message):
-                one_by_one += among(members, others)
+            else:
+                one_by_one += lane.hand_over(members, message, copy)
         return self._call_each(one_by_one, message, copy, refused) if one_by_one else 0
 
     def _call_each(

@@ -15,7 +15,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from .._aio.loops import running_loop
-from ..types import Close, Deliver, DeliverMany, DeliversMany, Message, Room
+from ..types import Close, Deliver, DeliversMany, Message, Room
 from ._feed import Missing, is_complete
 from ._feeds import Feeds
 from ._log import Log
@@ -61,7 +61,7 @@ class LocalGroups:
         self.lock = threading.Lock()
         self._receivers: dict[str, Receiver] = {}  # the attached, and stored ones in groups
         self.has_receiver = self._receivers.__contains__
-        self._lanes: WeakValueDictionary[tuple[object, DeliverMany | None], Lane] = WeakValueDictionary()
+        self._lanes: WeakValueDictionary[tuple[object, type[DeliversMany] | None], Lane] = WeakValueDictionary()
         self._groups: dict[str, dict[str, Receiver]] = {}
         self.has_group = self._groups.__contains__
         self._waiters: dict[str, deque[Waiter]] = {}
@@ -304,7 +304,7 @@ class LocalGroups:
 
     def _lane(self, loop: object, deliver: Deliver) -> Lane:
         """Return what receivers share that are of one event loop, and of one kind."""
-        kind = type(deliver).deliver_many if isinstance(deliver, DeliversMany) else None
+        kind = type(deliver) if isinstance(deliver, DeliversMany) else None
         lane = self._lanes.get((loop, kind))
         if lane is None:
             lane = self._lanes[loop, kind] = Lane(loop, kind)

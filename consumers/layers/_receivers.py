@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable
 
 from .._aio.loops import call_soon, running_loop
-from ..types import Close, Deliver, DeliverMany, Message, Room
+from ..types import Close, Deliver, DeliverMany, DeliversMany, Message, Room
+from ._copy import Copier, copy_tree
 from ._full_mailboxes import Missed
 
 logger = logging.getLogger("consumers.layers")
@@ -47,14 +48,24 @@ class Lane:
 
     Args:
         loop: the event loop that they are called on; None: any.
-        deliver_many: the way to hand it to all of them at once; None: they are called one by one.
+        kind: the class of their `deliver`, if that has a way to hand it to all of them at once; None: they are called
+            one by one.
     """
 
-    __slots__ = ("__weakref__", "deliver_many", "loop")
+    __slots__ = ("__weakref__", "deliver_many", "deliver_uncopied", "loop")
 
-    def __init__(self, loop: object | None, deliver_many: DeliverMany | None) -> None:
+    def __init__(self, loop: object | None, kind: type[DeliversMany] | None) -> None:
         self.loop = loop
-        self.deliver_many = deliver_many
+        self.deliver_many: DeliverMany | None = None if kind is None else kind.deliver_many
+        self.deliver_uncopied: DeliverMany | None = None if kind is None else kind.deliver_uncopied
+
+    def hand_over(self, members: "list[Receiver]", message: Message, copy: Copier) -> "list[Receiver]":
+        """Have receivers of this lane take a message together, if they can; return the others, in their order."""
+        way = self.deliver_many if copy is dict.copy else self.deliver_uncopied if copy is copy_tree else None
+        if way is None:
+            return members
+        others = way([receiver.deliver for receiver in members], message)
+        return among(members, others) if others else []
 
 
 STORED = Lane(None, None)

@@ -46,10 +46,11 @@ def serve(
         import uvicorn
     except ImportError as error:
         raise ImportError("serve() needs uvicorn: pip install 'starlette-consumers[server]'", name="uvicorn") from error
+    from .protocol import WebSocketProtocol
     from .supervisor import Supervisor
     from .uvicorn_server import run
 
-    settings = {**SETTINGS, **settings}
+    settings = {"ws": WebSocketProtocol, **SETTINGS, **settings}  # uvicorn 0.35 takes no name of a class
     config = uvicorn.Config(app, **settings)
     if config.workers == 1:
         return run(config, options)

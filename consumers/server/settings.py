@@ -35,7 +35,6 @@ LOG: dict[str, Any] = {
 }
 
 SETTINGS: dict[str, Any] = {
-    "ws": "websockets-sansio",
     "ws_max_size": MIB,  # bytes; uvicorn's own limit of 16 MiB is memory that each client may ask for
     "ws_per_message_deflate": False,  # which costs more memory than all the rest of a connection
     "ws_ping_interval": 20,  # seconds; proxies end what is idle, most of them after 60
@@ -43,7 +42,7 @@ SETTINGS: dict[str, Any] = {
     "access_log": False,  # a query string may hold a token
     "log_config": LOG,
 }
-"""What differs from uvicorn's own settings, or must not follow them."""
+"""What differs from uvicorn's own settings, or must not follow them; and `ws` is `WebSocketProtocol`."""
 
 
 class WithoutHandshakes(logging.Filter):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from .._connection.events import Headers
 from .._connection.groups import require_groups
 from .._connection.log import log_once
+from .._connection.shared import relays_by
 from .._sync import awaitable, maybe_await, run_on_loop, sync_method
 from ..consumer import AsyncConsumer
 from ..exceptions import InvalidFrame
@@ -26,6 +27,7 @@ from .expiry import Expiry, checked_time
 from .frames import FRAME, answer_text, as_json, frame_of, id_text
 from .handlers import marked_names
 from .incoming import MessageId
+from .passing import MODELS, text_of
 from .problems import FAILED, INVALID, RATE_LIMITED, UNKNOWN_TYPE, Problem, error_text
 from .recovery import (
     AT,
@@ -33,8 +35,8 @@ from .recovery import (
     SUBPROTOCOL,
     Client,
     Handled,
+    Place,
     checked_label,
-    frame_with_place,
     gap_text,
     handled_by,
     handling,
@@ -145,6 +147,10 @@ class Typed(AsyncConsumer):
         """Send a text, on the event loop."""
         if self._connection.is_open:
             await self._connection.send({"type": "websocket.send", "text": text})
+
+    def _place_after(self, event: Message) -> Place | None:
+        """Return where the client is when it has got a group's event; None if it is not to know."""
+        return None if self._known_client is None else self._known_client.place_after(event)
 
     def _id_for(self, group: str) -> str | None:
         """Return the id of the next message to a group that the handler sends; None if it needs none."""
@@ -310,12 +316,10 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
                 type(self), f"one of type {FRAME!r} without bytes as its 'frame', which group_send_message() sends"
             )
             return
-        contract = self._contract
-        place = None if self._known_client is None else self._known_client.place_after(event)
+        contract, place = self._contract, self._place_after(event)
         if tag not in contract.event_tags:
             if tag in contract.sent_tags and self._connection.is_open:
-                text = frame.decode() if place is None else frame_with_place(frame, place)
-                await awaitable(self.base_send({"type": "websocket.send", "text": text}))
+                await awaitable(self.base_send({"type": "websocket.send", "text": text_of(frame, place)}))
             return
         try:
             message = contract.events.read(frame)
@@ -337,6 +341,9 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
                 await awaitable(self.send(text_data=gap_text(label)))
 
 
+relays_by(TypedConsumer.consumers_message, MODELS)
+
+
 class SyncTypedConsumer(Typed, WebsocketConsumer):
     """The sync version of `TypedConsumer`: the same methods, as plain functions for worker threads."""
 
@@ -350,6 +357,9 @@ class SyncTypedConsumer(Typed, WebsocketConsumer):
 
     def _on_loop(self, function: Any) -> None:
         self._threads.start_on_loop(function)
+
+
+relays_by(SyncTypedConsumer.consumers_message, MODELS)
 
 
 async def _refuse(consumer: Any, problem: Problem, id: MessageId | None) -> None:

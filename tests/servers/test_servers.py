@@ -58,6 +58,7 @@ class Kind(NamedTuple):
 KINDS = {
     "uvicorn, websockets": Kind(f"uvicorn --ws websockets --port {{port}} {APP}"),
     "uvicorn, websockets-sansio": Kind(f"uvicorn --ws websockets-sansio --port {{port}} {APP}"),
+    "uvicorn, consumers.server": Kind(f"uvicorn --ws consumers.server:WebSocketProtocol --port {{port}} {APP}"),
     "uvicorn, wsproto": Kind(f"uvicorn --ws wsproto --port {{port}} {APP}"),
     "hypercorn, asyncio": Kind(
         f"hypercorn -k asyncio --graceful-timeout 1 --bind 127.0.0.1:{{port}} {APP}",

@@ -22,8 +22,10 @@ from consumers import (
     channel_layers,
     lifespan,
 )
+from consumers.server import WebSocketProtocol
 
 from ..support.serving import PATIENCE, close_of, serving
+from ..support.slow import left_to_ci
 from ..support.wire import eventually
 
 pytestmark = pytest.mark.anyio
@@ -38,13 +40,14 @@ def anyio_backend() -> str:
 
 @pytest.fixture(
     params=[
-        "websockets-sansio",
+        WebSocketProtocol,
+        *left_to_ci("websockets-sansio"),
         "wsproto",
         pytest.param("websockets", marks=pytest.mark.filterwarnings("ignore")),  # deprecated, and in use
     ]
 )
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def protocol(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 class Member(AsyncJsonWebsocketConsumer):
@@ -103,7 +106,7 @@ async def ended(member: Any, layer: InMemoryChannelLayer) -> int:
 
 
 async def test_every_ending_runs_disconnect_once_and_leaves_nothing(
-    member: Any, layer: InMemoryChannelLayer, protocol: str, caplog: pytest.LogCaptureFixture
+    member: Any, layer: InMemoryChannelLayer, protocol: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(member.as_asgi(), protocol) as server:
         tasks = len(asyncio.all_tasks())
@@ -178,7 +181,7 @@ async def test_the_shutdown_with_200_open_sockets_disconnects_them_all(
 
 
 async def test_bad_input_is_answered_with_one_line_and_the_server_goes_on(
-    layer: InMemoryChannelLayer, protocol: str, caplog: pytest.LogCaptureFixture
+    layer: InMemoryChannelLayer, protocol: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Text(AsyncWebsocketConsumer):
         async def receive(self, text_data: str) -> None:
@@ -271,7 +274,7 @@ async def test_a_client_that_never_reads_costs_bounded_memory_and_delays_nobody(
 
 
 async def test_a_send_to_a_client_that_the_server_has_closed_for_a_bad_frame_is_no_error(
-    protocol: str, caplog: pytest.LogCaptureFixture
+    protocol: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     codes: asyncio.Queue[int] = asyncio.Queue()
 

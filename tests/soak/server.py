@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from consumers.server import WebSocketProtocol
 from consumers.types import Message
 
 from .app import GROUP, LogWatch, Watched, make
@@ -122,7 +123,12 @@ async def main(index: int, kind: str, url: str, folder: Path, ping: float) -> No
     logging.getLogger().addHandler(log := LogWatch(record))
     app, layer = make(url, kind, record)
     config = uvicorn.Config(
-        app, log_config=None, ws_per_message_deflate=False, ws_ping_interval=ping, ws_ping_timeout=ping
+        app,
+        ws=WebSocketProtocol,
+        log_config=None,
+        ws_per_message_deflate=False,
+        ws_ping_interval=ping,
+        ws_ping_timeout=ping,
     )
     server = uvicorn.Server(config)
     station = Station(index, app, layer, record, log)

@@ -20,8 +20,9 @@ PATIENCE = 10
 class Server(uvicorn.Server):
     """uvicorn on a free port."""
 
-    def __init__(self, app: ASGIApp, protocol: Any = "websockets-sansio") -> None:
-        super().__init__(uvicorn.Config(app, port=0, ws=protocol, log_config=None, timeout_graceful_shutdown=PATIENCE))
+    def __init__(self, app: ASGIApp, protocol: Any = "websockets-sansio", **settings: Any) -> None:
+        settings = {"port": 0, "ws": protocol, "log_config": None, "timeout_graceful_shutdown": PATIENCE, **settings}
+        super().__init__(uvicorn.Config(app, **settings))
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -37,8 +38,8 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, protocol: Any = "websockets-sansio") -> AsyncIterator[Server]:
-    server = Server(app, protocol)
+async def serving(app: ASGIApp, protocol: Any = "websockets-sansio", **settings: Any) -> AsyncIterator[Server]:
+    server = Server(app, protocol, **settings)
     task = asyncio.ensure_future(server._serve())
     await asyncio.wait_for(server.ready.wait(), PATIENCE)
     try:

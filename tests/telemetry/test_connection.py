@@ -14,6 +14,7 @@ from consumers import (
     WebsocketConsumer,
     _observing,
     channel_layers,
+    relay,
 )
 from consumers.consumer import AsyncConsumer
 from consumers.telemetry import semconv
@@ -22,9 +23,28 @@ from consumers.testing import HttpCommunicator
 from consumers.worker import Worker
 
 from ..support.measured import Echo, Endpoint, Measured
+from ..support.shared import sharing
 from ..support.wire import connected, connecting, eventually
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("offers", [False, True])
+async def test_a_groups_messages_are_counted_alike_where_the_server_writes_shared_frames(
+    measured: Measured, layer: InMemoryChannelLayer, offers: bool
+) -> None:
+    class Member(Echo):
+        groups = ["room"]
+        raw_frames = True
+        chat_message = relay("text")
+
+    async with sharing(Member.as_asgi(), offers=offers) as (wire,):
+        for message in ({"type": "chat.message", "text": "one"}, {"type": "websocket.send", "text": "two"}):
+            await layer.group_send("room", message)
+            await wire.next_content()
+        assert wire.written == []
+    assert measured.value("message.received", consumer="Member", source="layer") == 2
+    assert measured.value("message.sent", consumer="Member") == 2
 
 
 async def test_a_life_is_counted(measured: Measured) -> None:

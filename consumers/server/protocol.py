@@ -1,0 +1,72 @@
+"""uvicorn's WebSocket protocol, with frames that many clients share, and with writes that are joined.
+
+For `uvicorn.run(app, ws=WebSocketProtocol)`. An application that knows nothing of it runs as before.
+"""
+
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+
+from .._connection.shared import EXTENSION
+from .joined import JoinedTransport
+
+OPEN = State.OPEN  # looking a member up costs as much as a function call in Python 3.11
+
+
+def encode(content: str | bytes) -> bytes:
+    """Return the frame of a message, not compressed, which RFC 7692 allows on every connection.
+
+    Raises:
+        UnicodeEncodeError: the text has a lone surrogate, which UTF-8 has no bytes for.
+    """
+    if isinstance(content, str):
+        return Frame(Opcode.TEXT, content.encode()).serialize(mask=False)
+    return Frame(Opcode.BINARY, content).serialize(mask=False)
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol "websockets-sansio". It offers the ASGI extension `consumers.frame`.
+
+    What is written within one step of the event loop leaves in one piece at its end.
+    """
+
+    _is_blocked = False  # the client does not read, or has only just begun again
+
+    async def run_asgi(self) -> None:
+        """Serve the connection."""
+        self.transport: Any = JoinedTransport(self.transport, self.loop)
+        extensions: dict[str, Any] = self.scope["extensions"]
+        extensions[EXTENSION] = {"encode": encode, "write": self._write_frame}
+        try:
+            await super().run_asgi()
+        finally:
+            extensions.pop(EXTENSION, None)  # it refers to this object
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read fast enough."""
+        super().pause_writing()
+        self._is_blocked = True
+        self.writable.clear()  # which uvicorn does itself from 0.53 on
+
+    def resume_writing(self) -> None:
+        """Note that the client has read. Those who have waited for that write first."""
+        super().resume_writing()
+        self.writable.set()
+        self.loop.call_soon(self._unblock)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection has gone: nobody is to wait for a client that reads."""
+        super().connection_lost(exc)
+        self.writable.set()
+
+    def _unblock(self) -> None:
+        self._is_blocked = not self.writable.is_set()
+
+    def _write_frame(self, frame: bytes) -> bool:
+        """Write a frame of `encode()`; return False if it cannot be taken now."""
+        if self._is_blocked or self.conn.state is not OPEN or self.transport.is_closing():
+            return False
+        self.transport.write(frame)
+        return True
