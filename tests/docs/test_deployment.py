@@ -111,7 +111,7 @@ def test_what_serve_cannot_do_is_refused() -> None:
     with pytest.raises(ValueError, match="reload"):
         serve("chat:app", reload=True)
     with pytest.raises(ValueError, match="2 workers import the application"):
-        serve(drain, workers=2)
+        serve(drain, workers=2, log_config=None)  # the loggers are other tests', too
 
 
 def test_without_uvicorn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

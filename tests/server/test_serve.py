@@ -8,8 +8,7 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ..support.served import Served, close_of, serving
-from ..support.served_app import SOON
+from ..support.served import SOON, Served, close_of, serving
 from ..support.slow import left_to_ci
 
 pytestmark = pytest.mark.anyio

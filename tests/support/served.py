@@ -17,6 +17,9 @@ from websockets.exceptions import ConnectionClosed
 
 from .pages import ROOT
 
+SOON = 1.0
+"""Seconds that a handler of `served_app` takes, or its answer to a request."""
+
 PATIENCE = 20.0
 """Seconds until a test gives up."""
 

@@ -17,10 +17,9 @@ from starlette.websockets import WebSocket
 from consumers import AsyncWebsocketConsumer, BaseWSEndpoint, channel_layers
 from consumers import lifespan as layers
 
-channel_layers.configure({"default": {"BACKEND": "consumers.layers.InMemoryChannelLayer"}})
+from .served import SOON
 
-SOON = 1.0
-"""Seconds that a handler takes, or an answer to a request."""
+channel_layers.configure({"default": {"BACKEND": "consumers.layers.InMemoryChannelLayer"}})
 
 
 def report(*words: object) -> None:
