@@ -118,10 +118,22 @@ def _with_prefixes(routes: Sequence[Any]) -> Iterable[Any]:
     """Return routes with what FastAPI's routers, in which they are included, put in front of them."""
     fastapi = sys.modules.get("fastapi.routing")
     iterate = getattr(fastapi, "iter_route_contexts", None)
-    if iterate is None or hasattr(routes[0] if routes else None, "callback"):
+    if hasattr(routes[0] if routes else None, "callback"):
         return routes
-    contexts: Iterable[Any] = iterate(routes)
-    return contexts
+    if iterate is not None:
+        contexts: list[Any] = list(iterate(routes))
+        if all(each.endpoint for each in contexts if isinstance(each.original_route, WebSocketRoute)):
+            return contexts
+    # As of the first versions of FastAPI that include routers lazily, whose contexts know nothing of WebSockets.
+    return [each for route in routes for each in _in_router(route)]
+
+
+def _in_router(route: Any) -> Iterable[Any]:
+    """Return a route, or those of a router that FastAPI has included."""
+    of_included = getattr(route, "effective_route_contexts", None)
+    if of_included is None:
+        return [route]
+    return [getattr(each, "starlette_route", None) or each for each in of_included()]
 
 
 def _below(route: Any, place: _Place) -> Iterator[tuple[type, _Place]]:

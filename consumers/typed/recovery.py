@@ -252,7 +252,7 @@ def handled_by(consumer: object) -> Handled | None:
 def _user_of(scope: Any) -> str:
     """Return what tells a user from others; "" for one that is not known."""
     user = scope.get("user")
-    for name in ("pk", "identity"):  # Django's, and Starlette's
+    for name in ("pk", "identity", "username"):  # Django's, and Starlette's
         try:
             value = getattr(user, name, None)
         except NotImplementedError:  # as Starlette's own users raise

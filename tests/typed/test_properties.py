@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.typed import TypedConsumer, group_send_message, on, on_event
+from consumers.typed.incoming import Incoming
 
 from ..support.wire import Wire, connected, eventually
 
@@ -141,7 +142,10 @@ def twice(value: Any) -> str:
     return f"{{{first}, {members}}}"
 
 
-DUMPS += [escaped, twice]
+DUMPS += [escaped]
+# Of two equal names, older versions of pydantic may take the first.
+if Incoming([], "id").read_from_client('{"name": "tree", "id": "tree", "name": "ann", "id": null}')[1] is None:
+    DUMPS += [twice]
 TEXTS = st.builds(lambda value, dumps: dumps(value), MESSAGES, st.sampled_from(DUMPS)) | st.text()
 
 
