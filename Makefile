@@ -1,4 +1,4 @@
-.PHONY: demo test test-all test-interop test-parity check bench soak torture
+.PHONY: demo test test-all test-interop test-parity check docs bench soak torture
 
 PORT ?= 8000
 export PORT
@@ -34,7 +34,7 @@ test-interop: .venv/dev.installed .venv-interop/installed .venv-suite/installed
 
 test-parity: .venv-channels/parity.installed .venv-django/parity.installed .venv-plain/parity.installed
 	.venv-plain/bin/python -m tests.parity.run
-	.venv-django/bin/python -m pytest -c tests/parity/pytest.ini --rootdir . -q docs/check_with_django.py
+	.venv-django/bin/python -m pytest -c tests/parity/pytest.ini --rootdir . -q docs/howto/check_with_django.py
 
 check: .venv/dev.installed
 	.venv/bin/ruff format --check .
@@ -42,6 +42,14 @@ check: .venv/dev.installed
 	.venv/bin/lint-imports
 	.venv/bin/mypy
 	.venv/bin/python -m tests.typing.examples
+	.venv/bin/python -m tools.prose
+	.venv/bin/codespell
+
+# The site, in site/; DOCS=serve shows it on http://127.0.0.1:8000, as it is written.
+DOCS = build --strict
+
+docs: .venv/docs.installed
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(DOCS)
 
 # ONLY=fanout,wire-* runs some of the scenarios, PEERS=consumers,bare some of the peers; see `python -m benchmarks --help`.
 bench: .venv-bench/installed
@@ -61,6 +69,10 @@ torture: .venv/dev.installed
 
 .venv/dev.installed: .venv/created pyproject.toml
 	.venv/bin/pip install --quiet --editable . --group dev
+	@touch $@
+
+.venv/docs.installed: .venv/created pyproject.toml
+	.venv/bin/pip install --quiet --editable . --group docs
 	@touch $@
 
 tests/npm/node_modules/installed: tests/npm/package-lock.json

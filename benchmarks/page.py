@@ -2,6 +2,7 @@
 
 import os
 import platform
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,14 +11,14 @@ from .peers import PEERS
 from .plan import IN_PROCESS, MEMBERS, SECONDS_A_ROUND, TYPED, WIRE, Options
 from .results import Results
 
-HERE = Path(__file__).parent
-PAGE, CHART = HERE / "results.md", HERE / "results.svg"
+FOLDER = Path(__file__).parent.parent / "docs" / "explanation"
+PAGE, CHART = FOLDER / "results.md", FOLDER / "results.svg"
 
 SERVER = ("uvicorn", "uvloop", "websockets")
 
 
 def write(results: Results, options: Options) -> None:
-    """Write `results.md` and `results.svg` beside this file."""
+    """Write `results.md` and `results.svg` into the documentation."""
     CHART.write_text(chart.draw(series(results, options)), encoding="utf-8")
     PAGE.write_text(page(results, options), encoding="utf-8")
 
@@ -53,12 +54,15 @@ def page(results: Results, options: Options) -> str:
     failures = ["", "Failed:", "", *(f"- {failure}" for failure in results.failures)] if results.failures else []
     return "\n".join(
         [
+            "<!-- generated -->",
+            "",
             "# Results of `make bench`",
             "",
-            f"Written by a run on {machine()}. Most figures are medians of {options.rounds}",
-            "measurements, for which the libraries take turns; every frame is counted and compared. [plan.py](plan.py)",
-            "says what runs, and [peers](peers) how each library is used. The goals compare two libraries round by",
-            "round, and take the median of the ratios: the machine is faster in some minutes than in others.",
+            f"Written on {date.today()} by a run on {machine()}. Most figures are medians of {options.rounds}",
+            "measurements, for which the libraries take turns; every frame is counted and compared.",
+            "`benchmarks/plan.py` says what runs, and `benchmarks/peers` how each library is used. The goals compare",
+            "two libraries round by round, and take the median of the ratios. The machine is faster in some minutes",
+            "than in others.",
             "",
             "## In one process",
             "",
@@ -79,7 +83,7 @@ def page(results: Results, options: Options) -> str:
             "",
             f"{', '.join(f'{name} {version(name)}' for name in SERVER)}, no compression, on 127.0.0.1.",
             "The clients are in another process on the same machine, on a processor of its own if there are several; "
-            + ("servers have to wake it." if options.clients_sleep else "[it never sleeps](wire/processors.py)."),
+            + ("servers have to wake it." if options.clients_sleep else "it never sleeps."),
             "A server stands still while another one is measured, and is started three times, as some are faster than",
             "others of their kind. Two messages to the group are under way at once.",
             "",

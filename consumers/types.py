@@ -167,7 +167,7 @@ class HistoryEvent(TypedDict):
 MessageSource = Literal["client", "layer"]
 
 DropReason = Literal["mailbox_full", "no_handler", "limit", "ending", "handler_cancelled"]
-"""Why no handler saw a message to its end; docs/observability.md explains each."""
+"""Why no handler saw a message to its end; docs/howto/observability.md explains each."""
 
 
 Ends = Callable[[BaseException | None], object]

@@ -1,7 +1,7 @@
 """The client of consumers, for browsers and for Python: it comes back after a cut, and goes on where it was.
 
-`docs/protocol.md` describes what goes over the wire. Only Python's client needs websockets, so it is imported when
-somebody asks for it.
+`docs/reference/protocol.md` describes what goes over the wire. Only Python's client needs websockets, so it is
+imported when somebody asks for it.
 """
 
 from typing import TYPE_CHECKING, Any

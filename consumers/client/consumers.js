@@ -1,7 +1,7 @@
 /**
  * A WebSocket client that keeps its promises: it comes back, goes on where it was, and says so where it cannot.
  *
- * It speaks the protocol of docs/protocol.md. One module, no dependencies, no build step.
+ * It speaks the protocol of docs/reference/protocol.md. One module, no dependencies, no build step.
  *
  *     const client = new Client("/chat/1", { token: () => fetchToken() })
  *     client.on("said", (message) => show(message))

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 State = Literal["connecting", "recovering", "open", "offline", "closed"]
-"""See the diagram in `docs/protocol.md`."""
+"""See the diagram in `docs/reference/protocol.md`."""
 
 PROTOCOL = "consumers.v1"
 

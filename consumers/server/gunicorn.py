@@ -9,7 +9,7 @@ from .settings import SETTINGS
 class GunicornWorker(UvicornWorker):  # type: ignore[misc]
     """uvicorn's worker, with `WebSocketProtocol` and the settings for WebSockets that `serve()` has.
 
-    It needs the packages `gunicorn` and `uvicorn-worker`. It does not drain: see docs/deployment.md.
+    It needs the packages `gunicorn` and `uvicorn-worker`. It does not drain: see docs/howto/deployment.md.
     """
 
     CONFIG_KWARGS = {

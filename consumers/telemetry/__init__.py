@@ -18,7 +18,7 @@ _active: Any = None
 def instrument(meter_provider: "MeterProvider | None" = None, close_codes: "Iterable[int]" = ()) -> None:
     """Measure every connection that begins from now on, and every channel layer that is in use.
 
-    docs/observability.md has the table of what is measured. To be called once, when the application starts; again
+    docs/howto/observability.md has the table of what is measured. To be called once, when the application starts; again
     with the same arguments does nothing.
 
     Args:

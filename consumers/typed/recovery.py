@@ -1,6 +1,7 @@
 """How a client goes on after a cut: where it is in each of its groups, and which messages it has sent before.
 
-`docs/protocol.md` describes what goes over the wire. A group is known to clients by a label; its name never leaves.
+`docs/reference/protocol.md` describes what goes over the wire. A group is known to clients by a label; its name never
+leaves.
 """
 
 import json

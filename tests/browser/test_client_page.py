@@ -1,4 +1,4 @@
-"""The page of docs/client.md: whoever copies it has a chat that comes back, without npm."""
+"""The page of docs/howto/client.md: whoever copies it has a chat that comes back, without npm."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from ..support.examples import run
 from ..support.pages import blocks
 from ..support.servers import uvicorn_server
 
-PAGE = "docs/client.md"
+PAGE = "docs/howto/client.md"
 
 
 def test_the_page_is_a_chat_that_comes_back(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

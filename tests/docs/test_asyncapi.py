@@ -1,4 +1,4 @@
-"""The example of docs/asyncapi.md, and what the page says of the document and the command."""
+"""The example of docs/howto/asyncapi.md, and what the page says of the document and the command."""
 
 import re
 
@@ -12,7 +12,7 @@ from ..support.examples import run
 from ..support.pages import ROOT, blocks
 
 TEXT = (ROOT / "docs" / "asyncapi.md").read_text(encoding="utf-8")
-[EXAMPLE] = (block.text for block in blocks("docs/asyncapi.md", "python"))
+[EXAMPLE] = (block.text for block in blocks("docs/howto/asyncapi.md", "python"))
 
 
 def test_the_example_serves_its_document_and_its_page() -> None:

@@ -1,4 +1,4 @@
-"""docs/client.md: its example talks to a server, and its tables are right."""
+"""docs/howto/client.md: its example talks to a server, and its tables are right."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ from ..support.examples import run
 from ..support.pages import ROOT, blocks
 from ..support.serving import serving
 
-TEXT = (ROOT / "docs/client.md").read_text(encoding="utf-8").partition("## In Python")[2]
+TEXT = (ROOT / "docs/howto/client.md").read_text(encoding="utf-8").partition("## In Python")[2]
 
 
 @pytest.mark.anyio
@@ -29,7 +29,7 @@ async def test_the_example_talks_to_the_chat(
     monkeypatch.setitem(
         channel_layers.backends, "default", InMemoryChannelLayer(history={"chat.*": {"size": 10, "ttl": 60}})
     )
-    example = run(blocks("docs/client.md", "python")[1].text)
+    example = run(blocks("docs/howto/client.md", "python")[1].text)
     Said: Any = example["Said"]
 
     class Chat(TypedConsumer):

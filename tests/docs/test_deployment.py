@@ -1,4 +1,4 @@
-"""The examples of docs/deployment.md, each served by a process of its own."""
+"""The examples of docs/howto/deployment.md, each served by a process of its own."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from ..support.served import PATIENCE, close_of
 
 pytestmark = pytest.mark.anyio
 
-PAGE = "docs/deployment.md"
+PAGE = "docs/howto/deployment.md"
 SERVE, SIGNAL, HYPERCORN = (block.text for block in blocks(PAGE, "python"))
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""docs/endpoints.md: its examples run and do what they say; the names in its tables exist."""
+"""docs/howto/endpoints.md: its examples run and do what they say; the names in its tables exist."""
 
 import inspect
 import re
@@ -12,14 +12,14 @@ from consumers import BaseWSEndpoint
 from ..support.endpoints import accepted
 from ..support.pages import ROOT, blocks
 
-TEXT = (ROOT / "docs/endpoints.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs/howto/endpoints.md").read_text(encoding="utf-8")
 
 
 def example(name: str) -> Any:
     """Return the class of this name in one of the page's examples."""
-    [block] = [block for block in blocks("docs/endpoints.md", "python") if f"class {name}(" in block.text]
+    [block] = [block for block in blocks("docs/howto/endpoints.md", "python") if f"class {name}(" in block.text]
     namespace: dict[str, Any] = {"__name__": name}
-    exec(compile(block.source, "docs/endpoints.md", "exec"), namespace)
+    exec(compile(block.source, "docs/howto/endpoints.md", "exec"), namespace)
     return namespace[name]
 
 
@@ -48,7 +48,7 @@ async def test_the_clock_ticks_and_the_heartbeat_beats() -> None:
 
 
 def test_every_example_is_tried() -> None:
-    names = [re.search(r"^class (\w+)", block.text, re.M) for block in blocks("docs/endpoints.md", "python")]
+    names = [re.search(r"^class (\w+)", block.text, re.M) for block in blocks("docs/howto/endpoints.md", "python")]
     assert [name and name[1] for name in names] == ["Countdown", "Clock", "Heartbeat"]
 
 

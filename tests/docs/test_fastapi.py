@@ -1,4 +1,4 @@
-"""docs/fastapi.md: its examples run, and its tables are right."""
+"""docs/howto/fastapi.md: its examples run, and its tables are right."""
 
 import re
 from base64 import urlsafe_b64encode
@@ -12,7 +12,7 @@ from consumers.fastapi import IN_PLACE_OF
 
 from ..support.pages import ROOT, blocks
 
-PAGE = "docs/fastapi.md"
+PAGE = "docs/howto/fastapi.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 
 

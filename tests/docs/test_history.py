@@ -1,4 +1,4 @@
-"""The examples of docs/history.md, as their clients see them."""
+"""The examples of docs/howto/history.md, as their clients see them."""
 
 import json
 from uuid import uuid4
@@ -12,7 +12,7 @@ from ..support.pages import blocks
 
 pytestmark = pytest.mark.anyio
 
-CHAT, STREAM = (block.text for block in blocks("docs/history.md", "python"))
+CHAT, STREAM = (block.text for block in blocks("docs/howto/history.md", "python"))
 
 
 async def test_the_chat_gives_who_comes_back_what_was_missed_or_has_it_reload(no_layer: None) -> None:

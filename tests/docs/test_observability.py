@@ -1,4 +1,4 @@
-"""docs/observability.md: its tables are those of the code, and its example runs."""
+"""docs/howto/observability.md: its tables are those of the code, and its example runs."""
 
 import json
 import runpy
@@ -11,7 +11,7 @@ from consumers.telemetry import semconv
 from ..support.pages import ROOT, blocks
 from ..support.processes import run_pytest
 
-PAGE = "docs/observability.md"
+PAGE = "docs/howto/observability.md"
 
 CLIENT = """
 from starlette.testclient import TestClient
@@ -25,8 +25,8 @@ for _ in range(2):  # as in a test suite
 
 def test_the_pages_tables_are_those_of_the_code() -> None:
     text = (ROOT / PAGE).read_text(encoding="utf-8")
-    updated = runpy.run_path(str(ROOT / "docs/instruments.py"))["updated"]
-    assert updated(text) == text, "run: python docs/instruments.py"
+    updated = runpy.run_path(str(ROOT / "docs/howto/instruments.py"))["updated"]
+    assert updated(text) == text, "run: python docs/howto/instruments.py"
     assert updated(text.replace("| `limit` |", "| `other` |")) == text
 
 

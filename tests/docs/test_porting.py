@@ -1,4 +1,7 @@
-"""docs/porting.md: what it shows is so, and its commands and code run. What needs Django: docs/check_with_django.py."""
+"""docs/howto/porting.md: what it shows is so, and its commands and code run.
+
+What needs Django is in docs/howto/check_with_django.py.
+"""
 
 import re
 import runpy
@@ -18,7 +21,7 @@ from ..support.chatting import chat, enter, read
 from ..support.pages import ROOT, Block, blocks
 from ..support.processes import run_python, serve
 
-PAGE = "docs/porting.md"
+PAGE = "docs/howto/porting.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 BLOCKS = blocks(PAGE, "python", "sh", "console")
 
@@ -153,7 +156,7 @@ def test_a_difference_that_parity_wants_has_a_row(row: str) -> None:
 
 def test_the_table_of_moved_names_is_that_of_compat() -> None:
     updated = runpy.run_path(str(ROOT / "docs" / "moved_names.py"))["updated"]
-    assert updated(TEXT) == TEXT, "run: python docs/moved_names.py"
+    assert updated(TEXT) == TEXT, "run: python docs/howto/moved_names.py"
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", TEXT))

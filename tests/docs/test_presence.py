@@ -1,4 +1,4 @@
-"""The examples of docs/presence.md, as their clients see them."""
+"""The examples of docs/howto/presence.md, as their clients see them."""
 
 import json
 import random
@@ -20,7 +20,7 @@ from ..support.pages import ROOT, blocks
 
 pytestmark = pytest.mark.anyio
 
-PAGE = "docs/presence.md"
+PAGE = "docs/howto/presence.md"
 ROOM, FOLD, SCRIPT = (block.text for block in blocks(PAGE, "python"))
 [FOLD_IN_A_PAGE] = (block.text for block in blocks(PAGE, "javascript"))
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")

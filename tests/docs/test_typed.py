@@ -1,4 +1,4 @@
-"""The examples of docs/typed.md, as their clients see them."""
+"""The examples of docs/howto/typed.md, as their clients see them."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from ..support.pages import ROOT, blocks
 
 pytestmark = pytest.mark.anyio
 
-CHAT, ANSWERS, GROUPS, RECOVERY, EXPIRY = (block.text for block in blocks("docs/typed.md", "python"))
+CHAT, ANSWERS, GROUPS, RECOVERY, EXPIRY = (block.text for block in blocks("docs/howto/typed.md", "python"))
 TEXT = (ROOT / "docs" / "typed.md").read_text(encoding="utf-8")
 
 
@@ -40,7 +40,7 @@ async def test_the_answers_and_errors() -> None:
     assert answer == '{"type":"sum","value":3,"to":7}'
     assert answer in TEXT
     await client.send_to(text_data='{"type": "add", "other": 2, "id": 7}')
-    [error] = blocks("docs/typed.md", "json")
+    [error] = blocks("docs/howto/typed.md", "json")
     assert await client.receive_json_from() == json.loads(error.text)
     await client.disconnect()
 

@@ -1,4 +1,4 @@
-"""The examples of docs/typescript.md: what is generated, and programs that use it."""
+"""The examples of docs/howto/typescript.md: what is generated, and programs that use it."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from ..support.examples import run
 from ..support.pages import ROOT, blocks
 from ..support.tsc import compile_programs
 
-PAGE = "docs/typescript.md"
+PAGE = "docs/howto/typescript.md"
 [CHAT] = (block.text for block in blocks(PAGE, "python"))
 GENERATED, *PROGRAMS = (block.text for block in blocks(PAGE, "ts"))
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from consumers import AsyncJsonWebsocketConsumer
 
 
 class Bearer(HTTPBearer):
-    """Takes a WebSocket in every version of FastAPI, as docs/fastapi.md shows."""
+    """Takes a WebSocket in every version of FastAPI, as docs/howto/fastapi.md shows."""
 
     async def __call__(self, connection: HTTPConnection) -> HTTPAuthorizationCredentials | None:
         return await super().__call__(connection)
@@ -69,7 +69,7 @@ def test_the_schemes_work_where_they_take_a_connection(scheme: Any, headers: dic
 
 
 def test_a_dependency_of_the_application_does_not_run_for_a_plain_route() -> None:
-    """What docs/fastapi.md warns of."""
+    """What docs/howto/fastapi.md warns of."""
     seen: list[str] = []
     app = FastAPI(dependencies=[Depends(lambda: seen.append("checked"))])
     app.add_api_websocket_route("/endpoint", AsyncJsonWebsocketConsumer.as_endpoint())

@@ -1,4 +1,4 @@
-"""docs/mistakes.md, made of the records: `python -m tests.mistakes.page` writes it."""
+"""docs/reference/mistakes.md, made of the records: `python -m tests.mistakes.page` writes it."""
 
 import textwrap
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from .mistake import Mistake
 from .records import CONNECTING, HOOKS, OPTIONS, WIRINGS
 from .sending_records import NO_LAYER, SENDING, SEVERAL_PROCESSES
 
-PAGE = ROOT / "docs/mistakes.md"
+PAGE = ROOT / "docs/reference/mistakes.md"
 
 COMMAND = "python -m tests.mistakes.page"
 
@@ -26,7 +26,7 @@ answers. Search it for the words that you got.
 
 The examples leave out what they import from `consumers`, `fastapi` and `starlette`. `ChatConsumer` is a WebSocket
 consumer, and `layer` is the default channel layer. Long answers are broken into lines here. A line of the log begins
-with its level and its logger. [The log](../README.md#the-log) lists the loggers.
+with its level and its logger. [The log](logging.md) lists the loggers.
 """
 
 

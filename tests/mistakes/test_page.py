@@ -1,4 +1,4 @@
-"""docs/mistakes.md: it is what the records make, and it is found."""
+"""docs/reference/mistakes.md: it is what the records make, and it is found."""
 
 import itertools
 
@@ -9,7 +9,7 @@ MISTAKES = [mistake for section in SECTIONS for mistake in section.mistakes]
 
 
 def test_the_page_is_what_the_records_make() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), f"docs/mistakes.md is out of date. Run: {COMMAND}"
+    assert PAGE.read_text(encoding="utf-8") == page(), f"docs/reference/mistakes.md is out of date. Run: {COMMAND}"
 
 
 def test_the_page_has_each_mistake_and_each_answer_word_for_word() -> None:

@@ -251,7 +251,7 @@ def test_sigterm_closes_the_sockets_with_1012(name: str) -> None:
 
 
 def test_the_table_in_the_docs_says_what_is_tested_here() -> None:
-    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/explanation/reliability.md").read_text(encoding="utf-8")
     table = text.partition("## What each server can")[2].partition("\n\n- ")[0]
     header, _, *rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines() if "|" in row]
     facts: list[Callable[[Kind], bool]] = [

@@ -1,7 +1,7 @@
 """A rolling restart under load: two workers are replaced, and no client misses a message or gets one twice.
 
-Each client speaks the protocol of docs/protocol.md. It says where it was, comes back when it is asked to, and sends
-again what nobody has answered. At the end, all clients of a room must have heard the same, and each message once.
+Each client speaks the protocol of docs/reference/protocol.md. It says where it was, comes back when it is asked to, and
+sends again what nobody has answered. At the end, all clients of a room must have heard the same, and each message once.
 """
 
 import asyncio

@@ -28,7 +28,7 @@ def total_of(outcome: Outcome) -> Account:
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
-    """Yield the report's lines: each client, and the table for docs/reliability.md."""
+    """Yield the report's lines: each client, and the table for docs/explanation/reliability.md."""
     options = outcome.options
     yield f"{'':12}" + "".join(f"{what:>15}" for what in COUNTS)
     for name, account in outcome.accounts.items():

@@ -1,4 +1,4 @@
-"""The consumer of clients that speak `docs/protocol.md`: it joins their groups by labels, and they keep the places."""
+"""The consumer of clients that speak the library's protocol: it joins their groups by labels. They keep positions."""
 
 import asyncio
 import json

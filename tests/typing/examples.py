@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from ..support.pages import ROOT, Block, blocks
 from .checkers import UNANNOTATED, Fault, mypy, pyright
 
-IN_PIECES = "docs/tutorial.md"
-"""A page that shows files piece by piece, which `TUTORIAL` has whole."""
+IN_PIECES = "docs/howto/application.md"
+"""A page that shows files piece by piece, which `APPLICATION` has whole."""
 
-TUTORIAL = ROOT / "docs" / "tutorial"
+APPLICATION = ROOT / "docs/howto/application"
 
 PAGES = [
     page

@@ -30,5 +30,7 @@ def test_both_checkers_find_what_is_wrong_at_its_line_of_the_page() -> None:
 
 
 def test_every_page_is_looked_at() -> None:
-    assert {"README.md", "docs/porting.md", "docs/endpoints.md", "docs/observability.md"} <= set(PAGES)
+    assert {"README.md", "docs/howto/porting.md", "docs/howto/endpoints.md", "docs/howto/observability.md"} <= set(
+        PAGES
+    )
     assert all(block.text.strip() for page in PAGES for block in blocks(page, "python"))

@@ -12,7 +12,7 @@ class Wanted:
 
     Args:
         reason: why.
-        row: the first cell of the row about it in docs/porting.md, "Differences from Channels".
+        row: the first cell of the row about it in docs/howto/porting.md, "Differences from Channels".
         lines: in what; "-" stands before Channels' lines, "+" before compat's.
         scripts: in which, with async and sync consumers alike.
     """
