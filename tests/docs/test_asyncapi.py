@@ -11,7 +11,7 @@ from consumers.typed import asyncapi_document
 from ..support.examples import run
 from ..support.pages import ROOT, blocks
 
-TEXT = (ROOT / "docs" / "asyncapi.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs/howto/asyncapi.md").read_text(encoding="utf-8")
 [EXAMPLE] = (block.text for block in blocks("docs/howto/asyncapi.md", "python"))
 
 

@@ -19,7 +19,7 @@ from ..support.pages import ROOT, blocks
 pytestmark = pytest.mark.anyio
 
 CHAT, ANSWERS, GROUPS, RECOVERY, EXPIRY = (block.text for block in blocks("docs/howto/typed.md", "python"))
-TEXT = (ROOT / "docs" / "typed.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs/howto/typed.md").read_text(encoding="utf-8")
 
 
 async def test_the_chat(no_layer: None) -> None:

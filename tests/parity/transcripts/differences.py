@@ -46,7 +46,7 @@ ROW_ERROR = "a handler's error"
 ROW_GONE = "`send()` to a client that has gone, or after one's own `close()`"
 ROW_GROUPS = "groups"
 ROW_IN_DISCONNECT = "`send()` and `close()` in `disconnect()`"
-ROW_KIND = "[mistakes](mistakes.md), such as a consumer class in a router"
+ROW_KIND = "[mistakes](../reference/mistakes.md), such as a consumer class in a router"
 ROW_NAME = (
     "a name with a line break at its end, with letters other than ASCII's after the `!`, or that is a group's key in "
     "Redis, such as `asgi__group__room`"
@@ -281,7 +281,7 @@ WANTED = (
                 "InMemoryChannelLayer",
                 "InvalidChannelLayerError",
                 "a key that nobody reads is a mistake",
-                "[mistakes](mistakes.md), such as a consumer class in a router",
+                "[mistakes](../reference/mistakes.md), such as a consumer class in a router",
             ),
             (
                 "SetToNone",
@@ -331,7 +331,7 @@ WANTED = (
                 "accepted",
                 "TypeError",
                 "it fails when it is written, not with the first client",
-                "[mistakes](mistakes.md), such as a consumer class in a router",
+                "[mistakes](../reference/mistakes.md), such as a consumer class in a router",
             ),
             (
                 "ApplicationIsAFunction",
@@ -352,7 +352,7 @@ WANTED = (
                 "accepted",
                 "ValueError",
                 "every letter would be a group",
-                "[mistakes](mistakes.md), such as a consumer class in a router",
+                "[mistakes](../reference/mistakes.md), such as a consumer class in a router",
             ),
         )
     ),
