@@ -1,4 +1,4 @@
-.PHONY: demo test test-all test-interop test-parity check docs bench soak torture
+.PHONY: demo test test-all test-interop test-parity check docs dist bench soak torture
 
 PORT ?= 8000
 export PORT
@@ -51,6 +51,13 @@ DOCS = build --strict
 docs: .venv/docs.installed
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(DOCS)
 
+# Builds what is published into dist/, checks it, and has the wheel serve the README's chat in an empty environment.
+dist: .venv/dist.installed
+	rm -rf dist
+	.venv/bin/python -m build --quiet
+	.venv/bin/python -m twine check --strict dist/*
+	.venv/bin/python -m tools.dist
+
 # ONLY=fanout,wire-* runs some of the scenarios, PEERS=consumers,bare some of the peers; see `python -m benchmarks --help`.
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(PEERS),--peers '$(PEERS)') $(BENCH)
@@ -73,6 +80,10 @@ torture: .venv/dev.installed
 
 .venv/docs.installed: .venv/created pyproject.toml
 	.venv/bin/pip install --quiet --editable . --group docs
+	@touch $@
+
+.venv/dist.installed: .venv/created pyproject.toml
+	.venv/bin/pip install --quiet --group dist
 	@touch $@
 
 tests/npm/node_modules/installed: tests/npm/package-lock.json
