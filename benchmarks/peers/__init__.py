@@ -39,7 +39,13 @@ COMPARED: Mapping[str, str] = {
 }
 """The adapters' modules, and how the tables name them, in the tables' order."""
 
-PEERS: Mapping[str, str] = {**COMPARED, "sketch": "sketch", "sketch_raw": "sketch, raw"}
+PEERS: Mapping[str, str] = {
+    **COMPARED,
+    "consumers_api": "consumers, OpenTelemetry's API",
+    "consumers_sdk": "consumers, OpenTelemetry's SDK",
+    "sketch": "sketch",
+    "sketch_raw": "sketch, raw",
+}
 """The same, with those that run only where they are asked for."""
 
 

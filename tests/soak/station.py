@@ -30,6 +30,7 @@ class Member:
         due: what its mailbox was offered and its handler has not got; the event, times two, plus 1 if it was a member
             for certain then, and not just joining.
         got: what its handler has got.
+        early_gaps: how many gaps it has got that were perhaps announced too early for it. All look alike.
     """
 
     is_attached: bool = False
@@ -38,9 +39,15 @@ class Member:
     due: dict[int, int] = field(default_factory=dict)
     got: "array[int]" = field(default_factory=lambda: array("Q"))
     latest: int = 0
+    early_gaps: int = 0
     waiting: int = 0
     read: int = 0
     handled: int = 0
+
+    def next_gap(self) -> int:
+        """Return the name of the gap that it is told of next: one from before its latest message comes no more."""
+        gaps = [name for name in self.due if name < 0]
+        return next((name for name in gaps if self.due[name] >> 1 > self.latest), gaps[0] if gaps else 0)
 
 
 @dataclass
@@ -173,7 +180,8 @@ class Station:
             name = message(record.a, record.b)
             member.got.append(name)
         else:
-            name = next((name for name in member.due if name < 0), 0)
+            name = member.next_gap()
+            member.early_gaps += name < 0 and not member.due[name] & 1
             member.got.append(GAP)
         due = member.due.pop(name, None)
         if due is None:
@@ -204,6 +212,7 @@ class Station:
         counts["client messages handled"] += member.handled - 1
         counts["client messages waiting at the end, counted in the log"] += frames
         certain = sum(due & 1 for due in member.due.values())
+        certain -= min(member.early_gaps, sum(due & 1 for name, due in member.due.items() if name < 0))
         uncertain = len(member.due) - certain
         dropped, ended = record.a, member.waiting - frames
         counts["copies dropped by a full mailbox, counted"] += dropped

@@ -89,6 +89,9 @@ def came(*numbers: int) -> list[Line]:
 LOST, BACK = (Kind.DOWN, 0, 0, 0, 0), (Kind.GAP, 0, 0, 0, 0)
 TOLD: list[Line] = [(Kind.GOT, conn, 0, 0, 0) for conn in (SPEAKER, LISTENER)]
 FIRST, SECOND = said(1), said(2)
+EARLY: list[Line] = [*COMING[:3], LOST, BACK, TOLD[0], *COMING[3:]]
+"""The listener is about to be attached while a gap is announced."""
+
 ALL = [*COMING, *FIRST, *SECOND]
 
 STORIES: dict[str, tuple[list[Line], list[Line], str | None]] = {
@@ -120,6 +123,21 @@ STORIES: dict[str, tuple[list[Line], list[Line], str | None]] = {
         [*COMING, LOST, BACK, *TOLD, *FIRST[:2], *SECOND, *going(sent=2)],
         [(Kind.CAME, LISTENER, 0, 0, 0), *came(2)],
         "messages that never came to a server",
+    ),
+    "a gap came before it listened": (
+        [*EARLY, *FIRST, LOST, BACK, *TOLD, *SECOND, *going(sent=3)],
+        [(Kind.CAME, LISTENER, SPEAKER, 1, 0), (Kind.CAME, LISTENER, 0, 0, 0), *came(2)],
+        None,
+    ),
+    "two gaps came, one before it listened": (
+        [*EARLY, LOST, BACK, *TOLD, *FIRST, *SECOND, *going(sent=3)],
+        [(Kind.CAME, LISTENER, 0, 0, 0), *came(1, 2)],
+        None,
+    ),
+    "it was not told of the second gap": (
+        [*COMING, LOST, BACK, *TOLD, *FIRST, LOST, BACK, TOLD[0], *SECOND, *going(sent=3)],
+        [(Kind.CAME, LISTENER, 0, 0, 0), *came(1, 2)],
+        "copies missed and not counted",
     ),
     "a frame was lost": ([*ALL, *going()], came(1), "frames not received"),
     "a frame's order": ([*ALL, *going()], came(2, 1), "frames out of order, or not those sent"),
