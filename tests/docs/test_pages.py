@@ -7,6 +7,7 @@ import pytest
 
 from ..support.pages import ROOT, Block, blocks
 from ..support.processes import run_pytest
+from ..support.tutorial import STEPS, page_of
 
 ELSEWHERE = {
     "docs/howto/application.md": "tests/docs/test_application.py: it shows files in pieces",
@@ -15,6 +16,7 @@ ELSEWHERE = {
     "docs/howto/observability.md": "tests/docs/test_observability.py: it exports as long as its process lives",
     "docs/howto/porting.md": "tests/docs/test_porting.py and docs/howto/check_with_django.py: most need Django",
     "docs/reference/mistakes.md": "tests/mistakes: each is to fail",
+    **{page_of(step): "tests/docs/test_tutorial.py: each step is a folder of files" for step in STEPS},
 }
 """Pages whose examples other tests run."""
 

@@ -15,11 +15,13 @@ class Block:
         language: "python", "sh" or "console".
         line: the number of its first line.
         text: its lines.
+        options: what follows the language, such as `hl_lines="3 5-7"`.
     """
 
     language: str
     line: int
     text: str
+    options: str = ""
 
     @property
     def file(self) -> str | None:
@@ -40,6 +42,13 @@ class Block:
         return [line.partition("  #")[0].strip() for line in self.text.splitlines()]
 
     @property
+    def marked(self) -> list[int]:
+        """The numbers of its lines that are marked as new, by `hl_lines`. Its first line is 1."""
+        found = re.search(r'hl_lines="([\d -]*)"', self.options)
+        ranges = [word.partition("-") for word in found[1].split()] if found else []
+        return [line for first, _, last in ranges for line in range(int(first), int(last or first) + 1)]
+
+    @property
     def output(self) -> str:
         """What a console shows behind its one command."""
         return self.text.partition("\n")[2]
@@ -48,10 +57,13 @@ class Block:
 def blocks(page: str, *languages: str) -> list[Block]:
     """Return the blocks of these languages in a page, in order."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.finditer(r"^( *)```(\w+)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    found = re.finditer(r"^( *)```(\w+)(?: ([^\n]*))?\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     return [
         Block(
-            block[2], text.count("\n", 0, block.start(3)) + 1, re.sub(f"^{block[1]}", "", block[3], flags=re.MULTILINE)
+            language=block[2],
+            line=text.count("\n", 0, block.start(4)) + 1,
+            text=re.sub(f"^{block[1]}", "", block[4], flags=re.MULTILINE),
+            options=block[3] or "",
         )
         for block in found
         if block[2] in languages

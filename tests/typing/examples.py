@@ -39,6 +39,7 @@ def extract(examples: dict[str, Block], folder: Path, elsewhere: Path) -> None:
         folder: the examples' own.
         elsewhere: what they import.
     """
+    shown = {block.file.removesuffix(".py"): block.text for block in examples.values() if block.file}
     for name, block in examples.items():
         file = folder / f"{name}.py"
         if block.file and re.search(r"^from \.", block.text, re.MULTILINE):  # it needs its neighbours
@@ -51,6 +52,8 @@ def extract(examples: dict[str, Block], folder: Path, elsewhere: Path) -> None:
                 _write(elsewhere, module, f"from compat.{module} import *\n")
             elif package in WITHOUT_TYPES:
                 _write(elsewhere, module, ANYTHING)
+            elif package in shown:  # a file that a page shows
+                (elsewhere / f"{package}.py").write_text(shown[package], encoding="utf-8")
 
 
 def _write(folder: Path, module: str, text: str) -> None:
@@ -58,7 +61,8 @@ def _write(folder: Path, module: str, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     for parent in file.relative_to(folder).parents[:-1]:
-        (folder / parent / "__init__.pyi").touch()
+        # What is not there at all is imported as a whole, too.
+        (folder / parent / "__init__.pyi").write_text(text if text == ANYTHING else "", encoding="utf-8")
 
 
 def faults(examples: dict[str, Block]) -> dict[str, list[Fault]]:
