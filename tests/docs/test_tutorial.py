@@ -26,14 +26,12 @@ from consumers.testing import WebsocketCommunicator
 
 from ..support import examples
 from ..support.pages import ROOT
-from ..support.processes import PATIENCE, run_pytest, serve, stopped, wait_for, workers_of
-from ..support.redis_server import RedisServer, running_redis
+from ..support.processes import PATIENCE, run_pytest, stopped, workers_of
+from ..support.redis_server import running_redis
 from ..support.serving import close_of
-from ..support.tutorial import SECRET, STEPS, command_of, files_after, files_in, page_of, write_step
+from ..support.tutorial import SECRET, STEPS, files_after, files_in, page_of, serving_step, write_step
 
 pytestmark = pytest.mark.anyio
-
-SERVE = "python -m consumers serve chat:app"
 
 LONGEST = 62
 """Lines of a file that a page shows."""
@@ -200,35 +198,16 @@ class Visitor:
 
 
 @pytest.fixture
-def redis_server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET", SECRET)
-
-
-@pytest.fixture
-def site(
-    request: pytest.FixtureRequest, tmp_path: Path, environment: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """The step that the test is about, run by the page's command."""
-    step, beginning = request.param
-    if beginning == SERVE:
-        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_server").url)
-    command = [part for part in command_of(step, beginning) if part != "--reload"]
-    for option in ("--host", "--port"):
-        if option in command:
-            del command[command.index(option) : command.index(option) + 2]
-    with serve(*command, cwd=write_step(step, tmp_path)) as (port, process):
-        wait_for(port)
-        yield Site(tmp_path, port, process)
+    step, has_redis = request.param
+    with running_redis() if has_redis else nullcontext() as redis:
+        with serving_step(step, tmp_path, redis.url if redis else "") as (port, process):
+            yield Site(tmp_path, port, process)
 
 
-def served(step: str, beginning: str = "uvicorn chat:app") -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("site", [(step, beginning)], indirect=True, ids=[step])
+def served(step: str, with_redis: bool = False) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("site", [(step, with_redis)], indirect=True, ids=[step])
 
 
 def offered(token: str) -> list[Subprotocol]:
@@ -273,7 +252,7 @@ async def test_the_program_that_comes_and_goes_misses_nothing(site: Site) -> Non
     bob = await asyncio.create_subprocess_exec(
         *(sys.executable, "-u", "bob.py"),
         cwd=site.folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SECRET": SECRET},
         stdout=subprocess.PIPE,
     )
     assert bob.stdout is not None
@@ -305,7 +284,7 @@ def lives(pid: int) -> bool:
     return os.path.exists(f"/proc/{pid}")
 
 
-@served("redis", SERVE)
+@served("redis", with_redis=True)
 async def test_on_two_workers_nobody_misses_a_message_while_both_are_replaced(site: Site) -> None:
     one, other = workers_of(site.process.pid)
     async with asyncio.timeout(3 * PATIENCE), site.entered("bob") as bob:
@@ -333,7 +312,7 @@ def test_the_readers_tests_pass(tmp_path: Path) -> None:
     assert "5 passed" in ended.stdout
 
 
-@served("deployment", SERVE)
+@served("deployment", with_redis=True)
 async def test_in_production_a_client_is_held_to_its_limits_and_asked_to_come_back(site: Site) -> None:
     async with site.entered("ann") as ann:
         requests = [ann.client.request({"type": "say", "text": str(number)}) for number in range(40)]

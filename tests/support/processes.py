@@ -45,16 +45,17 @@ def run_pytest(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def start(*words: str, cwd: Path, start_new_session: bool = False) -> Iterator["subprocess.Popen[str]"]:
-    """Run `python` with a command line that starts uvicorn, on a free port; yield the process.
+def start(*words: str, cwd: Path, start_new_session: bool = False, port: int = 0) -> Iterator["subprocess.Popen[str]"]:
+    """Run `python` with a command line that starts uvicorn; yield the process.
 
     Args:
         words: the command line.
         cwd: the directory.
         start_new_session: whether it and its children are a group of processes of their own.
+        port: where it listens; 0 for a free port.
     """
     with subprocess.Popen(
-        [sys.executable, "-W", "error", *words, "--port", "0"],
+        [sys.executable, "-W", "error", *words, "--port", str(port)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -68,9 +69,9 @@ def start(*words: str, cwd: Path, start_new_session: bool = False) -> Iterator["
 
 
 @contextlib.contextmanager
-def serve(*words: str, cwd: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+def serve(*words: str, cwd: Path, port: int = 0) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
     """As `start()`, but yield the port and the process once it listens."""
-    with start(*words, cwd=cwd) as process:
+    with start(*words, cwd=cwd, port=port) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
