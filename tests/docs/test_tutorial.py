@@ -22,6 +22,8 @@ from websockets.typing import Subprotocol
 
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.client import Client
+from consumers.layers import _presence
+from consumers.server.settings import GRACE
 from consumers.testing import WebsocketCommunicator
 
 from ..support import examples
@@ -66,6 +68,15 @@ def test_the_steps_follow_each_other() -> None:
     for step, following in zip(STEPS, (*STEPS[1:], "../howto/application"), strict=True):
         end = (ROOT / page_of(step)).read_text(encoding="utf-8").partition("## What you have now")[2]
         assert f"]({following}.md)" in end
+
+
+def test_the_pages_numbers_are_those_of_the_code() -> None:
+    presence, deployment, redis = (ROOT / page_of(step) for step in ("presence", "deployment", "redis"))
+    options = _presence.PresenceOptions()
+    assert options.grace == 5 and "waits five seconds" in presence.read_text(encoding="utf-8")
+    assert f"at most {_presence.GATHER * 1000:g} ms later" in presence.read_text(encoding="utf-8")
+    assert f"after {GRACE:g} seconds at most" in deployment.read_text(encoding="utf-8")
+    assert "5 to 20 seconds" in redis.read_text(encoding="utf-8")  # as a test below sees
 
 
 # The first steps, in this process
