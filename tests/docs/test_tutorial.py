@@ -9,7 +9,7 @@ import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +175,9 @@ class Site:
         return caught.value.response.status_code
 
     @asynccontextmanager
-    async def entered(self, user: str, **options: Any) -> AsyncIterator["Visitor"]:
-        """Be in the room of cats as a user who has signed in, until the end of the block."""
-        token = await self.sign_in(user)
-        async with Client(self.address(), token=token, **options) as client:
+    async def entered(self, token: str) -> AsyncIterator["Visitor"]:
+        """Be in the room of cats as the user of a token, until the end of the block."""
+        async with Client(self.address(), token=token) as client:
             yield Visitor(client)
 
 
@@ -233,7 +232,7 @@ async def test_a_token_opens_the_chat(site: Site) -> None:
     assert await site.refused("") == 401
     forged = jwt.encode({"sub": "ann"}, "another secret of 32 bytes or more", "HS256")
     assert await site.refused(forged) == 401
-    async with site.entered("ann") as ann:
+    async with site.entered(await site.sign_in("ann")) as ann:
         assert (await ann.next("people"))["names"] == ["ann"]
         await ann.client.send({"type": "any", "text": "hello"})
         assert await ann.next("said") == {"type": "said", "user": "ann", "text": "hello"}
@@ -276,7 +275,7 @@ async def test_the_program_that_comes_and_goes_misses_nothing(site: Site) -> Non
             assert lines[-1]
 
     try:
-        async with site.entered("ann") as ann:
+        async with site.entered(await site.sign_in("ann")) as ann:
             await until("Bob listens")
             await ann.say("one")
             await until("ann: one")
@@ -298,23 +297,23 @@ def lives(pid: int) -> bool:
 @served("redis", with_redis=True)
 async def test_on_two_workers_nobody_misses_a_message_while_both_are_replaced(site: Site) -> None:
     one, other = workers_of(site.process.pid)
-    async with asyncio.timeout(3 * PATIENCE), site.entered("bob") as bob:
+    tokens = [await site.sign_in(user) for user in ("bob", "ann")]
+    async with asyncio.timeout(3 * PATIENCE), AsyncExitStack() as stack:
         with stopped(one):
-            await bob.client.wait_open()
+            bob = await stack.enter_async_context(site.entered(tokens[0]))
             await bob.next("people")
         with stopped(other):
-            async with site.entered("ann") as ann:
-                assert (await ann.next("people"))["names"] == ["ann", "bob"]
-        async with site.entered("ann") as ann:
-            await ann.say("hello")
-            assert await bob.hear(1) == ["hello"]
-            site.process.send_signal(signal.SIGHUP)
-            texts: list[str] = []
-            while lives(one) or lives(other):
-                texts.append(str(len(texts)))
-                await ann.say(texts[-1])
-                await asyncio.sleep(0.05)  # so that people talk all the time, and not more than a room keeps
-            assert await bob.hear(len(texts)) == texts
+            ann = await stack.enter_async_context(site.entered(tokens[1]))
+            assert (await ann.next("people"))["names"] == ["ann", "bob"]
+        await ann.say("hello")
+        assert await bob.hear(1) == ["hello"]
+        site.process.send_signal(signal.SIGHUP)
+        texts: list[str] = []
+        while lives(one) or lives(other):
+            texts.append(str(len(texts)))
+            await ann.say(texts[-1])
+            await asyncio.sleep(0.05)  # so that people talk all the time, and not more than a room keeps
+        assert await bob.hear(len(texts)) == texts
 
 
 def test_the_readers_tests_pass(tmp_path: Path) -> None:
@@ -325,7 +324,7 @@ def test_the_readers_tests_pass(tmp_path: Path) -> None:
 
 @served("deployment", with_redis=True)
 async def test_in_production_a_client_is_held_to_its_limits_and_asked_to_come_back(site: Site) -> None:
-    async with site.entered("ann") as ann:
+    async with site.entered(await site.sign_in("ann")) as ann:
         requests = [ann.client.request({"type": "say", "text": str(number)}) for number in range(40)]
         answers = await asyncio.gather(*requests, return_exceptions=True)
         assert 25 <= answers.count(None) < 40
