@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import anyio
 from asgiref.sync import markcoroutinefunction
@@ -21,7 +21,7 @@ from ._connection.answer import Answer
 from ._connection.connection import Connection
 from ._connection.dispatch import table_of
 from ._connection.framework import is_framework
-from ._connection.groups import GroupMethods
+from ._connection.groups import GroupMethods, PlainGroupMethods
 from .layers.base import Layer
 from .layers.registry import get_channel_layer, lifespan
 from .limits import Limits
@@ -339,7 +339,7 @@ AsyncConsumer.__call__.__defaults__ = (None, None, None)  # FastAPI passes one a
 refuse_fastapi(AsyncConsumer.as_asgi.__func__)  # type: ignore[attr-defined]
 
 
-class SyncConsumer(AsyncConsumer):
+class SyncConsumer(PlainGroupMethods, AsyncConsumer):
     """A consumer whose methods are plain functions, each run whole in a worker thread. Needs asyncio."""
 
     thread_sensitive: bool = False
@@ -363,13 +363,11 @@ class SyncConsumer(AsyncConsumer):
             )
         await self._run_in_thread(handler, message, ending=message["type"] in events.DISCONNECTS)
 
-    send = _sync.sync_method(AsyncConsumer.send)
-    group_join = _sync.run_on_loop(AsyncConsumer.group_join)
-    group_leave = _sync.run_on_loop(AsyncConsumer.group_leave)
-    group_send = _sync.run_on_loop(AsyncConsumer.group_send)
-    group_track = _sync.run_on_loop(AsyncConsumer.group_track)
-    group_update = _sync.run_on_loop(AsyncConsumer.group_update)
-    group_untrack = _sync.run_on_loop(AsyncConsumer.group_untrack)
+    if TYPE_CHECKING:
+
+        def send(self, message: Message) -> Any: ...
+    else:
+        send = _sync.sync_method(AsyncConsumer.send)
 
     @hook
     def on_error(self, exc: Exception, message: Message | None) -> None:

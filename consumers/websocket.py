@@ -7,7 +7,7 @@ classes offer the same methods to worker threads.
 import json
 import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -217,8 +217,15 @@ class WebsocketConsumer(Connectable, RequestAttributes, SyncConsumer):
     websocket_disconnect = sync_method(AsyncWebsocketConsumer.websocket_disconnect)
     accept = sync_method(AsyncWebsocketConsumer.accept)
     deny = sync_method(AsyncWebsocketConsumer.deny)
-    send = sync_method(AsyncWebsocketConsumer.send)  # type: ignore[assignment]
     close = sync_method(AsyncWebsocketConsumer.close)
+    if TYPE_CHECKING:
+
+        def send(  # type: ignore[override]
+            self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool | int = False
+        ) -> Any:
+            """Send a frame, then close if asked to; as in `AsyncWebsocketConsumer`."""
+    else:
+        send = sync_method(AsyncWebsocketConsumer.send)
 
     @hook
     def connect(self) -> None:
@@ -286,7 +293,9 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         Args:
             group: the group's name.
             content: what `encode_json()` takes.
-            id, keep, exclude: as of the layer's `group_send()`.
+            id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes.
+            keep: whether a group with history keeps the message (True).
+            exclude: a channel that does not get it, or several (none).
 
         Returns:
             The message's position in the group's history; None if it is not kept. The clients do not get it.

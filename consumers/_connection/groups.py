@@ -1,8 +1,9 @@
 """What a consumer does in groups by itself: with its own channel, and on its own layer."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from .._sync import run_on_loop
 from ..exceptions import InvalidChannelLayerError
 from ..layers import _adapt
 from ..layers._history import Joined
@@ -40,7 +41,8 @@ class GroupMethods:
 
         Args:
             group: the group's name.
-            since, last: as of the layer's `group_add()`. A layer without history recovers nothing.
+            since: a position, after which all messages are to follow (None). A layer without history recovers nothing.
+            last: how many of the newest messages come first, without `since` or if that is not recovered (0).
 
         Returns:
             As the layer's `group_add()`.
@@ -75,7 +77,9 @@ class GroupMethods:
         Args:
             group: the group's name.
             message: the message, a dict.
-            id, keep, exclude: as of the layer's `group_send()`. `exclude=self.channel_name` leaves out this connection.
+            id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes.
+            keep: whether a group with history keeps the message (True).
+            exclude: a channel that does not get it, or several (none). `self.channel_name` leaves out this connection.
 
         Returns:
             The message's position in the group's history; None if it is not kept.
@@ -130,6 +134,33 @@ GROUP_METHODS = tuple(name for name in vars(GroupMethods) if name.startswith("gr
 """The names of these methods. An application's own of the same name win."""
 
 
+class PlainGroupMethods(GroupMethods):
+    """The same for worker threads. In an async background task of a sync consumer they are to be awaited."""
+
+    if TYPE_CHECKING:  # pyright would take what is assigned for the async methods; the results are plain or awaitable
+
+        def group_join(self, group: str, since: str | None = None, last: int = 0) -> Any: ...
+        def group_leave(self, group: str) -> Any: ...
+        def group_send(
+            self,
+            group: str,
+            message: Message,
+            id: str | None = None,
+            keep: bool = True,
+            exclude: str | Iterable[str] = (),
+        ) -> Any: ...
+        def group_track(self, group: str, *, key: str, meta: dict[str, Any] | None = None) -> Any: ...
+        def group_update(self, group: str, *, meta: dict[str, Any] | None) -> Any: ...
+        def group_untrack(self, group: str) -> Any: ...
+    else:
+        group_join = run_on_loop(GroupMethods.group_join)
+        group_leave = run_on_loop(GroupMethods.group_leave)
+        group_send = run_on_loop(GroupMethods.group_send)
+        group_track = run_on_loop(GroupMethods.group_track)
+        group_update = run_on_loop(GroupMethods.group_update)
+        group_untrack = run_on_loop(GroupMethods.group_untrack)
+
+
 async def send_to_group(
     consumer: HasChannel,
     call: str,
@@ -144,7 +175,11 @@ async def send_to_group(
     Args:
         consumer: the consumer.
         call: what the application has called, for the error.
-        group, message, id, keep, exclude: as of `group_send()`.
+        group: as of `group_send()`.
+        message: as of `group_send()`.
+        id: as of `group_send()`.
+        keep: as of `group_send()`.
+        exclude: as of `group_send()`.
     """
     layer = require_groups(consumer, call)
     options = _adapt.options_for(layer, id, keep, exclude)

@@ -29,11 +29,12 @@ class Client(Generic[T_co]):
     gives the application's messages, in order and each once. It ends when the connection is closed for good. The
     answers to requests are not among them.
 
+    All further arguments are given by name: `consumers.client.options.Options` lists them with their defaults.
+
     Args:
-        url: the consumer's address.
+        url: the consumer's address: `wss://host/path`, `ws://host:port/path`, or the same with `https` and `http`.
         messages: a pydantic model or a union of models, which are what the client gets (None: it gets dicts). Messages
             of other types are skipped, and the log has a line.
-        options: see `Options`.
 
     Raises:
         ValueError: the address is not valid, or an option's number is not positive.

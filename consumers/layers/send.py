@@ -48,7 +48,9 @@ def group_send_sync(
         group: the group.
         message: the message, a dict.
         alias: the layer's.
-        id, keep, exclude: as of the layer's `group_send()`.
+        id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes.
+        keep: whether a group with history keeps the message (True).
+        exclude: a channel that does not get it, or several (none).
 
     Returns:
         The message's position; None if it is not kept.

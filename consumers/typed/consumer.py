@@ -290,9 +290,11 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         Args:
             group: the group's name.
             message: the model.
-            id, keep, exclude: as of the layer's `group_send()`. `exclude=self.channel_name` leaves out this connection.
-                Where the group has a history, an id is made of `message_id`, if there is one: a message that the client
-                sends again is not kept twice.
+            id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes. None:
+                in a group with history it is made of `message_id`, if there is one. So a message that the client sends
+                again is not kept twice.
+            keep: whether a group with history keeps the message (True).
+            exclude: a channel that does not get it, or several (none). `self.channel_name` leaves out this connection.
 
         Returns:
             The message's position in the group's history; None if it is not kept.

@@ -127,7 +127,9 @@ async def group_send_message(
         group: the group's name.
         message: the model.
         alias: the layer's.
-        id, keep, exclude: as of the layer's `group_send()`.
+        id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes.
+        keep: whether a group with history keeps the message (True).
+        exclude: a channel that does not get it, or several (none).
 
     Returns:
         The message's position in the group's history; None if it is not kept.

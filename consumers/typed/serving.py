@@ -47,7 +47,9 @@ def asyncapi_routes(
     Args:
         application: as of `asyncapi_document()`.
         path: where the page is, beginning with a slash.
-        title, version, description: as of `asyncapi_document()`.
+        title: as of `asyncapi_document()`.
+        version: as of `asyncapi_document()`.
+        description: as of `asyncapi_document()`.
         servers: as of `asyncapi_document()`. None: the one that is asked, by the name that it is asked by.
 
     Raises:

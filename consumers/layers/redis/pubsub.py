@@ -1,14 +1,15 @@
 """The layer on Redis' publish and subscribe."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Unpack
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Never
 
 from ...types import Close, Deliver, Message, Room
-from .._history import EXCLUDE, Joined, Page
+from .._history import EXCLUDE, History, Joined, Page
 from .._local import EMPTY_GROUP, NO_RECEIVER, note_unheard
 from .._observed import operation
 from .._options import PLAIN, Options, checked_limit, require_last, require_new
-from .._presence import is_forged, note_forged
+from .._presence import PresenceRule, is_forged, note_forged
 from ..codec import Codec
 from .blocking_senders import Sent
 from .history_scripts import MARK, Digests
@@ -18,40 +19,42 @@ from .presence_scripts import MARK as PRESENCE_MARK
 from .process import Process
 from .pubsub_exchange import ORDERS, PubSubExchange
 from .round_trips import Flow, deleting
-from .settings import Event, PubSubOptions, Settings
+from .settings import Event, Settings
 
 
 class RedisPubSubChannelLayer(RedisLayer):
-    """A channel layer across processes: fast, without queues in Redis.
+    """A channel layer across processes on Redis' publish and subscribe: fast, without queues in Redis.
 
-    Messages go as they come: what nobody listens to is lost, and capacities are those of the receivers' mailboxes
-    alone, so `send()` never raises ChannelFull. Needs asyncio. The bytes and names are those of channels_redis 4.3.
-    A host may be a node of a Redis Cluster: README.md says what works there.
+    What nobody listens to is lost. A full mailbox drops what comes, so `send()` never raises ChannelFull. It needs
+    asyncio. Its bytes and names in Redis are those of channels_redis 4.3. It works on a Redis Cluster, without history
+    and presence.
 
     Args:
-        hosts: the Redis servers, among which channels and groups are divided: each a URL (redis://, rediss://,
-            unix://), a (host, port), or a dict of redis-py's connection arguments, which may have "address" for a URL,
-            or "sentinels" and "master_name". Default: redis://localhost:6379.
+        hosts: the Redis servers, among which channels and groups are divided. Each is a URL (redis://, rediss://,
+            unix://), a (host, port), or a dict of redis-py's connection arguments. The dict may have "address" for a
+            URL, or "sentinels" and "master_name". None: redis://localhost:6379.
         prefix: what the names of groups, and of channels that the layer makes, begin with in Redis. It has no "!" and
-            no "__group__", by which names are divided. Channels that have no "!" are the same with every prefix.
+            no `__group__`. Channels that have no "!" are the same with every prefix.
         on_disconnect: the type of a message that every consumer gets when the connection to Redis is lost, as in
             channels_redis; or a function without arguments, plain or async.
         on_reconnect: the same, for when it is there again.
-        symmetric_encryption_keys: a list of keys; the first encrypts, all decrypt.
+        symmetric_encryption_keys: a list of keys; the first encrypts, all decrypt. None: nothing is encrypted.
         serializer_format: "msgpack", "json", or the name of a serializer that was registered.
         expiry: seconds until a message in this process that nobody has received is dropped.
         group_expiry: seconds until a channel that is not attached leaves a group.
         capacity: how many messages a channel holds in this process.
         channel_capacity: other capacities by channel name; see `BaseChannelLayer`.
         history: which groups remember their messages, by globs or compiled regular expressions, and how many:
-            {"chat.*": {"size": 1000, "ttl": 3600}} keeps 1,000 messages, for an hour after the newest. The first that
-            matches counts. All processes should have the same; a Redis Cluster cannot have it.
-        presence: {"grace": 5, "lease": 15, "max_list": 1000}: see `PresenceOptions`.
+            `{"chat.*": {"size": 1000, "ttl": 3600}}` keeps 1,000 messages, for 3,600 seconds after the newest. The
+            first that matches counts. All processes should have the same. None: no group has a history.
+        presence: `{"grace": 5, "lease": 15, "max_list": 1000}`: see `PresenceOptions`. None: these.
         timeout: seconds that any operation on Redis may take.
         validate_names: check the names of channels and groups; channels_redis does not.
+        unknown: nothing. Any other name is refused.
 
     Raises:
-        TypeError, ValueError: if an argument is wrong.
+        TypeError: if there is no such argument, or one has the wrong type.
+        ValueError: if an argument has a value that cannot work.
         KeyError: if no such serializer is registered.
         ImportError: if the serializer, or encryption, needs a package that is not installed.
     """
@@ -68,7 +71,15 @@ class RedisPubSubChannelLayer(RedisLayer):
         *,
         symmetric_encryption_keys: Iterable[str | bytes] | None = None,
         serializer_format: str = "msgpack",
-        **options: Unpack[PubSubOptions],
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        history: History = None,
+        presence: PresenceRule | None = None,
+        timeout: float = 5,
+        validate_names: bool = True,
+        **unknown: Never,
     ) -> None:
         keys = None if symmetric_encryption_keys is None else list(symmetric_encryption_keys)
         codec = Codec(serializer_format, symmetric_encryption_keys=keys)
@@ -76,10 +87,18 @@ class RedisPubSubChannelLayer(RedisLayer):
             hosts,
             prefix,
             codec,
+            expiry=expiry,
+            group_expiry=group_expiry,
+            capacity=capacity,
+            channel_capacity=channel_capacity,
             on_disconnect=on_disconnect,
             on_reconnect=on_reconnect,
+            timeout=timeout,
+            validate_names=validate_names,
+            history=history,
+            presence=presence,
             encryption_keys=keys or (),
-            **options,
+            **unknown,
         )
         self._group_prefix = f"{prefix}{self.group_mark}"
         self._digests_of = Digests(keys or ())

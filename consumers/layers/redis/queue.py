@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Never
 
 from ...exceptions import ChannelFull
 from ...types import Close, Deliver, Message, Room
@@ -16,7 +16,7 @@ from .._history import EXCLUDE, Channels, Joined
 from .._local import EMPTY_GROUP, note_unheard
 from .._observed import operation
 from .._options import PLAIN, Options, require_last
-from .._presence import is_forged, note_forged
+from .._presence import PresenceRule, is_forged, note_forged
 from ..codec import CHANNELS_KEY, Codec
 from . import scripts
 from .blocking_senders import Sent
@@ -29,7 +29,7 @@ from .pipelined import FAILURES, Command
 from .process import ATTACHED, Process
 from .queue_exchange import QueueExchange
 from .round_trips import Flow, deleting
-from .settings import Events, Settings
+from .settings import Event, Settings
 
 PATIENCE = 3
 """How much longer a sender lets others run for a message that waits in Redis: the receiver has yet to fetch it."""
@@ -39,10 +39,11 @@ NO_LIMIT = 10**9
 
 
 class RedisChannelLayer(RedisLayer):
-    """A channel layer across processes, with a queue in Redis for each process and each named channel.
+    """A channel layer across processes on Redis, with a queue there for each process and each named channel.
 
-    `capacity` counts per queue, that is per process for the channels of consumers, and for each of their mailboxes.
-    Needs asyncio, and a Redis that is no Cluster. The bytes and keys are those of channels_redis 4.3.
+    `capacity` counts per queue. The channels of a process' consumers share one queue, and each consumer's mailbox has
+    that capacity, too. It needs asyncio, and a Redis that is no Cluster. Its bytes and keys in Redis are those of
+    channels_redis 4.3.
 
     Args:
         hosts: see `RedisPubSubChannelLayer`.
@@ -53,18 +54,20 @@ class RedisChannelLayer(RedisLayer):
             processes, also those with channels_redis.
         capacity: how many messages a queue holds.
         channel_capacity: other capacities by channel name; see `BaseChannelLayer`.
-        symmetric_encryption_keys: a list of keys; the first encrypts, all decrypt.
+        symmetric_encryption_keys: a list of keys; the first encrypts, all decrypt. None: nothing is encrypted.
         random_prefix_length: bytes that make equal messages distinct.
         serializer_format: "msgpack", "json", or the name of a serializer that was registered.
         on_disconnect: see `RedisPubSubChannelLayer`.
         on_reconnect: see `RedisPubSubChannelLayer`.
         timeout: seconds that any operation on Redis may take.
-        lease: seconds until a process that was killed is in no group any more.
+        lease: seconds until a process that was killed is in no group any more; at most `group_expiry`.
         presence: see `RedisPubSubChannelLayer`.
         validate_names: check the names of channels and groups.
+        unknown: nothing. Any other name is refused.
 
     Raises:
-        TypeError, ValueError: if an argument is wrong.
+        TypeError: if there is no such argument, or one has the wrong type.
+        ValueError: if an argument has a value that cannot work.
         KeyError: if no such serializer is registered.
         ImportError: if the serializer, or encryption, needs a package that is not installed.
     """
@@ -84,8 +87,13 @@ class RedisChannelLayer(RedisLayer):
         random_prefix_length: int = 12,
         serializer_format: str = "msgpack",
         *,
+        on_disconnect: Event = None,
+        on_reconnect: Event = None,
+        timeout: float = 5,
         lease: float = 60,
-        **options: Unpack[Events],
+        presence: PresenceRule | None = None,
+        validate_names: bool = True,
+        **unknown: Never,
     ) -> None:
         keys = symmetric_encryption_keys
         if isinstance(keys, Iterable) and not isinstance(keys, str | bytes):
@@ -104,8 +112,13 @@ class RedisChannelLayer(RedisLayer):
             group_expiry=group_expiry,
             capacity=capacity,
             channel_capacity=channel_capacity,
+            on_disconnect=on_disconnect,
+            on_reconnect=on_reconnect,
+            timeout=timeout,
+            validate_names=validate_names,
+            presence=presence,
             encryption_keys=keys or (),
-            **options,
+            **unknown,
         )
         self.lease = min(positive("lease", lease), group_expiry)
         self._turns = itertools.count()

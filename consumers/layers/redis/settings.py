@@ -1,12 +1,9 @@
-"""The arguments of the two layers, and what their parts have to know of them."""
+"""What the parts of the two layers have to know of their arguments."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypedDict
 
-from .._history import History, Retention
-from .._presence import PresenceRule
+from .._history import Retention
 from .hosts import Host
 
 Event = str | Callable[[], object] | None
@@ -21,36 +18,6 @@ def require_event(name: str, event: object) -> None:
     """
     if not (event is None or isinstance(event, str) or callable(event)):
         raise TypeError(f"{name} must be a type of message or a function, not {event!r}")
-
-
-class Basics(TypedDict, total=False):
-    """Arguments that both layers take by name."""
-
-    presence: PresenceRule | None
-    timeout: float
-    validate_names: bool
-
-
-class Limits(Basics, total=False):
-    """More arguments that the pub/sub layer takes by name, and the queue layer also in channels_redis' order."""
-
-    expiry: float
-    group_expiry: float
-    capacity: int
-    channel_capacity: Mapping[str | re.Pattern[str], int] | None
-
-
-class PubSubOptions(Limits, total=False):
-    """Arguments that the pub/sub layer takes by name."""
-
-    history: History
-
-
-class Events(Basics, total=False):
-    """Arguments that the queue layer takes by name, the pub/sub layer also in channels_redis' order."""
-
-    on_disconnect: Event
-    on_reconnect: Event
 
 
 @dataclass(frozen=True, slots=True)
