@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self, TypeVar, TypeVarTuple
 
 import anyio
 from asgiref.sync import markcoroutinefunction
@@ -32,6 +32,7 @@ logger = logging.getLogger("consumers.connection")
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
 OPENING_HANDLERS = {"http": "http_request", "websocket": "websocket_connect"}
 
@@ -308,7 +309,7 @@ class AsyncConsumer(GroupMethods, Limits):
         """
         raise exc
 
-    def start_background_task(self, function: Callable[..., Awaitable[Any]], *args: Any) -> anyio.CancelScope:
+    def start_background_task(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> anyio.CancelScope:
         """Run an async function beside the handlers, until it returns or the connection ends.
 
         It never delays a disconnect. Its exception counts as a handler's.
@@ -371,9 +372,10 @@ class SyncConsumer(PlainGroupMethods, AsyncConsumer):
 
     @hook
     def on_error(self, exc: Exception, message: Message | None) -> None:
+        """Decide what a handler's exception does, as in `AsyncConsumer`."""
         raise exc
 
-    def start_background_task(self, function: Callable[..., Any], *args: Any) -> _sync.LoopScope:  # type: ignore[override]
+    def start_background_task(self, function: Callable[[*Ts], object], *args: *Ts) -> _sync.LoopScope:  # type: ignore[override]
         """Run a function beside the handlers, as in `AsyncConsumer`.
 
         An async function runs on the connection's event loop, and awaits `self.send()` there. A plain one runs in a

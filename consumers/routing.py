@@ -100,14 +100,13 @@ class URLRouter:
     Args:
         routes: what `path()` and `re_path()` made, or Django's functions of these names.
 
-    Attributes:
-        strict: raise ValueError for a path without a pattern, as Channels does.
-
     Raises:
         TypeError: a route is no such pattern, or what it leads to is no ASGI application.
     """
 
     strict: bool = False
+    """Raise ValueError for a path without a pattern, as Channels does (False)."""
+
     _takes_instances: ClassVar[bool] = False
     _path_routing = True  # Channels' mark: path() in front of it matches a beginning
 

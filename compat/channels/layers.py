@@ -1,6 +1,6 @@
 """Channel layers, configured by Django's CHANNEL_LAYERS setting or by `compat.configure()`."""
 
-import warnings
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +14,11 @@ from ..layer_views import Channels, Groups
 from . import DEFAULT_CHANNEL_LAYER as DEFAULT_CHANNEL_LAYER
 from .exceptions import ChannelFull as ChannelFull
 from .exceptions import InvalidChannelLayerError as InvalidChannelLayerError
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated
+else:
+    from typing_extensions import deprecated  # which anyio needs there, too
 
 
 class BaseChannelLayer(base.BaseChannelLayer):
@@ -36,14 +41,14 @@ class BaseChannelLayer(base.BaseChannelLayer):
         assert isinstance(names, list) and names, f"names must be a non-empty list, not {names!r}"
         return all(self.require_valid_channel_name(name, receive) for name in names)
 
+    @deprecated("valid_channel_name is deprecated, use require_valid_channel_name instead.")
     def valid_channel_name(self, channel_name: str, receive: bool = False) -> bool:
-        """Check a channel name, by its deprecated name."""
-        _deprecated("valid_channel_name")
+        """Check a channel name, as `require_valid_channel_name()`."""
         return self.require_valid_channel_name(channel_name, receive)
 
+    @deprecated("valid_group_name is deprecated, use require_valid_group_name instead.")
     def valid_group_name(self, group_name: str) -> bool:
-        """Check a group name, by its deprecated name."""
-        _deprecated("valid_group_name")
+        """Check a group name, as `require_valid_group_name()`."""
         return self.require_valid_group_name(group_name)
 
 
@@ -79,10 +84,6 @@ class InMemoryChannelLayer(memory.InMemoryChannelLayer, BaseChannelLayer):
     @groups.setter
     def groups(self, value: Mapping[str, Any]) -> None:
         self.groups.replace(value)
-
-
-def _deprecated(name: str) -> None:
-    warnings.warn(f"{name} is deprecated, use require_{name} instead.", DeprecationWarning, stacklevel=3)
 
 
 def _reset(*, setting: str, **signal: Any) -> None:

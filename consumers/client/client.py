@@ -2,10 +2,10 @@
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 import anyio
 
@@ -16,6 +16,9 @@ from .options import Options, checked
 from .outbox import Request
 from .rules import Detail, State
 from .runner import Runner
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -115,7 +118,7 @@ class Client(Generic[T_co]):
                 return message
             self._skip(item.message["type"])
 
-    async def send(self, message: Any) -> None:
+    async def send(self, message: "Mapping[str, Any] | BaseModel") -> None:
         """Send a message that needs no answer: now, or when there is a connection. It may be lost with a connection.
 
         While there is a connection, it waits for room in the queue.
@@ -133,7 +136,7 @@ class Client(Generic[T_co]):
         await self._runner.outbox.room()
         self._runner.outbox.put(text)
 
-    async def request(self, message: Any, timeout: float | None = 10.0) -> Any:
+    async def request(self, message: "Mapping[str, Any] | BaseModel", timeout: float | None = 10.0) -> T_co | Any:
         """Send a message, again after a cut, and return its answer: None if the server says only that it was handled.
 
         Who is cancelled here waits no more; the message may have been handled.

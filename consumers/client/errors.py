@@ -11,13 +11,10 @@ from typing import Any
 
 
 class ClientError(Exception):
-    """Base of what a client raises.
-
-    Attributes:
-        code: "closed", "timeout", "queue_full", or the code in the server's error, as in the browser's client.
-    """
+    """Base of what a client raises."""
 
     code = "failed"
+    """Which error it is, as in the browser's client: "closed", "timeout", "queue_full", or the server's code."""
 
 
 class Closed(ClientError):
@@ -29,6 +26,7 @@ class Closed(ClientError):
     """
 
     code = "closed"
+    """Always "closed"."""
 
     def __init__(self, text: str, close_code: int, reason: str) -> None:
         super().__init__(text)
@@ -40,22 +38,26 @@ class NoAnswer(ClientError, TimeoutError):
     """A request has no answer in time. Its message may have been handled."""
 
     code = "timeout"
+    """Always "timeout"."""
 
 
 class QueueFull(ClientError):
     """As many messages as may wait for a connection do so already."""
 
     code = "queue_full"
+    """Always "queue_full"."""
 
 
 class Refused(ClientError):
     """The server has answered a request with an error.
 
     Attributes:
-        code: the server's, as "invalid".
         errors: what is wrong in detail: dicts of "loc", "msg" and "type".
         more: how many more errors there are.
     """
+
+    code: str
+    """The server's code, such as "invalid"."""
 
     def __init__(self, code: str, errors: list[dict[str, Any]], more: int) -> None:
         details = "; ".join(map(_in_words, errors))

@@ -40,17 +40,16 @@ _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
 class Detail(NamedTuple):
-    """What is known of why a client is in its state.
-
-    Attributes:
-        code: the close code; the HTTP status of a refused handshake; 0 if there was no connection, or no close.
-        reason: the close's, or what went wrong.
-        retry_in: seconds until the client tries again; None: it does not, or it is connected.
-    """
+    """What is known of why a client is in its state."""
 
     code: int = 0
+    """The close code; the HTTP status of a refused handshake; 0 if there was no connection, or no close."""
+
     reason: str = ""
+    """The close's reason, or what went wrong."""
+
     retry_in: float | None = None
+    """Seconds until the client tries again; None: it does not, or it is connected."""
 
 
 def is_final(code: int) -> bool:

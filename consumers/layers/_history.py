@@ -44,31 +44,29 @@ NOBODY: Channels = frozenset()
 
 
 class Joined(NamedTuple):
-    """What `group_add()` returns.
-
-    Attributes:
-        position: the newest place in the group's history; None if it has none.
-        recovered: whether nothing is missing: all that came after `since` follows. True without `since`.
-        missed: how many messages that came before are handed over first.
-    """
+    """What `group_add()` returns."""
 
     position: str | None
+    """The newest place in the group's history; None if it has none."""
+
     recovered: bool
+    """Whether nothing is missing: all that came after `since` follows. True without `since`."""
+
     missed: int
+    """How many messages that came before are handed over first."""
 
 
 class Page(NamedTuple):
-    """What `history()` returns.
-
-    Attributes:
-        messages: messages, oldest first.
-        position: the place of the last of them; without any, the newest place. None if the group has no history.
-        recovered: whether nothing is missing between `since` and these messages. True without `since`.
-    """
+    """What `history()` returns."""
 
     messages: list[dict[str, Any]]
+    """Messages, oldest first."""
+
     position: str | None
+    """The place of the last of them; without any, the newest place. None if the group has no history."""
+
     recovered: bool
+    """Whether nothing is missing between `since` and these messages. True without `since`."""
 
 
 class Position(NamedTuple):

@@ -43,18 +43,29 @@ class BaseChannelLayer:
     """
 
     MAX_NAME_LENGTH: ClassVar[int] = 100
+    """Names have fewer characters than this (100)."""
+
     extensions: ClassVar[list[str]] = []
+    """Which extensions of Channels' specification the layer has: "groups", "flush"."""
 
     channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?")
+    """What a channel's name matches."""
+
     group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+")
+    """What a group's name matches."""
+
     invalid_name_error = (
         f"{{}} name must be a valid unicode string with length < {MAX_NAME_LENGTH} containing only ASCII "
         "alphanumerics, hyphens, underscores, or periods"
     )
     """The text of the error for a name, with a place for "Channel" or "Group". What is wrong with it follows."""
 
-    can_have_history: ClassVar[bool] = False  # whether its groups may, that is
+    can_have_history: ClassVar[bool] = False
+    """Whether its groups may have a history: then it takes the argument `history` (False)."""
+
     can_have_presence: ClassVar[bool] = False
+    """Whether it knows who is there: then it takes the argument `presence` (False)."""
+
     _observer: CallObserver | None = None  # sees the operations; see `_observed`
 
     def __init__(
@@ -160,27 +171,34 @@ class BaseChannelLayer:
     def _fits(self, name: object) -> bool:
         return isinstance(name, str) and len(name) < self.MAX_NAME_LENGTH
 
-    # What a subclass overrides; `Layer` says what each does
+    # What a subclass overrides; `Layer` says more
 
     async def send(self, channel: str, message: Message) -> None:
+        """Send a message, a dict, to one channel."""
         raise NotImplementedError("send() should be implemented in a channel layer")
 
     async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the oldest message of a channel and take it."""
         raise NotImplementedError("receive() should be implemented in a channel layer")
 
     async def new_channel(self, prefix: str = "specific.") -> str:
+        """Return a new channel name, for use with `receive()` in this process."""
         raise NotImplementedError("new_channel() should be implemented in a channel layer")
 
     async def group_add(self, group: str, channel: str) -> Any:
+        """Add a channel to a group; once more does nothing but renew the membership."""
         raise NotImplementedError("group_add() not implemented (groups extension)")
 
     async def group_discard(self, group: str, channel: str) -> None:
+        """Remove a channel from a group; harmless if it is not in it."""
         raise NotImplementedError("group_discard() not implemented (groups extension)")
 
     async def group_send(self, group: str, message: Message) -> Any:
+        """Send a message, a dict, to every channel in a group."""
         raise NotImplementedError("group_send() not implemented (groups extension)")
 
     async def flush(self) -> None:
+        """Forget all messages and groups."""
         raise NotImplementedError("flush() not implemented (flush extension)")
 
     async def close(self) -> None:
@@ -198,13 +216,11 @@ class BaseChannelLayer:
 class Layer(WhoIsThere, Remembers, BaseChannelLayer, ABC):
     """The contract of a layer that hands messages over as they arrive; the arguments are those of `BaseChannelLayer`.
 
-    `consumers.testing.LayerContract` tests a layer for it. CONTRIBUTING.md has a page for authors of layers.
-
-    Attributes:
-        lacks: the methods of the contract that a layer does not have. Only a foreign layer lacks any.
+    `consumers.testing.LayerContract` tests a layer for it. The how-to "Write a layer" is for authors of layers.
     """
 
     lacks: frozenset[str] = frozenset()
+    """The methods of the contract that the layer does not have. Only a foreign layer lacks any."""
 
     @property
     def leaves_at_once(self) -> bool:

@@ -54,8 +54,13 @@ class InMemoryChannelLayer(Layer):
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+    """Which extensions of Channels' specification the layer has."""
+
     can_have_history = True
+    """Whether its groups may have a history (True)."""
+
     can_have_presence = True
+    """Whether it knows who is there (True)."""
 
     _is_in_use = False
 

@@ -9,7 +9,8 @@ from .settings import SETTINGS
 class GunicornWorker(UvicornWorker):  # type: ignore[misc]
     """uvicorn's worker, with `WebSocketProtocol` and the settings for WebSockets that `serve()` has.
 
-    It needs the packages `gunicorn` and `uvicorn-worker`. It does not drain: see docs/howto/deployment.md.
+    It needs the packages `gunicorn` and `uvicorn-worker`. It does not drain: the how-to "Deployment"
+    has what to add.
     """
 
     CONFIG_KWARGS = {
@@ -17,3 +18,4 @@ class GunicornWorker(UvicornWorker):  # type: ignore[misc]
         **{name: value for name, value in SETTINGS.items() if name.startswith("ws_")},
         "ws": WebSocketProtocol,
     }
+    """What `uvicorn.Config` is made with in each worker."""

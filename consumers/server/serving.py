@@ -1,13 +1,15 @@
 """`serve()`: uvicorn with this library's settings, in one process or several."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
+from ..types import ASGIApp
 from .settings import GRACE, SETTINGS, shutdown_options
 
 
 def serve(
-    app: Any,
+    app: ASGIApp | Callable[..., Any] | str,
     *,
     grace: float = GRACE,
     retry: tuple[float, float] = (5, 20),

@@ -4,3 +4,5 @@ from .application import ApplicationCommunicator as ApplicationCommunicator
 from .contract import LayerContract as LayerContract
 from .http import HttpCommunicator as HttpCommunicator
 from .websocket import WebsocketCommunicator as WebsocketCommunicator
+
+__all__ = ["ApplicationCommunicator", "HttpCommunicator", "LayerContract", "WebsocketCommunicator"]

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._checks.wrappers import unwrapped
+from ..types import ASGIApp
 from .channels import Channel, channels_of
 from .contract import TO, Contract, Handler
 from .draft07 import converted
@@ -36,7 +37,7 @@ _PAGES = {"ws": "http", "wss": "https"}
 
 
 def asyncapi_document(
-    application: Any,
+    application: ASGIApp,
     *,
     title: str | None = None,
     version: str | None = None,

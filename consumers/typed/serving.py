@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from ..types import ASGIApp
 from .asyncapi import asyncapi_document, server_at
 
 TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript"}
@@ -30,7 +30,7 @@ HEADERS = {
 
 
 def asyncapi_routes(
-    application: Any,
+    application: ASGIApp,
     path: str = "/asyncapi",
     *,
     title: str | None = None,

@@ -38,23 +38,28 @@ from .settings import Event, Settings, require_event
 
 
 class RedisLayer(KnowsWho, BlockingSenders):
-    """The base of the two layers; see there for the arguments.
-
-    Attributes:
-        works_on_cluster: whether a host may be a node of a Redis Cluster.
-        takes_any_message: whether a message may be something else than a dict, as with channels_redis' pub/sub layer.
-        instead: methods that a subclass may not override, as nothing calls them, and what to do instead.
-        full_level: the level at which the log tells that a receiver here is full.
-        group_mark: what stands between the prefix and a group's name in Redis.
-    """
+    """The base of the two layers; see there for the arguments."""
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+    """Which extensions of Channels' specification the layer has."""
+
     can_have_presence = True
+    """Whether it knows who is there (True)."""
+
     works_on_cluster: ClassVar[bool] = True
+    """Whether a host may be a node of a Redis Cluster (True)."""
+
     takes_any_message: ClassVar[bool] = False
+    """Whether a message may be something else than a dict, as with channels_redis' pub/sub layer (False)."""
+
     instead: ClassVar[Mapping[str, str]] = {}
+    """Methods that a subclass may not override, as nothing calls them, and what to do instead."""
+
     full_level: ClassVar[int] = logging.WARNING
+    """The level at which the log tells that a receiver here is full."""
+
     group_mark: ClassVar[str]
+    """What stands between the prefix and a group's name in Redis."""
 
     _overfull = 0
 

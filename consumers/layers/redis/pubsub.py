@@ -60,7 +60,10 @@ class RedisPubSubChannelLayer(RedisLayer):
     """
 
     group_mark = "__group__"
+    """What stands between the prefix and a group's name in Redis."""
+
     can_have_history = True
+    """Whether its groups may have a history (True)."""
 
     def __init__(
         self,

@@ -72,8 +72,11 @@ class RedisChannelLayer(RedisLayer):
         ImportError: if the serializer, or encryption, needs a package that is not installed.
     """
 
-    works_on_cluster: ClassVar[bool] = False  # scripts and pops have keys of several slots
+    works_on_cluster: ClassVar[bool] = False
+    """Whether a host may be a node of a Redis Cluster (False): scripts and pops have keys of several slots."""
+
     group_mark = ":group:"
+    """What stands between the prefix and a group's name in Redis."""
 
     def __init__(
         self,
