@@ -319,7 +319,7 @@ class AsyncConsumer(GroupMethods, Limits):
             args: its positional arguments.
 
         Returns:
-            anyio.CancelScope: `cancel()` stops the task. If the connection is ending, it is cancelled already.
+            What stops the task by its `cancel()`. If the connection is ending, it is cancelled already.
 
         Raises:
             TypeError: `function` is no function, but for instance what calling it returned.

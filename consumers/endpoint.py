@@ -115,7 +115,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
             data: the message, as `encoding` says.
 
         Returns:
-            Anything: `_unregister_background_task()` gets it.
+            What `_unregister_background_task()` gets, whatever it is.
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method `_background_handler`")
 
@@ -159,7 +159,7 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
         A timeout around it, such as `anyio.move_on_after()`, loses no message.
 
         Returns:
-            Message: an ASGI event. "websocket.disconnect", with its code, ends the connection.
+            An ASGI event. "websocket.disconnect", with its code, ends the connection.
         """
         return await websocket.receive()
 

@@ -76,98 +76,97 @@ class PresenceDiff(TypedDict):
     """The event of `presence_diff(self, event)`: what has changed in a group since the last one.
 
     A diff says of each key that it names how it is now, so nothing is wrong when it comes twice.
-
-    Attributes:
-        type: always "presence.diff".
-        group: the group's name.
-        joins: who has come: all metas of each new key.
-        leaves: the keys that have left.
-        updates: who has other metas now: all metas of each such key.
-        version: the group's, with these changes.
     """
 
     type: Literal["presence.diff"]
+    """Always "presence.diff"."""
+
     group: str
+    """The group's name."""
+
     joins: dict[str, list[dict[str, Any]]]
+    """Who has come: all metas of each new key."""
+
     leaves: list[str]
+    """The keys that have left."""
+
     updates: dict[str, list[dict[str, Any]]]
+    """Who has other metas now: all metas of each such key."""
+
     version: int
+    """The group's version, with these changes."""
 
 
 class PresenceState(TypedDict):
-    """The event of `presence_state(self, event)`: all who are in a group. It replaces what the member knows.
-
-    Attributes:
-        type: always "presence.state".
-        group: the group's name.
-        members: the metas of each key; an empty list for one that is about to leave.
-        version: the group's: which changes it has in it.
-    """
+    """The event of `presence_state(self, event)`: all who are in a group. It replaces what the member knows."""
 
     type: Literal["presence.state"]
+    """Always "presence.state"."""
+
     group: str
+    """The group's name."""
+
     members: dict[str, list[dict[str, Any]]]
+    """The metas of each key; an empty list for one that is about to leave."""
+
     version: int
+    """The group's version: which changes are in it."""
 
 
 class PresenceCount(TypedDict):
-    """The event of `presence_count(self, event)`: how many keys a group has that is too large for a list.
-
-    Attributes:
-        type: always "presence.count".
-        group: the group's name.
-        count: how many keys there are, those that are about to leave included.
-        version: the group's: which changes it has in it.
-    """
+    """The event of `presence_count(self, event)`: how many keys a group has that is too large for a list."""
 
     type: Literal["presence.count"]
+    """Always "presence.count"."""
+
     group: str
+    """The group's name."""
+
     count: int
+    """How many keys there are, those that are about to leave included."""
+
     version: int
+    """The group's version: which changes are in it."""
 
 
 class LayerGap(TypedDict):
-    """The event of `layer_gap(self, event)`: messages are lost, and what the member shows is to be loaded anew.
-
-    Attributes:
-        type: always "layer.gap".
-        group: the group's name; None: the connection to Redis was cut, and any group without history may lack some.
-    """
+    """The event of `layer_gap(self, event)`: messages are lost, and what the member shows is to be loaded anew."""
 
     type: Literal["layer.gap"]
+    """Always "layer.gap"."""
+
     group: str | None
+    """The group's name; None: the connection to Redis was cut, and any group without history may lack some."""
 
 
 class HistoryMark(TypedDict):
-    """Where a message is in the history of its group.
-
-    Attributes:
-        group: the group's name.
-        position: the message's position; None if it is not kept.
-        replayed: whether the message was sent before the channel joined.
-    """
+    """Where a message is in the history of its group."""
 
     group: str
+    """The group's name."""
+
     position: str | None
+    """The message's position; None if it is not kept."""
+
     replayed: bool
+    """Whether the message was sent before the channel joined."""
 
 
 class HistoryEvent(TypedDict):
     """What each message to a group with history has: the second argument of a handler of `@on_event`, for one.
 
     A subclass names what else a message of yours has: `class Said(HistoryEvent)`, with `text: str`.
-
-    Attributes:
-        history: where the message is. All members share it, and it refuses changes.
     """
 
     history: HistoryMark
+    """Where the message is. All members share it, and it refuses changes."""
 
 
 MessageSource = Literal["client", "layer"]
+"""Where a message for a consumer comes from."""
 
 DropReason = Literal["mailbox_full", "no_handler", "limit", "ending", "handler_cancelled"]
-"""Why no handler saw a message to its end; docs/howto/observability.md explains each."""
+"""Why no handler saw a message to its end; docs/reference/metrics.md explains each."""
 
 
 Ends = Callable[[BaseException | None], object]
@@ -233,16 +232,37 @@ class CloseCode:
     """The close codes of RFC 6455, section 7.4.1, and of its registry, that are used here; each is an int."""
 
     NORMAL_CLOSURE = 1000
+    """Nobody has more to say."""
+
     GOING_AWAY = 1001
+    """The page was left, or the client was silent for `idle_timeout`."""
+
     UNSUPPORTED_DATA = 1003
+    """The client sent text where binary is taken, or the other way round."""
+
     NO_STATUS_RECEIVED = 1005
+    """The close frame had no code. It is never sent."""
+
     ABNORMAL_CLOSURE = 1006
+    """There was no close frame. It is never sent."""
+
     INVALID_PAYLOAD = 1007
+    """What the client sent does not parse, as JSON for instance."""
+
     POLICY_VIOLATION = 1008
+    """The client did what it must not do."""
+
     MESSAGE_TOO_BIG = 1009
+    """A message was larger than it may be."""
+
     INTERNAL_ERROR = 1011
+    """A handler failed."""
+
     SERVICE_RESTART = 1012
+    """The server stops; another one takes the client."""
+
     TRY_AGAIN_LATER = 1013
+    """The server, or this connection, has too much to do."""
 
 
 MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame carries 125 bytes, the code takes two

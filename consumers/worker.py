@@ -111,7 +111,7 @@ class Worker:
         Needs the main thread.
 
         Returns:
-            bool: whether it stopped after the first signal, or by itself.
+            Whether it stopped after the first signal, or by itself.
 
         Raises:
             Exception: as `run()`.

@@ -63,7 +63,7 @@ class Client(Generic[T_co]):
 
     @property
     def state(self) -> State:
-        """The state: "connecting", "recovering", "open", "offline" or "closed"."""
+        """The state: "connecting", "recovering", "open", "offline" or "closed"; see docs/reference/protocol.md."""
         return self._runner.state
 
     @property

@@ -16,46 +16,65 @@ Connect = Callable[[str, int], Awaitable[ByteStream]]
 
 
 class Options(TypedDict, total=False):
-    """The options of `Client`, by name.
-
-    Attributes:
-        token: what proves who the client is, or a function that returns it, async or not. The function is called for
-            each connection (None: there is no token).
-        since: `positions` of another client, to go on from (none).
-        on_state: called with the state and a `Detail`, when the block begins and at each change. A plain function that
-            returns soon.
-        on_gap: called with a label when messages of that group are missing: load anew what you have of it. It is called
-            where they are missing, between two messages of the iteration; may be async. (None: the log has a line.)
-        on_expires: called with the seconds after which the token expires; may be async. It has a task of its own.
-        retry: called with a close code and a reason; returns whether to try again, or None: as usual. (None: as usual.)
-        heartbeat: seconds of silence after which the client asks whether the connection still works; None: never (25).
-        queue_limit: messages that may wait for a connection or for an answer (100).
-        inbox_limit: messages that may wait for the iteration (1000). Then the client reads no more until there is room.
-        max_size: bytes of the largest message that the client takes (1 MiB). A larger one closes it with 1009.
-        id_key: the consumer's ("id").
-        headers: what else goes into the handshake (nothing).
-        ssl_context: for `wss` (None: Python's default).
-        connect: connects to a host and a port (`anyio.connect_tcp`).
-        clock: where the time comes from (the event loop).
-        chance: where random numbers come from (the system).
-    """
+    """The options of `Client`, by name."""
 
     token: Token
+    """What proves who the client is, or a function that returns it, async or not.
+
+    The function is called for each connection (None: there is no token).
+    """
+
     since: Mapping[str, str]
+    """`positions` of another client, to go on from (none)."""
+
     on_state: Callable[[State, Detail], object] | None
+    """Called with the state and a `Detail`, when the block begins and at each change.
+
+    A plain function that returns soon.
+    """
+
     on_gap: Callable[[str], object] | None
+    """Called with a label when messages of that group are missing: load anew what you have of it.
+
+    It is called where they are missing, between two messages of the iteration; may be async. (None: the log has a
+    line.)
+    """
+
     on_expires: Callable[[float], object] | None
+    """Called with the seconds after which the token expires; may be async. It has a task of its own."""
+
     retry: Callable[[int, str], bool | None] | None
+    """Called with a close code and a reason; returns whether to try again, or None: as usual. (None: as usual.)"""
+
     heartbeat: float | None
+    """Seconds of silence after which the client asks whether the connection still works; None: never (25)."""
+
     queue_limit: int
+    """Messages that may wait for a connection or for an answer (100)."""
+
     inbox_limit: int
+    """Messages that may wait for the iteration (1000). Then the client reads no more until there is room."""
+
     max_size: int
+    """Bytes of the largest message that the client takes (1 MiB). A larger one closes it with 1009."""
+
     id_key: str
+    """The key under which a message has its id, the consumer's `id_key` ("id")."""
+
     headers: Mapping[str, str]
+    """Further HTTP headers of the handshake (none)."""
+
     ssl_context: ssl.SSLContext | None
+    """How `wss` connections are checked and encrypted (None: as Python does by default)."""
+
     connect: Connect
+    """Connects to a host and a port (`anyio.connect_tcp`)."""
+
     clock: Clock
+    """Where the time comes from (the event loop)."""
+
     chance: random.Random
+    """Where random numbers come from (the system)."""
 
 
 async def _connect(host: str, port: int) -> ByteStream:

@@ -19,9 +19,9 @@ async def close_group(group: str, code: int = DEFAULT_CODE, reason: str = "", al
 
     Args:
         group: the group.
-        code: the close code (RFC 6455, 7.4.1): 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+        code: the close code (1008): 1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455, 7.4).
         reason: a text for the clients, cut to 123 bytes of UTF-8.
-        alias: the layer's.
+        alias: the layer's ("default").
 
     Raises:
         InvalidChannelLayerError: if there is no such layer, or it cannot close groups.

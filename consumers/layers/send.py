@@ -21,7 +21,7 @@ def send_sync(channel: str, message: Message, alias: str = DEFAULT_ALIAS) -> Non
     Args:
         channel: the channel.
         message: the message, a dict.
-        alias: the layer's.
+        alias: the layer's ("default").
 
     Raises:
         InvalidChannelLayerError: if there is no such layer.
@@ -47,7 +47,7 @@ def group_send_sync(
     Args:
         group: the group.
         message: the message, a dict.
-        alias: the layer's.
+        alias: the layer's ("default").
         id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes.
         keep: whether a group with history keeps the message (True).
         exclude: a channel that does not get it, or several (none).
@@ -72,9 +72,9 @@ def close_group_sync(group: str, code: int = DEFAULT_CODE, reason: str = "", ali
 
     Args:
         group: the group.
-        code: the close code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+        code: the close code (1008): 1000 to 1003, 1007 to 1014, or 3000 to 4999.
         reason: a text for the clients, cut to 123 bytes of UTF-8.
-        alias: the layer's.
+        alias: the layer's ("default").
 
     Raises:
         InvalidChannelLayerError: if there is no such layer, or it cannot close groups.
@@ -93,7 +93,7 @@ def group_count_sync(group: str, alias: str = DEFAULT_ALIAS) -> int:
 
     Args:
         group: the group.
-        alias: the layer's.
+        alias: the layer's ("default").
 
     Raises:
         InvalidChannelLayerError: if there is no such layer, or it does not know.

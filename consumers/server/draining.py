@@ -39,7 +39,7 @@ async def drain(
         timeout: seconds that this may take. Handlers that still run after three quarters of it are cancelled.
 
     Returns:
-        int: how many connections have not ended in time; 0 if all have.
+        How many connections have not ended in time; 0 if all have.
 
     Raises:
         ValueError: an argument has a value that cannot work.

@@ -34,7 +34,7 @@ def serve(
             `ws_max_size` is 1 MiB, `ws_per_message_deflate` is off, and handshakes are not logged.
 
     Returns:
-        int: the exit status, 0 after a graceful end of several workers. A single process ends by its signal.
+        The exit status, 0 after a graceful end of several workers. A single process ends by its signal.
 
     Raises:
         ImportError: uvicorn is not installed.

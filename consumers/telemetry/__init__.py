@@ -18,13 +18,13 @@ _active: Any = None
 def instrument(meter_provider: "MeterProvider | None" = None, close_codes: "Iterable[int]" = ()) -> None:
     """Measure every connection that begins from now on, and every channel layer that is in use.
 
-    docs/howto/observability.md has the table of what is measured. To be called once, when the application starts; again
-    with the same arguments does nothing.
+    docs/reference/metrics.md has the table of what is measured. Call it once, when the application starts. A second
+    call with the same arguments does nothing.
 
     Args:
-        meter_provider: whose meter to use; None: OpenTelemetry's global one, which may be set later.
-        close_codes: close codes of 3000 to 4999 that are told apart; others are "3xxx" or "4xxx", for clients choose
-            them too.
+        meter_provider: whose meter to use. None: OpenTelemetry's global one, which may be set later.
+        close_codes: close codes of 3000 to 4999 that are told apart (none). All others are "3xxx" or "4xxx", as clients
+            choose them, too.
 
     Raises:
         ImportError: `opentelemetry-api` is not installed.

@@ -94,7 +94,7 @@ def message_of(event: Message, model: type[M]) -> M | None:
         model: the model that `group_send_message()` was given.
 
     Returns:
-        None: the event brings something else, or a message of an older version that is not valid any more.
+        The model; None if the event brings something else, or a message of an older version that is not valid any more.
 
     Raises:
         TypeError: the model has no type of its own.
@@ -126,7 +126,7 @@ async def group_send_message(
     Args:
         group: the group's name.
         message: the model.
-        alias: the layer's.
+        alias: the layer's ("default").
         id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes.
         keep: whether a group with history keeps the message (True).
         exclude: a channel that does not get it, or several (none).
