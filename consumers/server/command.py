@@ -19,16 +19,24 @@ UVICORN: dict[str, dict[str, Any]] = {
     "--proxy-headers": {"action": FLAG, "help": "believe X-Forwarded-For and -Proto of trusted proxies (default)"},
     "--forwarded-allow-ips": {"metavar": "IPS", "help": "which proxies are trusted (default: 127.0.0.1)"},
     "--ssl-certfile": {"metavar": "FILE", "help": "serve with TLS, and this certificate"},
-    "--ssl-keyfile": {"metavar": "FILE", "help": "its key"},
+    "--ssl-keyfile": {"metavar": "FILE", "help": "the key of the certificate"},
     "--ssl-keyfile-password": {"metavar": "TEXT", "help": "the password of the key"},
-    "--ws-max-size": {"type": int, "metavar": "BYTES", "help": "the largest message of a client (default: 1 MiB)"},
-    "--ws-ping-interval": {"type": float, "metavar": "SECONDS", "help": "between two pings (default: 20)"},
-    "--ws-ping-timeout": {"type": float, "metavar": "SECONDS", "help": "to wait for a pong (default: 20)"},
+    "--ws-max-size": {
+        "type": int,
+        "metavar": "BYTES",
+        "help": "how large a message of a client may be (default: 1 MiB)",
+    },
+    "--ws-ping-interval": {"type": float, "metavar": "SECONDS", "help": "seconds between two pings (default: 20)"},
+    "--ws-ping-timeout": {"type": float, "metavar": "SECONDS", "help": "seconds to wait for a pong (default: 20)"},
     "--ws-per-message-deflate": {"action": FLAG, "help": "compress messages (default: no)"},
     "--limit-concurrency": {"type": int, "metavar": "N", "help": "answer HTTP 503 beyond so many connections"},
-    "--limit-max-requests": {"type": int, "metavar": "N", "help": "end, or replace a worker, after so many"},
+    "--limit-max-requests": {"type": int, "metavar": "N", "help": "end, or replace a worker, after so many requests"},
     "--backlog": {"type": int, "metavar": "N", "help": "how many connections may wait to be accepted (default: 2048)"},
-    "--timeout-keep-alive": {"type": int, "metavar": "SECONDS", "help": "for the next HTTP request (default: 5)"},
+    "--timeout-keep-alive": {
+        "type": int,
+        "metavar": "SECONDS",
+        "help": "seconds to wait for the next HTTP request (default: 5)",
+    },
     "--loop": {"help": "auto, asyncio or uvloop (default: uvloop if it is installed)"},
     "--factory": {"action": "store_true", "help": "the application is what a function returns"},
     "--access-log": {"action": FLAG, "help": "log HTTP requests (default: no)"},
@@ -42,20 +50,31 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options to the command."""
     ending = command.add_argument_group("its end")
     ending.add_argument(
-        "--grace", type=float, default=GRACE, metavar="SECONDS", help="that the end may take (default: %(default)g)"
+        "--grace",
+        type=float,
+        default=GRACE,
+        metavar="SECONDS",
+        help="seconds that the end may take (default: %(default)g)",
     )
     ending.add_argument(
         "--retry",
         type=retry_of,
         default=(5, 20),
         metavar="SECONDS-SECONDS",
-        help="when clients are to come back, at least and at most (default: 5-20)",
+        help="the seconds after which clients are to come back, at least and at most (default: 5-20)",
     )
     ending.add_argument(
-        "--batch", type=int, default=100, metavar="N", help="clients that are told at once (default: %(default)s)"
+        "--batch",
+        type=int,
+        default=100,
+        metavar="N",
+        help="how many clients are told at once, at least (default: %(default)s)",
     )
     ending.add_argument(
-        "--spread", type=float, metavar="SECONDS", help="within which all are told (default: 5, or a quarter of grace)"
+        "--spread",
+        type=float,
+        metavar="SECONDS",
+        help="seconds within which all are told (default: 5, or a quarter of grace)",
     )
     server = command.add_argument_group("uvicorn")
     for flag, arguments in UVICORN.items():

@@ -1,11 +1,11 @@
-"""Writes the tables of observability.md from `consumers/telemetry/semconv.py`: `python docs/howto/instruments.py`."""
+"""Writes the tables of metrics.md from `consumers/telemetry/semconv.py`: `python docs/reference/instruments.py`."""
 
 import re
 from pathlib import Path
 
 from consumers.telemetry import semconv
 
-PAGE = Path(__file__).with_name("observability.md")
+PAGE = Path(__file__).with_name("metrics.md")
 
 
 def rows(*cells: tuple[str, ...]) -> str:
