@@ -15,6 +15,7 @@ ELSEWHERE = {
     "docs/howto/layers.md": "tests/docs/test_layers.py: one example imports the other",
     "docs/howto/observability.md": "tests/docs/test_observability.py: it exports as long as its process lives",
     "docs/howto/porting.md": "tests/docs/test_porting.py and docs/howto/check_with_django.py: most need Django",
+    "docs/reference/logging.md": "tests/docs/test_logging.py: it changes the levels of all tests",
     "docs/reference/mistakes.md": "tests/mistakes: each is to fail",
     **{page_of(step): "tests/docs/test_tutorial.py: each step is a folder of files" for step in STEPS},
 }
