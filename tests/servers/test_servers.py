@@ -43,6 +43,7 @@ class Kind(NamedTuple):
         sends_reasons: whether it sends the reasons of closes.
         takes: which standard codes it sends; the others become private ones.
         ends_by_itself: whether at SIGTERM it closes its sockets and lets `disconnect()` run.
+        runs_lifespan: whether the application's lifespan begins when the server starts.
         python: the environment variable that names the Python it is installed for, if that is another one.
     """
 
@@ -52,6 +53,7 @@ class Kind(NamedTuple):
     sends_reasons: bool = True
     takes: Callable[[int], bool] = lambda code: True
     ends_by_itself: bool = True
+    runs_lifespan: bool = True
     python: str = ""
 
 
@@ -74,6 +76,7 @@ KINDS = {
         sends_reasons=False,
         takes=lambda code: code == 1000 or code >= 3000,
         ends_by_itself=False,
+        runs_lifespan=False,
         python="DAPHNE_PYTHON",  # compat tells whether Daphne is installed
     ),
     "granian": Kind(f"granian --interface asgi --host 127.0.0.1 --port {{port}} {APP}", ends_by_itself=False),
@@ -250,8 +253,12 @@ def test_sigterm_closes_the_sockets_with_1012(name: str) -> None:
         served.process.wait(PATIENCE)
 
 
+def test_the_lifespan_has_begun_where_the_server_runs_it(served: Served) -> None:
+    assert served.log("lifespan") == (["began"] if served.kind.runs_lifespan else [])
+
+
 def test_the_table_in_the_docs_says_what_is_tested_here() -> None:
-    text = (ROOT / "docs/explanation/reliability.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/servers.md").read_text(encoding="utf-8")
     table = text.partition("## What each server can")[2].partition("\n\n- ")[0]
     header, _, *rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines() if "|" in row]
     facts: list[Callable[[Kind], bool]] = [
@@ -260,6 +267,7 @@ def test_the_table_in_the_docs_says_what_is_tested_here() -> None:
         lambda kind: kind.takes(1008),
         lambda kind: kind.sends_reasons,
         lambda kind: kind.ends_by_itself,
+        lambda kind: kind.runs_lifespan,
     ]
     for (_, *cells), fact in zip(rows, facts, strict=False):
         for server, cell in zip(header[1:], cells, strict=True):

@@ -1,5 +1,7 @@
 """An application for every ASGI server, in a process of its own; `/log` tells what happened."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -129,6 +131,13 @@ async def log(request: Request) -> JSONResponse:
     return JSONResponse(LOG)
 
 
+@asynccontextmanager
+async def noted_lifespan(app: Starlette) -> AsyncIterator[None]:
+    async with lifespan(app):
+        LOG.append(["lifespan", "began"])
+        yield
+
+
 app = Starlette(
     routes=[
         WebSocketRoute("/member", Member.as_asgi()),
@@ -142,5 +151,5 @@ app = Starlette(
         Route("/log", log),
     ],
     middleware=[Middleware(NoteEnd)],
-    lifespan=lifespan,
+    lifespan=noted_lifespan,
 )
