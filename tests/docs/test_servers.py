@@ -10,7 +10,7 @@ from ..support.pages import ROOT
 
 TEXT = (ROOT / "docs/reference/servers.md").read_text(encoding="utf-8")
 
-SHOWN = {16 * MIB: "16 MiB", MIB: "1 MiB", True: "on", False: "off", 20: "20", 20.0: "20"}
+SHOWN = {16 * MIB: "16 MiB", MIB: "1 MiB", True: "on", False: "off", 20: "20"}
 
 
 def test_the_limits_are_those_of_uvicorn_and_of_serve() -> None:
