@@ -330,8 +330,8 @@ def test_nothing_is_printed_but_by_the_command_line() -> None:
                 assert node.func.id not in ("print", "pprint"), f"{file}:{node.lineno}"
 
 
-def test_the_readme_names_every_logger() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_documentation_names_every_logger() -> None:
+    page = (ROOT / "docs/reference/logging.md").read_text(encoding="utf-8")
     names = set()
     for file in SOURCES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -340,4 +340,4 @@ def test_the_readme_names_every_logger() -> None:
                 assert isinstance(name, ast.Constant), f"{file}:{node.lineno}: a logger's name is written out"
                 names.add(str(name.value))
     assert len(names) >= 7
-    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []

@@ -1,4 +1,4 @@
-"""Users of Redis with the least rights that each layer needs, as README.md lists them."""
+"""Users of Redis with the least rights that each layer needs, as docs/reference/redis.md lists them."""
 
 import logging
 import re
@@ -25,15 +25,15 @@ from ...support.wire import Wire, start
 
 pytestmark = pytest.mark.anyio
 
-README = ROOT / "README.md"
-_RIGHTS = re.findall(r"^ACL SETUSER (pubsub|queue) (.+)$", README.read_text(), re.MULTILINE)
+PAGE = ROOT / "docs/reference/redis.md"
+_RIGHTS = re.findall(r"^ACL SETUSER (pubsub|queue) (.+)$", PAGE.read_text(), re.MULTILINE)
 USERS = {name: rights for name, rights in _RIGHTS if rights.startswith("on ")}
 FOR_PRESENCE = {name: rights for name, rights in _RIGHTS if rights != USERS[name]}
 
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """A server with the users of README.md, who are named as the layers' kinds, and with nobody else's rights."""
+    """A server with the users of that page, who are named as the layers' kinds, and with nobody else's rights."""
     with running_redis(*(f"user {name} {rights}" for name, rights in USERS.items())) as server:
         yield server
 
