@@ -21,12 +21,13 @@ INTRODUCTION = """\
 
 # Mistakes and their answers
 
-A mistake is answered where it is made: by an exception, or by one line in the log. This page shows mistakes with their
-answers. Search it for the words that you got.
+Here you look up an exception, or a line of log, that you do not understand. Search the page for the words that you got.
+Each mistake is shown with its answer. The answer says what to write.
 
-The examples leave out what they import from `consumers`, `fastapi` and `starlette`. `ChatConsumer` is a WebSocket
-consumer, and `layer` is the default channel layer. Long answers are broken into lines here. A line of the log begins
-with its level and its logger. [The log](logging.md) lists the loggers.
+- The examples leave out what they import from `consumers`, `fastapi` and `starlette`.
+- `ChatConsumer` is a WebSocket consumer. `layer` is the default channel layer.
+- Long answers are broken into lines here.
+- A line of the log begins with its level and its logger. [Logging](logging.md) lists the loggers.
 """
 
 
