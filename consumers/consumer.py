@@ -153,10 +153,7 @@ class AsyncConsumer(GroupMethods, Limits):
     """How many of the client's messages may wait before reading stops (100)."""
 
     inbox_bytes: int = 4 * 1024 * 1024
-    """How many bytes of the client's messages may wait, or be handled, before reading stops (4 MiB).
-
-    One larger message is read.
-    """
+    """How many bytes of its messages may wait, or be handled, before reading stops (4 MiB). A larger one is read."""
 
     disconnect_timeout: float = 10.0
     """Seconds that handlers have to finish after the client's disconnect (10.0)."""
@@ -217,6 +214,10 @@ class AsyncConsumer(GroupMethods, Limits):
     @classmethod
     def as_asgi(cls, *called_by_a_route: Any, **initkwargs: Any) -> ConsumerApplication:
         """Return an ASGI application that makes a new consumer, with `initkwargs`, for every connection.
+
+        Args:
+            called_by_a_route: nothing; a route that takes the method itself for its endpoint is refused.
+            initkwargs: what `__init__()` of each consumer gets.
 
         Raises:
             TypeError: a hook is `async def` or plain where it must be the other, or takes other arguments; `__init__()`

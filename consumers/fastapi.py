@@ -47,6 +47,10 @@ class Connectable:
         For `app.add_api_websocket_route(path, ...)`, `app.websocket(path)(...)` and the same of an `APIRouter`. Each
         connection gets a new consumer, made with `initkwargs`.
 
+        Args:
+            called_by_a_route: nothing; a route that takes the method itself for its endpoint is refused.
+            initkwargs: what `__init__()` of each consumer gets.
+
         Raises:
             TypeError: as of `as_asgi()`; or a parameter of `connect()` is a `WebSocket`, for instance, or has an
                 annotation with an unknown name.

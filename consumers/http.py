@@ -42,12 +42,22 @@ class AsyncHttpConsumer(RequestAttributes, AsyncConsumer):
         await self.send({"type": "http.response.body", "body": body, "more_body": more_body})
 
     async def send_response(self, status: int, body: bytes, **kwargs: Any) -> None:
-        """Send a whole response; `kwargs` go to `send_headers()`."""
+        """Send a whole response; `kwargs` go to `send_headers()`.
+
+        Args:
+            status: the HTTP status code.
+            body: the whole body.
+            kwargs: further arguments of `send_headers()`: `headers`.
+        """
         await self.send_headers(status=status, **kwargs)
         await self.send_body(body)
 
     async def handle(self, body: bytes) -> None:
-        """Override to answer the request whose whole body is `body`."""
+        """Override to answer the request whose whole body is `body`.
+
+        Args:
+            body: the request's whole body.
+        """
         raise NotImplementedError("Subclasses of AsyncHttpConsumer must provide a handle() method.")
 
     async def disconnect(self) -> None:
@@ -55,6 +65,9 @@ class AsyncHttpConsumer(RequestAttributes, AsyncConsumer):
 
     async def http_request(self, message: Message) -> None:
         """Handle a part of the request's body; the last one calls `handle()`.
+
+        Args:
+            message: the ASGI event.
 
         Raises:
             StopConsumer: `handle()` has returned.

@@ -299,7 +299,11 @@ def _method_name(kind: object) -> str:
 
 
 def is_sendable(code: int) -> bool:
-    """Tell whether an endpoint may put close code `code` into a frame (RFC 6455, 7.4)."""
+    """Tell whether an endpoint may put close code `code` into a frame (RFC 6455, 7.4).
+
+    Args:
+        code: the code.
+    """
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 

@@ -41,7 +41,11 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
             self.groups = []
 
     async def websocket_connect(self, message: Message) -> None:
-        """Handle the handshake: join the class's groups, then call `connect()`."""
+        """Handle the handshake: join the class's groups, then call `connect()`.
+
+        Args:
+            message: the ASGI event.
+        """
         await maybe_await(self._join_groups)
         try:
             await maybe_await(self.connect, **self._arguments_of_connect())
@@ -100,6 +104,9 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
     async def websocket_receive(self, message: Message) -> None:
         """Handle a frame: pass it to `receive()`.
 
+        Args:
+            message: the ASGI event.
+
         Raises:
             InvalidFrame: `receive()` has no parameter for this kind of data (close code 1003).
         """
@@ -116,7 +123,12 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
 
     @hook
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Override to handle a frame: text in `text_data` or binary in `bytes_data`, the other is None."""
+        """Override to handle a frame; it takes those of the two that it needs.
+
+        Args:
+            text_data: the text of a text frame, else None.
+            bytes_data: the content of a binary frame, else None.
+        """
 
     async def send(  # type: ignore[override]
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool | int = False
@@ -160,6 +172,9 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
 
     async def websocket_disconnect(self, message: Message) -> None:
         """Handle the ending, whatever its cause: leave the class's groups, then call `disconnect()`.
+
+        Args:
+            message: the event, with the close code as its "code".
 
         Raises:
             StopConsumer: always, at the end.
@@ -234,11 +249,11 @@ class WebsocketConsumer(Connectable, RequestAttributes, SyncConsumer):
 
     @hook
     def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Override to handle a frame."""
+        """Override to handle a frame; it takes those of the two that it needs."""
 
     @hook
     def disconnect(self, code: int) -> None:
-        """Override to clean up."""
+        """Override to clean up; runs exactly once if `connect()` started."""
 
     def _join_groups(self) -> None:
         if self.groups:  # spare the others a way to the loop and back
@@ -258,6 +273,11 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Decode a frame and pass it to `receive_json()`.
 
+        Args:
+            text_data: the text of a text frame.
+            bytes_data: the content of a binary frame, which is refused.
+            kwargs: further arguments of `receive_json()`.
+
         Raises:
             InvalidFrame: a binary frame (close code 1003), or a text that is not JSON (1007).
         """
@@ -271,10 +291,20 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 
     @hook
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        """Override to handle the decoded content of a frame."""
+        """Override to handle the decoded content of a frame.
+
+        Args:
+            content: what `decode_json()` has made of the text.
+            kwargs: what an overridden `receive()` has added.
+        """
 
     async def send_json(self, content: Any, close: bool | int = False) -> None:
-        """Send `content` as JSON, then close if asked to; see `send()`."""
+        """Send `content` as JSON, then close if asked to; see `send()`.
+
+        Args:
+            content: what `encode_json()` takes.
+            close: True, or the close code, to close afterwards (False).
+        """
         await maybe_await(self.send, text_data=await maybe_await(self.encode_json, content), close=close)
 
     async def group_send_json(
@@ -311,12 +341,19 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
-        """Override to decode otherwise; raise ValueError if it cannot be done."""
+        """Override to decode otherwise; raise ValueError if it cannot be done.
+
+        Args:
+            text_data: the text of a frame.
+        """
         return json.loads(text_data)
 
     @classmethod
     async def encode_json(cls, content: Any) -> str:
         """Override to encode otherwise.
+
+        Args:
+            content: what is to be sent.
 
         Raises:
             TypeError: there is something in it that JSON has not; the message says what to write.

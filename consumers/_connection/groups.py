@@ -58,6 +58,9 @@ class GroupMethods:
     async def group_leave(self, group: str) -> None:
         """Remove this connection from a group; harmless if it is not in it. Its end does so, too.
 
+        Args:
+            group: the group's name.
+
         Raises:
             TypeError: the name is invalid.
             InvalidChannelLayerError: there is no channel layer, or it has no groups.
@@ -113,6 +116,10 @@ class GroupMethods:
     async def group_update(self, group: str, *, meta: dict[str, Any] | None) -> int:
         """Give this connection another meta in a group; otherwise as `group_track()`.
 
+        Args:
+            group: the group's name.
+            meta: what others are to know from now on; None: an empty dict.
+
         Raises:
             ValueError: this connection is not tracked in the group, or the meta is too large.
         """
@@ -122,6 +129,9 @@ class GroupMethods:
 
     async def group_untrack(self, group: str) -> None:
         """Have this connection stand for nobody in a group any more; harmless if it does not.
+
+        Args:
+            group: the group's name.
 
         Raises:
             TypeError: the name is invalid.

@@ -16,7 +16,11 @@ class Clock:
         return anyio.current_time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait.
+
+        Args:
+            seconds: how long.
+        """
         await anyio.sleep(seconds)
 
 

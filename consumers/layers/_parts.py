@@ -38,6 +38,9 @@ class Remembers:
     async def position(self, group: str) -> str | None:
         """Return a group's newest position: take it, load from the database, and join `since` it.
 
+        Args:
+            group: the group.
+
         Returns:
             The position; None if the group has no history.
 
@@ -56,6 +59,9 @@ class WhoIsThere:
 
         It costs nobody anything until it is called: then every process is asked.
 
+        Args:
+            group: the group.
+
         Raises:
             TypeError: if the name is invalid.
             InvalidChannelLayerError: if the layer does not know; the base.
@@ -64,7 +70,11 @@ class WhoIsThere:
         raise no_presence(self, "group_count()")
 
     async def group_channels(self, group: str) -> frozenset[str]:
-        """Return the channels that are in a group, in all processes; see `group_count()`."""
+        """Return the channels that are in a group, in all processes; see `group_count()`.
+
+        Args:
+            group: the group.
+        """
         raise no_presence(self, "group_channels()")
 
     async def presence_track(self, group: str, channel: str, *, key: str, meta: dict[str, Any] | None = None) -> int:
@@ -94,6 +104,11 @@ class WhoIsThere:
     async def presence_update(self, group: str, channel: str, *, meta: dict[str, Any] | None) -> int:
         """Give a channel that is tracked another meta; otherwise as `presence_track()`.
 
+        Args:
+            group: the group.
+            channel: the channel.
+            meta: what others are to know from now on; None: an empty dict.
+
         Raises:
             ValueError: if the channel is not tracked in the group.
         """
@@ -101,6 +116,10 @@ class WhoIsThere:
 
     async def presence_untrack(self, group: str, channel: str) -> None:
         """Have a channel stand for nobody any more; harmless if it does not. Its key leaves after the grace.
+
+        Args:
+            group: the group.
+            channel: the channel.
 
         Raises:
             TypeError, RuntimeError, InvalidChannelLayerError: as `presence_track()`.
@@ -110,6 +129,9 @@ class WhoIsThere:
     async def presence(self, group: str) -> Presence:
         """Return who is in a group: `{key: [meta, …]}`, with the version that it is of. Those in grace have no meta.
 
+        Args:
+            group: the group.
+
         Raises:
             TypeError: if the name is invalid.
             InvalidChannelLayerError: if the layer has no presence; the base.
@@ -117,5 +139,9 @@ class WhoIsThere:
         raise no_presence(self, "presence()")
 
     async def presence_count(self, group: str) -> int:
-        """Return how many keys are in a group, those in grace included; otherwise as `presence()`."""
+        """Return how many keys are in a group, those in grace included; otherwise as `presence()`.
+
+        Args:
+            group: the group.
+        """
         raise no_presence(self, "presence_count()")

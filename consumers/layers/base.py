@@ -273,6 +273,11 @@ class Layer(WhoIsThere, Remembers, BaseChannelLayer, ABC):
         A member's `close` is called, which no message can bring about. After that the group is sent
         `{"type": "consumers.close", "code": code, "reason": reason}`, for the members that have none.
 
+        Args:
+            group: the group.
+            code: the close code (1008).
+            reason: a text for the clients.
+
         Raises:
             TypeError: if the name is invalid or the reason is not a str.
             ValueError: if the code is none that may be sent.
@@ -281,6 +286,10 @@ class Layer(WhoIsThere, Remembers, BaseChannelLayer, ABC):
     @abstractmethod
     async def send(self, channel: str, message: Message) -> None:
         """Send a message to one channel.
+
+        Args:
+            channel: the channel.
+            message: the message, a dict.
 
         Raises:
             TypeError: if the name is invalid or the message is not a dict.

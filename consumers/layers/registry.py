@@ -258,6 +258,9 @@ def get_channel_layer(alias: str = DEFAULT_ALIAS) -> Layer | Any:
 
     Type checkers see Any in the place of None: else they would want an assertion before every use.
 
+    Args:
+        alias: the layer's ("default").
+
     Raises:
         InvalidChannelLayerError: if it is configured wrongly.
     """

@@ -104,18 +104,33 @@ def group_count_sync(group: str, alias: str = DEFAULT_ALIAS) -> int:
 
 
 def group_channels_sync(group: str, alias: str = DEFAULT_ALIAS) -> frozenset[str]:
-    """Return the channels that are in a group, in all processes; otherwise as `group_count_sync()`."""
+    """Return the channels that are in a group, in all processes; otherwise as `group_count_sync()`.
+
+    Args:
+        group: the group.
+        alias: the layer's ("default").
+    """
     return frozenset(_call(_layer(alias, "group_channels"), "group_channels", group))
 
 
 def presence_sync(group: str, alias: str = DEFAULT_ALIAS) -> Presence:
-    """Return who is in a group, as the layer's `presence()`; otherwise as `group_count_sync()`."""
+    """Return who is in a group, as the layer's `presence()`; otherwise as `group_count_sync()`.
+
+    Args:
+        group: the group.
+        alias: the layer's ("default").
+    """
     there: Presence = _call(_layer(alias, "presence"), "presence", group)
     return there
 
 
 def presence_count_sync(group: str, alias: str = DEFAULT_ALIAS) -> int:
-    """Return how many keys are in a group, those in grace included; otherwise as `group_count_sync()`."""
+    """Return how many keys are in a group, those in grace included; otherwise as `group_count_sync()`.
+
+    Args:
+        group: the group.
+        alias: the layer's ("default").
+    """
     return int(_call(_layer(alias, "presence_count"), "presence_count", group))
 
 

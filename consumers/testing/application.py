@@ -39,6 +39,9 @@ class ApplicationCommunicator:
     async def send_input(self, message: Message) -> None:
         """Send one message to the application, without waiting until it is received.
 
+        Args:
+            message: an ASGI event.
+
         Raises:
             Exception: what the application raised, if it has.
         """

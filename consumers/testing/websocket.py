@@ -96,7 +96,11 @@ class WebsocketCommunicator(ApplicationCommunicator):
             raise TypeError(f"text_data must be a str and bytes_data bytes, not {(text_data, bytes_data)!r}.")
 
     async def send_json_to(self, data: Any) -> None:
-        """Send `data` to the application as JSON in a text frame."""
+        """Send `data` to the application as JSON in a text frame.
+
+        Args:
+            data: what JSON can say.
+        """
         await self.send_to(text_data=json.dumps(data))
 
     async def receive_from(self, timeout: float | None = 1) -> str | bytes:
@@ -125,6 +129,9 @@ class WebsocketCommunicator(ApplicationCommunicator):
 
     async def receive_json_from(self, timeout: float | None = 1) -> Any:
         """Return the content of the next frame, a text frame, decoded from JSON.
+
+        Args:
+            timeout: seconds to wait for it (1); None waits without a limit.
 
         Raises:
             AssertionError: the application sent something else.

@@ -156,6 +156,14 @@ def group_send_message_sync(
 ) -> str | None:
     """Do as `group_send_message()`, without an event loop: in a script, a thread or a task queue.
 
+    Args:
+        group: the group's name.
+        message: the model.
+        alias: the layer's ("default").
+        id: as of `group_send_message()`.
+        keep: as of `group_send_message()`.
+        exclude: as of `group_send_message()`.
+
     Raises:
         RuntimeError: an event loop runs in this thread.
     """

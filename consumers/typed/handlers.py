@@ -73,6 +73,9 @@ def on_event(handler: H, /) -> H:
     It gets the model, and, as a second argument if it has one, the layer's event: `event["history"]`, say. Only
     `group_send_message()` sends such a model; no message of a client's reaches the method.
 
+    Args:
+        handler: the method.
+
     Raises:
         TypeError: it is no method.
     """

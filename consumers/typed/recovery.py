@@ -53,6 +53,9 @@ async def token(connection: HTTPConnection) -> str | None:
 
     A dependency of FastAPI's: `token: Annotated[str | None, Depends(token)]`. A browser can set no header of a
     WebSocket but this one, and a query ends up in logs.
+
+    Args:
+        connection: the connection, which FastAPI passes.
     """
     offered: Iterable[str] = connection.scope.get("subprotocols") or ()
     for each in offered:
