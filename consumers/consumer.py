@@ -153,7 +153,7 @@ class AsyncConsumer(GroupMethods, Limits):
     """How many of the client's messages may wait before reading stops (100)."""
 
     inbox_bytes: int = 4 * 1024 * 1024
-    """How many bytes of its messages may wait, or be handled, before reading stops (4 MiB). A larger one is read."""
+    """Bytes of the client's messages that may wait or be handled before reading stops (4 MiB). A larger one is read."""
 
     disconnect_timeout: float = 10.0
     """Seconds that handlers have to finish after the client's disconnect (10.0)."""

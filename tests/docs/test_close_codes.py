@@ -28,7 +28,7 @@ def rows(title: str) -> list[list[str]]:
 class Chat(AsyncJsonWebsocketConsumer):
     """Does what the client says."""
 
-    rate_limit = 100
+    rate_limit = 0.001
     rate_burst = 3
     max_message_size = 1000
     max_groups = 1
