@@ -43,15 +43,15 @@ class BaseWSEndpoint(limits.Limits, StarletteEndpoint):
 
     All tasks of a connection live in one TaskGroup. A handler that returns ends alone. The client's disconnect,
     `websocket.close()` and an exception that `_handle_background_task_exception()` does not swallow cancel all of them.
-    The exception then closes the connection with 1011 (before the accept, nothing is sent and the server answers
-    HTTP 500) and leaves the endpoint as it was raised, never in an ExceptionGroup. Later ones are logged.
-    `WebSocketDisconnect`, Starlette's `WebSocketException` and `InvalidFrame`, or an ExceptionGroup of nothing
-    else, close with their own code and reason, from any method and task. They leave one line in the log and no
-    traceback. A code that no close frame may carry (1005, 1006, …) is 1011 instead. Before the accept they reject
-    the client (HTTP 403). A send to a client that has gone raises `WebSocketDisconnect`, too; leaving a method with
-    that is no error and closes nothing. A second `websocket.close()` does nothing.
-    `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have
-    ended, also when the server cancels the connection (close code 1012).
+
+    - An exception closes with 1011, or with HTTP 500 before the accept. It leaves as it was raised, in no group.
+    - `WebSocketDisconnect`, Starlette's `WebSocketException` and `InvalidFrame` close with their own code and reason,
+      from any method and task, and so does an ExceptionGroup of nothing else. The log has one line, and no traceback. A
+      code that no close frame may carry is 1011 instead. Before the accept they reject the client (HTTP 403).
+    - A send to a client that has gone raises `WebSocketDisconnect`, too. Leaving a method with that is no error.
+    - `on_disconnect(websocket, close_code)` runs exactly once if `on_connect()` started, after all tasks have ended,
+      also when the server cancels the connection (1012). A second `websocket.close()` does nothing.
+
     The further limits, which are off, are those of `consumers.limits.Limits`; `max_groups` is for consumers only.
     """
 
