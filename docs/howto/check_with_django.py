@@ -1,4 +1,4 @@
-"""What docs/howto/porting.md says of projects with Django, run where Django is installed and Channels is not.
+"""What porting.md and send.md say of projects with Django, run where Django is installed and Channels is not.
 
 Part of `make test-parity`: `python -m pytest docs/howto/check_with_django.py` in that environment.
 """
@@ -156,7 +156,7 @@ def test_the_commands_of_the_guide_stand_in_for_those_of_channels(project: Path)
 
 def test_a_server_of_another_kind_needs_one_line_in_the_module_that_it_imports(project: Path) -> None:
     line = "import compat; compat.install()"
-    assert f"`{line}`" in (ROOT / "docs" / "porting.md").read_text()
+    assert f"`{line}`" in (ROOT / "docs" / "howto" / "porting.md").read_text()
     (project / "mysite" / "asgi.py").write_text(f"{line}\n{ASGI.text}")
     python("python manage.py migrate".replace("manage.py", "-m compat exec manage.py"), project)
     with serve("-m", "uvicorn", "mysite.asgi:application", cwd=project) as (port, _):
@@ -191,3 +191,42 @@ def test_a_consumer_in_djangos_urlpatterns_is_an_error_of_its_system_check(proje
     errors = python(check, project, status=1)
     assert "(channels.E001) WhoAmI.as_asgi() is in urlpatterns, at 'ws/', but is no view." in errors
     assert "HINT: Route it in a URLRouter, under ProtocolTypeRouter's 'websocket' or 'http'." in errors
+
+
+def test_a_view_sends_when_its_transaction_is_committed(project: Path) -> None:
+    """With the layer in memory: what a view sends is the same on Redis, and tests/docs/test_send.py has that."""
+    configure, view = (
+        block for block in blocks("docs/howto/send.md", "python") if block.file in (None, "mysite/views.py")
+    )
+    (project / "mysite" / "layers.py").write_text(
+        'LAYERS = {"default": {"BACKEND": "consumers.layers.InMemoryChannelLayer"}}\n'
+    )
+    (project / "mysite" / "views.py").write_text(view.text)
+    with (project / "mysite" / "settings.py").open("a") as settings:
+        settings.write(f"{configure.text}\nINSTALLED_APPS.remove('channels')\n")
+    (project / "try_it.py").write_text(TRY_THE_VIEW)
+    assert python("python try_it.py", project) == "0 204\nhello\n"
+
+
+TRY_THE_VIEW = """
+import asyncio
+import os
+
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
+django.setup()
+
+from django.db import transaction
+from django.test import RequestFactory
+
+from consumers import get_channel_layer
+from mysite.views import publish
+
+layer = get_channel_layer()
+asyncio.run(layer.group_add("news", "reader"))
+with transaction.atomic():
+    status = publish(RequestFactory().post("/", {"text": "hello"})).status_code
+    print(layer.stored, status)
+print(asyncio.run(layer.receive("reader"))["text"])
+"""

@@ -14,6 +14,7 @@ ELSEWHERE = {
     "docs/howto/deployment.md": "tests/docs/test_deployment.py: a process serves each",
     "docs/howto/layers.md": "tests/docs/test_layers.py: one example imports the other",
     "docs/howto/observability.md": "tests/docs/test_observability.py: it exports as long as its process lives",
+    "docs/howto/send.md": "tests/docs/test_send.py and docs/howto/check_with_django.py: several processes, and Django",
     "docs/howto/porting.md": "tests/docs/test_porting.py and docs/howto/check_with_django.py: most need Django",
     "docs/reference/logging.md": "tests/docs/test_logging.py: it changes the levels of all tests",
     "docs/reference/mistakes.md": "tests/mistakes: each is to fail",

@@ -25,8 +25,8 @@ PAGES = [
     if page != IN_PIECES
 ]
 
-WITHOUT_TYPES = ("app", "chat", "django", "example_project", "mysite", "plain_layer")
-"""Packages that are not there, the reader's own and Django, and what is code for Channels."""
+WITHOUT_TYPES = ("app", "celery", "chat", "django", "example_project", "mysite", "plain_layer")
+"""Packages that are not there: the reader's own, Celery and Django; and what is code for Channels."""
 
 ANYTHING = "from typing import Any\n\ndef __getattr__(name: str) -> Any: ...\n"
 
