@@ -113,5 +113,3 @@ def test_a_misspelt_limit_is_an_error_at_the_start(no_limits: None) -> None:
         type("Chat", (AsyncWebsocketConsumer,), {"rate_limits": 5}).as_asgi()  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="rate_limit"):
         type("Chat", (AsyncWebsocketConsumer,), {"rate_limit": 0}).as_asgi()  # type: ignore[attr-defined]
-
-
