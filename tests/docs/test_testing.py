@@ -48,11 +48,11 @@ async def test_the_application_goes_on_after_a_time_out() -> None:
     await client.disconnect()
 
 
-async def test_a_close_is_an_event_and_the_consumer_ends_by_itself() -> None:
+async def test_a_close_is_an_event_and_the_consumer_waits_for_the_answer() -> None:
     client = await accepted()
     await client.send_to("leave")
     assert await client.receive_output() == {"type": "websocket.close", "code": 4001, "reason": "bye"}
-    await client.wait()
+    await client.disconnect()
 
 
 async def test_what_a_handler_raises_is_raised_by_the_next_call() -> None:
@@ -60,6 +60,8 @@ async def test_what_a_handler_raises_is_raised_by_the_next_call() -> None:
     await client.send_to("fail")
     with pytest.raises(RuntimeError, match="boom"):
         await client.receive_from()
+    with pytest.raises(RuntimeError, match="boom"):
+        await client.wait()
 
 
 async def test_the_consumers_of_workers_and_of_http_have_their_communicators() -> None:
