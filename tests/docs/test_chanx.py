@@ -40,7 +40,7 @@ def test_a_wrong_token_is_refused_before_the_accept(no_layer: None) -> None:
 
 def test_the_class_is_documented_with_its_docstring(no_layer: None) -> None:
     with TestClient(run(AFTER.text)["app"]) as client:
-        assert "A room for all." in client.get("/asyncapi.json").text
+        assert "A room for all." in client.get("/asyncapi/asyncapi.json").text
 
 
 def test_before_and_after_have_the_same_messages() -> None:
