@@ -129,7 +129,7 @@ def test_the_readmes_commands_run(tmp_path: Path) -> None:
 
 def test_what_is_installed_can_be_installed() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = re.findall(r"""(?:clone|\.)\[([\w,]+)\]""", TEXT)
+    named = re.findall(r"""(?:starlette-consumers|\.)\[([\w,]+)\]""", TEXT)
     assert {extra for names in named for extra in names.split(",")} == {"port", "server", "sessions"} <= extras.keys()
 
 
