@@ -11,7 +11,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,34 +85,32 @@ class Site:
         )
 
 
-Start = Callable[..., Site]
-
-
-@pytest.fixture
-def start(tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a site: the first process hesitates for some seconds before it accepts a client."""
-    (tmp_path / "chat.py").write_text(CHAT.text)
-    (tmp_path / "where.py").write_text(WHERE)
-    monkeypatch.setenv("REDIS_URL", redis_server.url)
+@contextmanager
+def serving(name: str, folder: Path, redis: RedisServer, hesitates: float = 0) -> Iterator[Site]:
+    """Serve a site; its first process hesitates for some seconds before it accepts a client of `/where`."""
+    (folder / "chat.py").write_text(CHAT.text)
+    (folder / "where.py").write_text(WHERE)
+    processes, ports = [], []
     with ExitStack() as stack:
-
-        def start(name: str, hesitates: float = 0) -> Site:
-            processes, ports = [], []
-            for seconds in (hesitates, 0):
-                monkeypatch.setenv("HESITATES", str(seconds))
+        for seconds in (hesitates, 0):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("REDIS_URL", redis.url)
+                patch.setenv("HESITATES", str(seconds))
                 words = "-m", "consumers", "serve", "where:app", "--grace", "8"
-                port, process = stack.enter_context(serve(*words, cwd=tmp_path))
-                ports.append(port)
-                processes.append(process)
-            running, config = PROXIES[name]
-            return Site(stack.enter_context(running(config, ports, tmp_path)), processes)
-
-        yield start
+                port, process = stack.enter_context(serve(*words, cwd=folder))
+            ports.append(port)
+            processes.append(process)
+        running, config = PROXIES[name]
+        yield Site(stack.enter_context(running(config, ports, folder)), processes)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_clients_of_both_processes_hear_each_other_through_the_proxy(start: Start, name: str) -> None:
-    site = start(name)
+@pytest.fixture(scope="module", params=NAMES)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Any:
+    with serving(request.param, tmp_path_factory.mktemp("site"), redis_server) as site:
+        yield site
+
+
+def test_clients_of_both_processes_hear_each_other_through_the_proxy(site: Site) -> None:
     assert httpx.get(f"http://127.0.0.1:{site.port}/health", trust_env=False).json() == {"status": "ok"}
     with site.open("/where") as one, site.open("/where") as two:
         assert len({json.loads(client.recv(PATIENCE))[3] for client in (one, two)}) == 2
@@ -121,19 +119,18 @@ def test_clients_of_both_processes_hear_each_other_through_the_proxy(start: Star
             assert [json.loads(client.recv(PATIENCE)) for client in (ann, bob)] == [{"text": "hello"}] * 2
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_application_sees_the_clients_address_scheme_and_host(start: Start, name: str) -> None:
-    site = start(name)
+def test_the_application_sees_the_clients_address_scheme_and_host(site: Site) -> None:
     forged = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     with site.open("/where", **forged) as client:
         assert json.loads(client.recv(PATIENCE))[:3] == ["127.0.0.1", "ws", f"127.0.0.1:{site.port}"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_when_a_process_ends_its_clients_come_back_to_the_other_one(start: Start, name: str) -> None:
-    site = start(name)
-    first, second = site.processes
-    with site.open("/where") as one, site.open("/where") as two:
+def test_when_a_process_ends_its_clients_come_back_to_the_other_one(
+    name: str, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    with serving(name, tmp_path, redis_server) as site, site.open("/where") as one, site.open("/where") as two:
+        first, second = site.processes
         clients = {json.loads(client.recv(PATIENCE))[3]: client for client in (one, two)}
         first.send_signal(signal.SIGTERM)
         with pytest.raises(ConnectionClosed, match=r"1012 .*retry=5-20"):
@@ -143,25 +140,27 @@ def test_when_a_process_ends_its_clients_come_back_to_the_other_one(start: Start
                 assert json.loads(client.recv(PATIENCE))[3] == second.pid
 
 
-def test_behind_nginx_another_process_answers_a_handshake_that_an_ending_one_refuses(start: Start) -> None:
-    site = start("nginx", hesitates=3600)
-    first, second = site.processes
-    answers: list[int] = []
+def test_behind_nginx_another_process_answers_a_handshake_that_an_ending_one_refuses(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    with serving("nginx", tmp_path, redis_server, hesitates=3600) as site:
+        first, second = site.processes
+        answers: list[int] = []
 
-    def come() -> None:
-        with site.open("/where") as client:
-            answers.append(json.loads(client.recv(PATIENCE))[3])
+        def come() -> None:
+            with site.open("/where") as client:
+                answers.append(json.loads(client.recv(PATIENCE))[3])
 
-    clients = [threading.Thread(target=come) for _ in range(2)]
-    for client in clients:
-        client.start()
-    clients[0].join(1)
-    clients[1].join(1)
-    assert answers == [second.pid]  # the other client waits for the first process
-    first.send_signal(signal.SIGTERM)
-    for client in clients:
-        client.join(PATIENCE)
-    assert answers == [second.pid] * 2
+        clients = [threading.Thread(target=come) for _ in range(2)]
+        for client in clients:
+            client.start()
+        clients[0].join(1)
+        clients[1].join(1)
+        assert answers == [second.pid]  # the other client waits for the first process
+        first.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(PATIENCE)
+        assert answers == [second.pid] * 2
 
 
 def options_of(words: list[str]) -> dict[str, Any]:
