@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
@@ -124,3 +125,19 @@ def test_a_mount_serves_no_path_without_its_slash() -> None:
         pass
     with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)):
         client.websocket_connect("/ws").__enter__()
+
+
+def test_a_client_of_the_wrong_protocol_is_refused() -> None:
+    namespace = run(STARLETTE)
+    app = Starlette(
+        routes=[
+            Mount("/mounted", namespace["Room"].as_asgi()),
+            Mount("/http", namespace["Rooms"].as_asgi()),
+            WebSocketRoute("/routed", namespace["Room"].as_asgi()),
+        ]
+    )
+    client = TestClient(app)
+    assert client.get("/mounted/").status_code == 426
+    assert client.get("/routed").status_code == 404
+    with pytest.raises(WebSocketDisconnect):
+        client.websocket_connect("/http/").__enter__()
