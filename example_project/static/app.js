@@ -1,18 +1,14 @@
 // The page of the example: each panel has a module of its own.
 
-import { startAnswer } from "./answer.js";
-import { startConnections } from "./breaking.js";
-import { startChat } from "./chat.js";
-import { startCommands } from "./commands.js";
-import { startDialogue } from "./dialogue.js";
-import { complain, follow } from "./elements.js";
-import { startTicker } from "./ticker.js";
+import "./breaking.js"; // with the chat and the answer
+import "./commands.js";
+import "./dialogue.js";
+import "./ticker.js";
+import { complain } from "./elements.js";
 
-document.querySelectorAll(".log").forEach(follow);
-for (const field of document.querySelectorAll("[aria-describedby$='-problem']")) {
-  field.addEventListener("input", () => complain(field));
-}
-startConnections([startChat(), startAnswer()]);
-startTicker();
-startCommands();
-startDialogue();
+// No form leaves the page. Who goes on, or tries again, is no longer told what was wrong.
+document.addEventListener("input", ({ target }) => complain(target), true);
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  for (const field of event.target.querySelectorAll("input")) complain(field);
+}, true);

@@ -1,58 +1,43 @@
-import { Connection } from "./connection.js";
+import { fill } from "./elements.js";
+import { Panel } from "./panel.js";
 
 const SHOWN = 60; // values in the line
+let values = [];
+let wanted = false; // what the button asks for
 
-export function startTicker() {
-  const panel = document.getElementById("ticker");
-  const [toggle, value, count] = [".toggle", ".value", ".count"].map((selector) => panel.querySelector(selector));
-  const line = panel.querySelector("polyline");
-  let values = [];
-  let wanted = false; // what the button asks for
-  let running = false; // what the server does
-
-  const ask = () => connection.client.send({ type: wanted ? "start" : "stop" });
-
-  const connection = new Connection(panel, {
-    opened: ask,
-    dropped: () => {
-      running = false;
-      count.textContent = "Interrupted";
+const panel = new Panel("ticker", {
+  messages: {
+    state: ({ running }) => tell({ count: running ? "Started" : "Stopped" }),
+    tick: ({ number, value }) => {
+      values = [...values, value].slice(-SHOWN);
+      draw(Math.min(...values), Math.max(...values));
+      tell({ count: `Tick ${number}`, value: value.toFixed(2) });
     },
-    ended: () => want(false),
-  });
+  },
+  opened: ask,
+  dropped: () => tell({ count: "Interrupted" }),
+  ended: () => want(false),
+});
+const [toggle, chart, line] = panel.find(".toggle", "svg", "polyline");
+const tell = (texts) => fill(panel.element, texts);
 
-  const messages = {
-    state: (state) => {
-      running = state.running;
-      count.textContent = running ? "Started" : "Stopped";
-    },
-    tick: (tick) => {
-      if (!running) return; // it was on its way when the server stopped
-      values = [...values, tick.value].slice(-SHOWN);
-      value.textContent = tick.value.toFixed(2);
-      count.textContent = `Tick ${tick.number}`;
-      draw();
-    },
-  };
-
-  function draw() {
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    const height = (value) => (high === low ? 10 : 20 - (20 * (value - low)) / (high - low));
-    line.setAttribute("points", values.map((value, index) => `${index},${height(value).toFixed(2)}`).join(" "));
-  }
-
-  function want(something) {
-    wanted = something;
-    toggle.textContent = wanted ? "Stop" : "Start";
-  }
-
-  toggle.addEventListener("click", () => {
-    want(!wanted);
-    if (connection.isOpen) ask();
-    else if (!wanted) connection.close();
-    else {
-      const client = connection.open("ws/ticker");
-      for (const [type, take] of Object.entries(messages)) client.on(type, take);
-    }
-  });
+function ask() {
+  panel.client.send({ type: wanted ? "start" : "stop" });
 }
+
+function draw(low, high) {
+  chart.setAttribute("viewBox", `0 ${-high} ${SHOWN - 1} ${high - low || 1}`); // y goes down
+  line.setAttribute("points", values.map((value, index) => `${index},${-value}`).join(" "));
+}
+
+function want(something) {
+  wanted = something;
+  tell({ toggle: wanted ? "Stop" : "Start" });
+}
+
+toggle.onclick = () => {
+  want(!wanted);
+  if (panel.isOpen) ask();
+  else if (wanted) panel.open("ws/ticker");
+  else panel.close();
+};

@@ -71,6 +71,11 @@ def log(page: Page) -> Locator:
     return page.locator("#chat").get_by_role("log")
 
 
+def entries(page: Page) -> Locator:
+    """Return all that the log shows, in this order."""
+    return log(page).locator(".entries > *")
+
+
 def words(page: Page) -> Locator:
     """Return what was said, in the order in which it is shown."""
     return log(page).locator(".message .words")
@@ -84,6 +89,11 @@ def notes(page: Page) -> Locator:
 def ask(page: Page, question: str) -> None:
     page.get_by_role("textbox", name="Question").fill(question)
     page.keyboard.press("Enter")
+
+
+def break_with(page: Page, name: str) -> None:
+    """Have the server break the tab's connections, with the button of this name."""
+    page.locator("#connections").get_by_role("button", name=name).click()
 
 
 class Wire:

@@ -18,7 +18,7 @@ from example_project.consumers.answer import ANSWER
 from example_project.consumers.chat import Person, Said
 
 from ..support.redis_server import RedisServer
-from .driving import Demo, Wire, ask, join, log, people, say, words
+from .driving import Demo, Wire, ask, entries, join, log, people, say, words
 
 
 def test_two_tabs_chat_in_a_room_and_a_third_in_another_room_sees_nothing(
@@ -77,7 +77,7 @@ def test_names_rooms_and_messages_that_will_not_do_are_answered_beside_the_field
     expect(page.locator("#name-problem")).to_be_empty()
     expect(page.locator("#room-problem")).to_contain_text("A room name is 1 to 40 letters")
     join(page, "Ada", "")
-    expect(page.locator("#room-problem")).to_have_text("Choose a room first.")
+    expect(page.locator("#room-problem")).to_contain_text("A room name is 1 to 40 letters")
     join(page, "Ada", "tea")
     expect(page.get_by_label("Message")).to_be_focused()
     too_long = "x" * 1001
@@ -96,10 +96,11 @@ def test_tabs_say_that_the_server_is_gone_and_chat_again_when_it_is_back(
 
     demo.stop(signal.SIGKILL)
     for page in (ada, bob):
-        expect(page.get_by_role("status").first).to_contain_text("Connection lost. Next try in")
+        expect(page.locator("#chat .notice").get_by_role("alert")).to_have_text("Connection lost.")
+        expect(page.locator("#chat .countdown")).to_contain_text("Connection lost. Next try in")
         expect(page.locator("#chat .link")).to_have_text("Disconnected")
     say(ada, "Not lost")
-    expect(log(ada).locator(".waiting")).to_have_text("On its wayNot lost")
+    expect(log(ada).locator(".waiting")).to_have_text("On its way Not lost")
 
     demo.start()
     for page in (ada, bob):
@@ -125,7 +126,7 @@ def test_a_newcomer_sees_what_was_said_before_and_when(open_tab: Callable[[], Pa
     expect(log(bob).locator(".by")).to_have_text(["Ada"] * 3)
     times = [tab.locator("time").evaluate_all("all => all.map(time => time.dateTime)") for tab in (ada, bob)]
     assert times[0] == times[1]
-    expect(log(bob).locator("> :last-child")).to_have_text("You joined lobby.")
+    expect(entries(bob).last).to_have_text("You joined lobby.")
 
 
 def test_a_tab_whose_connection_is_cut_shows_all_that_was_said_meanwhile_once_and_in_order(
@@ -144,7 +145,7 @@ def test_a_tab_whose_connection_is_cut_shows_all_that_was_said_meanwhile_once_an
             said.append(f"Ada's, {part}")
             expect(words(bob)).to_have_text(said)
             wire.cut()
-            expect(log(ada).locator("> :last-child")).to_have_text("The connection was lost.")
+            expect(entries(ada).last).to_have_text("The connection was lost.")
         for number in range(3):
             say(bob, f"Bob's {number}, {part}")
             said.append(f"Bob's {number}, {part}")
@@ -262,7 +263,7 @@ def test_an_answer_that_is_gone_or_cannot_be_had_is_said(open_tab: Callable[[], 
     page = open_tab()
     panel = page.locator("#stream")
     ask(page, "x" * 201)
-    problem = panel.get_by_role("alert")
+    problem = page.locator("#question-problem")
     expect(problem).to_have_text("A question has 1 to 200 characters; this has 201.")
     ask(page, "Why?")
     expect(problem).to_be_empty()

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from example_project.consumers.answer import ANSWER
 
-from .driving import Demo, Wire, ask, join, log, people, say, words
+from .driving import Demo, Wire, ask, break_with, join, log, people, say, words
 
 NOTE_CLOSES = """
 const Original = WebSocket
@@ -28,10 +28,6 @@ def panel(page: Page) -> Locator:
 def row(page: Page, name: str) -> Locator:
     """Return how a connection is: its state, its position, its gaps."""
     return panel(page).get_by_role("row", name=name).get_by_role("cell")
-
-
-def break_with(page: Page, name: str) -> None:
-    panel(page).get_by_role("button", name=name).click()
 
 
 def test_it_shows_the_state_and_the_position_of_each_connection(open_tab: Callable[[], Page]) -> None:
