@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, expect, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.browser.driving import Demo, ask, break_with, entries, join, people, say
 
 IMAGES = Path(__file__).with_name("images")
-WIDTH, HEIGHT = 1200, 1150  # CSS pixels; the picture has twice as many
+WIDTH, HEIGHT = 1060, 1370  # CSS pixels; a picture has twice as many, and ends below the panel "Connection"
+GAP = 14  # CSS pixels
 LARGEST = 300_000  # bytes
 
 
@@ -28,7 +29,7 @@ def demo_running() -> Iterator[Demo]:
         demo.process.communicate()
 
 
-def open_page(browser: Browser, demo: Demo, scheme: Literal["light", "dark"] = "light") -> Page:
+def open_page(browser: Browser, demo: Demo, scheme: Literal["light", "dark"]) -> Page:
     """Open the demo as somebody else than all the others."""
     page = browser.new_page(
         viewport={"width": WIDTH, "height": HEIGHT},
@@ -37,59 +38,65 @@ def open_page(browser: Browser, demo: Demo, scheme: Literal["light", "dark"] = "
         locale="en-GB",
         reduced_motion="reduce",
     )
-    page.goto(f"{demo.url}/#lobby")
+    page.goto(demo.url)
     return page
 
 
-def use_small_panels(page: Page) -> None:
-    """Start the ticker, run some commands, begin the game and ask a question."""
-    page.locator("#ticker").get_by_role("button").click()
-    page.get_by_role("button", name="/slow 5").click()
-    page.get_by_role("button", name="/roll 2d6").click()
-    page.get_by_role("button", name="/time").click()
-    page.get_by_role("button", name="Begin").click()
-    for answer in ("Ada", "10"):
-        count = page.locator("#dialogue .question").count() if answer != "Ada" else 0
-        expect(page.locator("#dialogue .question")).to_have_count(count or 1)
-        page.get_by_label("Your answer").fill(answer)
-        page.keyboard.press("Enter")
-        expect(page.locator("#dialogue .you").last).to_have_text(answer)
-    ask(page, "Does a reload lose a word?")
-
-
 def play(ada: Page, grace: Page) -> None:
-    """Have two people talk while the connection of one breaks, and end before the answer does."""
+    """Have two people talk while the connection of one breaks, beside a ticker and some commands."""
     join(ada, "Ada")
     join(grace, "Grace")
     expect(people(ada)).to_have_count(2)
-    say(grace, "Is this thing connected?")
-    say(ada, "For now. Watch me kill it.")
-    use_small_panels(ada)
-    expect(people(grace)).to_have_count(2)
+    ada.locator("#ticker").get_by_role("button").click()
+    for command in ("/slow 5", "/roll 2d6", "/time"):
+        ada.get_by_role("button", name=command).click()
+    say(grace, "What if your connection breaks?")
+    expect(entries(ada).last).to_contain_text("breaks?")
+    expect(ada.locator("#ticker .count")).to_have_text(re.compile(r"Tick [5-9]\d"), timeout=60_000)
+    ask(ada, "Does a reload lose a word?")
+    expect(ada.locator("#stream .text")).to_contain_text("You asked")
     break_with(ada, "Kill")
     expect(entries(ada).last).to_have_text("The connection was lost.")
     say(grace, "You are gone, but your name is still here.")
     say(grace, "Will you get this?")
-    expect(entries(ada).last).to_have_text("Connected again.")
-    say(ada, "Both of them, in order. Nothing is missing.")
-    expect(ada.locator("#ticker .count")).to_have_text(re.compile(r"Tick [6-9]\d"), timeout=60_000)
+    expect(entries(ada).last).to_contain_text("Will you get this?")
+    expect(ada.locator("#connections .report")).to_contain_text("Answer: back")
+    say(ada, "Yes: both, and in order.")
     grace.get_by_label("Message").press_sequentially("Then")
     expect(ada.locator(".typing")).to_have_text("Grace is typing…")
+    ada.evaluate("document.activeElement.blur()")
+    ada.mouse.move(0, 0)
+
+
+def upper_panels(page: Page) -> FloatRect:
+    """Return where the panels are, from the chat to "Connection", with most of the gaps around them."""
+    first, last = (page.locator(panel).bounding_box() for panel in ("#chat", "#connections"))
+    assert first is not None
+    assert last is not None
+    return {"x": 0, "y": first["y"] - GAP, "width": WIDTH, "height": last["y"] + last["height"] - first["y"] + 2 * GAP}
 
 
 def main() -> None:
-    """Take both pictures, of the same scene."""
+    """Take both pictures, each of a scene that is played for it."""
     IMAGES.mkdir(exist_ok=True)
-    with demo_running() as demo, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        ada, grace = open_page(browser, demo), open_page(browser, demo)
-        play(ada, grace)
-        for scheme, name in (("light", "demo.png"), ("dark", "demo-dark.png")):
-            ada.emulate_media(color_scheme=scheme)
-            ada.screenshot(path=IMAGES / name, full_page=True)
-            size = (IMAGES / name).stat().st_size
-            print(f"{IMAGES / name}: {size:,} bytes{'' if size <= LARGEST else ', which is too large'}")
+        take(browser, "light", IMAGES / "demo.png")
+        take(browser, "dark", IMAGES / "demo-dark.png")
         browser.close()
+
+
+def take(browser: Browser, scheme: Literal["light", "dark"], file: Path) -> None:
+    """Take a picture; raise AssertionError if it is large, or was taken too late."""
+    with demo_running() as demo:
+        ada, grace = open_page(browser, demo, scheme), open_page(browser, demo, scheme)
+        play(ada, grace)
+        ada.screenshot(path=file, full_page=True, clip=upper_panels(ada))
+        expect(ada.locator("#stream")).to_have_attribute("data-state", "open")
+        expect(ada.locator(".typing")).to_have_text("Grace is typing…")
+    size = file.stat().st_size
+    print(f"{file}: {size:,} bytes")
+    assert size <= LARGEST
 
 
 if __name__ == "__main__":

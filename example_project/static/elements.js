@@ -22,7 +22,7 @@ export function write(log, template, texts) {
 }
 
 /** Adds what the page itself says, of somebody perhaps, to a log. */
-export const note = (log, what, who = "") => write(log, "note", { what, who });
+export const note = (log, what, name = "") => write(log, "note", { name, what });
 
 /** Brings an entry into view while its reader is busy in its panel. */
 export function reveal(entry) {

@@ -48,8 +48,8 @@ function meet(newer, now, count) {
   [version, names] = [newer, now];
   const named = [...names].filter(([, name]) => name);
   named.sort(([one, name], [other, itsName]) => (other === me) - (one === me) || name.localeCompare(itsName));
-  const entries = named.map(([id, who]) => coloured(copy("person", { who, you: id === me ? " (you)" : "" }), id));
-  list.replaceChildren(...(count ? [copy("person", { who: `${count} people` })] : entries));
+  const entries = named.map(([id, name]) => coloured(copy("person", { name, you: id === me ? " (you)" : "" }), id));
+  list.replaceChildren(...(count ? [copy("person", { name: `${count} people` })] : entries));
 }
 
 /** Tells who is in one list and not in the other. From nobody, or a mere number, nobody has come or left. */
