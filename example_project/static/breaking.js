@@ -9,6 +9,7 @@ const TOLD = {
   none: "There is no connection to break. Join the chat, or ask for an answer.",
 };
 const element = document.getElementById("connections");
+const panels = [chat, answer];
 
 /** Shows how the connection of a panel is. */
 function watch(panel) {
@@ -40,10 +41,9 @@ function tellReturn(title, { gaps, joined: { missed } }, lost) {
 element.onclick = ({ target }) => {
   const how = target.closest("button")?.dataset.how;
   if (!how) return;
-  const open = [chat, answer].filter(({ isOpen }) => isOpen);
+  const open = panels.filter(({ isOpen }) => isOpen);
   for (const { client } of open) client.send({ type: "break", how });
   fill(element, { told: TOLD[open.length ? how : "none"], "Chat-return": "", "Answer-return": "" });
 };
 
-watch(chat);
-watch(answer);
+panels.forEach(watch);

@@ -22,8 +22,7 @@ export const panel = new Panel("chat", {
       me = id;
     },
     gap: () => note(log, "Some messages may be missing."),
-    said: (message) => {
-      const [, position] = message.at;
+    said: ({ at: [, position], ...message }) => {
       stopsTyping(message.person.id);
       if (!log.querySelector(`[data-position="${position}"]`)) show(message).dataset.position = position;
       if (position === newest) greet();

@@ -1,11 +1,9 @@
 import { complain, note, reveal, write } from "./elements.js";
 import { Panel } from "./panel.js";
 
-const LOST = 4000; // close code
-
 const panel = new Panel("dialogue", {
   messages: { question: say, remark: say },
-  dropped: () => panel.close(LOST), // a game ends with its connection
+  dropped: () => panel.close(4000), // a game ends with its connection
   ended: (code) => {
     const hadFocus = form.contains(document.activeElement);
     if (code !== 1000) reveal(note(log, "The connection was lost."));

@@ -13,6 +13,7 @@ const NAMES = { idle: "", connecting: "Connectingâ€¦", recovering: "Catching upâ
 export class Panel {
   client = null;
   gaps = 0;
+  find = (...selectors) => selectors.map((selector) => this.element.querySelector(selector));
   #timer;
 
   constructor(id, hooks = {}) {
@@ -20,11 +21,6 @@ export class Panel {
     this.element.querySelector(".lost").replaceWith(copy("notice"));
     this.element.querySelector(".again").onclick = () => this.client.wake();
     this.#show("idle");
-  }
-
-  /** Returns the first element for each selector. */
-  find(...selectors) {
-    return selectors.map((selector) => this.element.querySelector(selector));
   }
 
   open(path, options) {

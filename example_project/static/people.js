@@ -57,9 +57,7 @@ function tell(some, others, what) {
   for (const [id, name] of some) if (name && id !== me && others.size && !others.has(id)) note(log, what, name);
 }
 
-export function stopsTyping(id) {
-  if (typists.delete(id)) showTypists();
-}
+export const stopsTyping = (id) => typists.delete(id) && showTypists();
 
 function showTypists() {
   const some = [...typists.values()].map(({ name }) => name);

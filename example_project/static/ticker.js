@@ -10,7 +10,9 @@ const panel = new Panel("ticker", {
     state: ({ running }) => tell({ count: running ? "Started" : "Stopped" }),
     tick: ({ number, value }) => {
       values = [...values, value].slice(-SHOWN);
-      draw(Math.min(...values), Math.max(...values));
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      chart.setAttribute("viewBox", `0 ${-high} ${SHOWN - 1} ${high - low || 1}`); // y goes down
+      line.setAttribute("points", values.map((value, index) => `${index},${-value}`).join(" "));
       tell({ count: `Tick ${number}`, value: value.toFixed(2) });
     },
   },
@@ -23,11 +25,6 @@ const tell = (texts) => fill(panel.element, texts);
 
 function ask() {
   panel.client.send({ type: wanted ? "start" : "stop" });
-}
-
-function draw(low, high) {
-  chart.setAttribute("viewBox", `0 ${-high} ${SHOWN - 1} ${high - low || 1}`); // y goes down
-  line.setAttribute("points", values.map((value, index) => `${index},${-value}`).join(" "));
 }
 
 function want(something) {
