@@ -29,6 +29,9 @@ logger = logging.getLogger("consumers.connection")
 ANY_CONSUMER = "consumers.any"
 """A subprotocol that this library's clients offer: browsers close a connection for which none of theirs is chosen."""
 
+TOKEN = "token."
+"""What a subprotocol begins with that has a token in it, as base64url without padding; see `consumers.typed.token`."""
+
 
 class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
     """A WebSocket consumer: override `connect()`, `receive()` and `disconnect()`."""
@@ -78,7 +81,7 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
             logger.warning(
                 "rejected %.200r: it offers the subprotocols %.200r, not %r",
                 self.scope.get("path"),
-                offered,
+                [name if not name.startswith(TOKEN) else f"{TOKEN}…" for name in offered],
                 subprotocol,
             )
             await maybe_await(self.close)

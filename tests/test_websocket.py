@@ -123,6 +123,17 @@ async def test_a_client_that_does_not_offer_the_subprotocol_is_rejected() -> Non
     await bad.disconnect()
 
 
+async def test_the_token_of_a_client_that_is_rejected_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Chatting(AsyncWebsocketConsumer):
+        async def connect(self) -> None:
+            await self.accept("chat.v2")
+
+    communicator = WebsocketCommunicator(Chatting.as_asgi(), "/", subprotocols=["chat.v1", "token.c2VjcmV0"])
+    assert not (await communicator.connect())[0]
+    assert "['chat.v1', 'token.…'], not 'chat.v2'" in caplog.text
+    assert "c2VjcmV0" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("offered", "chosen"), [(["consumers.v1", "consumers.any"], "consumers.any"), (["consumers.v1"], None), ([], None)]
 )

@@ -18,13 +18,11 @@ from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
 from ..layers._history import Joined
+from ..websocket import TOKEN
 from .models import TAG
 
 SUBPROTOCOL = "consumers.v1"
 """What a client offers that speaks this protocol."""
-
-TOKEN = "token."
-"""What a subprotocol begins with that has a token in it, as base64url without padding."""
 
 PONG = '{"type":"pong"}'
 """What answers a ping: browsers show neither the pings nor the pongs of WebSocket itself."""
