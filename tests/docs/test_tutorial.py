@@ -270,9 +270,10 @@ async def test_the_program_that_comes_and_goes_misses_nothing(site: Site) -> Non
 
     async def until(line: str) -> None:
         assert bob.stdout is not None
-        while not lines or lines[-1] != line:
-            lines.append((await asyncio.wait_for(bob.stdout.readline(), PATIENCE)).decode().strip())
-            assert lines[-1]
+        async with asyncio.timeout(PATIENCE):
+            while not lines or lines[-1] != line:
+                lines.append((await bob.stdout.readline()).decode().strip())
+                assert lines[-1]
 
     try:
         async with site.entered(await site.sign_in("ann")) as ann:
