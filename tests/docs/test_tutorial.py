@@ -175,9 +175,9 @@ class Site:
         return caught.value.response.status_code
 
     @asynccontextmanager
-    async def entered(self, token: str) -> AsyncIterator["Visitor"]:
+    async def entered(self, token: str, **options: Any) -> AsyncIterator["Visitor"]:
         """Be in the room of cats as the user of a token, until the end of the block."""
-        async with Client(self.address(), token=token) as client:
+        async with Client(self.address(), token=token, **options) as client:
             yield Visitor(client)
 
 
@@ -315,6 +315,10 @@ async def test_on_two_workers_nobody_misses_a_message_while_both_are_replaced(si
             await ann.say(texts[-1])
             await asyncio.sleep(0.05)  # so that people talk all the time, and not more than a room keeps
         assert await bob.hear(len(texts)) == texts
+        await bob.client.close()
+        await ann.say("while bob is away")
+        back = await stack.enter_async_context(site.entered(tokens[0], since=bob.client.positions))
+        assert await back.hear(1) == ["while bob is away"]
 
 
 def test_the_readers_tests_pass(tmp_path: Path) -> None:
