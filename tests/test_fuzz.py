@@ -233,6 +233,7 @@ def test_any_path_has_a_route_or_is_answered(given_path: str, root: str) -> None
     target(float(sum(len(route["kwargs"]) + len(route["args"]) for route in routes)), label="parameters")
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="htps:/.[]@%0127afgodcmexn-+_\u0130\u212a ", max_size=60))
 @settings(bounded, max_examples=15 * EXAMPLES)
 def test_any_text_is_an_origin_in_one_spelling_or_none(text: str) -> None:

@@ -4,6 +4,8 @@ import ast
 import sys
 from collections.abc import Iterator
 
+import pytest
+
 from .support.pages import ROOT
 
 MODULES = {
@@ -45,6 +47,7 @@ def is_in(name: str, place: str) -> bool:
     return f"{name}.".startswith(f"consumers.{place}.")
 
 
+@pytest.mark.slow
 def test_what_needs_an_extra_is_imported_by_no_other_package() -> None:
     for place in ("layers.redis", "telemetry", "typed", "client"):
         others = [name for name in CORE if not is_in(name, place)]

@@ -65,6 +65,7 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [UPGRADE, UPGRADE[:60], b""], ids=["no answer", "half a request", "nothing"])
 async def test_others_are_served_meanwhile_and_nothing_is_left(
     data: bytes, layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture

@@ -71,6 +71,7 @@ def test_the_module_has_the_types_that_it_says(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_types_of_an_application_fit_in(tmp_path: Path) -> None:
     declared = (FOLDER / "consumers.d.ts").read_text()
     begin = 'import { Client } from "./consumers"\nimport type { Channels } from "./messages"\n'

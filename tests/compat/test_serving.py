@@ -65,6 +65,7 @@ def connect_soon(url: str) -> ClientConnection:
     return connect(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "servers"), [([], 0), (["--workers", "2"], 2), *left_to_ci((["--reload"], 1))])
 def test_run_imports_the_application_before_there_is_an_event_loop(
     project: Path, options: list[str], servers: int

@@ -53,6 +53,7 @@ def folder(tmp_path: Path) -> Path:
     return copy_of_the_application(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_readers_tests_pass(folder: Path) -> None:
     ended = run_pytest("-q", "-p", "anyio", "-W", "error", cwd=folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -143,6 +144,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_on_two_workers_members_talk_miss_nothing_see_each_other_and_are_logged_out(site: Site) -> None:
     ann_token, bob_token, eve_token = [await site.log_in(user) for user in ("ann", "bob", "eve")]

@@ -79,6 +79,7 @@ async def test_draining_by_a_signal_handler_under_uvicorn(tmp_path: Path) -> Non
         await expect_drain(process, port)
 
 
+@pytest.mark.slow
 async def test_draining_under_hypercorn(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "app.py").write_text(CHAT.format(", lifespan"))

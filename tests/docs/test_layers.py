@@ -50,6 +50,7 @@ def test_the_layer_of_the_example_keeps_the_contract_on_both_event_loops(folder:
     assert "failed" not in said and "skipped" not in said
 
 
+@pytest.mark.slow
 def test_the_contract_runs_on_unittest_without_pytest(folder: Path) -> None:
     for_none = "import sys; sys.modules['pytest'] = None; import unittest; "
     said = run(folder, "-c", for_none + "unittest.main('test_on_unittest', argv=['', '-q'])")

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from consumers.telemetry import semconv
 
 from ..support.pages import blocks
@@ -34,6 +36,7 @@ def test_the_pages_example_measures_what_it_says(tmp_path: Path) -> None:
         assert metrics["consumers.connection.opened"]["data"]["data_points"][0]["value"] == opened
 
 
+@pytest.mark.slow
 def test_the_pages_own_test_passes_each_time_the_application_starts(tmp_path: Path) -> None:
     application, test = blocks(PAGE, "python")
     for block in (application, test):

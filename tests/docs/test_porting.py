@@ -88,6 +88,7 @@ def test_the_chat_is_ported_step_by_step_and_served_after_each(tmp_path: Path) -
     assert not re.search(r"\b(compat|channels|django)\.", ported)
 
 
+@pytest.mark.slow
 def test_without_django_settings_sessions_and_users_come_from_the_project(tmp_path: Path) -> None:
     (tmp_path / "mysite").mkdir()
     (tmp_path / "mysite" / "__init__.py").touch()
@@ -105,6 +106,7 @@ def test_without_django_settings_sessions_and_users_come_from_the_project(tmp_pa
             assert client.recv(timeout=10) == ""
 
 
+@pytest.mark.slow
 def test_a_fastapi_endpoint_reaches_a_room_of_the_mounted_chat(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(FILES["main.py"].text)
     with serve("-m", "uvicorn", "main:app", cwd=tmp_path) as (port, _), enter(port, "lobby", "Ada") as ada:

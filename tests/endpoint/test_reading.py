@@ -80,6 +80,7 @@ def serving(app: Any, server: str) -> Iterator[str]:
         yield f"ws://{getattr(running, 'host', running)}/"
 
 
+@pytest.mark.slow
 # uvicorn's oldest implementation is deprecated, and so is what it uses.
 @pytest.mark.filterwarnings("ignore:The `websockets` implementation", "ignore::DeprecationWarning:websockets.legacy")
 @pytest.mark.parametrize("server", SERVERS)

@@ -234,6 +234,7 @@ async def test_the_room_learns_of_everyone_who_leaves(how: str) -> None:
     await eve.disconnect()
 
 
+@pytest.mark.slow
 async def test_in_a_crowded_room_a_newcomer_learns_of_everyone() -> None:
     crowd = [(await come_back("lobby", f"Person {number}", None))[0] for number in range(110)]
     newcomer, welcome, _ = await come_back("lobby", "Newcomer", None)

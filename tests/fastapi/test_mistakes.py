@@ -229,6 +229,7 @@ def test_a_route_beside_it_is_told_of_with_as_endpoint(
     ]
 
 
+@pytest.mark.slow
 def test_no_endpoint_needs_fastapi_to_be_there() -> None:
     code = "import sys, consumers; consumers.AsyncWebsocketConsumer.as_endpoint(); assert 'fastapi' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

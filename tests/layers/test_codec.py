@@ -335,6 +335,7 @@ def without(package: str, code: str) -> str:
     return done.stderr.strip().rpartition("\n")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "code", "extra"),
     [

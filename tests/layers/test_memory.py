@@ -164,6 +164,7 @@ async def test_the_tables_are_views_for_reading(layer: InMemoryChannelLayer, mai
         tables.channels = {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", ["asyncio", *left_to_ci("trio")])
 async def test_many_connections_leave_the_tables_empty(layer: InMemoryChannelLayer, mailbox: Mailbox) -> None:
     for number in range(10_000):

@@ -191,11 +191,13 @@ def test_each_of_uvicorns_workers_warns_once_when_it_starts(tmp_path: Path) -> N
         assert warnings_until(lines, STARTED, 2) == [TEXT, TEXT]
 
 
+@pytest.mark.slow
 def test_uvicorns_workers_by_the_environment_warn_too(tmp_path: Path) -> None:
     with serving(tmp_path, *UVICORN, WEB_CONCURRENCY="2") as lines:
         assert warnings_until(lines, STARTED, 2) == [TEXT, TEXT]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--workers", "1")])
 def test_uvicorn_with_one_process_says_nothing_whatever_the_environment_says(
     options: tuple[str, ...], tmp_path: Path
@@ -205,11 +207,13 @@ def test_uvicorn_with_one_process_says_nothing_whatever_the_environment_says(
         assert warnings_until(lines, STARTED) == []
 
 
+@pytest.mark.slow
 def test_reloading_uvicorn_has_one_process(tmp_path: Path) -> None:
     with serving(tmp_path, *UVICORN, "--reload", WEB_CONCURRENCY="4") as lines:
         assert warnings_until(lines, STARTED) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["asyncio", *left_to_ci("trio")])
 def test_hypercorns_workers_warn(kind: str, tmp_path: Path) -> None:
     with serving(tmp_path, "hypercorn", "app:app", "-b", "127.0.0.1:0", "-w", "2", "-k", kind) as lines:

@@ -195,7 +195,7 @@ class Machine:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("seed", [*range(3), *left_to_ci(*range(3, 60))])
+@pytest.mark.parametrize("seed", [0, *left_to_ci(*range(1, 60))])
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_whatever_happens_clients_get_whole_frames_in_order(
     layer: InMemoryChannelLayer, seed: int, compressed: bool

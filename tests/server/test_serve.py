@@ -112,6 +112,7 @@ async def test_a_second_signal_ends_it_at_once(what: str) -> None:
         assert served.lines("down") == []
 
 
+@pytest.mark.slow
 async def test_a_handler_that_hangs_holds_it_no_longer_than_the_grace_time() -> None:
     async with serving("--grace", "3") as served:
         hanging = await served.open("member")
@@ -125,6 +126,7 @@ async def test_a_handler_that_hangs_holds_it_no_longer_than_the_grace_time() -> 
         assert served.lines()[-1].startswith("down")
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_holds_it_no_longer_than_the_grace_time() -> None:
     async with serving("--grace", "4") as served:
         with socket.create_connection(("127.0.0.1", served.port)) as deaf:

@@ -37,6 +37,7 @@ def everyone(found: dict[int, list[ClientConnection]]) -> list[ClientConnection]
     return [client for clients in found.values() for client in clients]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "everybody"),
     [(signal.SIGTERM, False), *left_to_ci((signal.SIGTERM, True), (signal.SIGINT, False), (signal.SIGINT, True))],
@@ -89,6 +90,7 @@ async def test_the_port_is_served_while_one_after_the_other_is_replaced() -> Non
         assert await served.end() == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_signalled_drains_and_another_takes_its_place() -> None:
     async with serving(workers=2) as served:
         found = await clients_of_all(served)
@@ -111,6 +113,7 @@ async def test_a_worker_that_is_killed_is_replaced() -> None:
         assert f"process {one} has ended with status -9: another takes its place" in served.text()
 
 
+@pytest.mark.slow
 async def test_a_second_signal_ends_all_at_once() -> None:
     async with serving(workers=2) as served:
         found = await clients_of_all(served)

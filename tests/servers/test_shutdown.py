@@ -166,6 +166,7 @@ async def test_every_client_is_told_every_disconnect_runs_and_the_layer_is_close
         await stop_a_crowd(served, await served.connect(*["member"] * clients))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["RedisChannelLayer", *left_to_ci("RedisPubSubChannelLayer")])
 async def test_a_shutdown_leaves_nothing_in_redis(layer: str) -> None:
     with running_redis() as server:
@@ -179,6 +180,7 @@ async def test_a_shutdown_leaves_nothing_in_redis(layer: str) -> None:
         assert server.connections() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grace", [None, *left_to_ci(GRACE)])
 @pytest.mark.parametrize("kind", ["hanging", "deaf", "blocking"])
 async def test_a_handler_that_hangs_holds_the_process_for_no_longer_than_its_timeouts(
@@ -210,6 +212,7 @@ STUBBORN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STUBBORN)
 async def test_what_ignores_its_cancellation_is_ended_by_force(kind: str) -> None:
     async with serving() as served:
@@ -236,6 +239,7 @@ async def test_a_grace_period_that_is_shorter_holds_too(kind: str) -> None:
         assert served.lines()[-1] == "layer closed"
 
 
+@pytest.mark.slow
 async def test_a_blocked_thread_does_not_keep_the_interpreter_from_exiting() -> None:
     async with serving() as served:
         [hanging] = clients = await served.connect("blocking")

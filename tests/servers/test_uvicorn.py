@@ -154,6 +154,7 @@ def reset(client: ClientConnection) -> None:
     client.transport.abort()
 
 
+@pytest.mark.slow
 async def test_the_shutdown_with_200_open_sockets_disconnects_them_all(
     member: Any, layer: InMemoryChannelLayer
 ) -> None:

@@ -33,6 +33,7 @@ def test_every_message_of_a_soak_is_accounted_for_and_nothing_is_left(tmp_path: 
         assert counts[what] > 0, f"the clients did not bring about: {what}\n{text}"
 
 
+@pytest.mark.slow
 def test_nobody_misses_a_message_or_gets_one_twice_while_two_workers_are_replaced() -> None:
     outcome = asyncio.run(rolling_restart(clients=60, rate=20, seconds=1, say=print))
     assert outcome.wrong == [], outcome

@@ -56,6 +56,7 @@ def run(code: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_nothing_of_opentelemetry_is_imported_until_it_is_turned_on() -> None:
     report = "import sys; print([name for name in sys.modules if 'telemetry' in name])"
     assert run(LIFE + report) == "[]\n"
@@ -63,6 +64,7 @@ def test_nothing_of_opentelemetry_is_imported_until_it_is_turned_on() -> None:
     assert imported == "['consumers.telemetry']\n"
 
 
+@pytest.mark.slow
 def test_without_the_package_all_works_but_turning_it_on_which_says_what_to_install() -> None:
     attempt = """
 from consumers import telemetry
@@ -145,6 +147,7 @@ def test_turning_it_on_twice_is_harmless_but_not_with_something_else(measured: M
     assert _observing.observer is observer
 
 
+@pytest.mark.slow
 def test_the_global_meter_provider_may_be_set_afterwards() -> None:
     code = f"""
 from opentelemetry import metrics

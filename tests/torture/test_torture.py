@@ -19,11 +19,13 @@ from .truth import Truth, position_of, truth_of
 SHORT = Options(seconds=10, clients=50 if os.environ.get("CI") else 25, rounds=1, step=4)
 
 
+@pytest.mark.slow
 def test_no_client_misses_anything_without_being_told_or_gets_it_twice(tmp_path: Path) -> None:
     outcome = asyncio.run(torture(SHORT, tmp_path, print))
     assert report.verdict(outcome) == [], "\n".join(report.lines(outcome))
 
 
+@pytest.mark.slow
 def test_no_client_of_the_package_s_own_misses_anything_or_gets_it_twice(tmp_path: Path) -> None:
     outcome = asyncio.run(torture(replace(SHORT, client="promised"), tmp_path, print))
     assert report.verdict(outcome) == [], "\n".join(report.lines(outcome))

@@ -50,6 +50,7 @@ def names(document: Document, references: list[Document]) -> list[str]:
     return [resolved(document, reference)["name"] for reference in references]
 
 
+@pytest.mark.slow
 def test_asyncapis_own_parser_takes_the_documents(wide: Document) -> None:
     odd = Starlette(
         routes=[

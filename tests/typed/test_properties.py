@@ -215,6 +215,7 @@ async def converse(consumer: type[Chat], texts: list[str]) -> None:
             assert events == [Event(number=5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(consumer=st.sampled_from([Chat, Strict]), texts=st.lists(TEXTS, max_size=12))
 def test_one_of_three_things_happens(backend: str, consumer: type[Chat], texts: list[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -153,6 +154,7 @@ def modules(draw: Draw) -> str:
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.slow
 def test_types_and_messages_compile(tmp_path: Path) -> None:
     programs: dict[str, str] = {}
 

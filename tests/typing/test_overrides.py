@@ -160,7 +160,7 @@ MODULES = {
 }
 
 
-@pytest.fixture(scope="module", params=["mypy", *left_to_ci("pyright")])
+@pytest.fixture(scope="module", params=left_to_ci("mypy", "pyright"))
 def faults(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Fault]:
     """Return what one of the type checkers has against the modules."""
     folder = tmp_path_factory.mktemp("modules")

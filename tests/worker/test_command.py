@@ -97,6 +97,7 @@ def test_a_signal_stops_the_command_when_the_handler_is_done(number: signal.Sign
     assert stop.endswith("INFO consumers.worker: worker has stopped: go.on, images, mails")
 
 
+@pytest.mark.slow
 def test_a_second_signal_cancels_the_handlers(project: Path) -> None:
     with start_worker(project, "shop.asgi:application", "hang", "images", "mails") as process:
         assert next_line(process) == "mails: hangs"
@@ -119,6 +120,7 @@ def in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_a_usage_error_ends_the_command(project: Path) -> None:
     with start_worker(project, "shop.asgi:application", "images", "nope") as process:
         output, errors = process.communicate(timeout=30)
@@ -151,6 +153,7 @@ def test_a_usage_error_says_what_is_wrong(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_error_inside_the_module_keeps_its_traceback(project: Path) -> None:
     with start_worker(project, "broken:application", "images") as process:
         _, errors = process.communicate(timeout=30)

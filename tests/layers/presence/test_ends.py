@@ -53,6 +53,7 @@ async def test_a_layer_that_was_closed_can_be_used_again(layer: Layer) -> None:
             await layer.flush()
 
 
+@pytest.mark.slow
 @needs("memory")
 async def test_nothing_is_left_of_ten_thousand_rooms(make_layer: MakeLayer) -> None:
     layer: Any = make_layer(SHORT)

@@ -131,6 +131,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("company", [True, False], ids=["with others in the group", "alone"])
 async def test_the_members_of_a_killed_process_vanish_when_its_lease_ends(
     make: Make, redis_server: RedisServer, company: bool

@@ -35,6 +35,7 @@ assert done == ["the parent's"], done
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_loop_does_before_its_end_what_its_own_process_wants() -> None:
     run_script(IMPORTS + OWN_WORK_OF_A_CHILD)

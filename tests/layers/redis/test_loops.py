@@ -84,6 +84,7 @@ async_to_sync(layer.group_send)("room", {"type": "test", "by": "async_to_sync"})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 async def test_a_plain_process_sends_without_warnings(layer: RedisLayer, kind: str, redis_server: RedisServer) -> None:
     mailbox = Mailbox()
@@ -169,6 +170,7 @@ async def test_another_loop_takes_over_when_the_first_one_ends(layer: RedisLayer
         await arrives()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])

@@ -115,6 +115,7 @@ def module(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("application", ["sync", *left_to_ci("many")])
 async def test_no_message_is_lost_by_exceptions_and_signals(
     application: str, make: Make, redis_server: RedisServer, module: Path

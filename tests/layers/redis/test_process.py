@@ -65,6 +65,7 @@ assert status == 0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def processes_with_members(kind: str, url: str) -> Iterator[list[int]]:
             process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 def test_a_script_closes_the_sockets_that_two_servers_have(kind: str, server: RedisServer) -> None:
     with processes_with_members(kind, server.url) as ports, contextlib.ExitStack() as stack:

@@ -56,7 +56,7 @@ RUNS: dict[str, Run] = {
 }
 
 
-@pytest.fixture(params=[*RUNS.values(), by_uvloop])
+@pytest.fixture(params=[asyncio.run, by_async_to_sync, *left_to_ci(by_a_loop_that_is_closed, by_uvloop)])
 def run(request: pytest.FixtureRequest) -> Run:
     run: Run = request.param
     return run
