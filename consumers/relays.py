@@ -10,9 +10,11 @@ A message is encoded once for all members of its group. See `_connection.shared`
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ._aio.mailbox import SharedMessage
 from ._connection.consumer import Consumer
 from ._connection.not_json import dumps
-from ._connection.shared import ContentRelay, relays_by, replaces
+from ._connection.positions import AT, Place
+from ._connection.shared import ContentRelay, Encode, Relay, frame_of, relays_by, replaces
 from ._sync import awaitable, maybe_await, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .layers._history import HISTORY
@@ -46,8 +48,12 @@ def relay_json(key: str | None = None) -> Handler:
     Args:
         key: the key of the message. None: all of the message but "type" and "history".
 
+    A client that knows the group by a label, from a typed consumer's `join()`, gets an object with one key more: "at"
+    says where it is.
+
     Raises:
-        TypeError: the key is no str; or, when a message comes, there is something that JSON has not.
+        TypeError: the key is no str; or, when a message comes, there is something that JSON has not, or an "at" of the
+            message's own for such a client.
         KeyError: when a message comes that lacks the key.
     """
     return _declared(_Json(None if key is None else _checked(key, "relay_json")))
@@ -99,26 +105,58 @@ class _Value(_Declared):
 class _Json(_Declared):
     def __init__(self, key: str | None) -> None:
         self._key = key
+        self._with_places = _WithPlaces(self)
 
     def __repr__(self) -> str:
         return "relay_json()" if self._key is None else f"relay_json({self._key!r})"
 
-    def fits(self, consumer: Consumer) -> bool:
-        return not replaces(consumer, ("encode_json", "send_json"))
+    def serving(self, consumer: Consumer) -> Relay | None:
+        if replaces(consumer, ("encode_json", "send_json")):
+            return None
+        return self._with_places if consumer._knows_labels else self
 
-    def content(self, message: Message) -> str:
-        return dumps(self._of(message), repr(self))
+    def content(self, message: Message, place: Place | None = None) -> str:
+        return dumps(self._of(message, place), repr(self))
 
     async def send(self, consumer: Any, event: Message) -> None:
+        place = consumer._place_after(event)
         if hasattr(consumer, "send_json"):
-            await maybe_await(consumer.send_json, self._of(event))
+            await maybe_await(consumer.send_json, self._of(event, place))
         else:
-            await super().send(consumer, event)
+            await awaitable(consumer.send(text_data=self.content(event, place)))
 
-    def _of(self, message: Message) -> Any:
+    def _of(self, message: Message, place: Place | None) -> Any:
         if self._key is not None:
-            return message[self._key]
-        return {key: value for key, value in message.items() if key not in NOT_SENT}
+            content = message[self._key]
+        else:
+            content = {key: value for key, value in message.items() if key not in NOT_SENT}
+        if place is None or not isinstance(content, dict):
+            return content
+        if AT in content:
+            raise TypeError(f"{self} adds {AT!r}, and the message has a key of that name: call it otherwise")
+        return {**content, AT: place}
+
+
+class _WithPlaces:
+    """The relay of a `relay_json()` for consumers some of whose clients know the group by a label.
+
+    Args:
+        relay: that of the others.
+    """
+
+    def __init__(self, relay: _Json) -> None:
+        self._relay = relay
+
+    def serving(self, consumer: Consumer) -> Relay | None:
+        return self
+
+    def frame(self, shared: SharedMessage, consumer: Consumer, encode: Encode) -> bytes | None:
+        place = consumer._place_after(shared.message)
+
+        def content(message: Message) -> str:
+            return self._relay.content(message, place)
+
+        return frame_of(shared, self._relay if place is None else (self._relay, place), encode, content)
 
 
 def _declared(relay: _Declared) -> Handler:

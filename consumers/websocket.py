@@ -16,12 +16,13 @@ from ._checks.misused import refuse_fastapi
 from ._connection import events
 from ._connection.groups import require_groups, send_to_group
 from ._connection.not_json import dumps
+from ._connection.positions import TAKES_POSITION, require_no_place, require_object
 from ._connection.request import RequestAttributes
 from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidFrame, StopConsumer
 from .fastapi import Connectable
-from .layers._adapt import leaves_at_once
+from .layers._adapt import leaves_at_once, remembers
 from .types import CloseCode, Message, hook
 
 logger = logging.getLogger("consumers.connection")
@@ -323,22 +324,31 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
         It goes out as a raw frame: the members' classes must set `raw_frames = True`. Outside a consumer,
         `await layer.group_send(group, {"type": "websocket.send", "text": json.dumps(content)})` does the same.
 
+        Where the group has a history, clients get one key more, "position". Those of a typed consumer that has used
+        `join()` get "at" in its place. Outside a consumer, `"takes_position": True` in the message does that.
+
         Args:
             group: the group's name.
-            content: what `encode_json()` takes.
+            content: what `encode_json()` takes. Where the group has a history: a dict without "position" and "at".
             id: names the message, 1 to 200 characters: one with the same `id` is not sent again for five minutes.
-            keep: whether a group with history keeps the message (True).
+            keep: whether a group with history keeps the message (True). If not, it has no position.
             exclude: a channel that does not get it, or several (none).
 
         Returns:
-            The message's position in the group's history; None if it is not kept. The clients do not get it.
+            The message's position in the group's history; None if it is not kept.
 
         Raises:
+            ValueError: the group has a history, and the content is something else, or not an object as JSON.
             InvalidChannelLayerError: there is no channel layer, or it lacks one of the options.
         """
+        call, has_history = "group_send_json()", remembers(self.channel_layer, group)
+        if has_history:
+            require_no_place(content)
         text = await maybe_await(self.encode_json, content)
         frame = events.text_frame(text)
-        call = "group_send_json()"
+        if has_history:
+            require_object(text, f"what {type(self).__name__}.encode_json() has made")
+            frame[TAKES_POSITION] = True
         position: str | None = await maybe_await(self._send_frame_to_group, call, group, frame, id, keep, exclude)
         return position
 

@@ -1,6 +1,6 @@
 """What a connection needs of its consumer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol
 
 from ..layers.base import Layer
@@ -28,7 +28,9 @@ class Consumer(Protocol):
     base_send: Callable[[Message], Any]
     show_content: bool
     _codes_as_reported: bool
+    _knows_labels: ClassVar[bool]
     _yields_between: ClassVar[int]
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...
+    def _place_after(self, event: Mapping[str, Any]) -> tuple[str, str] | None: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...

@@ -266,7 +266,7 @@ class Dispatcher:
             else:
                 handling = self._target.dispatch(message)
         elif self._frames is not None and kind == FRAME:
-            return self._frames.send(message)
+            return self._frames.send(message, consumer)
         elif self._table.accepts(consumer, message, consumer.strict_types):
             handling = self._target.dispatch(message)
         else:

@@ -1,6 +1,6 @@
 """What a consumer does in groups by itself: with its own channel, and on its own layer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .._sync import run_on_loop
@@ -30,6 +30,8 @@ class GroupMethods:
     channel_layer_alias: ClassVar[str]
     channel_layer: Layer | Any
     channel_name: str
+    _knows_labels: ClassVar[bool] = False
+    """Whether clients may know groups by labels."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let an application's handlers and methods of these names be its own, wherever it defines them."""
@@ -138,6 +140,13 @@ class GroupMethods:
             InvalidChannelLayerError: there is no channel layer, or it has no presence.
         """
         await _require_presence(self, "group_untrack()", "presence_untrack").presence_untrack(group, self.channel_name)
+
+    def _place_after(self, event: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return a label and a position: where a client that knows an event's group by a label is when it has got it.
+
+        None: it knows the group by no label.
+        """
+        return None
 
 
 GROUP_METHODS = tuple(name for name in vars(GroupMethods) if name.startswith("group_"))

@@ -17,6 +17,7 @@ from ..types import Message
 from .consumer import Consumer
 from .frames import FRAME
 from .framework import definers, is_framework
+from .positions import member_of, shared_with_member
 from .sender import OPEN, Sender
 
 EXTENSION = "consumers.frame"
@@ -36,8 +37,8 @@ OF_THE_CONSUMER = ("dispatch", "send", "websocket_send")
 class Relay(Protocol):
     """Says what a client gets of a group's message, if that is the same for many members."""
 
-    def fits(self, consumer: Consumer) -> bool:
-        """Tell whether the handler of a consumer does no more than this says."""
+    def serving(self, consumer: Consumer) -> "Relay | None":
+        """Return the relay for one consumer, the same for all of its class; None if its handler does more."""
         ...
 
     def frame(self, shared: SharedMessage, consumer: Any, encode: Encode) -> bytes | None:
@@ -61,9 +62,9 @@ def relay_of(handler: object) -> Relay | None:
 class ContentRelay:
     """A relay whose clients all get the same."""
 
-    def fits(self, consumer: Consumer) -> bool:
-        """Tell whether the handler of a consumer does no more than this says."""
-        return True
+    def serving(self, consumer: Consumer) -> Relay | None:
+        """Return the relay for one consumer."""
+        return self
 
     def content(self, message: Message) -> str | bytes:
         """Return what clients get of a message; what this raises, the handler will raise, too."""
@@ -102,6 +103,17 @@ def frame_of(
 
 class _RawFrames(ContentRelay):
     """The relay of events for the server, which need no handler."""
+
+    def frame(self, shared: SharedMessage, consumer: Any, encode: Encode) -> bytes | None:
+        """Return the frame; of an object that says where its client is, that of all who are at the same place."""
+        member = member_of(consumer, shared.message)
+        if member is None:  # for all members, or for none: who finds the frame has nothing to add
+            return super().frame(shared, consumer, encode)
+
+        def content(message: Message) -> str:
+            return shared_with_member(message["text"], *member)
+
+        return frame_of(shared, (self, member), encode, content)
 
     def content(self, message: Message) -> str | bytes:
         text, data = message.get("text"), message.get("bytes")
@@ -184,8 +196,9 @@ def shortcut_of(
         return None
     found: dict[str | None, Relay] = {}
     for name, relay in relays.items():
-        if _is_still(consumer, name, relay) and relay.fits(consumer):
-            found[name] = found[name.replace("_", ".")] = relay
+        serving = relay.serving(consumer) if _is_still(consumer, name, relay) else None
+        if serving is not None:
+            found[name] = found[name.replace("_", ".")] = serving
     if has_raw_frames:
         found[FRAME] = RAW_FRAMES
     if not found:

@@ -65,7 +65,12 @@ def knows_who_is_there(layer: object, method: str) -> bool:
 def remembers(layer: Any, group: str) -> bool:
     """Tell whether a layer keeps a group's messages; it may be one that a handler sees."""
     layer = unlimited(layer)
-    return isinstance(layer, Layer) and layer.has_history and layer.retention_of(group) is not None
+    return (
+        isinstance(layer, Layer)
+        and layer.has_history
+        and isinstance(group, str)  # else the layer will say what is wrong
+        and layer.retention_of(group) is not None
+    )
 
 
 def unlimited(layer: Any) -> Any:

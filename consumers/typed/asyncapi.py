@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._checks.wrappers import unwrapped
+from .._connection.positions import AT
 from ..types import ASGIApp
 from .channels import Channel, channels_of
 from .contract import TO, Contract, Handler
@@ -19,7 +20,6 @@ from .examples import made_example
 from .framework_messages import FRAMEWORKS, ID, PLACE
 from .handshake import path_parameters, requirements_of, values_of
 from .models import Model, sent_field_called, tags_of
-from .recovery import AT
 from .schemas import IN, OUT, Mode, Schema, Schemas, schemas_of
 
 Object = dict[str, Any]

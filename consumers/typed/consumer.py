@@ -4,7 +4,7 @@ The logic is written once, in `Typed` and `TypedConsumer`; the sync class offers
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from time import monotonic
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from .._connection.events import Headers
 from .._connection.groups import require_groups
 from .._connection.log import log_once
+from .._connection.positions import AT, Place
 from .._connection.shared import relays_by
 from .._sync import awaitable, maybe_await, run_on_loop, sync_method
 from ..consumer import AsyncConsumer
@@ -30,12 +31,10 @@ from .incoming import MessageId
 from .passing import MODELS, text_of
 from .problems import FAILED, INVALID, RATE_LIMITED, UNKNOWN_TYPE, Problem, error_text
 from .recovery import (
-    AT,
     PONG,
     SUBPROTOCOL,
     Client,
     Handled,
-    Place,
     checked_label,
     gap_text,
     handled_by,
@@ -65,6 +64,7 @@ class Typed(AsyncConsumer):
     """Bytes of one message of the client's (1 MiB). A larger one closes the connection with 1009."""
 
     _open_to_layers: ClassVar[frozenset[str]] = frozenset({FRAME.replace(".", "_"), "layer_gap"})
+    _knows_labels: ClassVar[bool] = True
     _contract: Contract
     _expires_at: datetime | None = None
     _expiry: Expiry | None = None
@@ -148,7 +148,7 @@ class Typed(AsyncConsumer):
         if self._connection.is_open:
             await self._connection.send({"type": "websocket.send", "text": text})
 
-    def _place_after(self, event: Message) -> Place | None:
+    def _place_after(self, event: Mapping[str, Any]) -> Place | None:
         """Return where the client is when it has got a group's event; None if it is not to know."""
         return None if self._known_client is None else self._known_client.place_after(event)
 

@@ -3,17 +3,18 @@
 from typing import Any
 
 from .._aio.mailbox import SharedMessage
-from .._connection.shared import Encode, frame_of
+from .._connection.positions import Place
+from .._connection.shared import Encode, Relay, frame_of
 from ..types import Message
-from .recovery import Place, frame_with_place
+from .recovery import frame_with_place
 
 
 class Models:
     """A relay, see `_connection.shared`: all clients that know the group by one label get the same."""
 
-    def fits(self, consumer: object) -> bool:
-        """Tell whether the handler of a consumer does no more than this says."""
-        return True
+    def serving(self, consumer: object) -> Relay | None:
+        """Return the relay for one consumer."""
+        return self
 
     def frame(self, shared: SharedMessage, consumer: Any, encode: Encode) -> bytes | None:
         """Return the frame of a model that the class has in `sends`; None for one that a handler wants to see."""

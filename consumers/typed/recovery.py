@@ -9,7 +9,6 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -17,7 +16,8 @@ from pydantic_core import from_json
 from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
-from ..layers._history import Joined
+from .._connection.positions import AT, Place, shared_with_member, with_member
+from ..layers._history import HISTORY, Joined, Mark
 from ..websocket import TOKEN
 from .models import TAG
 
@@ -27,23 +27,11 @@ SUBPROTOCOL = "consumers.v1"
 PONG = '{"type":"pong"}'
 """What answers a ping: browsers show neither the pings nor the pongs of WebSocket itself."""
 
-AT = "at"
-"""The key of a message from a group that says where the client is now: its value is [label, position]."""
-
-MOST_AT_HAND = 32
-"""Texts with their places that a process keeps: each goes to all members of a group, one text after the other."""
-
-LARGE = 32 * 1024
-"""Bytes of a frame of which only the newest is at hand: clients choose how large their messages are."""
-
 LONGEST_PING = 100
 """Characters."""
 
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEY = re.compile(r"[A-Za-z0-9_-]{22,64}")  # 128 bits at least
-
-Place = tuple[str, str]
-"""A label, and a position."""
 
 
 async def token(connection: HTTPConnection) -> str | None:
@@ -131,8 +119,8 @@ class Client:
 
     def place_after(self, event: Mapping[str, Any]) -> Place | None:
         """Return where the client is when it has got a group's event; None if it is not to know."""
-        mark = event.get("history")
-        if mark is None:
+        mark = event.get(HISTORY)
+        if not isinstance(mark, Mark):  # where the group has no history, it is any value of the application's
             return None
         group, position = mark["group"], mark["position"]
         label = self._label_of.get(group)
@@ -168,20 +156,12 @@ def with_place(text: str, place: Place) -> str:
     """
     if not text.startswith('{"'):
         raise TypeError(f"{text:.80} is no JSON object with a type: it cannot say where its client is")
-    return f"{text[:-1]},{_as_json(AT)}:{_as_json(place)}}}"
+    return with_member(text, AT, place)
 
 
 def frame_with_place(frame: bytes, place: Place) -> str:
     """Do as `with_place()`, once for all members who know the group by the same label."""
-    return _large_with_place(frame, place) if len(frame) > LARGE else _small_with_place(frame, place)
-
-
-def _with_place(frame: bytes, place: Place) -> str:
-    return with_place(frame.decode(), place)
-
-
-_small_with_place = lru_cache(MOST_AT_HAND)(_with_place)
-_large_with_place = lru_cache(1)(_with_place)
+    return shared_with_member(frame, AT, place)
 
 
 def is_ping(text: str) -> bool:

@@ -5,12 +5,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from .._connection.positions import AT
 from . import typescript_text as text
 from .channels import Channel, channels_of
 from .contract import TO, Contract
 from .framework_messages import FRAMEWORKS, ID, PLACE
 from .models import TAG, Model, sent_field_called, tags_of
-from .recovery import AT
 from .schemas import IN, OUT, REFERENCE, Mode, Schema, Schemas, name_in, schemas_of
 from .typescript_schemas import Writer
 

@@ -12,7 +12,7 @@ from ..support.pages import blocks
 
 pytestmark = pytest.mark.anyio
 
-CHAT, STREAM = (block.text for block in blocks("docs/howto/history.md", "python"))
+CHAT, BOARD, STREAM = (block.text for block in blocks("docs/howto/history.md", "python"))
 
 
 async def test_the_chat_gives_who_comes_back_what_was_missed_or_has_it_reload(no_layer: None) -> None:
@@ -35,6 +35,22 @@ async def test_the_chat_gives_who_comes_back_what_was_missed_or_has_it_reload(no
     pat = await connect(application, f"/chat?since={places[0]}")
     assert [(await pat.receive_json_from())["text"] for _ in range(3)] == ["one", "two", "three"]
     for client in (ann, bob, eve, pat):
+        await client.disconnect()
+
+
+async def test_the_board_gives_positions_without_a_handler(no_layer: None) -> None:
+    run(CHAT)  # the same configuration
+    application = run(BOARD)["Board"].as_asgi()
+    ann, bob = [await connect(application, "/board") for _ in range(2)]
+    place = await ann.receive_json_from()
+    assert place == await bob.receive_json_from()
+    await bob.disconnect()
+    await ann.send_json_to({"text": "one"})
+    heard = await ann.receive_json_from()
+    assert heard == {"text": "one", "position": heard["position"]}
+    bob = await connect(application, f"/board?since={place['position']}")
+    assert await bob.receive_json_from() == heard
+    for client in (ann, bob):
         await client.disconnect()
 
 

@@ -2,14 +2,15 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from consumers import InMemoryChannelLayer, channel_layers
+from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, channel_layers, relay, relay_json
 from consumers.typed import SyncTypedConsumer, TypedConsumer, group_send_message, on_event
 
 from ..support.shared import encoded, sharing
-from ..support.wire import eventually
+from ..support.wire import connected, eventually
 from .models import Moved, Said
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,26 @@ class Handling(Chat):
         await self.send_message(Said(user="moved", text=str(message.x)))
 
 
+class Relaying:
+    """What passes dicts on, and raw frames."""
+
+    raw_frames = True
+    tick = relay_json()
+    tock = relay_json("content")
+    plain = relay("text")
+
+
+class Board(AsyncJsonWebsocketConsumer):
+    """A JSON consumer in the same group."""
+
+    groups = ["chat.1"]
+    raw_frames = True
+    tick = relay_json()
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        await self.group_send_json("chat.1", content)
+
+
 class Sync(SyncTypedConsumer):
     sends = Said
     mailboxes: list[Any] = []
@@ -59,6 +80,16 @@ class Sync(SyncTypedConsumer):
 
 
 SAID = Said(user="ann", text="hällo")
+
+
+def with_relays(kind: type[Any], **attributes: Any) -> Any:
+    return type(kind.__name__, (Relaying, kind), {"__module__": __name__, **attributes})
+
+
+@pytest.fixture(params=[True, False], ids=["shared", "usual"])
+def offers(request: pytest.FixtureRequest) -> bool:
+    """Whether the server shares frames: the client sees no difference."""
+    return bool(request.param)
 
 
 async def test_members_without_a_label_share_one_frame() -> None:
@@ -113,9 +144,109 @@ async def test_sync_consumers_share_them_too(anyio_backend: str) -> None:
         assert wires[0].written == wires[1].written != []
 
 
-@pytest.mark.parametrize("message", [{"tag": "said"}, {"tag": "said", "frame": "no bytes"}, {"tag": ["odd"]}, {}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"tag": "said"},
+        {"tag": "said", "frame": "no bytes"},
+        {"tag": ["odd"]},
+        {},
+    ],
+)
 async def test_what_is_no_model_is_dropped(layer: InMemoryChannelLayer, message: dict[str, Any]) -> None:
     async with sharing(Chat.as_asgi()) as (wire,):
         layer._local.group_send("chat.1", {"type": "consumers.message", **message})
         await group_send_message("chat.1", SAID)
         assert json.loads(await wire.next_content())["text"] == "hällo"
+
+
+@pytest.mark.parametrize("history", [None, 5, {}, {"group": "chat.1"}, {"group": "chat.1", "position": "forged"}])
+@pytest.mark.parametrize("kind", ["consumers.message", "tick"])
+async def test_a_place_that_no_layer_has_given_is_not_told(
+    layer: InMemoryChannelLayer, kind: str, history: Any, offers: bool
+) -> None:
+    async with sharing(with_relays(Labelled, groups=["forgotten"]).as_asgi(), offers=offers) as (wire,):
+        await wire.next()
+        await layer.group_send("forgotten", {"type": kind, "tag": "said", "history": history})
+        await layer.group_send("forgotten", {"type": "plain", "text": "end"})
+        if kind == "tick":
+            assert json.loads(await wire.next_content()) == {"tag": "said"}
+        assert await wire.next_content() == "end"
+
+
+# Dicts and JSON in a group with history
+
+
+async def test_what_group_send_json_has_sent_says_where_the_client_is(offers: bool) -> None:
+    kinds = [with_relays(kind) for kind in (Labelled, Labelled, Other, Chat)]
+    async with (
+        connected(Board.as_asgi()) as sender,
+        sharing(*[kind.as_asgi() for kind in (*kinds, Board)], offers=offers) as wires,
+    ):
+        for wire in wires[:3]:
+            assert json.loads(await wire.next_content())["type"] == "joined"
+        sender.text('{"type": "said"}')
+        contents = [json.loads(await wire.next_content()) for wire in wires]
+        position = contents[-1]["position"]
+        assert contents == [
+            {"type": "said", "at": ["room", position]},
+            {"type": "said", "at": ["room", position]},
+            {"type": "said", "at": ["other", position]},
+            {"type": "said", "position": position},
+            {"type": "said", "position": position},
+        ]
+        assert len(encoded) == (3 if offers else 0)
+
+
+@pytest.mark.parametrize("order", [(Labelled, Chat, Other, Labelled), (Chat, Labelled, Chat, Other)])
+async def test_a_relayed_object_says_so_to_those_who_know_the_group_by_a_label(
+    layer: InMemoryChannelLayer, order: tuple[type[Any], ...], offers: bool
+) -> None:
+    async with sharing(*[with_relays(kind).as_asgi() for kind in order], offers=offers) as wires:
+        for kind, wire in zip(order, wires, strict=True):
+            if kind is not Chat:
+                await wire.next()
+        for event in ({"type": "tick", "n": 1}, {"type": "tock", "content": {"n": 1}}, {"type": "tick"}):
+            position = await layer.group_send("chat.1", event)
+            expected: dict[str, Any] = {"n": 1} if len(event) > 1 else {}
+            for kind, wire in zip(order, wires, strict=True):
+                at = {} if kind is Chat else {"at": [kind.label, position]}
+                assert json.loads(await wire.next_content()) == {**expected, **at}
+
+
+async def test_members_of_other_classes_get_the_relayed_object_alone(layer: InMemoryChannelLayer, offers: bool) -> None:
+    async with sharing(with_relays(Labelled).as_asgi(), Board.as_asgi(), offers=offers) as (wire, board):
+        await wire.next()
+        await layer.group_send("chat.1", {"type": "tick", "n": 1})
+        assert json.loads(await board.next_content()) == {"n": 1}
+
+
+async def test_a_client_that_comes_back_gets_no_relayed_object_twice(layer: InMemoryChannelLayer, offers: bool) -> None:
+    kind = with_relays(Labelled).as_asgi()
+    async with sharing(kind, offers=offers) as (wire,):
+        await wire.next()
+        await layer.group_send("chat.1", {"type": "tick", "n": 1})
+        label, position = json.loads(await wire.next_content())["at"]
+    await layer.group_send("chat.1", {"type": "tick", "n": 2})
+    query = urlencode({"since": f"{label}:{position}"}).encode()
+    async with sharing(kind, offers=offers, query_string=query) as (wire,):
+        assert json.loads(await wire.next_content())["missed"] == 1
+        assert json.loads(await wire.next_content())["n"] == 2
+
+
+async def test_what_is_no_object_is_relayed_as_it_is(layer: InMemoryChannelLayer, offers: bool) -> None:
+    async with sharing(with_relays(Labelled).as_asgi(), offers=offers) as (wire,):
+        await wire.next()
+        for event in ({"type": "tock", "content": [1]}, {"type": "plain", "text": "[1]"}):
+            await layer.group_send("chat.1", event)
+            assert await wire.next_content() == "[1]"
+
+
+async def test_an_object_with_a_key_at_of_its_own_is_not_relayed(layer: InMemoryChannelLayer, offers: bool) -> None:
+    async with sharing(with_relays(Labelled).as_asgi(), Board.as_asgi(), offers=offers) as (wire, board):
+        await wire.next()
+        await layer.group_send("chat.1", {"type": "tick", "at": "noon"})
+        assert json.loads(await board.next_content()) == {"at": "noon"}
+        assert (await wire.next())["code"] == 1011
+        await wire.end()
+        assert "relay_json() adds 'at'" in str(wire.error)
