@@ -1,10 +1,12 @@
 """The WebSocket protocol of `consumers.server`, with whatever may happen in whatever order.
 
 A seeded machine has handlers send, groups get shared, raw and handled messages, clients ping, stop to read, close and
-vanish. A strict parser reads what clients get: whole frames, each sender's in order, and nothing after the close frame.
+vanish. One group has a history, and its clients are told where they are. A strict parser reads what clients get: whole
+frames, each sender's in order, those of the history without a hole, and nothing after the close frame.
 """
 
 import asyncio
+import json
 import random
 from contextlib import AsyncExitStack
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 from websockets.frames import Opcode
 
-from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, relay, relay_json
+from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, channel_layers, relay, relay_json
 from consumers.server import WebSocketProtocol
 from consumers.types import Message
 
@@ -25,6 +27,8 @@ pytestmark = pytest.mark.anyio
 CLIENTS = 4
 STEPS = 120
 SENDERS = 3
+KEPT = "kept"
+"""The group that has a history."""
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -33,8 +37,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
+    layer = InMemoryChannelLayer(history={KEPT: {"size": 10_000, "ttl": 60}})
+    monkeypatch.setitem(channel_layers.backends, "default", layer)
+    return layer
+
+
 class Member(AsyncWebsocketConsumer):
-    groups = ["room"]
+    groups = ["room", KEPT]
     raw_frames = True
     shared_text = relay("text")
     shared_json = relay_json("content")
@@ -72,6 +83,7 @@ class Reader:
         self.reads.set()
         self.pings: list[bytes] = []
         self.next_of: dict[str, int] = {}
+        self.next_kept = 1
         self.is_gone = False
 
     async def run(self) -> None:
@@ -91,6 +103,11 @@ class Reader:
             self.is_gone = True
 
     def check(self, text: str) -> None:
+        if text.startswith("{"):
+            kept = json.loads(text)
+            assert int(kept["position"].rpartition(".")[2]) == self.next_kept
+            self.next_kept += 1
+            text = kept["text"]
         sender, number, filling = text.strip('"').split(":")
         assert int(number) >= self.next_of.get(sender, 0), f"{text[:20]} after {self.next_of}"
         if sender == "own":
@@ -110,12 +127,13 @@ class Machine:
 
     def __init__(self, random: random.Random, layer: InMemoryChannelLayer, readers: list[Reader]) -> None:
         self.random, self.layer, self.readers = random, layer, readers
-        self.sent = dict.fromkeys(range(SENDERS), 0)
+        self.sent = dict.fromkeys([str(number) for number in range(SENDERS)] + [KEPT], 0)
 
     async def run(self) -> None:
         weights = {
             self.send: 40,
             self.burst: 12,
+            self.keep: 20,
             self.own: 12,
             self.ping: 8,
             self.pause: 4,
@@ -137,13 +155,16 @@ class Machine:
     def client(self) -> Reader:
         return self.random.choice(self.readers)
 
-    def message(self, kind: str | None = None) -> Message:
-        sender = self.random.randrange(SENDERS)
-        kind = kind or self.random.choice(["shared.text", "shared.text", "shared.json", "websocket.send", "handled"])
+    def message(self) -> Message:
+        kind = self.random.choice(["shared.text", "shared.text", "shared.json", "websocket.send", "handled"])
+        text = self.text(str(self.random.randrange(SENDERS)))
+        return {"type": kind, "content" if kind == "shared.json" else "text": text}
+
+    def text(self, sender: str) -> str:
         size = self.random.choice([0, 3, 120, 126, 3000, 70_000 if self.random.random() < 0.3 else 5])
         text = f"{sender}:{self.sent[sender]}:{'m' * size}"
         self.sent[sender] += 1
-        return {"type": kind, "content" if kind == "shared.json" else "text": text}
+        return text
 
     def send(self) -> None:
         self.layer._local.group_send("room", self.message())
@@ -151,6 +172,11 @@ class Machine:
     async def burst(self) -> None:
         for _ in range(self.random.randrange(2, 20)):
             await self.layer.group_send("room", self.message())
+
+    async def keep(self) -> None:
+        for _ in range(self.random.randrange(1, 5)):
+            text = json.dumps({"text": self.text(KEPT)})
+            await self.layer.group_send(KEPT, {"type": "websocket.send", "text": text, "takes_position": True})
 
     def own(self) -> None:
         self.tell(f"own {self.random.randrange(1, 6)} {self.random.choice([1, 200, 5000])}")
