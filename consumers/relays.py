@@ -10,11 +10,11 @@ A message is encoded once for all members of its group. See `_connection.shared`
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ._aio.mailbox import SharedMessage
+from ._aio.sharing import SharedMessage
 from ._connection.consumer import Consumer
 from ._connection.not_json import dumps
 from ._connection.positions import AT, Place
-from ._connection.shared import ContentRelay, Encode, Relay, frame_of, relays_by, replaces
+from ._connection.shared import ContentRelay, Encode, frame_of, relays_by, replaces
 from ._sync import awaitable, maybe_await, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .layers._history import HISTORY
@@ -105,15 +105,20 @@ class _Value(_Declared):
 class _Json(_Declared):
     def __init__(self, key: str | None) -> None:
         self._key = key
-        self._with_places = _WithPlaces(self)
 
     def __repr__(self) -> str:
         return "relay_json()" if self._key is None else f"relay_json({self._key!r})"
 
-    def serving(self, consumer: Consumer) -> Relay | None:
-        if replaces(consumer, ("encode_json", "send_json")):
-            return None
-        return self._with_places if consumer._knows_labels else self
+    def fits(self, consumer: Consumer) -> bool:
+        return not replaces(consumer, ("encode_json", "send_json"))
+
+    def frame(self, shared: SharedMessage, consumer: Consumer, encode: Encode) -> bytes | None:
+        place = consumer._place_after(shared.message)
+
+        def content(message: Message) -> str:
+            return self.content(message, place)
+
+        return frame_of(shared, (self, place), encode, content)
 
     def content(self, message: Message, place: Place | None = None) -> str:
         return dumps(self._of(message, place), repr(self))
@@ -135,28 +140,6 @@ class _Json(_Declared):
         if AT in content:
             raise TypeError(f"{self} adds {AT!r}, and the message has a key of that name: call it otherwise")
         return {**content, AT: place}
-
-
-class _WithPlaces:
-    """The relay of a `relay_json()` for consumers some of whose clients know the group by a label.
-
-    Args:
-        relay: that of the others.
-    """
-
-    def __init__(self, relay: _Json) -> None:
-        self._relay = relay
-
-    def serving(self, consumer: Consumer) -> Relay | None:
-        return self
-
-    def frame(self, shared: SharedMessage, consumer: Consumer, encode: Encode) -> bytes | None:
-        place = consumer._place_after(shared.message)
-
-        def content(message: Message) -> str:
-            return self._relay.content(message, place)
-
-        return frame_of(shared, self._relay if place is None else (self._relay, place), encode, content)
 
 
 def _declared(relay: _Declared) -> Handler:

@@ -16,6 +16,7 @@ import anyio
 from ..types import ConnectionObserver, DeliversMany, Message
 from .budget import ByteBudget
 from .loops import checkpoints
+from .sharing import SharedMessage, Shortcut, write_shared
 
 FROM_LAYER = -1
 """What `take()` returns in place of the bytes of a client's message."""
@@ -25,30 +26,6 @@ Handle = Callable[[Message, bool], Awaitable[None] | None]
 
 Failed = Callable[[BaseException, Message], Awaitable[None]]
 """Hears what a handler of a message has raised; raises what ends the worker."""
-
-
-class SharedMessage:
-    """One of the layer's messages in the mailboxes of many, each of whom takes a copy when it is to be handled.
-
-    A thousand copies at once would be more than the processor's cache holds, and the garbage collector would look at
-    each. One that is handled before the next is made is made of memory that is still in use.
-
-    Args:
-        message: the message, with values that nobody can change; the sender may go on to change the message itself.
-
-    Attributes:
-        message: the message.
-        kind: its type; "" for one that is none.
-        frames: what clients get of it, made once for all who get the same.
-    """
-
-    __slots__ = ("frames", "kind", "message")
-
-    def __init__(self, message: Message) -> None:
-        self.message: dict[str, Any] = dict(message)
-        kind = message.get("type")
-        self.kind = kind if type(kind) is str else ""
-        self.frames: dict[object, bytes | None] = {}
 
 
 Entry = Message | SharedMessage | tuple[Message, int]
@@ -81,7 +58,8 @@ class Mailbox(DeliversMany):
         is_closed: whether the layer's messages are taken no more.
         is_stopped: whether no more messages are to be handled.
         observer: the connection's, if it has one: sees the layer's messages.
-        shortcut: takes a message of a group past the worker, if it can be done; see `_connection.shared`.
+        is_idle: whether the worker waits, and nothing has told it to go on.
+        shortcut: the way of a group's messages past the worker, if there is one; see `_connection.shared`.
     """
 
     __slots__ = (
@@ -91,6 +69,7 @@ class Mailbox(DeliversMany):
         "_has_refused",
         "_layer_room",
         "is_closed",
+        "is_idle",
         "is_stopped",
         "layer_count",
         "layer_limit",
@@ -103,7 +82,8 @@ class Mailbox(DeliversMany):
     def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
         self.owner = owner
         self.observer: ConnectionObserver | None = None
-        self.shortcut: Callable[[SharedMessage], bool] | None = None
+        self.shortcut: Shortcut | None = None
+        self.is_idle = False
         self._client_limit = client_limit
         self._budget = ByteBudget(byte_limit, client_limit)
         self.layer_limit = layer_limit
@@ -161,11 +141,9 @@ class Mailbox(DeliversMany):
         Those with a shortcut may not need that.
         """
         others, shared = [], SharedMessage(message)
-        for mailbox in receivers:
+        for mailbox in write_shared(receivers, shared):
             if mailbox.is_closed or 2 * mailbox.layer_count + 2 > mailbox.layer_limit:
                 others.append(mailbox)
-                continue
-            if mailbox.shortcut is not None and mailbox.shortcut(shared):
                 continue
             if mailbox.observer is not None:
                 mailbox.observer.received("layer")
@@ -177,12 +155,7 @@ class Mailbox(DeliversMany):
     @staticmethod
     def deliver_uncopied(receivers: Sequence["Mailbox"], message: Message) -> list["Mailbox"]:
         """Have those take a message who have a shortcut for it; see `consumers.types.DeliversMany`."""
-        shared = SharedMessage(message)
-        return [
-            mailbox
-            for mailbox in receivers
-            if mailbox.is_closed or mailbox.shortcut is None or not mailbox.shortcut(shared)
-        ]
+        return write_shared(receivers, SharedMessage(message))
 
     def room(self) -> int:
         """See `Room`. Messages of groups with history fill half of the mailbox; the rest is for others."""
@@ -278,11 +251,6 @@ class Mailbox(DeliversMany):
                 await checkpoints(yields_between)
 
     # How it hears, which differs
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the worker waits, and nothing has told it to go on."""
-        raise NotImplementedError
 
     def notify(self) -> None:
         """Wake the worker, if it waits; to be called on its event loop."""

@@ -18,10 +18,6 @@ class PortableMailbox(Mailbox):
         super().__init__(client_limit, byte_limit, layer_limit, owner)
         self._news: anyio.Event | None = None  # what the worker waits for
 
-    @property
-    def is_idle(self) -> bool:
-        return self._news is not None and not self._news.is_set()
-
     def put(self, message: Message) -> None:
         super().put(message)
         self.notify()
@@ -29,13 +25,16 @@ class PortableMailbox(Mailbox):
     def notify(self) -> None:
         if self._news is not None:
             self._news.set()
+            self.is_idle = False
 
     async def wait(self) -> None:
         self._news = anyio.Event()
+        self.is_idle = True
         try:
             await self._news.wait()
         finally:
             self._news = None
+            self.is_idle = False
 
     def serve(self, handle: Handle, failed: Failed, yields_between: int = 0) -> Awaitable[None]:
         return self.serve_in_turn(handle, failed, yields_between)

@@ -49,11 +49,11 @@ class SteppingMailbox(Mailbox):
 
     A task takes any object with `_asyncio_future_blocking` for a future (documented with `asyncio.isfuture()`).
 
-    Where the worker is      | `_waits` | its next step
-    -------------------------|----------|--------------------------------------------------------------------
-    waits for this mailbox   | True     | `notify()` puts it into the loop's turn, `notify_now()` and `feed()` take it
-    is woken                 | False    | `_Turn._run()` takes it
-    waits for something else | False    | its task's, as any other's
+    Where the worker is      | `is_idle` | its next step
+    -------------------------|-----------|--------------------------------------------------------------------
+    waits for this mailbox   | True      | `notify()` puts it into the loop's turn, `notify_now()` and `feed()` take it
+    is woken                 | False     | `_Turn._run()` takes it
+    waits for something else | False     | its task's, as any other's
 
     `_step()` steps the innermost coroutine, `_coroutine`, alone. If `_needs_task` is True, it lets the task take the
     step instead: before `serve()`, after a cancellation, and where the worker is about to end. What came of a step that
@@ -70,34 +70,28 @@ class SteppingMailbox(Mailbox):
         "_task",
         "_turn",
         "_unheard",
-        "_waits",
     )
 
     def __init__(self, client_limit: int, byte_limit: int, layer_limit: int, owner: Owner | None = None) -> None:
         super().__init__(client_limit, byte_limit, layer_limit, owner)
         self._asyncio_future_blocking = False
         self._turn = _turns.get(asyncio.get_running_loop())
-        self._waits = False
         self._cancelled: asyncio.CancelledError | None = None
         self._coroutine: Any = None  # what `serve()` runs
         self._task: asyncio.Task[Any] | None = None  # the worker's, once it serves
         self._needs_task = True
         self._unheard: tuple[Any] | BaseException | None = None
 
-    @property
-    def is_idle(self) -> bool:
-        return self._waits
-
     def notify(self) -> None:
-        if self._waits:
-            self._waits = False
+        if self.is_idle:
+            self.is_idle = False
             turn = self._turn
             if not turn.woken:
                 turn.schedule()
             turn.woken.append(self)
 
     def notify_now(self) -> None:
-        if self._waits:
+        if self.is_idle:
             self._needs_task = True  # it will end, or wait for something else
             self._step_now()
 
@@ -119,7 +113,7 @@ class SteppingMailbox(Mailbox):
                 return
             finally:
                 value = None  # an error's traceback refers to this frame
-            if self.messages and self._waits:
+            if self.messages and self.is_idle:
                 self._step_now()
             step = reading.send
             try:
@@ -131,7 +125,7 @@ class SteppingMailbox(Mailbox):
 
     def _step_now(self) -> None:
         """Let the worker take its next step within that of the running task."""
-        self._waits = False
+        self.is_idle = False
         loop: Any = self._turn.get_loop()
         before = swap_current_task(loop, self._task)
         try:
@@ -150,7 +144,7 @@ class SteppingMailbox(Mailbox):
                 self._unheard = error
             else:
                 if waits_for is self and not self._needs_task:
-                    self._waits = True
+                    self.is_idle = True
                     return
                 self._unheard = (waits_for,)
         swap_current_task(loop, None)
@@ -167,15 +161,15 @@ class SteppingMailbox(Mailbox):
 
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
         self._callback, self._context = callback, context
-        self._waits = True
+        self.is_idle = True
         self._needs_task = not getattr(self._coroutine, "cr_suspended", False)  # it does not serve yet, or no more
 
     def done(self) -> bool:
-        return not self._waits
+        return not self.is_idle
 
     def cancel(self, msg: object = None) -> bool:
         self._needs_task = True  # which throws it in, also where that is not waiting
-        if not self._waits:
+        if not self.is_idle:
             return False
         self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         self.notify()

@@ -33,7 +33,7 @@ from .log import ConnectionLog
 from .reader import ChannelReader, Reader
 from .scheduler import Scheduler
 from .sender import CLOSE_TIMEOUT, CLOSED, State
-from .shared import Shortcut, shortcut_of
+from .shared import shortcut_of
 from .shutdown import CLEANING_UP, DONE, DRAINING, Shutdown
 from .tasks import Tasks
 from .undecided import Undecided
@@ -217,6 +217,11 @@ class Connection:
             self._shutdown.begin(CloseRequest(CloseCode.SERVICE_RESTART, reason, drains=True, by_server=True))
             self._mailbox.notify()
 
+    def note_labels(self) -> None:
+        """Note that the client knows groups by labels: frames say where it is, and are not those of others."""
+        if self._mailbox.shortcut is not None:
+            self._mailbox.shortcut.common = None
+
     def set_alarm(self, seconds: float, ring: Callable[[], None]) -> Alarm:
         """Call a plain function later, on the connection's event loop, unless the alarm is cancelled before."""
         return set_alarm(seconds, ring, self._tasks.group, running_loop())
@@ -272,14 +277,10 @@ class Connection:
         self._shutdown.opened()
         if self.expiry is not None:
             self.expiry.opened()
-        if self._observer is None and self._protocol == "websocket":
-            self._mailbox.shortcut = self._shortcut(base_send)
+        if self._observer is None and self._protocol == "websocket" and not self.is_ending:
+            table, raw_frames = table_of(type(self._consumer)), self._dispatcher.has_raw_frames
+            self._mailbox.shortcut = shortcut_of(self._consumer, base_send, table.relays, table.names, raw_frames)
         return True
-
-    def _shortcut(self, base_send: object) -> Shortcut | None:
-        table, has_raw_frames = table_of(type(self._consumer)), self._dispatcher.has_raw_frames
-        parts = self._consumer, self._mailbox, self._sender
-        return shortcut_of(*parts, base_send, table.relays, table.names, has_raw_frames)
 
     async def _clean_up(self, request: CloseRequest) -> None:
         """Close, wait for what still runs, and call `disconnect()`."""
@@ -375,6 +376,8 @@ class Connection:
 
     def _on_sender_change(self, close_code: int | None) -> None:
         """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
+        if close_code is not None:
+            self._mailbox.shortcut = None
         if close_code is None:
             if self._enforcer is not None:
                 self._enforcer.opened()

@@ -28,7 +28,7 @@ class Consumer(Protocol):
     base_send: Callable[[Message], Any]
     show_content: bool
     _codes_as_reported: bool
-    _knows_labels: ClassVar[bool]
+    _has_labels: bool
     _yields_between: ClassVar[int]
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...

@@ -30,8 +30,8 @@ class GroupMethods:
     channel_layer_alias: ClassVar[str]
     channel_layer: Layer | Any
     channel_name: str
-    _knows_labels: ClassVar[bool] = False
-    """Whether clients may know groups by labels."""
+    _has_labels: bool = False
+    """Whether the client knows groups by labels."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let an application's handlers and methods of these names be its own, wherever it defines them."""

@@ -5,6 +5,7 @@
 
 Only a server that offers `EXTENSION` has the shortcut. Whichever way a message takes, the client gets the same, in the
 same order: the shortcut is open while the worker waits for the next message, and so has sent all that came before.
+`_aio.sharing` decides about a whole group at once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,23 +13,23 @@ from types import FunctionType
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from .._aio.mailbox import Mailbox, SharedMessage
+from .._aio.sharing import Connection, SharedMessage
 from ..types import Message
 from .consumer import Consumer
 from .frames import FRAME
 from .framework import definers, is_framework
 from .positions import member_of, shared_with_member
-from .sender import OPEN, Sender
 
 EXTENSION = "consumers.frame"
-"""The ASGI extension of a server that writes frames: a dict of two plain functions.
+"""The ASGI extension of a server that writes frames: a dict.
 
-"encode": takes the str or bytes of a message, and returns its frame. It is the same for all connections of a process.
-"write": takes such a frame; returns False if it cannot be taken now: the client does not read, or is going away.
+"encode": a plain function that takes the str or bytes of a message, and returns its frame. It is the same for all
+    connections of a process.
+"connection": a `_aio.sharing.Connection`. It takes frames once the handshake is accepted, until the client does not
+    read, or something ends the connection.
 """
 
 Encode = Callable[[str | bytes], bytes]
-Write = Callable[[bytes], bool]
 
 OF_THE_CONSUMER = ("dispatch", "send", "websocket_send")
 """Methods that see every message. Where an application replaces one, or `base_send`, nothing goes past it."""
@@ -37,8 +38,8 @@ OF_THE_CONSUMER = ("dispatch", "send", "websocket_send")
 class Relay(Protocol):
     """Says what a client gets of a group's message, if that is the same for many members."""
 
-    def serving(self, consumer: Consumer) -> "Relay | None":
-        """Return the relay for one consumer, the same for all of its class; None if its handler does more."""
+    def fits(self, consumer: Consumer) -> bool:
+        """Tell whether the handler of a consumer does no more than this says."""
         ...
 
     def frame(self, shared: SharedMessage, consumer: Any, encode: Encode) -> bytes | None:
@@ -62,9 +63,9 @@ def relay_of(handler: object) -> Relay | None:
 class ContentRelay:
     """A relay whose clients all get the same."""
 
-    def serving(self, consumer: Consumer) -> Relay | None:
-        """Return the relay for one consumer."""
-        return self
+    def fits(self, consumer: Consumer) -> bool:
+        """Tell whether the handler of a consumer does no more than this says."""
+        return True
 
     def content(self, message: Message) -> str | bytes:
         """Return what clients get of a message; what this raises, the handler will raise, too."""
@@ -107,7 +108,7 @@ class _RawFrames(ContentRelay):
     def frame(self, shared: SharedMessage, consumer: Any, encode: Encode) -> bytes | None:
         """Return the frame; of an object that says where its client is, that of all who are at the same place."""
         member = member_of(consumer, shared.message)
-        if member is None:  # for all members, or for none: who finds the frame has nothing to add
+        if member is None:
             return super().frame(shared, consumer, encode)
 
         def content(message: Message) -> str:
@@ -127,52 +128,55 @@ class _RawFrames(ContentRelay):
 RAW_FRAMES = _RawFrames()
 
 
+class Relays:
+    """What the clients of one consumer class get of messages.
+
+    Args:
+        relays: by the names of handlers, and by some types of messages, what a client gets.
+        names: the names of handlers by the types of messages.
+    """
+
+    __slots__ = ("_names", "relays")
+
+    def __init__(self, relays: Mapping[str | None, Relay], names: Mapping[str, str | None]) -> None:
+        self.relays = relays
+        self._names = names
+
+    def frame(self, shared: SharedMessage, consumer: Consumer, encode: Encode) -> bytes | None:
+        """Return the frame of a message for one of them; None if the handler has to see it."""
+        relay = self.relays.get(shared.kind) or self.relays.get(self._names[shared.kind])
+        return None if relay is None else relay.frame(shared, consumer, encode)
+
+
 class Shortcut:
-    """Writes a group's messages to one client, if nothing else is on its way there.
+    """The way of a group's messages to one client, past its worker.
 
     Args:
         consumer: the client's.
-        mailbox: the connection's.
-        sender: the connection's.
-        relays: by the names of handlers, and by some types of messages, what the client gets.
-        names: the names of handlers by the types of messages.
+        relays: those of its class.
         extension: the server's, see `EXTENSION`.
+
+    Attributes:
+        connection: the server's.
+        common: the relays; None if the client knows groups by labels, and so gets frames that others do not.
     """
 
-    __slots__ = ("_consumer", "_encode", "_mailbox", "_names", "_relays", "_sender", "_write")
+    __slots__ = ("_consumer", "_encode", "_relays", "common", "connection")
 
-    def __init__(
-        self,
-        consumer: Consumer,
-        mailbox: Mailbox,
-        sender: Sender,
-        relays: Mapping[str | None, Relay],
-        names: Mapping[str, str | None],
-        extension: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, consumer: Consumer, relays: Relays, extension: Mapping[str, Any]) -> None:
         self._consumer = consumer
-        self._mailbox = mailbox
-        self._sender = sender
         self._relays = relays
-        self._names = names
         self._encode: Encode = extension["encode"]
-        self._write: Write = extension["write"]
+        self.connection: Connection = extension["connection"]
+        self.common: Relays | None = None if consumer._has_labels else relays
 
-    def __call__(self, shared: SharedMessage) -> bool:
-        """Write what a message is for the client; return False if it has to go the usual way."""
-        relays, mailbox = self._relays, self._mailbox
-        relay = relays.get(shared.kind) or relays.get(self._names[shared.kind])
-        if relay is None or mailbox.messages or not mailbox.is_idle or self._sender.state is not OPEN:
-            return False
-        # What all get alike is kept under the relay itself: two calls less for each member.
-        frame = shared.frames.get(relay) or relay.frame(shared, self._consumer, self._encode)
-        return frame is not None and self._write(frame)
+    def frame(self, shared: SharedMessage) -> bytes | None:
+        """Return the frame of a message for the client; None if the handler has to see it."""
+        return self._relays.frame(shared, self._consumer, self._encode)
 
 
 def shortcut_of(
     consumer: Consumer,
-    mailbox: Mailbox,
-    sender: Sender,
     base_send: object,
     relays: Mapping[str, Relay],
     names: Mapping[str, str | None],
@@ -182,8 +186,6 @@ def shortcut_of(
 
     Args:
         consumer: the consumer.
-        mailbox: the connection's.
-        sender: the connection's.
         base_send: the framework's own, which the consumer has had at first.
         relays: those of its class, by the names of handlers.
         names: the names of handlers by the types of messages.
@@ -196,18 +198,19 @@ def shortcut_of(
         return None
     found: dict[str | None, Relay] = {}
     for name, relay in relays.items():
-        serving = relay.serving(consumer) if _is_still(consumer, name, relay) else None
-        if serving is not None:
-            found[name] = found[name.replace("_", ".")] = serving
+        if _is_still(consumer, name, relay) and relay.fits(consumer):
+            found[name] = found[name.replace("_", ".")] = relay
     if has_raw_frames:
         found[FRAME] = RAW_FRAMES
     if not found:
         return None
-    known = _found.setdefault(type(consumer), found)  # the same for all connections, nearly always
-    return Shortcut(consumer, mailbox, sender, known if known == found else found, names, extension)
+    known = _found.get(type(consumer))
+    if known is None or known.relays != found:  # the same for all connections, nearly always
+        known = _found[type(consumer)] = Relays(found, names)
+    return Shortcut(consumer, known, extension)
 
 
-_found: WeakKeyDictionary[type, dict[str | None, Relay]] = WeakKeyDictionary()
+_found: WeakKeyDictionary[type, Relays] = WeakKeyDictionary()
 
 
 def replaces(consumer: Consumer, names: Iterable[str]) -> bool:

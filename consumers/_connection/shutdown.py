@@ -94,6 +94,7 @@ class Shutdown:
             self.request = request
             self.phase = DRAINING
             self._mailbox.is_closed = True
+            self._mailbox.shortcut = None
             # Without a drain the whole group is cancelled below. If its tasks were cancelled here too, anyio could lose
             # a native cancellation of the server's.
             if request.drains:

@@ -7,12 +7,9 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State
 
 from .._connection.shared import EXTENSION
 from .joined import JoinedTransport
-
-OPEN = State.OPEN  # looking a member up costs as much as a function call in Python 3.11
 
 
 def encode(content: str | bytes) -> bytes:
@@ -32,13 +29,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     What is written within one step of the event loop leaves in one piece at its end.
     """
 
-    _is_blocked = False  # the client does not read, or has only just begun again
-
     async def run_asgi(self) -> None:
         """Serve the connection."""
-        self.transport: Any = JoinedTransport(self.transport, self.loop)
+        self.transport: Any = JoinedTransport(self.transport, self.loop, self.conn)
         extensions: dict[str, Any] = self.scope["extensions"]
-        extensions[EXTENSION] = {"encode": encode, "write": self._write_frame}
+        extensions[EXTENSION] = {"encode": encode, "connection": self.transport}
         try:
             await super().run_asgi()
         finally:
@@ -47,7 +42,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """Note that the client does not read fast enough."""
         super().pause_writing()
-        self._is_blocked = True
+        self._block(True)
         self.writable.clear()  # which uvicorn does itself from 0.53 on
 
     def resume_writing(self) -> None:
@@ -59,14 +54,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the connection has gone: nobody is to wait for a client that reads."""
         super().connection_lost(exc)
+        self._block(True)
         self.writable.set()
 
     def _unblock(self) -> None:
-        self._is_blocked = not self.writable.is_set()
+        self._block(not self.writable.is_set() or self.transport.is_closing())
 
-    def _write_frame(self, frame: bytes) -> bool:
-        """Write a frame of `encode()`; return False if it cannot be taken now."""
-        if self._is_blocked or self.conn.state is not OPEN or self.transport.is_closing():
-            return False
-        self.transport.write(frame)
-        return True
+    def _block(self, is_blocked: bool) -> None:
+        if isinstance(self.transport, JoinedTransport):  # else the application has not begun
+            self.transport.set_blocked(is_blocked)

@@ -64,7 +64,6 @@ class Typed(AsyncConsumer):
     """Bytes of one message of the client's (1 MiB). A larger one closes the connection with 1009."""
 
     _open_to_layers: ClassVar[frozenset[str]] = frozenset({FRAME.replace(".", "_"), "layer_gap"})
-    _knows_labels: ClassVar[bool] = True
     _contract: Contract
     _expires_at: datetime | None = None
     _expiry: Expiry | None = None
@@ -213,6 +212,8 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
                 raise RuntimeError("join() at the end of the connection: its client hears of nothing any more")
             raise RuntimeError("join() before accept(): the client cannot be told where it is, call accept() first")
         client = self._client
+        self._has_labels = True
+        self._connection.note_labels()
         client.joins(group, label)
         layer = require_groups(self, "join()")
         since, is_member = client.since(label), _adapt.is_member(layer, group, self.channel_name)

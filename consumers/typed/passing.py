@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from .._aio.mailbox import SharedMessage
+from .._aio.sharing import SharedMessage
 from .._connection.positions import Place
-from .._connection.shared import Encode, Relay, frame_of
+from .._connection.shared import Encode, frame_of
 from ..types import Message
 from .recovery import frame_with_place
 
@@ -12,9 +12,9 @@ from .recovery import frame_with_place
 class Models:
     """A relay, see `_connection.shared`: all clients that know the group by one label get the same."""
 
-    def serving(self, consumer: object) -> Relay | None:
-        """Return the relay for one consumer."""
-        return self
+    def fits(self, consumer: object) -> bool:
+        """Tell whether the handler of a consumer does no more than this says."""
+        return True
 
     def frame(self, shared: SharedMessage, consumer: Any, encode: Encode) -> bytes | None:
         """Return the frame of a model that the class has in `sends`; None for one that a handler wants to see."""

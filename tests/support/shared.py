@@ -20,18 +20,27 @@ class SharingWire(Wire):
         is_paused: whether the server takes no frame now.
     """
 
+    # It is the extension's "connection", too.
+
     def __init__(self) -> None:
         super().__init__()
         self.written: list[str | bytes] = []
         self.is_paused = False
 
-    def write(self, frame: bytes) -> bool:
-        if self.is_paused:
-            return False
+    @property
+    def takes_frames(self) -> bool:
+        is_accepted = any(event["type"] == "websocket.accept" for event in self.sent)
+        return is_accepted and self.close_code is None and not self.is_paused
+
+    def write_all(self, connections: list["SharingWire"], frame: bytes) -> None:
+        for connection in connections:
+            connection.write(frame)
+
+    def write(self, frame: bytes) -> None:
+        assert self.takes_frames
         content: str | bytes = frame[1:].decode() if frame[:1] == b"T" else frame[1:]
         self.written.append(content)
         self._from_app.put({"type": "websocket.send", "text" if isinstance(content, str) else "bytes": content})
-        return True
 
     async def next_content(self) -> str | bytes:
         """Return the payload of the next frame, whichever way it has come."""
@@ -65,7 +74,7 @@ async def sharing(
 @asynccontextmanager
 async def _sharing(app: ASGIApp, offers: bool, accepted: bool, scope: dict[str, Any]) -> AsyncIterator[SharingWire]:
     wire = SharingWire()
-    extensions: dict[str, Any] = {EXTENSION: {"encode": encode, "write": wire.write}} if offers else {}
+    extensions: dict[str, Any] = {EXTENSION: {"encode": encode, "connection": wire}} if offers else {}
     async with anyio.create_task_group() as tasks:
         wire.client("connect")
         tasks.start_soon(run_app, wire, app, websocket_scope(extensions=extensions, **scope))
