@@ -438,3 +438,22 @@ async def test_group_send_json_is_shared(layer: InMemoryChannelLayer) -> None:
             if offers:
                 assert [wire.written for wire in wires[1:]] == [['{"a": ["b", 1.5]}']] * 2
     assert contents[0] == contents[1] == ['{"a": ["b", 1.5]}'] * 3
+
+
+async def test_members_of_several_classes_get_what_theirs_says(layer: InMemoryChannelLayer) -> None:
+    class Loud(Member):
+        chat_message = relay("loud")
+
+    class Handling(Member):
+        async def chat_message(self, event: Message) -> None:
+            await self.send(event["text"])
+
+    kinds = (Member, Loud, Member, Handling, Loud, changed())
+    async with sharing(*[kind.as_asgi() for kind in kinds]) as wires:
+        for number in range(3):
+            layer._local.group_send("room", {**say(f"a {number}"), "loud": f"A {number}"})
+        for kind, wire in zip(kinds, wires, strict=True):
+            letter = "A" if kind is Loud else "a"
+            assert await contents(wire, 3) == [f"{letter} {number}" for number in range(3)]
+            assert len(wire.written) == (0 if kind is Handling else 3)
+        assert len(encoded) == 6

@@ -4,12 +4,13 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+import anyio
 import pytest
 
 from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, channel_layers, relay, relay_json
 from consumers.typed import SyncTypedConsumer, TypedConsumer, group_send_message, on_event
 
-from ..support.shared import encoded, sharing
+from ..support.shared import SharingWire, encoded, sharing
 from ..support.wire import connected, eventually
 from .models import Moved, Said
 
@@ -250,3 +251,31 @@ async def test_an_object_with_a_key_at_of_its_own_is_not_relayed(layer: InMemory
         assert (await wire.next())["code"] == 1011
         await wire.end()
         assert "relay_json() adds 'at'" in str(wire.error)
+
+
+async def test_from_its_join_on_a_client_is_told_where_it_is(layer: InMemoryChannelLayer, offers: bool) -> None:
+    class Late(Relaying, Chat):
+        async def labelled(self, event: Any) -> None:
+            await self.join("chat.1", "room")
+
+    async with sharing(*[Late.as_asgi()] * 3, Board.as_asgi(), offers=offers) as wires:
+        for number in range(2):
+            await layer.group_send("chat.1", {"type": "tick", "n": number})
+            contents = [json.loads(await wire.next_content()) for wire in wires]
+            assert contents == [{"n": number}] * 4
+        channel = next(iter(layer.groups["chat.1"]))
+        await layer.send(channel, {"type": "labelled"})
+        joined = await eventually_joined(wires)
+        for number in range(2):
+            position = await layer.group_send("chat.1", {"type": "tick", "n": number})
+            for index, wire in enumerate(wires):
+                at = {"at": ["room", position]} if index == joined else {}
+                assert json.loads(await wire.next_content()) == {"n": number, **at}
+
+
+async def eventually_joined(wires: list[SharingWire]) -> int:
+    """Return which of the clients is told that it has joined."""
+    await anyio.wait_all_tasks_blocked()
+    [index] = [index for index, wire in enumerate(wires) if "joined" in str(wire.sent[-1].get("text"))]
+    await wires[index].next()
+    return index
