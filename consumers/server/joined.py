@@ -23,10 +23,10 @@ from .._aio.loops import PerLoop
 AT_ONCE = 64 * 1024
 """Bytes that are not held back: the transport has to see them, to say when they are too many."""
 
-PATIENCE = 10e-6
+PATIENCE = 20e-6
 """Seconds for each connection that a batch waits for more, at most: about as long as it takes to write to them."""
 
-MOST_PATIENCE = 0.01
+MOST_PATIENCE = 0.02
 """Seconds that a batch waits for more, however many connections it has."""
 
 OPEN = State.OPEN  # looking a member up costs as much as a function call in Python 3.11
