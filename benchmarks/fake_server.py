@@ -79,7 +79,7 @@ class Connection:
             "extensions": {"websocket.http.response": {}},
         }
         if peer.protocol == OURS:
-            self.scope["extensions"] = {"consumers.frame": {"encode": lambda text: text, "write": self.write}}
+            self.scope["extensions"] = {"consumers.frame": {"encode": lambda text: text, "connection": self}}
         self._peer = peer
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[Message] = deque([{"type": "websocket.connect"}])
@@ -132,14 +132,16 @@ class Connection:
             if not self._peer.opening:
                 self.on_ready()
 
-    def write(self, text: str) -> bool:
+    takes_frames = True
+
+    def write_all(self, connections: list["Connection"], text: str) -> None:
         """Take a frame that members share: here a frame is its text."""
-        self.frames.append(text)
-        tally = self.tally
-        tally.remaining -= 1
-        if not tally.remaining:
-            tally.on_complete()
-        return True
+        for connection in connections:
+            connection.frames.append(text)
+            tally = connection.tally
+            tally.remaining -= 1
+            if not tally.remaining:
+                tally.on_complete()
 
     async def _run(self) -> None:
         await self._peer.app(self.scope, self.receive, self.send)
