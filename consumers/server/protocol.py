@@ -26,8 +26,8 @@ def encode(content: str | bytes) -> bytes:
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol "websockets-sansio". It offers the ASGI extension `consumers.frame`.
 
-    What is written within one step of the event loop leaves in one piece at its end. Frames that many clients share wait
-    for the next step as long as each step brings more of them: see `joined`.
+    What is written within one step of the event loop leaves in one piece at its end. Frames that many clients share may
+    wait for a few steps more: see `joined`.
     """
 
     async def run_asgi(self) -> None:

@@ -362,6 +362,20 @@ async def test_a_clients_close_is_answered_and_nothing_follows(layer: InMemoryCh
         assert client.close_code == 4003
 
 
+async def test_nothing_follows_the_close_frame_for_what_is_too_large(layer: InMemoryChannelLayer) -> None:
+    async with serving(Member.as_asgi(), OURS, ws_max_size=100) as server, members(server, 1) as (client,):
+        contents = asyncio.create_task(client.rest())
+        client.send("x" * 101)
+        number = 0
+        while not contents.done():
+            layer._local.group_send("room", shared(f"1:{number}"))
+            number += 1
+            await asyncio.sleep(0)
+        texts = await contents
+        assert texts == [f"1:{number}" for number in range(len(texts))]
+        assert client.close_code == 1009
+
+
 async def test_the_servers_end_lets_what_waits_leave_first(layer: InMemoryChannelLayer) -> None:
     async with AsyncExitStack() as stack:
         async with serving(Member.as_asgi(), OURS) as server:
