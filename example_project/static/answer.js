@@ -2,7 +2,6 @@ import { complain, fill } from "./elements.js";
 import { Panel } from "./panel.js";
 
 const QUIET = 10_000; // milliseconds: an answer that has stopped for so long may have lost its writer
-const STOPPED = `Nothing has come for ${QUIET / 1000} s. Its writer may be gone: ask again.`;
 let answer = JSON.parse(sessionStorage.getItem("answer")); // outlives the page: what was asked, and where it begins
 let quiet; // the timer that says that nothing comes
 
@@ -36,7 +35,7 @@ function tell(state, isBusy = false) {
 
 function expect() {
   tell("Reload this page now: the answer goes on.", true);
-  quiet = setTimeout(tell, QUIET, STOPPED);
+  quiet = setTimeout(tell, QUIET, `Nothing has come for ${QUIET / 1000} s. Its writer may be gone: ask again.`);
 }
 
 function read() {
