@@ -1,5 +1,6 @@
 """Every Python example of the documentation runs; those that are tests run in files of their own, as a reader's do."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,65 @@ ELSEWHERE = {
 }
 """Pages whose examples other tests run."""
 
+COMMANDS = "they install, serve or print: the command line's own tests run them"
+
+OTHER_LANGUAGES = {
+    "CONTRIBUTING.md": {"sh": "what `.ci/run` calls, and `make docs DOCS=serve`"},
+    "README.md": {"sh": "tests/docs/test_porting.py; make and pip: `.ci/run`, and tools/dist.py"},
+    "docs/explanation/cancellation.md": {"text": "tests/docs/test_explanation.py compares the line of the log"},
+    "docs/explanation/performance.md": {"sh": "not run: it takes ten minutes"},
+    "docs/howto/application.md": {
+        "html": "tests/browser/test_application.py",
+        "js": "tests/browser/test_application.py",
+        "sh": "tests/support/application.py runs them",
+    },
+    "docs/howto/asyncapi.md": {"sh": COMMANDS},
+    "docs/howto/chanx.md": {
+        "py": "not run: the library it shows is no dependency; tests/docs/test_chanx.py compiles it"
+    },
+    "docs/howto/client.md": {
+        "html": "tests/browser/test_client_page.py",
+        "js": "not run: it calls functions of the reader's; tests/browser/test_client_module.py has the same calls",
+    },
+    "docs/howto/deployment.md": {"ini": "not run: there is no systemd in a test", "sh": COMMANDS},
+    "docs/howto/observability.md": {"sh": "not run: it takes minutes"},
+    "docs/howto/porting.md": {"console": "tests/docs/test_porting.py", "sh": "tests/docs/test_porting.py"},
+    "docs/howto/presence.md": {"javascript": "tests/docs/test_presence.py", "text": "one line of a configuration"},
+    "docs/howto/proxies.md": {
+        "caddy": "tests/docs/test_proxies.py",
+        "dockerfile": "tests/docs/test_proxies.py reads it: there is no Docker in a test",
+        "nginx": "tests/docs/test_proxies.py",
+        "sh": "tests/docs/test_proxies.py",
+        "yaml": "tests/docs/test_proxies.py reads it: there is no Docker in a test",
+    },
+    "docs/howto/socketio.md": {
+        "js": "tests/docs/test_socketio.py",
+        "py": "not run: the library it shows is no dependency; tests/docs/test_socketio.py compiles it",
+    },
+    "docs/howto/typed.md": {"json": "tests/docs/test_typed.py"},
+    "docs/howto/typescript.md": {"sh": COMMANDS, "ts": "tests/docs/test_typescript.py"},
+    "docs/index.md": {"sh": "tools/dist.py installs the same extras"},
+    "docs/reference/command-line.md": {"console": "tests/docs/test_command_line.py"},
+    "docs/reference/mistakes.md": {"py": "tests/mistakes", "text": "tests/mistakes"},
+    "docs/reference/redis.md": {"text": "tests/layers/redis/test_acl.py"},
+    **{
+        f"docs/tutorial/{step}.md": {language: "tests/docs/test_tutorial.py" for language in languages}
+        for step, *languages in (
+            ("deployment", "sh"),
+            ("echo", "console"),
+            ("index", "sh"),
+            ("presence", "html"),
+            ("recovery", "console", "html"),
+            ("redis", "console"),
+            ("rooms", "console", "json"),
+            ("sign-in", "console", "html"),
+            ("tests", "console"),
+            ("typed", "html"),
+        )
+    },
+}
+"""What tries the blocks of other languages, or why nothing does."""
+
 PAGES = [
     page
     for page in sorted(str(page.relative_to(ROOT)) for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
@@ -31,6 +91,17 @@ PAGES = [
 EXAMPLES = [(page, block) for page in PAGES for block in blocks(page, "python")]
 
 TESTS = [(page, block) for page, block in EXAMPLES if "def test_" in block.text]
+
+
+def test_of_every_block_it_is_known_what_tries_it() -> None:
+    found: dict[str, set[str]] = {}
+    for page in sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))):
+        if languages := set(re.findall(r"^ *```(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)) - {"python"}:
+            found[str(page.relative_to(ROOT))] = languages
+    assert {page: set(languages) for page, languages in OTHER_LANGUAGES.items()} == found
+    reasons = [*ELSEWHERE.values(), *(why for languages in OTHER_LANGUAGES.values() for why in languages.values())]
+    named = {name for why in reasons for name in re.findall(r"\b(?:tests|docs|tools)/[\w/]+\.py", why)}
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize(("page", "block"), [pytest.param(*each, id=f"{each[0]}:{each[1].line}") for each in EXAMPLES])
