@@ -65,7 +65,7 @@ OTHER_LANGUAGES = {
     "docs/reference/mistakes.md": {"py": "tests/mistakes", "text": "tests/mistakes"},
     "docs/reference/redis.md": {"text": "tests/layers/redis/test_acl.py"},
     **{
-        f"docs/tutorial/{step}.md": {language: "tests/docs/test_tutorial.py" for language in languages}
+        f"docs/tutorial/{step}.md": dict.fromkeys(languages, "tests/docs/test_tutorial.py")
         for step, *languages in (
             ("deployment", "sh"),
             ("echo", "console"),
