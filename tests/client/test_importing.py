@@ -22,6 +22,7 @@ def test_neither_websockets_nor_pydantic_is_imported_before_it_is_needed() -> No
     assert run("import sys; from consumers.client import Client; print('pydantic' in sys.modules)") == "False"
 
 
+@pytest.mark.slow
 def test_without_websockets_the_error_says_what_to_install() -> None:
     code = "import sys; sys.modules['websockets'] = None; import consumers.client\n"
     says = "ImportError: consumers.client.Client needs websockets: pip install 'starlette-consumers[client]'"

@@ -173,6 +173,7 @@ def test_a_syntax_error_is_reported_with_its_line_and_the_rest_is_ported(
     assert (project / "chat" / "consumers.py").read_text() == PORTED
 
 
+@pytest.mark.slow
 def test_what_cannot_be_parsed_is_reported_and_the_rest_is_ported(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -372,6 +373,7 @@ def test_without_libcst_the_error_names_the_extra_and_the_other_commands_work(tm
     assert run("exec", "script.py").stdout == "ran\n"
 
 
+@pytest.mark.slow
 def test_a_terminal_that_lacks_characters_shows_their_codes(project: Path) -> None:
     (project / "chat" / "consumers.py").write_text(f"# é\n{CONSUMERS}", encoding="utf-8")
     ported = subprocess.run(
@@ -384,6 +386,7 @@ def test_a_terminal_that_lacks_characters_shows_their_codes(project: Path) -> No
     assert b"\n # \\xe9\n" in ported.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_early_sees_no_traceback(project: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "compat", "port", "."],

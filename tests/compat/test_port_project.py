@@ -192,6 +192,7 @@ def test_the_native_port_runs_once_its_report_is_heeded(project: Path, capsys: p
     assert "AllowedHosts" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_native_port_goes_the_same_way_in_one_step_and_in_two(project: Path) -> None:
     twice = project.parent / f"{project.name}-twice"
     shutil.copytree(project, twice)
@@ -241,6 +242,7 @@ def test_the_report_says_what_was_changed_and_what_a_person_has_to_do(
     )
 
 
+@pytest.mark.slow
 def test_the_example_projects_chat_runs_after_the_plain_port(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "example_project" / "ported_chat", tmp_path / "ported_chat")
     assert main(["port", "--write", str(tmp_path)]) == 0
@@ -295,6 +297,7 @@ FOUND = [
 """
 
 
+@pytest.mark.slow
 def test_the_plain_port_finds_the_very_objects_that_the_hook_gives(tmp_path: Path) -> None:
     (tmp_path / "before.py").write_text(SAME)
     (tmp_path / "after.py").write_text(SAME)
@@ -313,6 +316,7 @@ assert all(one is other for one, other in zip(before.FOUND, after.FOUND)), (befo
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_native_port_finds_the_same_names_in_consumers(tmp_path: Path) -> None:
     looked_up = SAME.replace("cl, layers, ", "").replace("URLRouter, channels.layers]", "URLRouter]")
     (tmp_path / "after.py").write_text(looked_up)

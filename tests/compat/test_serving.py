@@ -48,6 +48,7 @@ def test_run_serves_a_channels_project_unchanged(project: Path) -> None:
     assert "Application shutdown complete." in log  # the lifespan, which closes the layers
 
 
+@pytest.mark.slow
 def test_run_passes_further_options_on_to_uvicorn(project: Path) -> None:
     with serve(*RUN, "--root-path", "/behind", cwd=project) as (port, _):
         with connect(f"ws://127.0.0.1:{port}/ws/") as client:
@@ -95,6 +96,7 @@ def test_run_imports_the_application_before_there_is_an_event_loop(
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_worker_answers_its_parent_while_it_imports_the_application(project: Path) -> None:
     # One that does not, for five seconds, is taken for hung, killed and started anew.
     answers = "import threading\nassert 'always_pong' in str(threading.enumerate())\n"
@@ -107,6 +109,7 @@ def test_a_worker_answers_its_parent_while_it_imports_the_application(project: P
         process.send_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "servers"), [([], 1), *left_to_ci((["--reload"], 1), (["--workers", "2"], 2))])
 def test_run_is_interrupted_while_the_application_is_imported(project: Path, options: list[str], servers: int) -> None:
     wait = 'import os, time\nos.write(2, b"importing\\n")  # in one piece\ntime.sleep(60)\n'
@@ -119,6 +122,7 @@ def test_run_is_interrupted_while_the_application_is_imported(project: Path, opt
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
@@ -144,6 +148,7 @@ def test_exec_runs_a_script_as_python_would(project: Path) -> None:
     assert ended.stdout == "['manage.py', 'test', '--fast'] __main__ compat.channels\n", ended.stderr
 
 
+@pytest.mark.slow
 def test_exec_finds_what_lies_beside_the_script(project: Path) -> None:
     (project / "mysite" / "beside.py").write_text("import channels.layers")
     (project / "mysite" / "script.py").write_text("import beside; print('found')")
@@ -151,17 +156,20 @@ def test_exec_finds_what_lies_beside_the_script(project: Path) -> None:
     assert ended.stdout == "found\n", ended.stderr
 
 
+@pytest.mark.slow
 def test_exec_runs_a_module(project: Path) -> None:
     (project / "tool.py").write_text("import sys, channels.layers; print(sys.argv[1:], __name__)")
     ended = run_python("-m", "compat", "exec", "-m", "tool", "-v", cwd=project)
     assert ended.stdout == "['-v'] __main__\n", ended.stderr
 
 
+@pytest.mark.slow
 def test_exec_passes_the_exit_status_on(project: Path) -> None:
     (project / "manage.py").write_text("raise SystemExit(3)")
     assert run_python("-m", "compat", "exec", "manage.py", cwd=project).returncode == 3
 
 
+@pytest.mark.slow
 def test_an_error_in_the_script_keeps_its_traceback(project: Path) -> None:
     (project / "manage.py").write_text("raise RuntimeError('of the script')")
     ended = run_python("-m", "compat", "exec", "manage.py", cwd=project)
@@ -183,6 +191,7 @@ def test_exec_says_what_is_wrong(project: Path, words: list[str], problem: str) 
     assert f"python -m compat exec: error: {problem}" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["run", "mysite.asgi:application"], ["exec", "mysite/asgi.py"]])
 def test_a_real_channels_is_refused_in_one_line(project: Path, command: list[str]) -> None:
     (project / "channels.py").touch()
@@ -192,6 +201,7 @@ def test_a_real_channels_is_refused_in_one_line(project: Path, command: list[str
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["-p", "conftest", *left_to_ci("addopts")])
 def test_a_real_channels_is_refused_in_one_line_under_pytest(tmp_path: Path, way: str) -> None:
     (tmp_path / "channels.py").touch()
@@ -207,6 +217,7 @@ def test_a_real_channels_is_refused_in_one_line_under_pytest(tmp_path: Path, way
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_pytest_plugin_installs_the_hook_before_the_tests_are_imported(project: Path) -> None:
     (project / "test_echo.py").write_text(
         textwrap.dedent(

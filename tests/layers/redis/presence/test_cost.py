@@ -98,6 +98,7 @@ async def test_a_heartbeat_costs_as_much_for_many_as_for_one(kind: str, server: 
         assert count["pexpire"] == 2 * count["eval"]
 
 
+@pytest.mark.slow
 async def test_no_script_is_long_though_a_great_process_dies(server: RedisServer) -> None:
     async with processes("pubsub", 2, server.url, timeout=30) as (one, two):
         watchers = [await Watcher().watch(layer) for layer in (one, two)]
@@ -125,6 +126,7 @@ async def test_no_script_is_long_though_a_great_process_dies(server: RedisServer
         assert statistics.median([*slow, 0]) < LONGEST / 2
 
 
+@pytest.mark.slow
 async def test_those_who_watch_a_great_group_hear_once_per_moment(server: RedisServer) -> None:
     async with processes("pubsub", 1, server.url, timeout=30) as [layer]:
         watcher = await Watcher().watch(layer)

@@ -29,6 +29,7 @@ def groups(count: int) -> list[str]:
     return [f"room.{number}" for number in range(count)]
 
 
+@pytest.mark.slow
 async def test_keys_leave_many_groups_at_the_same_time(kind: str, server: RedisServer) -> None:
     async with processes(kind, 1, server.url) as [layer]:
         with server.client() as client:
@@ -85,6 +86,7 @@ async def test_groups_are_read_some_at_a_time_and_each_once() -> None:
     task.cancel()
 
 
+@pytest.mark.slow
 async def test_all_groups_are_read_after_a_flushall_and_others_are_not_kept_waiting(
     kind: str, server: RedisServer
 ) -> None:

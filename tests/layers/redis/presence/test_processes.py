@@ -44,6 +44,7 @@ async def test_those_of_a_killed_process_leave_once_and_soon(kind: str, server: 
                 assert not {"ann", "bob"} & {*watcher.joined, *watcher.updated}
 
 
+@pytest.mark.slow
 async def test_a_process_that_has_hung_is_there_again_without_a_double(kind: str, server: RedisServer) -> None:
     async with processes(kind, 1, server.url, timeout=0.5) as [layer]:
         with peer(kind, server.url, timeout=0.5) as other:
@@ -72,6 +73,7 @@ async def test_a_process_that_has_hung_is_there_again_without_a_double(kind: str
             assert await layer.group_count(GROUP) == 2
 
 
+@pytest.mark.slow
 async def test_a_process_that_closes_leaves_its_members_to_others(kind: str, server: RedisServer) -> None:
     async with processes(kind, 1, server.url) as [layer]:
         with peer(kind, server.url) as other:
@@ -88,6 +90,7 @@ async def test_a_process_that_closes_leaves_its_members_to_others(kind: str, ser
             await soon_there(layer, "ann")
 
 
+@pytest.mark.slow
 async def test_a_process_that_ends_without_closing_does_the_same(kind: str, server: RedisServer) -> None:
     async with processes(kind, 1, server.url, presence={"lease": 60, "grace": 0.3}) as [layer]:
         with peer(kind, server.url, presence={"lease": 60, "grace": 0.3}) as other:
@@ -99,6 +102,7 @@ async def test_a_process_that_ends_without_closing_does_the_same(kind: str, serv
             await soon_there(layer)
 
 
+@pytest.mark.slow
 async def test_clocks_an_hour_apart_change_nothing(kind: str, server: RedisServer) -> None:
     async with processes(kind, 1, server.url) as [layer]:
         with peer(kind, server.url, ahead=3600) as ahead, peer(kind, server.url, ahead=-3600) as behind:
