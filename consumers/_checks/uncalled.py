@@ -16,6 +16,10 @@ OF_ENDPOINTS = {
 """Methods of Starlette's endpoints, which have more arguments than a handler, and what to write in their place."""
 
 
+OF_LAYERS = frozenset({"layer_gap", "presence_diff", "presence_state", "presence_count"})
+"""The handlers of what layers send by themselves."""
+
+
 def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> Iterator[str]:
     """Yield, for each method that seems to wait for a call in vain, what to write.
 
@@ -27,17 +31,20 @@ def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> I
     own = [base for base in consumer_class.__mro__ if base not in framework.__mro__]
     defined = {name: base for base in reversed(own) for name in vars(base)}
     missing = {hook for hook in hooks if hasattr(framework, hook) and hook not in defined}
+    missing |= OF_LAYERS - defined.keys()
     for name, owner in defined.items():
         function = vars(owner)[name]
         if name.startswith("_") or type(function) is not FunctionType or hasattr(framework, name):
             continue
         called = f"{owner.__name__}.{name}()"
         text = None
-        hook = next((hook for hook in hooks if hook in missing and is_typo(name, hook)), None)
+        hook = next((hook for hook in sorted(missing) if is_typo(name, hook)), None)
         if hook is not None:
             text = f"{called} is never called: did you mean {hook}()?"
         elif name in OF_ENDPOINTS and _needed(function) > 2:
             text = f"{called} is never called, as this is no endpoint of Starlette's: write {OF_ENDPOINTS[name]}"
+        elif name == "receive_json" and hasattr(framework, "sends"):
+            text = f"{called} is never called: a typed consumer has a method with @on for each model that it takes"
         elif name == "receive_json" and {"receive", "websocket_receive"} <= missing:
             text = (
                 f"{called} is never called: derive {owner.__name__} from {framework.__name__.replace('Web', 'JsonWeb')}"

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Never, NoReturn, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from .._checks.classes import check_kind
+from .._checks.misspelt import is_read
 from .._connection.enforce import BURST_SECONDS
 from .._connection.framework import is_framework
 from ..consumer import SyncConsumer
-from .handlers import Mark, hints_of, marked_methods
+from .handlers import Mark, hints_of, marked_methods, unmarked_methods
 from .incoming import Incoming, Reader
 from .models import (
     TAG,
@@ -116,6 +117,7 @@ class Contract:
                 self._name,
             )
         self._check_envelope()
+        self._check_unmarked({model for _, handler in found for model in handler.models})
         self.handler_of = _by_model(self.handlers)
         self.event_handler_of = _by_model(self.event_handlers)
         self.event_tags = frozenset(
@@ -250,6 +252,15 @@ class Contract:
                         f"{model.__name__}.{key}: {self.id_key!r} is the envelope's, which an answer is for: rename "
                         f'the field, or write another key in {self._name}, such as id_key = "message_id"'
                     )
+
+    def _check_unmarked(self, handled: set[Model]) -> None:
+        """Raise TypeError for a method that takes a model as a handler does, if nothing handles the model."""
+        for name, owner, model in unmarked_methods(self.consumer_class):
+            if model not in handled and field_called(model, TAG) and not is_read(name, self.consumer_class):
+                raise TypeError(
+                    f"{owner}.{name}() takes the model {model.__name__} and nothing calls it: write @on above it, or "
+                    "@on_event for what is sent to groups"
+                )
 
 
 def _choices(handlers: Iterable[Handler]) -> list[Choice]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from types import FrameType, FunctionType
 from typing import Any, Literal, TypeVar, get_type_hints, overload
 
+from pydantic import BaseModel
+
+from .._connection.framework import is_framework
 from ..limits import check_value
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -139,6 +142,21 @@ def marked_methods(consumer_class: type) -> Iterator[tuple[str, FunctionType, Ma
                 f"{consumer_class.__name__}.{name} replaces the handler of a base class: write @on, or @on_event, "
                 f"above it too, or {name} = None to have none"
             )
+
+
+def unmarked_methods(consumer_class: type) -> Iterator[tuple[str, str, type[BaseModel]]]:
+    """Yield the name, the class's name and the model for each method of the application's that only takes one model."""
+    own = [base for base in consumer_class.__mro__ if not is_framework(base)]
+    for name, owner in {name: base for base in reversed(own) for name in vars(base)}.items():
+        method = vars(owner)[name]
+        if name.startswith("_") or type(method) is not FunctionType or hasattr(method, MARK):
+            continue
+        if method.__code__.co_argcount != 2 or name in marked_names(consumer_class):
+            continue
+        annotation = method.__annotations__.get(method.__code__.co_varnames[1])
+        model = vars(sys.modules[owner.__module__]).get(annotation) if isinstance(annotation, str) else annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield name, owner.__name__, model
 
 
 def hints_of(called: str, method: FunctionType, mark: Mark) -> dict[str, Any]:

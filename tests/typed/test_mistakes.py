@@ -275,3 +275,49 @@ def test_two_models_of_one_type_are_told_apart_by_another_field() -> None:
         kind: Literal["b"]
 
     handling(Annotated[A | B, Field(discriminator="kind")]).as_asgi()
+
+
+def test_a_handler_without_its_decorator_is_told() -> None:
+    class Chat(TypedConsumer):
+        async def say(self, message: Say) -> None: ...
+
+    text = "Chat.say() takes the model Say and nothing calls it: write @on above it, or @on_event for what is sent to"
+    assert refusal(Chat).startswith(text)
+
+
+def test_a_method_that_takes_a_model_is_no_handler_where_code_calls_it_or_another_handles_the_model() -> None:
+    class Calls(TypedConsumer):
+        @on
+        async def moved(self, message: Moved) -> None:
+            await self.store(Say(text="moved"))
+
+        async def store(self, message: Say) -> None: ...
+
+    class Handles(TypedConsumer):
+        @on
+        async def say(self, message: Say) -> None: ...
+
+        async def store(self, message: Say) -> None: ...
+
+    class Takes(TypedConsumer):
+        async def store(self, message: Untyped, room: str) -> None: ...
+
+    for consumer_class in (Calls, Handles, Takes):
+        consumer_class.as_asgi()
+
+
+def test_the_hook_of_another_class_is_told() -> None:
+    class Chat(TypedConsumer):
+        async def receive_json(self, content: Any) -> None: ...
+
+    assert refusal(Chat) == (
+        "Chat.receive_json() is never called: a typed consumer has a method with @on for each model that it takes"
+    )
+
+
+@pytest.mark.parametrize("name", ["presence_dif", "presence_sate", "layer_gop", "presence_cuont"])
+def test_a_misspelt_handler_of_what_layers_send_is_told(name: str) -> None:
+    async def handler(self: Any, event: Any) -> None: ...
+
+    text = refusal(type("Chat", (TypedConsumer,), {name: handler}))
+    assert text.startswith(f"Chat.{name}() is never called: did you mean ")

@@ -254,7 +254,13 @@ async def test_an_object_with_a_key_at_of_its_own_is_not_relayed(layer: InMemory
 
 
 async def test_from_its_join_on_a_client_is_told_where_it_is(layer: InMemoryChannelLayer, offers: bool) -> None:
+    channels = []
+
     class Late(Relaying, Chat):
+        async def connect(self) -> None:
+            channels.append(self.channel_name)
+            await super().connect()
+
         async def labelled(self, event: Any) -> None:
             await self.join("chat.1", "room")
 
@@ -263,8 +269,7 @@ async def test_from_its_join_on_a_client_is_told_where_it_is(layer: InMemoryChan
             await layer.group_send("chat.1", {"type": "tick", "n": number})
             contents = [json.loads(await wire.next_content()) for wire in wires]
             assert contents == [{"n": number}] * 4
-        channel = next(iter(layer.groups["chat.1"]))
-        await layer.send(channel, {"type": "labelled"})
+        await layer.send(channels[0], {"type": "labelled"})
         joined = await eventually_joined(wires)
         for number in range(2):
             position = await layer.group_send("chat.1", {"type": "tick", "n": number})
