@@ -20,6 +20,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import anyio
 from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
 
+from ._aio.loops import running_loop
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -124,7 +126,7 @@ def sync_method(method: Callable[Concatenate[Any, P], Awaitable[Any]]) -> Callab
     @functools.wraps(method, updated=())  # nor is it a coroutine function, which may be noted in its attributes
     def plain(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         awaitable = method(self, *args, **kwargs)
-        if _on_a_loop():
+        if _on_a_loop() or running_loop() is not None:  # trio's, for what a class that is no consumer has declared
             return awaitable
         steps = awaitable.__await__()
         try:
