@@ -45,7 +45,16 @@ export interface Fault {
   type: string
 }
 
-/** Why a request has no answer. */
+/** What the protocol itself says, whatever the application's messages are: see docs/protocol.md. */
+export type ProtocolMessage =
+  | { type: "error"; code: string; to?: string | number; errors: Fault[]; more: number }
+  | { type: "ack"; to: string | number }
+  | { type: "joined"; label: string; position: string | null; recovered: boolean; missed: number }
+  | { type: "gap"; label: string }
+  | { type: "expires"; in: number }
+  | { type: "pong" }
+
+/** Why a request has no answer, or a message is not sent. */
 export class ClientError extends Error {
   /** "timeout", "queue_full", "closed", "aborted", or the server's: "invalid", "unknown_type", "rate_limited", "failed". */
   readonly code: string
@@ -65,24 +74,32 @@ export class Client<C extends Channel = { in: any; out: any; replies: { [type: s
   readonly positions: Record<string, string>
 
   /** Call a function with each message of a type, or of all of the application's for "*". Returns what ends that. */
+  on(type: "*", listener: (message: Exclude<C["out"], ProtocolMessage>) => void): () => void
   on<Type extends C["out"]["type"]>(type: Type, listener: (message: OfType<C["out"], Type>) => void): () => void
-  on(type: "*", listener: (message: C["out"]) => void): () => void
+  on<Type extends ProtocolMessage["type"]>(
+    type: Type,
+    listener: (message: OfType<ProtocolMessage, Type>) => void,
+  ): () => void
 
-  /** Call a function with the state, now and whenever it changes. Returns what ends that. */
+  /** Call a function with the state, now and at each change, and with what is known of why. Returns what ends that. */
   onState(listener: (state: State, detail: Detail) => void): () => void
 
   /** Call a function with the label of a group whose messages were lost: load what is shown of it anew. */
   onGap(listener: (label: string) => void): () => void
 
-  /** Send a message that needs no answer, now or when there is a connection. It may be lost with a connection. */
+  /**
+   * Send a message that needs no answer, now or when there is a connection. It may be lost with a connection.
+   *
+   * Throws a `ClientError` if the client is closed or too many messages wait, and a `TypeError` for what is no object.
+   */
   send(message: C["in"]): void
 
-  /** Send a message, again after a cut, and return its answer. Rejects with a `ClientError`. */
+  /** Send a message, again after a cut, and return its answer. Rejects with a `ClientError`, or as `send()` throws. */
   request<M extends C["in"]>(message: M, options?: RequestOptions): Promise<ReplyTo<C["replies"], M["type"]>>
 
   /** Try again now if the state is "offline"; test the connection if there is one. For a button "try now". */
   wake(): void
 
-  /** Close for good. Requests without an answer are rejected. */
+  /** Close for good, with 1000 or 3000 to 4999. Requests without an answer are rejected. */
   close(code?: number, reason?: string): void
 }

@@ -1,13 +1,7 @@
 /**
  * A WebSocket client that keeps its promises: it comes back, goes on where it was, and says so where it cannot.
  *
- * It speaks the protocol of docs/reference/protocol.md. One module, no dependencies, no build step.
- *
- *     const client = new Client("/chat/1", { token: () => fetchToken() })
- *     client.on("said", (message) => show(message))
- *     client.onState((state) => badge(state))
- *     client.onGap((label) => reload(label))
- *     await client.request({ type: "say", text: "hello" })
+ * It speaks the protocol of docs/reference/protocol.md. consumers.d.ts says what its methods do.
  */
 
 /** @typedef {import("./consumers.d.ts").Detail} Detail */
@@ -19,7 +13,7 @@
 
 /**
  * @typedef {{ type: string, [key: string]: any }} Message
- * @typedef {(...values: any[]) => void} Listener
+ * @typedef {(...values: any[]) => any} Listener
  * @typedef {ReturnType<typeof setTimeout> | undefined} Timer
  * @typedef {(code: string, text: string, detail?: Message) => void} Fail
  * @typedef {{ text: string, answer?: (answer: Message) => void, fail?: Fail }} Entry what the outbox has
@@ -32,6 +26,7 @@ const OF_PROTOCOL = new Set(["ack", "error", "expires", "gap", "joined", "pong"]
 const SHORTEST_RETRY = 500 // milliseconds, as all times here
 const LONGEST_RETRY = 20_000
 const LONGEST_HINT = 600_000
+const LONGEST_TIMER = 2 ** 31 - 1 // a longer one rings at once
 const STABLE = 5_000 // a connection that was open for so long has worked
 const LONGEST_RECOVERY = 5_000 // a message that this client does not get may have been a group's newest
 const LONGEST_HANDSHAKE = 10_000
@@ -39,11 +34,11 @@ const ANSWER_TO_PING = 10_000
 const ANSWER_AFTER_SLEEP = 3_000
 
 const NORMAL = 1000
-const POLICY_VIOLATION = 1008
-const TOO_BIG = 1009 // the same message would come again
 const TOKEN_EXPIRED = 4401
+const FINAL = [NORMAL, 1008, 1009] // 1009: the same message would come again
+const NOT_FINAL = [4011, 4012, 4013] // 1011, 1012 and 1013, from a server that cannot send them
+const MOST_REASON = 123 // bytes
 
-/** Why a request has no answer: `code` is "timeout", "queue_full", "closed", "aborted", or the server's. */
 export class ClientError extends Error {
   /**
    * @param {string} code
@@ -55,7 +50,7 @@ export class ClientError extends Error {
     this.name = "ClientError"
     this.code = code
     /** @type {Fault[]} */
-    this.errors = detail?.errors ?? []
+    this.errors = Array.isArray(detail?.errors) ? detail.errors : []
   }
 }
 
@@ -68,19 +63,23 @@ export class Client {
   #socket = null
   #generation = 0 // of connections and attempts: what belongs to an earlier one has come too late
   #failures = 0 // how many in a row
-  #openedAt = 0
+  /** @type {number | undefined} */
+  #openedAt
   #tokenWasRefused = false
   #isTold = false // by the server, when to come back
   /** @type {Timer} */
   #retryTimer
   /** @type {Timer} gives up a connection from which nothing comes */
   #watchdog
+  #patience = Infinity // after a ping that has no answer yet
   /** @type {Timer} */
   #recoveryTimer
   /** @type {State} */
   #state = "connecting"
   /** @type {Detail} */
   #detail = {}
+  /** @type {[State, Detail][]} what listeners are told at the moment, and are to be told then */
+  #news = []
   /** @type {Map<string, string>} by label */
   #positions
   /** @type {Map<string, number>} by label: the attempt whose connection has joined the group last */
@@ -89,7 +88,7 @@ export class Client {
   #asked = new Set()
   /** @type {Map<string, string | null | undefined>} by label: where a group was when it was joined again */
   #awaited = new Map()
-  /** @type {Map<number, Entry>} in order: what waits for a connection, or for an answer */
+  /** @type {Map<string, Entry>} by id, in order: what waits for a connection, or for an answer */
   #outbox = new Map()
   #lastNumber = 0
   /** @type {Map<string, Set<Listener>>} by the type of messages */
@@ -108,30 +107,28 @@ export class Client {
   constructor(url, options = {}) {
     this.#url = new URL(url, globalThis.location?.href)
     this.#url.protocol = this.#url.protocol.replace("http", "ws")
-    this.#options = { heartbeat: 25_000, queueLimit: 100, idKey: "id", ...options }
+    this.#url.hash = ""
+    const { heartbeat = 25_000, queueLimit = 100, idKey = "id" } = options
+    this.#options = { ...options, heartbeat, queueLimit, idKey }
     this.#positions = new Map(Object.entries(options.since ?? {}))
     this.#wakeOn(globalThis, "online", () => this.#cameBack())
     this.#wakeOn(globalThis, "offline", () => this.#check(ANSWER_AFTER_SLEEP))
     this.#wakeOn(globalThis, "pageshow", (event) => isKept(event) && this.#cameBack())
-    this.#wakeOn(globalThis, "pagehide", (event) => isKept(event) && this.#lose(0, "the page is kept for later"))
+    this.#wakeOn(globalThis, "pagehide", (event) => isKept(event) && this.#leave())
     this.#wakeOn(globalThis.document, "visibilitychange", () => document.visibilityState === "visible" && this.#cameBack())
     this.#wakeOn(globalThis.document, "resume", () => this.#cameBack())
     this.#connect()
   }
 
-  /** "connecting", "recovering", "open", "offline" or "closed". */
   get state() {
     return this.#state
   }
 
-  /** The newest position of each label, to be kept over a reload: `new Client(url, { since: positions })`. */
   get positions() {
     return Object.fromEntries(this.#positions)
   }
 
   /**
-   * Call a function with each message of a type, or of all types for "*". Returns what ends that.
-   *
    * @param {string} type
    * @param {Listener} listener
    */
@@ -141,39 +138,26 @@ export class Client {
     return added(listeners, listener)
   }
 
-  /**
-   * Call a function with the state, now and whenever it changes, and with what is known of why.
-   *
-   * @param {(state: State, detail: Detail) => void} listener
-   */
+  /** @param {(state: State, detail: Detail) => void} listener */
   onState(listener) {
+    const [state, detail] = this.#news[0] ?? [this.#state, this.#detail]
     const remove = added(this.#stateListeners, listener)
-    call(listener, this.#state, this.#detail)
+    call(listener, state, detail)
     return remove
   }
 
-  /**
-   * Call a function with the label of a group whose messages were lost: what is shown of it is to be loaded anew.
-   *
-   * @param {(label: string) => void} listener
-   */
+  /** @param {(label: string) => void} listener */
   onGap(listener) {
     return added(this.#gapListeners, listener)
   }
 
-  /**
-   * Send a message that needs no answer: now, or when there is a connection. It may be lost with a connection.
-   *
-   * @param {object} message
-   */
+  /** @param {object} message */
   send(message) {
     this.#requireRoom()
-    this.#post(++this.#lastNumber, { text: JSON.stringify(message) })
+    this.#post(this.#newId(), { text: textOf(message) })
   }
 
   /**
-   * Send a message, again after a cut, and return its answer. Rejects with a `ClientError`.
-   *
    * @param {object} message
    * @param {RequestOptions} [options]
    * @returns {Promise<any>}
@@ -181,28 +165,29 @@ export class Client {
   request(message, { timeout = 10_000, signal } = {}) {
     return new Promise((resolve, reject) => {
       this.#requireRoom()
-      signal?.throwIfAborted()
-      const number = ++this.#lastNumber
+      const id = this.#newId()
+      const text = textOf(message, { [this.#options.idKey]: id })
       /** @type {(settled: (value: any) => void, value: unknown) => void} */
       const settle = (settled, value) => {
         clearTimeout(timer)
         signal?.removeEventListener("abort", abort)
-        this.#outbox.delete(number)
+        this.#outbox.delete(id)
         settled(value)
       }
       /** @type {Fail} */
       const fail = (code, text, detail) => settle(reject, new ClientError(code, text, detail))
       const abort = () => fail("aborted", "the request was aborted; its message may have been handled")
       const late = () => fail("timeout", `no answer within ${timeout} ms; the message may have been handled`)
-      const timer = timeout === Infinity ? undefined : setTimeout(late, timeout)
+      const timer = after(timeout, late)
       signal?.addEventListener("abort", abort)
-      const text = JSON.stringify({ ...message, [this.#options.idKey]: String(number) })
-      this.#post(number, { text, answer: (answer) => settle(resolve, answer), fail })
+      if (signal?.aborted) abort()
+      else this.#post(id, { text, answer: (answer) => settle(resolve, answer), fail })
     })
   }
 
-  /** Close for good. Requests without an answer are rejected. */
   close(code = NORMAL, reason = "") {
+    if ((code !== NORMAL && !(code >= 3000 && code < 5000)) || utf8(reason).length > MOST_REASON)
+      throw new RangeError(`close() takes 1000, or 3000 to 4999, and a reason of ${MOST_REASON} bytes, not ${code}`)
     if (this.#state === "closed") return
     this.#socket?.close(code, reason)
     this.#end(code, reason)
@@ -212,21 +197,22 @@ export class Client {
 
   async #connect() {
     clearTimeout(this.#retryTimer)
-    this.#setState("connecting")
     const attempt = ++this.#generation
+    const isCurrent = () => attempt === this.#generation
     this.#watchdog = setTimeout(() => this.#lose(0, "no answer to the handshake"), LONGEST_HANDSHAKE)
+    this.#setState("connecting")
     try {
-      const token = await this.#options.token?.()
-      if (attempt === this.#generation) this.#open(token)
+      const token = isCurrent() && (await this.#options.token?.())
+      if (isCurrent()) this.#open(token)
     } catch (error) {
-      if (attempt === this.#generation) this.#lose(0, `no token: ${error}`)
+      if (isCurrent()) this.#lose(0, `no token: ${error}`)
     }
   }
 
-  /** @param {string | null | undefined} token */
+  /** @param {string | null | undefined | false} token */
   #open(token) {
     const protocols = [PROTOCOL, ANY_CONSUMER]
-    if (token) protocols.push(`token.${base64url(new TextEncoder().encode(token))}`)
+    if (token) protocols.push(`token.${base64url(utf8(token))}`)
     let socket
     try {
       socket = this.#socket = new WebSocket(this.#address(), protocols)
@@ -248,12 +234,12 @@ export class Client {
   }
 
   #opened() {
-    this.#openedAt = Date.now()
+    this.#openedAt = performance.now()
     this.#awaited = new Map([...this.#positions.keys()].map((label) => [label, undefined]))
     if (this.#awaited.size) this.#recoveryTimer = setTimeout(() => this.#recovered(), LONGEST_RECOVERY)
-    this.#setState(this.#awaited.size ? "recovering" : "open")
-    for (const [number, entry] of this.#outbox) this.#post(number, entry)
     this.#rest()
+    for (const [id, entry] of this.#outbox) this.#post(id, entry) // before a listener sends more
+    this.#setState(this.#awaited.size ? "recovering" : "open")
   }
 
   // What comes
@@ -261,18 +247,32 @@ export class Client {
   /** @param {unknown} data */
   #received(data) {
     this.#rest()
-    const message = typeof data === "string" ? parsed(data) : undefined
-    if (message === undefined) return
-    const [label, position] = message.at ?? []
-    if (label) this.#positions.set(label, position)
-    if (message.type === "joined") this.#joined(message)
-    else if (message.type === "gap") emit(this.#gapListeners, message.label)
-    const request = this.#outbox.get(Number(message.to))
-    if (message.type === "error") request?.fail?.(message.code, `the server says: ${message.code}`, message)
+    const message = parsed(data)
+    if (!message) return
+    const { type, label, at, to } = message
+    const isSpoken = this.#socket?.protocol === PROTOCOL // else all that comes is the application's
+    const isOwn = isSpoken && OF_PROTOCOL.has(type)
+    const place = isSpoken && !isOwn && isPlace(at) ? at : undefined
+    if (place) this.#positions.set(...place)
+    else this.#settle(this.#outbox.get(to), message)
+    if (isOwn && (type === "joined" || type === "gap")) {
+      if (typeof label !== "string") return
+      if (type === "gap") emit(this.#gapListeners, label)
+      else this.#joined(message)
+    }
+    emit(this.#listeners.get(type), message)
+    if (!isOwn) emit(this.#listeners.get("*"), message)
+    if (place) this.#arrived(...place)
+  }
+
+  /**
+   * @param {Entry | undefined} request
+   * @param {Message} message
+   */
+  #settle(request, message) {
+    const { type, code } = message
+    if (type === "error") request?.fail?.(typeof code === "string" ? code : "failed", `the server says: ${code}`, message)
     else request?.answer?.(message)
-    emit(this.#listeners.get(message.type), message)
-    if (!OF_PROTOCOL.has(message.type)) emit(this.#listeners.get("*"), message)
-    if (label) this.#arrived(label, position)
   }
 
   /** @param {Message} message */
@@ -280,12 +280,12 @@ export class Client {
     const joinedIn = this.#joinedIn.get(label) ?? this.#generation
     this.#joinedIn.set(label, this.#generation)
     const wasAway = joinedIn !== this.#generation && !this.#asked.has(label) // the server does not know that
-    if (wasAway || !recovered) {
-      this.#positions.delete(label)
-      emit(this.#gapListeners, label)
-    }
-    if (position !== null && !missed) this.#positions.set(label, position) // else the messages that follow say it
-    this.#awaited.set(label, missed ? position : null)
+    const isGap = wasAway || !recovered
+    const isKnown = typeof position === "string"
+    if (isGap || !isKnown) this.#positions.delete(label)
+    if (isKnown && !missed) this.#positions.set(label, position) // else the messages that follow say it
+    if (this.#awaited.has(label)) this.#awaited.set(label, isKnown && missed ? position : null)
+    if (isGap) emit(this.#gapListeners, label)
     this.#arrived(label, null)
   }
 
@@ -313,14 +313,21 @@ export class Client {
    * @param {string} reason
    */
   #closed(code, reason) {
+    this.#drop()
+    const { retry } = this.#options
     if (code === TOKEN_EXPIRED && !this.#tokenWasRefused) {
+      this.#tokenWasRefused = true
       this.#lose(code, reason)
-      this.#tokenWasRefused = true // now: losing a connection that has worked for a while forgets an earlier refusal
-    } else if (this.#options.retry?.(code, reason) ?? !isFinal(code)) {
+    } else if ((retry && call(retry, code, reason)) ?? !isFinal(code)) {
       this.#lose(code, reason)
     } else {
       this.#end(code, reason)
     }
+  }
+
+  /** The page is kept for later, and a connection would be in the way of that. */
+  #leave() {
+    if (this.#state !== "offline") this.#lose(0, "the page is kept for later")
   }
 
   /**
@@ -331,12 +338,8 @@ export class Client {
    */
   #lose(code, reason) {
     this.#drop()
-    if (this.#openedAt && Date.now() - this.#openedAt >= STABLE) {
-      this.#failures = 0
-      this.#tokenWasRefused = false
-    }
-    this.#openedAt = 0
-    const hint = hinted(reason)
+    if (this.#state === "closed") return // by the option `retry`
+    const hint = code ? hinted(reason) : undefined
     this.#isTold = hint !== undefined
     const retryIn = hint ?? Math.random() * Math.min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** this.#failures++)
     this.#retryTimer = setTimeout(() => this.#connect(), retryIn)
@@ -363,6 +366,11 @@ export class Client {
     this.#generation++
     clearTimeout(this.#watchdog)
     clearTimeout(this.#recoveryTimer)
+    if (performance.now() - (this.#openedAt ?? Infinity) >= STABLE) {
+      this.#failures = 0
+      this.#tokenWasRefused = false
+    }
+    this.#openedAt = undefined
     socket?.close() // which does nothing if it is closed
   }
 
@@ -371,8 +379,9 @@ export class Client {
   /** The connection works: ask again when nothing has come for a while. */
   #rest() {
     clearTimeout(this.#watchdog)
+    this.#patience = Infinity
     const { heartbeat } = this.#options
-    if (heartbeat) this.#watchdog = setTimeout(() => this.#check(ANSWER_TO_PING), heartbeat)
+    if (heartbeat > 0) this.#watchdog = after(heartbeat, () => this.#check(ANSWER_TO_PING))
   }
 
   /**
@@ -381,12 +390,13 @@ export class Client {
    * @param {number} patience
    */
   #check(patience) {
-    if (!this.#options.heartbeat || this.#socket?.protocol !== PROTOCOL || !this.#sends('{"type":"ping"}')) return
+    if (this.#patience <= patience || !(this.#options.heartbeat > 0)) return
+    if (this.#socket?.protocol !== PROTOCOL || !this.#sends('{"type":"ping"}')) return
+    this.#patience = patience
     clearTimeout(this.#watchdog)
     this.#watchdog = setTimeout(() => this.#lose(0, "no answer to a ping"), patience)
   }
 
-  /** Look now whether there is a connection, rather than when a timer rings: for a button "try now". */
   wake() {
     if (this.#state === "offline") this.#connect()
     else this.#check(ANSWER_AFTER_SLEEP)
@@ -424,12 +434,16 @@ export class Client {
   /**
    * Send what the outbox has, if that is possible. It stays there while there is something to wait for.
    *
-   * @param {number} number
+   * @param {string} id
    * @param {Entry} entry
    */
-  #post(number, entry) {
-    if (this.#sends(entry.text) && !entry.answer) this.#outbox.delete(number)
-    else this.#outbox.set(number, entry)
+  #post(id, entry) {
+    if (this.#sends(entry.text) && !entry.answer) this.#outbox.delete(id)
+    else this.#outbox.set(id, entry)
+  }
+
+  #newId() {
+    return String(++this.#lastNumber)
   }
 
   #requireRoom() {
@@ -447,13 +461,14 @@ export class Client {
     if (state === this.#state && state !== "offline") return
     this.#state = state
     this.#detail = detail
-    emit(this.#stateListeners, state, detail)
+    if (this.#news.push([state, detail]) > 1) return // a listener did that: the others first hear of what was before
+    for (; this.#news.length; this.#news.shift()) emit(this.#stateListeners, ...this.#news[0])
   }
 }
 
 /** @param {number} code */
 function isFinal(code) {
-  return [NORMAL, POLICY_VIOLATION, TOO_BIG].includes(code) || (code >= 4000 && code < 5000)
+  return FINAL.includes(code) || (code >= 4000 && code < 5000 && !NOT_FINAL.includes(code))
 }
 
 /**
@@ -464,22 +479,47 @@ function isFinal(code) {
 function hinted(reason) {
   const hint = /\bretry=(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)/.exec(reason)
   if (!hint) return undefined
-  const from = 1000 * Number(hint[1])
-  const to = 1000 * Number(hint[2])
-  return Math.min(LONGEST_HINT, from + Math.random() * Math.max(0, to - from))
+  const [one, other] = [1000 * Number(hint[1]), 1000 * Number(hint[2])]
+  return Math.min(LONGEST_HINT, one, other) + Math.random() * Math.min(LONGEST_HINT, Math.abs(one - other))
 }
 
 /**
- * @param {string} text
+ * @param {object} message
+ * @param {object} [more]
+ */
+function textOf(message, more) {
+  if (!message || typeof message !== "object" || Array.isArray(message))
+    throw new TypeError(`a message is an object, not ${message}`)
+  return JSON.stringify({ ...message, ...more })
+}
+
+/**
+ * @param {unknown} data
  * @returns {Message | undefined}
  */
-function parsed(text) {
+function parsed(data) {
   try {
-    const message = JSON.parse(text)
-    return message instanceof Object ? message : undefined
+    const message = typeof data === "string" && JSON.parse(data)
+    return message instanceof Object && !Array.isArray(message) ? message : undefined
   } catch {
     return undefined
   }
+}
+
+/**
+ * @param {any} at
+ * @returns {at is [string, string]}
+ */
+function isPlace(at) {
+  return Array.isArray(at) && at.length === 2 && at.every((each) => typeof each === "string")
+}
+
+/**
+ * @param {number} ms
+ * @param {() => void} ring
+ */
+function after(ms, ring) {
+  return ms > LONGEST_TIMER ? undefined : setTimeout(ring, ms)
 }
 
 /**
@@ -487,8 +527,10 @@ function parsed(text) {
  * @param {Listener} listener
  */
 function added(listeners, listener) {
-  listeners.add(listener)
-  return () => void listeners.delete(listener)
+  /** @type {Listener} */
+  const own = (...values) => listener(...values) // the same function may be added twice
+  listeners.add(own)
+  return () => void listeners.delete(own)
 }
 
 /**
@@ -496,7 +538,7 @@ function added(listeners, listener) {
  * @param {any[]} values
  */
 function emit(listeners, ...values) {
-  for (const listener of [...(listeners ?? [])]) call(listener, ...values)
+  for (const listener of [...(listeners ?? [])]) if (listeners?.has(listener)) call(listener, ...values)
 }
 
 /**
@@ -507,10 +549,15 @@ function emit(listeners, ...values) {
  */
 function call(listener, ...values) {
   try {
-    listener(...values)
+    return listener(...values)
   } catch (error) {
     ;(globalThis.reportError ?? console.error)(error)
   }
+}
+
+/** @param {string} text */
+function utf8(text) {
+  return new TextEncoder().encode(text)
 }
 
 function randomKey() {

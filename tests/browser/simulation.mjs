@@ -14,7 +14,7 @@ globalThis.setTimeout = (ring, after) => {
   return lastTimer
 }
 globalThis.clearTimeout = (number) => timers.delete(number)
-Date.now = () => now
+Object.defineProperty(globalThis, "performance", { value: { now: () => now } })
 
 /** mulberry32: a small generator of random numbers that takes a seed. */
 let state = Number(seed)

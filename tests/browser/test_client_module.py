@@ -32,6 +32,11 @@ RIGHT = """
 import { Client, ClientError } from "./consumers"
 import type { Channels } from "./messages"
 
+interface Written {
+  in: { type: "move"; x: number }
+  out: { type: "moved"; x: number }
+  replies: object
+}
 const client = new Client<Channels["Chat"]>("/chat/1", { token: async () => "token" })
 client.on("said", (message) => message.text.length + message.user.length)
 client.on("joined", (message) => message.label.length)
@@ -44,6 +49,15 @@ export async function say(): Promise<string> {
     return error instanceof ClientError ? error.code : ""
   }
 }
+export function listen(written: Client<Written>) {
+  written.on("joined", ({ label, position, recovered, missed }) => (recovered ? position?.at(missed) : label.length))
+  written.on("gap", ({ label }) => label.length)
+  written.on("expires", (message) => message.in.toFixed())
+  written.on("error", ({ code, errors: [first] }) => code.length + (first?.msg.length ?? 0))
+  written.on("ack", ({ to }) => to.toString())
+  written.on("pong", ({ type }) => type.length)
+  written.on("*", (message) => message.x.toFixed())
+}
 const untyped = new Client(new URL("wss://host/x"), { since: client.positions })
 untyped.on("anything", (message) => message.whatever)
 untyped.close()
@@ -55,6 +69,8 @@ WRONG = {
     "no_such_type": 'client.on("shouted", () => {})',
     "a_field_that_is_not_there": 'client.on("said", (message) => message.txt)',
     "an_answer_of_another_type": 'client.request({ type: "say", text: "" }).then((said) => said.code)',
+    "a_field_that_the_protocol_has_not": 'client.on("gap", (message) => message.position)',
+    "what_is_not_for_all": 'client.on("*", (message) => message.label)',
     "no_such_option": 'new Client("/x", { tokn: () => "x" })',
 }
 
