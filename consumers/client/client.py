@@ -11,7 +11,8 @@ import anyio
 
 from . import rules
 from .errors import NoAnswer
-from .messages import Models, text_of
+from .inbox import Item
+from .messages import AT, Models, encoded, type_of
 from .options import Options, checked
 from .outbox import Request
 from .rules import Detail, State
@@ -58,7 +59,8 @@ class Client(Generic[T_co]):
         self._runner = Runner(url, self._options)
         self._positions = dict(self._options["since"])
         self._requests = 0
-        self._skipped: set[str] = set()
+        self._skipped: set[str | None] = set()
+        self._reading = anyio.Lock()
         self._block: AbstractAsyncContextManager[None] | None = None
 
     @property
@@ -101,22 +103,15 @@ class Client(Generic[T_co]):
             pydantic.ValidationError: the message has a type of `messages`, and is no such model. The next call goes on.
         """
         self._require_block()
-        inbox = self._runner.inbox
         while True:
-            item = await inbox.first()
-            if item.is_gap and item.label is not None:
-                await self._tell_gap(item.label)
-            inbox.drop()
-            if item.label is not None and item.position is not None:
-                self._positions[item.label] = item.position
-            elif item.label is not None:
-                self._positions.pop(item.label, None)
+            async with self._reading:  # of several readers, one waits until a gap is told
+                item = await self._next()
             if item.message is None:
                 continue
             if self._models.has(item.message):
-                message: T_co = self._models.read(item.message)
+                message: T_co = self._models.read(item.message, () if item.position is None else (AT,))
                 return message
-            self._skip(item.message["type"])
+            self._skip(type_of(item.message))
 
     async def send(self, message: "Mapping[str, Any] | BaseModel") -> None:
         """Send a message that needs no answer: now, or when there is a connection. It may be lost with a connection.
@@ -131,10 +126,10 @@ class Client(Generic[T_co]):
             Closed: the connection is closed for good.
             TypeError, ValueError: it is no message.
         """
-        text = text_of(message)
+        content = encoded(message)
         self._require_block()
         await self._runner.outbox.room()
-        self._runner.outbox.put(text)
+        self._runner.outbox.put(content)
 
     async def request(self, message: "Mapping[str, Any] | BaseModel", timeout: float | None = 10.0) -> T_co | Any:
         """Send a message, again after a cut, and return its answer: None if the server says only that it was handled.
@@ -154,7 +149,7 @@ class Client(Generic[T_co]):
         self._require_block()
         self._requests += 1
         id = str(self._requests)
-        request = Request(id, text_of(message, **{self._options["id_key"]: id}))
+        request = Request(id, encoded(message, **{self._options["id_key"]: id}))
         outbox, inbox = self._runner.outbox, self._runner.inbox
         try:
             with self._runner.timers.timeout(timeout):
@@ -214,9 +209,22 @@ class Client(Generic[T_co]):
                 await self._runner.close(rules.NORMAL, "")
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            raise _alone(group) from None
+            raise _alone(group) from failure
         if failure is not None:
             raise failure
+
+    async def _next(self) -> Item:
+        """Take the oldest item, once its gap is told."""
+        inbox = self._runner.inbox
+        item = await inbox.first()
+        if item.is_gap and item.label is not None:
+            await self._tell_gap(item.label)
+        inbox.drop()
+        if item.label is not None and item.position is not None:
+            self._positions[item.label] = item.position
+        elif item.label is not None:
+            self._positions.pop(item.label, None)
+        return item
 
     async def _tell_gap(self, label: str) -> None:
         on_gap = self._options["on_gap"]
@@ -225,7 +233,7 @@ class Client(Generic[T_co]):
         elif inspect.isawaitable(told := on_gap(label)):
             await told
 
-    def _skip(self, kind: str) -> None:
+    def _skip(self, kind: str | None) -> None:
         if kind not in self._skipped:
             self._skipped.add(kind)
             logger.warning("Messages of type %.80r are skipped: none of `messages` has it", kind)

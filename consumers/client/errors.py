@@ -7,7 +7,8 @@ ClientError
 └── Refused     the server has answered with an error
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 
 class ClientError(Exception):
@@ -66,8 +67,19 @@ class Refused(ClientError):
         self.errors = errors
         self.more = more
 
+    @classmethod
+    def by(cls, message: Mapping[str, Any]) -> Self:
+        """Return the error in a server's message, which may lack what this library's have."""
+        code, errors, more = message.get("code"), message.get("errors"), message.get("more")
+        return cls(
+            code if isinstance(code, str) else cls.code,
+            errors if isinstance(errors, list) else [],
+            more if isinstance(more, int) else 0,
+        )
+
 
 def _in_words(error: object) -> str:
-    if not isinstance(error, dict):  # another server than this library's
+    if not isinstance(error, dict):
         return str(error)
-    return f"{'.'.join(map(str, error.get('loc') or ()))}: {error.get('msg')}"
+    place = error.get("loc")
+    return f"{'.'.join(map(str, place)) if isinstance(place, list) else place}: {error.get('msg')}"

@@ -8,11 +8,12 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from .errors import ClientError, QueueFull, Refused
+from .messages import TO, TYPE
 
 MOST_ABANDONED = 1000
 """Ids of requests for whose answers nobody waits any more."""
 
-PING = '{"type":"ping"}'
+PING = b'{"type":"ping"}'
 
 
 class Request:
@@ -20,14 +21,14 @@ class Request:
 
     Args:
         id: the message's id.
-        text: the message.
+        content: the message.
     """
 
-    __slots__ = ("_settled", "answer", "error", "id", "text")
+    __slots__ = ("_settled", "answer", "content", "error", "id")
 
-    def __init__(self, id: str, text: str) -> None:
+    def __init__(self, id: str, content: bytes) -> None:
         self.id = id
-        self.text = text
+        self.content = content
         self.answer: dict[str, Any] | None = None
         self.error: ClientError | None = None
         self._settled = anyio.Event()
@@ -57,7 +58,7 @@ class Outbox:
         self.limit = limit
         self.is_connected = False
         self._requests: dict[str, Request] = {}
-        self._unsent: deque[Request | str] = deque()
+        self._unsent: deque[Request | bytes] = deque()
         self._abandoned: deque[str] = deque(maxlen=MOST_ABANDONED)
         self._is_sending = False
         self._has_ping = False
@@ -85,7 +86,7 @@ class Outbox:
                 raise QueueFull(f"{self.limit} messages wait for a connection already: see the option queue_limit")
             await self._changed.wait()
 
-    def put(self, message: Request | str) -> None:
+    def put(self, message: Request | bytes) -> None:
         """Send a message when its turn comes."""
         self._unsent.append(message)
         if isinstance(message, Request):
@@ -112,13 +113,14 @@ class Outbox:
 
         An application may have messages with a "to" of its own.
         """
-        id = str(message["to"])
+        id = message.get(TO)
+        if not isinstance(id, str):
+            return False
         request = self._requests.pop(id, None)
         if request is None:
             return id in self._abandoned
-        if message["type"] == "error":
-            errors, more = message.get("errors") or [], message.get("more") or 0
-            request.settle(None, Refused(str(message.get("code")), errors, more))
+        if message.get(TYPE) == "error":
+            request.settle(None, Refused.by(message))
         else:
             request.settle(dict(message))
         self._notify()
@@ -144,13 +146,13 @@ class Outbox:
         self._requests.clear()
         self._notify()
 
-    async def run(self, send: Callable[[str], Awaitable[None]]) -> None:
+    async def run(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send what there is, for ever."""
         while True:
-            text = self._next()
-            if text is not None:
+            content = self._next()
+            if content is not None:
                 self._is_sending = True
-                await send(text)
+                await send(content)
                 continue
             if self._is_sending:
                 self._is_sending = False
@@ -162,7 +164,7 @@ class Outbox:
         while self._unsent or self._is_sending:
             await self._changed.wait()
 
-    def _next(self) -> str | None:
+    def _next(self) -> bytes | None:
         if self._has_ping:
             self._has_ping = False
             return PING
@@ -170,12 +172,12 @@ class Outbox:
             return None
         message = self._unsent.popleft()
         if isinstance(message, Request):
-            return message.text
+            return message.content
         self._notify()  # to whom waits for room
         return message
 
     def _size(self) -> int:
-        return len(self._requests) + sum(isinstance(each, str) for each in self._unsent)
+        return len(self._requests) + sum(isinstance(each, bytes) for each in self._unsent)
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, anyio.Event()

@@ -38,11 +38,14 @@ class Progress:
         A group that the client was in, and had no position of, is such a case: the server does not know that the client
         was there before.
         """
-        label, position, missed = message["label"], message["position"], message["missed"]
+        label, position, missed = message["label"], message.get("position"), message.get("missed")
+        is_recovered = bool(message.get("recovered"))
+        if not isinstance(position, str):
+            position = None
         was_away = label in self._known and label not in self._joined and label not in self._asked
         self._known.add(label)
         self._joined.add(label)
-        if position is None or not message["recovered"]:
+        if position is None or not is_recovered:
             self.positions.pop(label, None)
         if position is not None and not missed:  # else the messages that follow say it
             self.positions[label] = position
@@ -50,7 +53,7 @@ class Progress:
             self._awaited[label] = position
         else:
             self._awaited.pop(label, None)
-        return was_away or not message["recovered"]
+        return was_away or not is_recovered
 
     def arrived(self, label: str, position: str) -> None:
         """Take note of the place of a message."""

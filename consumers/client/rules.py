@@ -6,7 +6,7 @@ import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 State = Literal["connecting", "recovering", "open", "offline", "closed"]
 """See the diagram in `docs/reference/protocol.md`."""
@@ -19,8 +19,6 @@ ANY_CONSUMER = "consumers.any"
 PROTOCOLS_OWN = frozenset({"error", "ack", "joined", "gap", "ping", "pong", "expires"})
 """The types of messages that are no application's."""
 
-ANSWERS = frozenset({"ack", "error"})
-
 SHORTEST_RETRY = 0.5  # seconds, as all times here
 LONGEST_RETRY = 20.0
 LONGEST_HINT = 600.0
@@ -29,13 +27,18 @@ NORMAL = 1000
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
 TOKEN_EXPIRED = 4401
+FIRST_CLOSE_CODE = 1000  # below are HTTP's statuses, and 0
+OF_PRIVATE_USE = (4011, 4012, 4013)
+"""What stands for 1011, 1012 and 1013 where a server cannot send them."""
+
 UNAUTHENTICATED = (401, 403)  # HTTP
 TRANSIENT = (408, 425, 429)  # HTTP
 
 MOST_DOUBLINGS = 10
 MOST_REASON = 123  # bytes
 
-_HINT = re.compile(r"\bretry=(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
+_HINT = re.compile(r"\bretry=(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", re.ASCII)
+_IN_ADDRESSES = "/?:@!$&'()*+,;=~-._%"  # what a path or a query has as it is
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
@@ -56,7 +59,7 @@ def is_final(code: int) -> bool:
     """Tell whether it makes no sense to try again after a close code, or after the HTTP status of a handshake."""
     return (
         code in (NORMAL, POLICY_VIOLATION, TOO_BIG)
-        or 4000 <= code < 5000
+        or (4000 <= code < 5000 and code not in OF_PRIVATE_USE)
         or (200 <= code < 500 and code not in TRANSIENT)
     )
 
@@ -72,10 +75,19 @@ def check_close(code: int, reason: str) -> None:
 def hinted(reason: str, chance: random.Random) -> float | None:
     """Return in how many seconds the server wants this client back; None if it says nothing."""
     hint = _HINT.search(reason)
-    if hint is None:
+    return None if hint is None else between(float(hint[1]), float(hint[2]), chance)
+
+
+def retry_after(header: str | None, chance: random.Random) -> float | None:
+    """Return the same, given a refused handshake's header, which may be the same for all clients."""
+    if header is None or not (header.isascii() and header.isdigit()):
         return None
-    first, last = float(hint[1]), float(hint[2])
-    return min(LONGEST_HINT, first + chance.random() * max(0.0, last - first))
+    return between(float(header), 1.25 * float(header), chance)
+
+
+def between(one: float, other: float, chance: random.Random) -> float:
+    """Return a time between two, neither of them so long that nobody waits for it."""
+    return min(LONGEST_HINT, one, other) + chance.random() * min(LONGEST_HINT, abs(one - other))
 
 
 def backoff(attempt: int, chance: random.Random) -> float:
@@ -94,16 +106,22 @@ def checked_url(url: str) -> SplitResult:
     Raises:
         ValueError: it is not valid.
     """
-    parts = urlsplit(url)
-    scheme = _SCHEMES.get(parts.scheme)
-    if scheme is None or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        scheme, port = _SCHEMES[parts.scheme], parts.port
+        is_host = bool((parts.hostname or "").encode("idna")) and port != 0
+    except (KeyError, ValueError):
+        is_host = False
+    if not is_host or (parts.username is None) != (parts.password is None):
         raise ValueError(f"{url!r:.200} is no address of a WebSocket: write wss://host/path, or ws://host:port/path")
-    return parts._replace(scheme=scheme, path=parts.path or "/", fragment="")
+    path, query = (quote(part, _IN_ADDRESSES) for part in (parts.path or "/", parts.query))
+    return parts._replace(scheme=scheme, path=path, query=query, fragment="")
 
 
 def address(parts: SplitResult, key: str, since: Mapping[str, str]) -> str:
     """Return the address of the next connection, which says who the client is and where it was."""
-    query = urlencode([("client", key), *(("since", f"{label}:{position}") for label, position in since.items())])
+    places = (("since", f"{label}:{position}") for label, position in since.items())
+    query = urlencode([("client", key), *places], errors="replace")
     return parts._replace(query="&".join(filter(None, (parts.query, query)))).geturl()
 
 
@@ -113,7 +131,14 @@ def name_of(parts: SplitResult) -> str:
 
 
 def subprotocols(token: str | None) -> list[str]:
-    """Return what a client offers in the handshake."""
+    """Return what a client offers in the handshake.
+
+    Raises:
+        TypeError: the token is no text.
+        ValueError: it has a character that UTF-8 does not have.
+    """
     if not token:
         return [PROTOCOL, ANY_CONSUMER]
+    if not isinstance(token, str):
+        raise TypeError(f"a token is text, not {type(token).__name__}")
     return [PROTOCOL, ANY_CONSUMER, f"token.{urlsafe_b64encode(token.encode()).decode().rstrip('=')}"]

@@ -11,10 +11,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from . import rules
-from .errors import Closed
+from .errors import Closed, Refused
 from .heartbeat import Heartbeat
 from .inbox import Inbox, Item
-from .messages import parsed
+from .messages import parsed, place_of, type_of
 from .options import Options
 from .outbox import Outbox
 from .progress import Progress
@@ -75,6 +75,7 @@ class Runner:
         self._token_was_refused = False
         self._running: anyio.CancelScope | None = None
         self._serving: anyio.CancelScope | None = None
+        self._is_spoken = False  # the protocol, by the present connection's consumer
         self._loss = Detail()  # why the present connection ends
         self._closing: Detail | None = None  # what `close()` was given
 
@@ -92,7 +93,7 @@ class Runner:
                     loss = await self._connection()
                     retry_in = self._retry_after(loss)
                     if retry_in is None:
-                        self._end(loss)
+                        self._end(loss._replace(retry_in=None))
                         return
                     waiting = anyio.Event()
                     self.timers.set(retry_in, waiting.set)
@@ -135,7 +136,8 @@ class Runner:
             try:
                 socket = await self._open()
             except NotOpened as error:
-                return Detail(error.status, str(error))
+                told = rules.retry_after(error.retry_after, self._options["chance"])
+                return Detail(error.status, str(error), told)
         if socket is None:
             return Detail(0, f"no connection within {OPEN_TIMEOUT:g} s")
         self._loss, opened_at = Detail(), self.timers.now()
@@ -181,7 +183,7 @@ class Runner:
             self._serving = tasks.cancel_scope
             recovery = self.timers.set(LONGEST_RECOVERY, self._recovered)
             self.outbox.connected()
-            self._heartbeat.is_answered = socket.speaks_protocol
+            self._is_spoken = self._heartbeat.is_answered = socket.speaks_protocol
             self._heartbeat.start()
             try:
                 self._set_state("open" if self._progress.is_recovered else "recovering", Detail())
@@ -224,20 +226,26 @@ class Runner:
             self._recovered()
 
     def _take(self, message: dict[str, Any], size: int) -> None:
-        kind, progress = message.get("type"), self._progress
-        if "to" in message and (self.outbox.settle(message) or kind in rules.ANSWERS):
-            pass
+        kind, progress = type_of(message), self._progress
+        is_own = self._is_spoken and kind in rules.PROTOCOLS_OWN
+        place = place_of(message) if self._is_spoken and not is_own else None
+        if place is None and self.outbox.settle(message):
+            return
+        if not is_own:
+            label, position = place or (None, None)
+            if place is not None:
+                progress.arrived(*place)
+            self.inbox.put(Item(message, label, position, size=size))
         elif kind in ("joined", "gap"):
             label = message["label"]
+            if not isinstance(label, str):
+                raise TypeError("the label is no text")
             is_gap = kind == "gap" or progress.joined(message)
             self.inbox.put(Item(None, label, progress.positions.get(label), is_gap))
         elif kind == "expires":
             self._tasks.start_soon(self._tell_expiry, float(message["in"]))
-        elif kind not in rules.PROTOCOLS_OWN:
-            label, position = message.get("at", (None, None))
-            if label is not None:
-                progress.arrived(label, position)
-            self.inbox.put(Item(message, label, position, size=size))
+        elif kind == "error":
+            logger.warning("%s refuses a message: %s", self._name, Refused.by(message))
 
     def _recovered(self) -> None:
         if self.state == "recovering":
@@ -267,7 +275,7 @@ class Runner:
             if rules.is_final(code) if decided is None else not decided:
                 return None
         chance = self._options["chance"]
-        hint = rules.hinted(reason, chance)
+        hint = rules.hinted(reason, chance) if code >= rules.FIRST_CLOSE_CODE else loss.retry_in
         if hint is not None:
             return hint
         self._attempt += 1

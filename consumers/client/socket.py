@@ -45,11 +45,13 @@ class NotOpened(Exception):
 
     Attributes:
         status: the HTTP status of the server's answer; 0 if it has given none.
+        retry_after: what the server says of when to try again; None if it says nothing.
     """
 
-    def __init__(self, text: str, status: int = 0) -> None:
+    def __init__(self, text: str, status: int = 0, retry_after: str | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.retry_after = retry_after
 
 
 async def open_socket(
@@ -144,7 +146,8 @@ class Socket:
             body = (response.body or b"").decode(errors="replace")[:MOST_BODY]
             to = f" to {response.headers['Location']}" if "Location" in response.headers else ""
             text = f"HTTP {response.status_code} {response.reason_phrase}{to}{body and f': {body}'}"
-            raise NotOpened(f"the server refuses the handshake with {text}", response.status_code)
+            retry_after = next(iter(response.headers.get_all("Retry-After")), None)
+            raise NotOpened(f"the server refuses the handshake with {text}", response.status_code, retry_after)
         if self._has_ended:
             raise NotOpened("the connection broke during the handshake")
         if isinstance(error, InvalidHandshake):
@@ -160,10 +163,10 @@ class Socket:
             await self._fill()
         return self._texts.popleft()
 
-    async def send(self, text: str) -> None:
-        """Send a text. If the connection breaks over it, `receive()` finds out."""
+    async def send(self, text: bytes) -> None:
+        """Send a text, in UTF-8. If the connection breaks over it, `receive()` finds out."""
         if self._protocol.state is State.OPEN:
-            self._protocol.send_text(text.encode())
+            self._protocol.send_text(text)
             await self._flush()
 
     async def close(self, code: int, reason: str) -> None:
@@ -197,7 +200,8 @@ class Socket:
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 self._take(event)
-        await self._flush()  # pongs, the answer to a close, and the complaint about what is no WebSocket
+        if not self._sending.locked():  # else whoever sends does that; a server that does not read must be read from
+            await self._flush()  # pongs, the answer to a close, and the complaint about what is no WebSocket
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -217,12 +221,10 @@ class Socket:
 
     async def _flush(self) -> None:
         async with self._sending:
-            data = b"".join(self._protocol.data_to_send())
-            if not data or self._is_cut:
-                return
-            self._is_cut = True
-            try:
-                await self._stream.send(data)
-            except BROKEN:
-                return
-            self._is_cut = False
+            while (data := b"".join(self._protocol.data_to_send())) and not self._is_cut:
+                self._is_cut = True
+                try:
+                    await self._stream.send(data)
+                except BROKEN:
+                    return
+                self._is_cut = False

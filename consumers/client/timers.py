@@ -7,6 +7,9 @@ from itertools import count
 
 import anyio
 
+MOST_CANCELLED = 100
+"""Cancelled timers that are kept until they are due, beside as many as there are others."""
+
 
 class Clock:
     """Where a client gets the time from. Derive from it to test what happens later without waiting for it."""
@@ -48,6 +51,7 @@ class Timers:
         self._clock = clock
         self._due: list[tuple[float, int, Timer]] = []
         self._numbers = count()
+        self._most = MOST_CANCELLED
         self._sleep: anyio.CancelScope | None = None
 
     def now(self) -> float:
@@ -56,6 +60,10 @@ class Timers:
 
     def set(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Call a plain function later. It must not raise."""
+        if len(self._due) > self._most:
+            self._due = [due for due in self._due if due[2].call is not None]
+            heapq.heapify(self._due)
+            self._most = 2 * len(self._due) + MOST_CANCELLED
         timer = Timer(call)
         due = (self._clock.time() + seconds, next(self._numbers), timer)
         heapq.heappush(self._due, due)

@@ -7,6 +7,7 @@ from anyio.lowlevel import checkpoint
 from consumers.client import Client, NoAnswer
 
 from ..support.clock import ManualClock
+from .scripted import serving
 from .stage import Flood, Say, Stage
 
 pytestmark = pytest.mark.anyio
@@ -87,3 +88,23 @@ async def test_silence_of_this_side_is_no_half_open_connection(stage: Stage, clo
         assert client.state == "open"
         assert [(await anext(client))["text"] for _ in range(20)] == [*map(str, range(20))]
         assert stage.proxy.connections == 1
+
+
+async def test_a_server_that_does_not_read_is_read_from_all_the_same() -> None:
+    async with serving() as server, Client(server.url) as client, anyio.create_task_group() as tasks:
+        connection = await server.connection()
+        connection.reads.clear()
+
+        async def send() -> None:
+            for _ in range(50):
+                await client.send({"type": "large", "text": "x" * 1_000_000})
+
+        tasks.start_soon(send)
+        with anyio.fail_after(PATIENCE):
+            while client._runner.outbox._size() < 40:
+                await client._runner.outbox._changed.wait()
+            await anyio.wait_all_tasks_blocked()
+            for number in range(3):
+                await connection.tell({"type": "said", "number": number})
+                assert (await anext(client))["number"] == number
+        connection.reads.set()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from consumers.client import Client, ClientError, Closed, Detail, Refused, State
 
+from ..support.clock import ManualClock
 from ..support.slow import left_to_ci
 from .stage import LOOPS, Expire, Flood, Held, Hold, Leave, Said, Say, Stage
 
@@ -77,6 +78,30 @@ async def test_an_expired_token_is_fetched_again_once(stage: Stage, manner: str)
     async with Client(stage.url(manner), token=fetch) as client:
         await client.request(Say(text="in"))
         assert await anext(client)
+
+
+@pytest.mark.parametrize("manner", ["expiring", "private"])
+async def test_a_token_may_expire_again_and_again_if_its_connection_has_worked(
+    stage: Stage, clock: ManualClock, manner: str
+) -> None:
+    tokens = iter(["bad", "good"] * 3)
+
+    async def hurry() -> None:
+        while True:
+            if client.state == "offline":
+                clock.advance(1)
+            await client._runner.changed.wait()
+
+    async with Client(stage.url(manner), token=lambda: next(tokens), clock=clock) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hurry)
+            for _ in range(3):
+                with anyio.fail_after(PATIENCE):
+                    await client.request(Say(text=""), timeout=None)
+                clock.advance(5)
+                stage.cut()
+            tasks.cancel_scope.cancel()
+    assert [*tokens] == []
 
 
 @pytest.mark.parametrize(("manner", "code"), [("expiring", 4401), ("private", 403)])
@@ -263,6 +288,19 @@ async def test_an_error_in_a_callback_after_a_recovery_leaves_the_block(stage: S
     with anyio.fail_after(PATIENCE), pytest.raises(KeyError):
         async with Client(stage.url(), since=client.positions, on_state=fail):
             await anyio.sleep_forever()
+
+
+async def test_an_error_in_the_block_is_the_context_of_one_in_a_callback(stage: Stage) -> None:
+    def fail(state: State, detail: Detail) -> None:
+        if state == "closed":
+            raise KeyError("the callback's")
+
+    error = ValueError("the block's")
+    with pytest.raises(KeyError) as caught:
+        async with Client(stage.url(), on_state=fail) as client:
+            await client.wait_open()
+            raise error
+    assert caught.value.__cause__ is error
 
 
 async def test_a_client_is_used_once_and_within_its_block(stage: Stage) -> None:

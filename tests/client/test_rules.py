@@ -22,7 +22,9 @@ def test_final_codes(code: int) -> None:
     assert rules.is_final(code)
 
 
-@pytest.mark.parametrize("code", [0, 1001, 1005, 1006, 1011, 1012, 1013, 1015, 3000, 408, 429, 500, 503])
+@pytest.mark.parametrize(
+    "code", [0, 1001, 1005, 1006, 1011, 1012, 1013, 1015, 3000, 4011, 4012, 4013, 408, 429, 500, 503]
+)
 def test_codes_after_which_a_client_comes_back(code: int) -> None:
     assert not rules.is_final(code)
 
@@ -40,18 +42,33 @@ def test_the_backoff_is_anything_up_to_a_limit_that_doubles() -> None:
     [
         ("retry=5-20", 5, 20),
         ("restart; retry=0.5-1.5", 0.5, 1.5),
-        ("retry=20-5", 20, 20),
-        ("retry=5000-6000", 600, 600),
+        ("retry=20-5", 5, 20),
+        ("retry=5000-6000", 600, 1200),
+        ("retry=1-999999999999999999999", 1, 601),
+        ("retry=0-0", 0, 0),
     ],
 )
 def test_a_hint_is_a_span_of_seconds(reason: str, first: float, last: float) -> None:
     chance = random.Random(1)
+    hints = [rules.hinted(reason, chance) or 0 for _ in range(200)]
+    assert first <= min(hints) <= max(hints) <= last
+    assert max(hints) - min(hints) >= 0.9 * (last - first)
+
+
+@pytest.mark.parametrize(("header", "first", "last"), [("30", 30, 37.5), ("0", 0, 0), ("100000", 600, 1200)])
+def test_a_header_says_when_at_the_earliest(header: str, first: float, last: float) -> None:
+    chance = random.Random(1)
     for _ in range(50):
-        hint = rules.hinted(reason, chance)
-        assert hint is not None and first <= hint <= last
+        seconds = rules.retry_after(header, chance)
+        assert seconds is not None and first <= seconds <= last
 
 
-@pytest.mark.parametrize("reason", ["", "retry", "retry=5", "retry=-5-20", "noretry=5-20", "retry=a-b"])
+@pytest.mark.parametrize("header", [None, "", "-5", "5.5", "Wed, 21 Oct 2015 07:28:00 GMT", "٥"])
+def test_other_headers_say_nothing(header: str | None) -> None:
+    assert rules.retry_after(header, random.Random(1)) is None
+
+
+@pytest.mark.parametrize("reason", ["", "retry", "retry=5", "retry=-5-20", "noretry=5-20", "retry=a-b", "retry=٥-٦"])
 def test_other_reasons_are_no_hint(reason: str) -> None:
     assert rules.hinted(reason, random.Random(1)) is None
 
@@ -61,6 +78,11 @@ def test_the_address_says_who_and_where_the_client_is() -> None:
     url = urlsplit(rules.address(parts, "key", {"room": "a.1", "b": "c&d"}))
     assert url[:3] == ("wss", "host:1", "/chat/1")
     assert parse_qsl(url.query) == [("user", "ann"), ("client", "key"), ("since", "room:a.1"), ("since", "b:c&d")]
+
+
+def test_an_address_is_encoded_as_browsers_do() -> None:
+    parts = rules.checked_url("ws://host/a b/%20/\u00e9?q=a b&r=%41")
+    assert rules.address(parts, "key", {}) == "ws://host/a%20b/%20/%C3%A9?q=a%20b&r=%41&client=key"
 
 
 def test_a_token_goes_into_the_subprotocols() -> None:

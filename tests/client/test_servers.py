@@ -158,7 +158,7 @@ async def test_an_answer_that_stays_the_same_is_final(answer: bytes, code: int, 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "HTTP 503 Busy"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 15\r\n\r\nretry=100-200 s", "HTTP 503 Busy"),
         (b"SSH-2.0-OpenSSH\r\n", "answer to the handshake is invalid|does not speak WebSocket"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "answer to the handshake is invalid"),
         (b"", "the connection broke during the handshake"),
@@ -170,3 +170,15 @@ async def test_an_answer_that_may_be_another_one_soon_is_tried_again(answer: byt
             while client.state != "offline":
                 await client._runner.changed.wait()
         assert re.search(says, client.detail.reason)
+        assert client.detail.retry_in is not None and client.detail.retry_in <= 0.5
+
+
+@pytest.mark.parametrize(("status", "state"), [(b"503 Busy", "offline"), (b"403 Forbidden", "closed")])
+async def test_a_refusal_may_say_when_to_try_again(status: bytes, state: str) -> None:
+    answer = b"HTTP/1.1 " + status + b"\r\nRetry-After: 30\r\nRetry-After: x\r\nContent-Length: 0\r\n\r\n"
+    async with listening(answering(answer)) as address, Client(f"ws://{address}") as client:
+        with anyio.fail_after(PATIENCE):
+            while client.state != state:
+                await client._runner.changed.wait()
+        retry_in = client.detail.retry_in
+        assert retry_in is None if state == "closed" else retry_in is not None and 30 <= retry_in <= 37.5
