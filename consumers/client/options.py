@@ -56,7 +56,7 @@ class Options(TypedDict, total=False):
     """Messages that may wait for the iteration (1000). Then the client reads no more until there is room."""
 
     max_size: int
-    """Bytes of the largest message that the client takes (1 MiB). A larger one closes it with 1009."""
+    """Bytes of the largest message that the client takes (2 MiB). A larger one closes it with 1009."""
 
     id_key: str
     """The key under which a message has its id, the consumer's `id_key` ("id")."""
@@ -91,7 +91,7 @@ DEFAULTS: Options = {
     "heartbeat": 25.0,
     "queue_limit": 100,
     "inbox_limit": 1000,
-    "max_size": 1024 * 1024,
+    "max_size": 2 * 1024 * 1024,
     "id_key": "id",
     "headers": {},
     "ssl_context": None,

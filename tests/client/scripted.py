@@ -74,7 +74,7 @@ class Connection:
                         self.path = event.path
                         self._protocol.send_response(self._protocol.accept(event))
                     elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                        self.got.append(json.loads(event.data))
+                        self.got.append(json.loads(bytes(event.data)))
                 await self._flush()
                 changed, self.changed = self.changed, anyio.Event()
                 changed.set()

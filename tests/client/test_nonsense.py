@@ -124,7 +124,8 @@ async def test_only_the_id_that_it_was_given_answers_a_request() -> None:
         tasks.start_soon(ask)
         connection = await server.connection()
         id = (await connection.message(0))["id"]
-        others = [{"type": "said", "to": to} for to in (int(id), [id], {}, True, f"0{id}", None, "bob")]
+        ids: list[Any] = [int(id), [id], {}, True, f"0{id}", None, "bob"]
+        others = [{"type": "said", "to": to} for to in ids]
         others.append({"type": "said", "to": id, "at": ["room", "e.1"]})
         assert await heard_of(server, client, *others) == others
         assert answers == []
