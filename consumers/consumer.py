@@ -203,6 +203,7 @@ class AsyncConsumer(GroupMethods, Limits):
     _closed_to_layers: ClassVar[frozenset[str]] = frozenset()  # the application's that none may reach
     _codes_as_reported: bool = False  # whether `disconnect()` gets the server's code of an application's own close
     _is_native: ClassVar[bool] = True  # else what Channels takes without a word is only logged
+    _takes_early: Callable[[Message], bool] | None = None  # takes a client's message before its turn; says if it did
     _yields_between: ClassVar[int] = 0  # to the loop, between two handlers, while more messages wait
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

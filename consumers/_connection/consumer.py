@@ -29,6 +29,7 @@ class Consumer(Protocol):
     show_content: bool
     _codes_as_reported: bool
     _has_labels: bool
+    _takes_early: Callable[[Message], bool] | None
     _yields_between: ClassVar[int]
 
     def dispatch(self, message: Message) -> Awaitable[None]: ...

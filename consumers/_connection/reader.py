@@ -67,6 +67,7 @@ class Reader:
     async def _read(self) -> Message | None:
         """Return the event that says that the client has gone; None if it is to be read no more."""
         receive, mailbox, enforcer, observer = self._receive, self._mailbox, self._enforcer, self._observer
+        takes_early = self._consumer._takes_early
         while (message := await receive()).get("type") not in events.DISCONNECTS:
             if observer is not None and message.get("type") in events.FROM_CLIENT:
                 observer.received("client")
@@ -74,6 +75,8 @@ class Reader:
                 if observer is not None:
                     observer.dropped("limit")
                 return None
+            if takes_early is not None and takes_early(message):
+                continue
             mailbox.put(message)
             del message  # an idle connection is not to keep it
             if mailbox.is_full and not await self._wait_for_room():

@@ -29,7 +29,7 @@ from .frames import FRAME, answer_text, as_json, frame_of, id_text
 from .handlers import marked_names
 from .incoming import MessageId
 from .passing import MODELS, text_of
-from .problems import FAILED, INVALID, RATE_LIMITED, UNKNOWN_TYPE, Problem, error_text
+from .problems import FAILED, INVALID, RATE_LIMITED, Problem, error_text
 from .recovery import (
     PONG,
     SUBPROTOCOL,
@@ -69,6 +69,7 @@ class Typed(AsyncConsumer):
     _expiry: Expiry | None = None
     _invalid: int = 0  # messages in a row
     _known_client: Client | None = None
+    _owes_pong = False
     _full_at: dict[str, float] | None = None  # by handler: when as many messages may come at once as ever
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -141,6 +142,19 @@ class Typed(AsyncConsumer):
             # The connection lives on, and its client waits for an answer.
             id = self._contract.incoming.id_of(message["text"])
             await self._send_if_open(error_text(Problem(FAILED), id))
+
+    def _takes_early(self, message: Message) -> bool:
+        """Have a ping answered at once: a handler may run for longer than the client would wait."""
+        if not is_ping(message):
+            return False
+        if not self._owes_pong:
+            self._owes_pong = True
+            self._connection.start_background_task(self._send_pong)
+        return True
+
+    async def _send_pong(self) -> None:
+        await self._send_if_open(PONG)
+        self._owes_pong = False
 
     async def _send_if_open(self, text: str) -> None:
         """Send a text, on the event loop."""
@@ -220,7 +234,8 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         joined = await _adapt.join(layer, group, self.channel_name, None if is_member else since, last)
         if is_member and since is not None:  # what it has missed cannot come before what waits for it
             joined = joined._replace(recovered=False)
-        await awaitable(self.send(text_data=joined_text(label, client.has_joined(label, joined, since, is_member))))
+        told = client.has_joined(group, label, joined, since, is_member)
+        await awaitable(self.send(text_data=joined_text(label, told)))
         return joined
 
     @hook
@@ -235,10 +250,7 @@ class TypedConsumer(Typed, AsyncWebsocketConsumer):
         contract = self._contract
         message, id, problem = contract.incoming.read_from_client(text_data)
         if message is None:
-            if problem is not None and problem.code == UNKNOWN_TYPE and is_ping(text_data):
-                await awaitable(self.send(text_data=PONG))
-            else:
-                await _refuse(self, problem or Problem(INVALID), id)
+            await _refuse(self, problem or Problem(INVALID), id)
             return
         self._invalid = 0
         handler = contract.handler_of.get(type(message)) or contract.nearest_handler(message)

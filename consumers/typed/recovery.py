@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 
 from .._connection.positions import AT, Place, shared_with_member, with_member
 from ..layers._history import HISTORY, Joined, Mark
+from ..types import Message
 from ..websocket import TOKEN
 from .models import TAG
 
@@ -82,8 +83,8 @@ class Client:
         return blake2b(repr((self._user, self._key, id)).encode(), digest_size=20).hexdigest()
 
     def since(self, label: str) -> str | None:
-        """Return where the client was in the group of a label; None if it does not say."""
-        return self._since.pop(label, None)
+        """Return where the client was in the group of a label; None if it does not say, or has joined it since."""
+        return self._since.get(label)
 
     def joins(self, group: str, label: str) -> None:
         """Note under which label a group is joined; it stands for no other group any more."""
@@ -96,19 +97,21 @@ class Client:
         self._label_of[group], self._group_of[label] = label, group
         self._without_history.discard(label)
 
-    def has_joined(self, label: str, joined: Joined, since: str | None, is_member: bool) -> Joined:
-        """Return what the client is to be told of the group of a label.
+    def has_joined(self, group: str, label: str, joined: Joined, since: str | None, is_member: bool) -> Joined:
+        """Return what the client is to be told of a group.
 
         Args:
-            label: the label.
+            group: the group.
+            label: its label.
             joined: what the layer says.
             since: where the client was.
             is_member: whether it was in the group before. What waits for it then comes behind this, so that the client
                 is where it was.
         """
-        group = self._group_of[label]
+        self._since.pop(label, None)
         if joined.position is None:
-            self._without_history.add(label)
+            if self._group_of.get(label) == group:  # or the label stands for another one meanwhile
+                self._without_history.add(label)
         elif joined.missed and joined.recovered and since is not None:
             self._position_in[group] = since
         elif not joined.missed:
@@ -164,9 +167,16 @@ def frame_with_place(frame: bytes, place: Place) -> str:
     return shared_with_member(frame, AT, place)
 
 
-def is_ping(text: str) -> bool:
-    """Tell whether an object in JSON is a ping."""
-    return len(text) <= LONGEST_PING and from_json(text).get(TAG) == "ping"
+def is_ping(message: Message) -> bool:
+    """Tell whether a client's message is a ping."""
+    text = message.get("text")
+    if type(text) is not str or len(text) > LONGEST_PING or not ("ping" in text or "\\u" in text):
+        return False
+    try:
+        found = from_json(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get(TAG) == "ping"
 
 
 def joined_text(label: str, joined: Joined) -> str:

@@ -1,6 +1,7 @@
 """Typed consumers and clients that go on after a cut: labels, positions, gaps, and messages that come twice."""
 
 import json
+import threading
 import tracemalloc
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
+import anyio
 import pytest
 from pydantic import BaseModel, computed_field
 from starlette.authentication import SimpleUser
@@ -234,6 +236,60 @@ async def test_a_member_of_a_group_that_joins_it_under_a_label_recovers_nothing_
         assert (again["recovered"], again["missed"]) == (False, 0)
         await say("hi")
         assert (await heard(wire))["at"][0] == "room"
+
+
+async def test_a_group_that_could_not_be_joined_goes_on_from_the_same_place_later(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group_add, failures = layer.group_add, [ConnectionError("the layer is away")]
+
+    async def failing(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await group_add(*args, **options)
+
+    class Patient(Chat):
+        async def connect(self) -> None:
+            await self.accept()
+            with pytest.raises(ConnectionError):
+                await self.join("chat.1", "room")
+            await self.join("chat.1", "room")
+
+    [position] = await say("seen")
+    await say("missed")
+    monkeypatch.setattr(layer, "group_add", failing)
+    async with joining(Patient, f"room:{position}") as (wire, joined):
+        assert (joined["recovered"], joined["missed"]) == (True, 1)
+        assert (await heard(wire))["text"] == "missed"
+
+
+@pytest.mark.parametrize("second", [("chat.2", "room"), ("chat.1", "other")])
+async def test_two_groups_that_are_joined_at_once_are_told_apart(
+    layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch, second: tuple[str, str]
+) -> None:
+    group_add, meet = layer.group_add, anyio.Event()
+
+    async def late(*args: Any, **options: Any) -> Any:
+        await meet.wait()
+        return await group_add(*args, **options)
+
+    class Hasty(Chat):
+        async def connect(self) -> None:
+            await self.accept()
+            async with anyio.create_task_group() as tasks:
+                for group, label in (("chat.1", "room"), second):
+                    tasks.start_soon(self.join, group, label)
+                await anyio.wait_all_tasks_blocked()
+                meet.set()
+
+    await group_send_message("chat.2", Said(user="bob", text="2"))
+    monkeypatch.setattr(layer, "group_add", late)
+    async with joining(Hasty) as (wire, first):
+        found = [first, await heard(wire)]
+        assert sorted(each["label"] for each in found) == sorted(["room", second[1]])
+        [position] = await say("hi")
+        place = None if second[1] == "room" else ["other", position]
+        assert (await heard(wire)).get("at") == place
 
 
 async def test_a_group_may_change_its_label_and_a_label_its_group() -> None:
@@ -569,6 +625,63 @@ async def test_a_ping_is_answered_and_is_no_invalid_message() -> None:
         for _ in range(3):
             assert await ask(wire, {"type": "ping"}) == {"type": "pong"}
         wire.text('{"type": "ping", "padding": "%s"}' % ("x" * 200))
+        await wire.end()
+        assert wire.close_code == 1008
+
+
+async def test_a_ping_is_answered_while_a_handler_runs() -> None:
+    is_over = anyio.Event()
+
+    class Slow(Chat):
+        @on
+        async def say(self, message: Say) -> None:
+            await is_over.wait()
+
+    async with joining(Slow) as (wire, _):
+        wire.text('{"type": "say", "text": "hi", "id": 1}')
+        for text in ('{"type": "ping"}', '{"type":"ping"}', r'{"\u0074ype": "p\u0069ng"}'):
+            wire.text(text)
+            assert await heard(wire) == {"type": "pong"}
+        is_over.set()
+        assert await heard(wire) == {"type": "ack", "to": 1}
+
+
+async def test_a_ping_is_answered_while_a_thread_runs() -> None:
+    is_over = threading.Event()
+
+    class Slow(PlainChat):
+        @on
+        def say(self, message: Say) -> None:
+            assert is_over.wait(10)
+
+    async with joining(Slow) as (wire, _):
+        wire.text('{"type": "say", "text": "hi", "id": 1}')
+        wire.text('{"type": "ping"}')
+        assert await heard(wire) == {"type": "pong"}
+        is_over.set()
+        assert await heard(wire) == {"type": "ack", "to": 1}
+
+
+async def test_pings_that_come_faster_than_they_can_be_answered_have_one_answer() -> None:
+    async with joining() as (wire, _):
+        wire.hold_sends = anyio.Event()
+        for _ in range(100):
+            wire.text('{"type": "ping"}')
+        await anyio.wait_all_tasks_blocked()
+        assert wire.everything_is_read
+        wire.hold_sends.set()
+        assert await heard(wire) == {"type": "pong"}
+        assert await ask(wire, {"type": "say", "text": "hi", "id": 1}) != {"type": "pong"}
+
+
+async def test_a_ping_counts_against_the_limits() -> None:
+    class Limited(Chat):
+        rate_limit = 1.0
+        rate_burst = 3
+
+    async with joining(Limited) as (wire, _):
+        for _ in range(10):
+            wire.text('{"type": "ping"}')
         await wire.end()
         assert wire.close_code == 1008
 
