@@ -1,5 +1,6 @@
 """A chat whose clients are the library's, for the tests of the browser's client. Its history is in Redis."""
 
+import asyncio
 import os
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 import consumers
 from consumers import AsyncJsonWebsocketConsumer, channel_layers
 from consumers.client import client_files
+from consumers.server import drain
 from consumers.typed import TypedConsumer, group_send_message, on, token
 
 channel_layers.configure(
@@ -124,11 +126,21 @@ async def publish(request: Request) -> Response:
     return PlainTextResponse("done")
 
 
+drains: list[asyncio.Task[int]] = []
+
+
+async def send_away(request: Request) -> Response:
+    """Drain, and go on to listen."""
+    drains.append(asyncio.create_task(drain(retry=(0, 0.2))))
+    return PlainTextResponse("begun")
+
+
 routes: list[Any] = [
     Route("/", page),
     Route("/page.js", script),
     Route("/worker.js", script),
     Route("/publish/{room}", publish, methods=["POST"]),
+    Route("/drain", send_away, methods=["POST"]),
     Mount("/consumers", client_files()),
     WebSocketRoute("/chat/{room}", Chat.as_asgi()),
     WebSocketRoute("/plain", Plain.as_asgi()),

@@ -1,63 +1,37 @@
 """The browser's client, in Chromium, through a proxy that misbehaves, against a real server and Redis."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import pytest
 from anyio.from_thread import start_blocking_portal
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, BrowserType, Page
 
-from ..support.pages import ROOT
-from ..support.processes import wait_for
+from ..support.chat_server import ChatServer
 from ..support.proxy import proxying
 from ..support.redis_server import running_redis
+from .conftest import CHROMIUM, FLAGS
 from .driving import Wire
 
 ENOUGH = 15  # seconds until a test gives up
-
-
-class ChatServer:
-    """The application of `client_app`, on a port that stays its own."""
-
-    def __init__(self, redis_url: str) -> None:
-        self._redis_url = redis_url
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
-        self.start()
-
-    def start(self) -> None:
-        words = ["-m", "uvicorn", "tests.browser.client_app:app", "--port", str(self.port), "--log-level", "warning"]
-        self._process = subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, env={**os.environ, "REDIS_URL": self._redis_url}
-        )
-        wait_for(self.port)
-
-    def new_room(self) -> None:
-        """Have the next test, whose clients hear nothing of the last one's."""
-        self.room = token_hex(4)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def publish(self, first: int, count: int) -> None:
-        url = f"http://127.0.0.1:{self.port}/publish/{self.room}?first={first}&count={count}"
-        urlopen(Request(url, method="POST"), timeout=10).read()
 
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[ChatServer]:
     with running_redis() as redis:
         server = ChatServer(redis.url)
+        yield server
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def secure(started: ChatServer) -> Iterator[ChatServer]:
+    """The same behind TLS, with a certificate that no browser knows."""
+    with running_redis() as redis:
+        server = ChatServer(redis.url, is_secure=True)
         yield server
         server.kill()
 
@@ -200,6 +174,42 @@ def test_a_frame_that_breaks_off_is_told_again(server: ChatServer, wire: Wire, o
     server.publish(0, 20)
     tab.until_got(*range(20))
     assert tab.read("gaps") == []
+
+
+def test_a_client_that_returns_while_its_server_drains_comes_back_to_the_next_one(
+    server: ChatServer, open_tab: OpenTab
+) -> None:
+    tab = open_tab()
+    tab.until_state("open")
+    server.publish(0, 2)
+    tab.until_got(0, 1)
+    server.drain()
+    tab.until("states.some(([state, code]) => state === 'offline' && code === 1012)")
+    tab.until("states.some(([state, code]) => state === 'offline' && code === 1006)")  # it has returned, too early
+    server.publish(2, 2)
+    server.kill()
+    server.start()
+    tab.until_got(*range(4))
+    tab.until_state("open")
+    assert tab.read("gaps") == []
+
+
+def test_behind_tls_a_cut_loses_and_doubles_nothing(secure: ChatServer, browser: Browser) -> None:
+    context = browser.new_context(ignore_https_errors=True)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(proxying(secure.port)) as proxy:
+        wire = Wire(proxy, portal)
+        tab = Tab(context.new_page(), f"https://localhost:{wire.port}", {"room": secure.room})
+        tab.until("window.client")
+        tab.until_state("open")
+        assert tab.read("ask('hello')") == "ack"
+        wire.cut()
+        tab.until_state("offline")
+        secure.publish(0, 3)
+        wire.mend()
+        tab.until("got.at(-1) === '2'")
+        assert tab.read("got") == ["hello", "0", "1", "2"]
+        assert tab.read("gaps") == []
+        context.close()
 
 
 def test_what_the_log_keeps_no_longer_is_a_gap(server: ChatServer, wire: Wire, open_tab: OpenTab) -> None:
@@ -460,11 +470,23 @@ def test_it_works_in_a_shared_worker(server: ChatServer, open_tab: OpenTab) -> N
     tab.until("worker.port.postMessage(0), heard.got[0] === '0'")
 
 
-def test_a_page_that_comes_out_of_the_back_forward_cache_goes_on(server: ChatServer, open_tab: OpenTab) -> None:
-    tab = open_tab()
+def test_a_page_that_comes_out_of_the_back_forward_cache_goes_on(server: ChatServer, chromium: BrowserType) -> None:
+    browser = chromium.launch(
+        executable_path=CHROMIUM, args=FLAGS, ignore_default_args=["--disable-back-forward-cache"]
+    )
+    page = browser.new_page()
+    tab = Tab(page, f"http://127.0.0.1:{server.port}", {"room": server.room})
+    tab.until("window.client")
     tab.until_state("open")
-    tab.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
-    assert tab.read("client.state") == "offline"
+    page.evaluate("addEventListener('pageshow', ({ persisted }) => (window.wasKept = persisted)); null")
     server.publish(0, 2)
-    tab.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
     tab.until_got(0, 1)
+    page.goto(f"http://127.0.0.1:{server.port}/worker.js")
+    server.publish(2, 2)
+    page.go_back(wait_until="commit")  # such a page is not loaded
+    tab.until("window.wasKept")
+    tab.until_got(*range(4))
+    tab.until_state("open")
+    assert tab.states == ["connecting", "open", "offline", "connecting", "recovering", "open"]
+    assert tab.read("gaps") == []
+    browser.close()
