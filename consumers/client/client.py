@@ -21,6 +21,9 @@ from .runner import Runner
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+MOST_SKIPPED = 100
+"""Types of which the log says that their messages are skipped."""
+
 T_co = TypeVar("T_co", covariant=True)
 
 logger = logging.getLogger("consumers.client")
@@ -234,7 +237,7 @@ class Client(Generic[T_co]):
             await told
 
     def _skip(self, kind: str | None) -> None:
-        if kind not in self._skipped:
+        if kind not in self._skipped and len(self._skipped) < MOST_SKIPPED:
             self._skipped.add(kind)
             logger.warning("Messages of type %.80r are skipped: none of `messages` has it", kind)
 

@@ -4,45 +4,24 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 
 import anyio
 import pytest
 from anyio.abc import ByteStream, Listener, SocketAttribute
 from anyio.streams.tls import TLSListener
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from consumers.client import Client, Closed
 
+from ..support.tls import client_context, server_options
+
 pytestmark = pytest.mark.anyio
 
 PATIENCE = 10
 
 Handle = Callable[[ByteStream], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1's own, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    signed = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
-    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-    form = serialization.Encoding.PEM
-    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(private + signed.public_bytes(form))
-    return path
 
 
 async def greet(stream: ByteStream) -> None:
@@ -80,17 +59,17 @@ def answering(answer: bytes) -> Handle:
 
 
 @asynccontextmanager
-async def listening(handle: Handle, certificate: Path | None = None) -> AsyncIterator[str]:
+async def listening(handle: Handle, is_secure: bool = False) -> AsyncIterator[str]:
     """Give the address of a server, without its scheme."""
     listener: Listener[ByteStream] = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)
-    if certificate is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
+    if is_secure:
+        context, files = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), server_options()
+        context.load_cert_chain(files["ssl_certfile"], files["ssl_keyfile"])
         listener = TLSListener(listener, context, standard_compatible=False)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handle)
-        yield f"127.0.0.1:{port}/"
+        yield f"{'localhost' if is_secure else '127.0.0.1'}:{port}/"
         tasks.cancel_scope.cancel()
 
 
@@ -120,16 +99,15 @@ async def test_a_text_that_is_not_utf_8_ends_the_connection_and_another_one_foll
         assert client.detail.code == 1007
 
 
-async def test_tls_is_checked_and_works(certificate: Path) -> None:
-    context = ssl.create_default_context(cafile=str(certificate))
-    async with listening(greet, certificate) as address:
-        async with Client(f"https://{address}", ssl_context=context) as client:
+async def test_tls_is_checked_and_works() -> None:
+    async with listening(greet, is_secure=True) as address:
+        async with Client(f"https://{address}", ssl_context=client_context()) as client:
             with anyio.fail_after(PATIENCE):
                 assert (await anext(client))["type"] == "hi"
 
 
-async def test_a_certificate_that_is_no_good_is_said_to_be_so(certificate: Path) -> None:
-    async with listening(greet, certificate) as address, Client(f"wss://{address}") as client:
+async def test_a_certificate_that_is_no_good_is_said_to_be_so() -> None:
+    async with listening(greet, is_secure=True) as address, Client(f"wss://{address}") as client:
         with anyio.fail_after(PATIENCE):
             while client.state != "offline":
                 await client._runner.changed.wait()
