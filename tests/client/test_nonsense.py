@@ -282,3 +282,26 @@ async def test_two_tasks_that_iterate_get_each_message_once_and_after_the_gap_is
             await client_is_done.wait()
         tasks.cancel_scope.cancel()
     assert found == [*range(10), "room", *range(10, 20)]
+
+
+async def test_who_is_cancelled_while_a_gap_is_told_is_told_again() -> None:
+    told: list[str] = []
+
+    async def on_gap(label: str) -> None:
+        told.append(label)
+        if len(told) < 3:
+            await anyio.sleep_forever()
+
+    async with serving() as server, Client(server.url, on_gap=on_gap) as client:
+        await (await server.connection()).tell({"type": "gap", "label": "room"}, {"type": "said"})
+        with anyio.fail_after(PATIENCE):
+            while len(told) < 3:
+                with anyio.move_on_after(0.01):
+                    assert await anext(client) == {"type": "said"}
+    assert told == ["room"] * 3
+
+
+async def test_the_largest_message_that_a_consumer_takes_comes_with_its_place() -> None:
+    said = {"type": "said", "text": "x" * 1024 * 1024, "at": ["room" * 16, "e" * 64]}
+    async with serving() as server, Client(server.url) as client:
+        assert await heard_of(server, client, said) == [said]
