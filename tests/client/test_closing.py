@@ -276,6 +276,16 @@ async def test_an_error_in_a_callback_leaves_the_block(stage: Stage, name: str) 
             await anyio.sleep_forever()
 
 
+async def test_an_error_in_the_option_retry_leaves_the_block(stage: Stage) -> None:
+    def fail(code: int, reason: str) -> bool:
+        raise KeyError("mine")
+
+    with anyio.fail_after(PATIENCE), pytest.raises(KeyError):
+        async with Client(stage.url(), retry=fail) as client:
+            await client.send(Leave(code=4000))
+            await anyio.sleep_forever()
+
+
 async def test_an_error_in_a_callback_after_a_recovery_leaves_the_block(stage: Stage) -> None:
     async with Client(stage.url()) as client:
         await client.request(Say(text=""))
