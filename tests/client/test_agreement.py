@@ -21,7 +21,7 @@ from ..support.clock import ManualClock
 from ..support.pages import ROOT
 from ..support.slow import left_to_ci
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["trio"])]
 
 STEP = 0.25
 """Seconds: a whole number of them is in each time that a client waits for."""
