@@ -98,13 +98,8 @@ async def say(*texts: str) -> list[str]:
 
 async def test_a_client_is_told_where_it_is_when_it_joins_and_with_each_message() -> None:
     async with joining() as (wire, joined):
-        assert joined == {
-            "type": "joined",
-            "label": "room",
-            "position": joined["position"],
-            "recovered": True,
-            "missed": 0,
-        }
+        rest = {"label": "room", "recovered": True, "missed": 0}
+        assert joined == {"type": "joined", "position": joined["position"], **rest}
         [position] = await say("hi")
         assert await heard(wire) == {"type": "said", "user": "bob", "text": "hi", "at": ["room", position]}
 
@@ -247,9 +242,8 @@ async def test_a_group_that_could_not_be_joined_goes_on_from_the_same_place_late
 
     class Patient(Chat):
         async def connect(self) -> None:
-            await self.accept()
             with pytest.raises(ConnectionError):
-                await self.join("chat.1", "room")
+                await super().connect()
             await self.join("chat.1", "room")
 
     [position] = await say("seen")
@@ -264,10 +258,10 @@ async def test_a_group_that_could_not_be_joined_goes_on_from_the_same_place_late
 async def test_groups_that_are_joined_at_once_are_told_apart(
     layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch, second: tuple[str, str]
 ) -> None:
-    group_add = layer.group_add
+    group_add, both_wait = layer.group_add, anyio.Event()
 
     async def late(*args: Any, **options: Any) -> Any:
-        await anyio.wait_all_tasks_blocked()
+        await both_wait.wait()
         return await group_add(*args, **options)
 
     class Hasty(Chat):
@@ -276,6 +270,8 @@ async def test_groups_that_are_joined_at_once_are_told_apart(
             async with anyio.create_task_group() as tasks:
                 for group, label in (("chat.1", "room"), second):
                     tasks.start_soon(self.join, group, label)
+                    await anyio.wait_all_tasks_blocked()
+                both_wait.set()
 
     monkeypatch.setattr(layer, "group_add", late)
     async with joining(Hasty) as (wire, first):
