@@ -9,17 +9,24 @@ from typing import Any
 import pytest
 
 from ..support.pages import ROOT
+from ..support.slow import left_to_ci
 
-CASES = Path(__file__).parent / "client_cases.mjs"
+FOLDER = Path(__file__).parent
 MODULE = ROOT / "consumers" / "client" / "consumers.js"
 NODE = shutil.which("node")
 
 
-def node(*words: str) -> Any:
+def node(program: str, *words: str) -> str:
     assert NODE is not None
-    done = subprocess.run([NODE, str(CASES), str(MODULE), *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [NODE, str(FOLDER / program), str(MODULE), *words], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+def cases(*words: str) -> Any:
+    return json.loads(node("client_cases.mjs", *words))
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +34,17 @@ def failures() -> dict[str, str | None]:
     """What has failed, by the name of the case."""
     if NODE is None:
         pytest.skip("there is no node")
-    failures: dict[str, str | None] = node()
+    failures: dict[str, str | None] = cases()
     return failures
 
 
-@pytest.mark.parametrize("name", node("--names") if NODE else ["of no case"])
+@pytest.mark.parametrize("name", cases("--names") if NODE else ["of no case"])
 def test_the_client_is_right_about(name: str, failures: dict[str, str | None]) -> None:
     assert failures[name] is None
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 300), *left_to_ci((301, 5000))])
+def test_whatever_listeners_servers_and_pages_do_no_promise_is_broken(first: int, last: int) -> None:
+    if NODE is None:
+        pytest.skip("there is no node")
+    node("client_fuzz.mjs", str(first), str(last))
