@@ -121,6 +121,7 @@ async function live() {
   client.close()
   await pass(200) // the last token has come
   assert.equal(left() + open() + page.pending, 0, "timers, listeners, connections and requests that are left")
+  assert.equal(told.indexOf("closed"), told.length - 1, "closed for good")
   assert.ok(told.every((state, index) => state !== told[index - 1] || state === "offline"), `states: ${told}`)
   for (const { messages } of sockets) {
     const numbers = messages.flatMap(({ number }) => number ?? [])
