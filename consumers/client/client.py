@@ -63,7 +63,7 @@ class Client(Generic[T_co]):
         self._positions = dict(self._options["since"])
         self._requests = 0
         self._skipped: set[str | None] = set()
-        self._reading = anyio.Lock()
+        self._reading = anyio.Lock(fast_acquire=True)  # the inbox lets others run
         self._block: AbstractAsyncContextManager[None] | None = None
 
     @property
