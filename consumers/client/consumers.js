@@ -254,7 +254,7 @@ export class Client {
     const isOwn = isSpoken && OF_PROTOCOL.has(type)
     const place = isSpoken && !isOwn && isPlace(at) ? at : undefined
     if (place) this.#positions.set(...place)
-    else this.#settle(this.#outbox.get(to), message)
+    else if (!isOwn || type === "ack" || type === "error") this.#settle(this.#outbox.get(to), message)
     if (isOwn && (type === "joined" || type === "gap")) {
       if (typeof label !== "string") return
       if (type === "gap") emit(this.#gapListeners, label)

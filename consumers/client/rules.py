@@ -19,6 +19,9 @@ ANY_CONSUMER = "consumers.any"
 PROTOCOLS_OWN = frozenset({"error", "ack", "joined", "gap", "ping", "pong", "expires"})
 """The types of messages that are no application's."""
 
+ANSWERS = frozenset({"ack", "error"})
+"""Those of them that may answer a request."""
+
 SHORTEST_RETRY = 0.5  # seconds, as all times here
 LONGEST_RETRY = 20.0
 LONGEST_HINT = 600.0

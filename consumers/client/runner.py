@@ -229,7 +229,8 @@ class Runner:
         kind, progress = type_of(message), self._progress
         is_own = self._is_spoken and kind in rules.PROTOCOLS_OWN
         place = place_of(message) if self._is_spoken and not is_own else None
-        if place is None and self.outbox.settle(message):
+        may_answer = place is None and (not is_own or kind in rules.ANSWERS)
+        if may_answer and self.outbox.settle(message):
             return
         if not is_own:
             label, position = place or (None, None)

@@ -20,6 +20,19 @@ async function play({ subprotocol, since, steps }) {
   client.on("*", (message) => heard.push(["message", message]))
   client.onGap((label) => heard.push(["gap", label]))
 
+  let answer = null
+  client.request({ type: "ask" }, { timeout: Infinity }).then(
+    (message) => answered(message.type === "ack" ? "ack" : message, ([, heard]) => heard === message),
+    ({ code }) => answered(code, ([, heard]) => heard.type === "error" && heard.to === "1"),
+  )
+
+  /** Python's client gives the answer to the one who has asked, and to nobody else. */
+  function answered(what, isAnswer) {
+    answer = what
+    const index = heard.findIndex(isAnswer)
+    if (index >= 0) heard.splice(index, 1)
+  }
+
   async function accept() {
     await settled()
     if (sockets.at(-1)?.readyState === 0) sockets.at(-1).accept(subprotocol)
@@ -36,7 +49,7 @@ async function play({ subprotocol, since, steps }) {
     await settled()
     const { state, positions } = client
     const asked = sockets.map(({ address }) => address.searchParams.getAll("since"))
-    records.push({ state, positions, heard, asked })
+    records.push({ state, positions, heard, asked, answer })
     heard = []
   }
   client.close()

@@ -15,7 +15,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from consumers.client import Client, Closed
+from consumers.client import Client, ClientError, Closed
 
 from ..support.clock import ManualClock
 from ..support.pages import ROOT
@@ -107,7 +107,7 @@ def script(chance: random.Random) -> dict[str, Any]:
             found["in"] = 5
         if chance.random() < 0.5:
             found["at"] = chance.choice([[chance.choice(LABELS), chance.choice(POSITIONS)], "room", ["room"], 5])
-        if chance.random() < 0.1:
+        if chance.random() < 0.2:
             found["to"] = chance.choice(["1", 1, "bob", None])
         return json.dumps(found)
 
@@ -141,6 +141,15 @@ async def play(script: dict[str, Any]) -> list[dict[str, Any]]:
             async for message in client:
                 heard.append(["message", message])
 
+    async def ask() -> None:
+        nonlocal answer
+        try:
+            found = await client.request({"type": "ask"}, timeout=None)
+            answer = "ack" if found is None else found
+        except ClientError as error:
+            answer = error.code
+
+    answer: Any = None
     client = Client(
         "ws://server/",
         since=script["since"],
@@ -151,6 +160,7 @@ async def play(script: dict[str, Any]) -> list[dict[str, Any]]:
     )
     async with client, anyio.create_task_group() as tasks:
         tasks.start_soon(read)
+        tasks.start_soon(ask)
         for kind, *what in script["steps"]:
             await anyio.wait_all_tasks_blocked()
             if kind == "pass":
@@ -165,7 +175,8 @@ async def play(script: dict[str, Any]) -> list[dict[str, Any]]:
                 lines[-1].leave(*what)
             await anyio.wait_all_tasks_blocked()
             asked = [line.asked for line in lines]
-            records.append({"state": client.state, "positions": client.positions, "heard": heard[:], "asked": asked})
+            records.append({"state": client.state, "positions": client.positions, "asked": asked})
+            records[-1] |= {"heard": heard[:], "answer": answer}
             heard.clear()
         tasks.cancel_scope.cancel()
     return records
