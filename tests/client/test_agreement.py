@@ -131,6 +131,7 @@ async def play(script: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what Python's client makes of a script, after each of its steps."""
     clock, lines, records = ManualClock(), list[Line](), list[dict[str, Any]]()
     heard: list[Any] = []
+    answer: Any = None
 
     async def connect(host: str, port: int) -> ByteStream:
         lines.append(Line(script["subprotocol"]))
@@ -149,7 +150,6 @@ async def play(script: dict[str, Any]) -> list[dict[str, Any]]:
         except ClientError as error:
             answer = error.code
 
-    answer: Any = None
     client = Client(
         "ws://server/",
         since=script["since"],
