@@ -245,14 +245,15 @@ class _Served:
 class _Turn:
     """The workers that go on in the next turn of one event loop."""
 
-    __slots__ = ("get_loop", "woken")
+    __slots__ = ("_context", "get_loop", "woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.get_loop: Callable[[], Any] = ref(loop)  # a loop that has ended must not be kept
+        self._context = Context()  # without the variables of who sends; of its own, as no two threads may be in one
         self.woken: list[SteppingMailbox] = []
 
     def schedule(self) -> None:
-        self.get_loop().call_soon(self._run, context=_NO_VARIABLES)
+        self.get_loop().call_soon(self._run, context=self._context)
 
     def _run(self) -> None:
         woken, self.woken = self.woken, []  # whom these wake has the turn after this one
@@ -276,7 +277,5 @@ def _step_all(mailboxes: Iterable[SteppingMailbox], loop: Any) -> None:
 def _reraise(error: BaseException) -> None:
     raise error
 
-
-_NO_VARIABLES = Context()
 
 _turns = PerLoop(_Turn)

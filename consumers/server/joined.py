@@ -184,6 +184,7 @@ class Step:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._get_loop: Callable[[], Any] = ref(loop)  # a loop that has ended must not be kept
+        self._context = Context()  # without the variables of who sends; of its own, as no two threads may be in one
         self._transports: list[JoinedTransport] = []
         self._batches: list[Batch] = []
         self._is_scheduled = False
@@ -217,7 +218,7 @@ class Step:
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._get_loop().call_soon(self._end, context=_NO_VARIABLES)
+            self._get_loop().call_soon(self._end, context=self._context)
 
     def _end(self) -> None:
         self._is_scheduled = False
@@ -262,7 +263,5 @@ def _flush_all(transports: Iterable[JoinedTransport]) -> None:
     for transport in transports:
         transport.flush()
 
-
-_NO_VARIABLES = Context()  # what is written later must not keep those of whoever has sent it
 
 _steps = PerLoop(Step)

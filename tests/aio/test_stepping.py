@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import threading
 import weakref
 from asyncio import tasks as asyncio_tasks
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,6 +16,8 @@ from anyio.lowlevel import checkpoint
 
 from consumers._aio.stepping import SteppingMailbox
 from consumers.types import Message
+
+from ..support.threads import in_two_threads
 
 pytestmark = pytest.mark.anyio
 
@@ -483,3 +486,19 @@ def test_what_is_served_is_closed_with_its_task() -> None:
     with pytest.raises((asyncio.CancelledError, RuntimeError)):
         loop.run_until_complete(task)
     loop.close()
+
+
+def test_workers_of_two_event_loops_go_on_at_the_same_time() -> None:
+    meeting = threading.Barrier(2)
+
+    async def meet() -> None:
+        meeting.wait(5)  # within the turn of each loop
+
+    async def main() -> None:
+        mailbox = make_mailbox()
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(mailbox, meet))
+            await asyncio.sleep(0)
+            mailbox.put_layer({})
+
+    in_two_threads(lambda: asyncio.run(main()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 
 import pytest
 from websockets.protocol import State
@@ -9,6 +10,7 @@ from websockets.protocol import State
 from consumers.server.joined import AT_ONCE, MOST_PATIENCE, PATIENCE, JoinedTransport
 
 from ..support.slow import left_to_ci
+from ..support.threads import in_two_threads
 
 pytestmark = pytest.mark.anyio
 
@@ -259,3 +261,20 @@ async def test_whatever_is_written_every_connection_gets_all_of_it_in_order(seed
     assert [b"".join(each.writes) for each in recorded] == expected
     assert connections[0]._step._batches == []
     assert connections[0]._step._transports == []
+
+
+def test_two_event_loops_write_at_the_same_time() -> None:
+    meeting = threading.Barrier(2)
+
+    class Meeting(Recorded):
+        def write(self, data: bytes) -> None:
+            meeting.wait(5)
+            super().write(data)
+
+    async def main() -> None:
+        recorded = Meeting()
+        JoinedTransport(recorded, asyncio.get_running_loop(), Open()).write(b"a")
+        await asyncio.sleep(0)
+        assert recorded.writes == [b"a"]
+
+    in_two_threads(lambda: asyncio.run(main()))

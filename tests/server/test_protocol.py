@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import ssl
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +25,7 @@ from ..support import tls
 from ..support.serving import Server, serving
 from ..support.slow import left_to_ci
 from ..support.strict import PATIENCE, StrictClient, dialing, opening
+from ..support.threads import in_two_threads
 
 pytestmark = pytest.mark.anyio
 
