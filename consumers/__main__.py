@@ -20,8 +20,8 @@ import anyio
 from .exceptions import InvalidChannelLayerError
 from .layers.memory import InMemoryChannelLayer
 from .layers.registry import DEFAULT_ALIAS, channel_layers, get_channel_layer, lifespan
-from .server import serve
-from .server.command import add_options, settings_of
+from .server.command import add_options, arguments_of
+from .server.serving import prepare
 from .worker import Worker
 
 logger = logging.getLogger("consumers.worker")
@@ -110,13 +110,10 @@ def run_serve(options: argparse.Namespace) -> int:
     """Serve an application until SIGTERM or SIGINT, and return the exit status."""
     find_modules_here()
     try:
-        return serve(options.application, **settings_of(options))
-    except ValueError as error:
+        serve = prepare(options.application, *arguments_of(options))
+    except (ImportError, ValueError) as error:
         raise UsageError(str(error)) from error
-    except ImportError as error:
-        if error.name != "uvicorn":  # it is the application's
-            raise
-        raise UsageError(str(error)) from error
+    return serve()
 
 
 def add_asyncapi(commands: Any) -> None:

@@ -208,13 +208,14 @@ class Connection:
 
     def end(self, code: int, reason: str) -> None:
         """End at once: handlers are cancelled, and the client gets this close code and reason."""
-        self._shutdown.begin(CloseRequest(code, reason, rejects=True))
+        self._shutdown.begin(CloseRequest(self._sender.close_code or code, reason, rejects=True))
 
     def _drain(self, reason: str, at_once: bool) -> None:
         if at_once or self._sender.state is State.CONNECTING:
             self.end(CloseCode.SERVICE_RESTART, reason)
         elif not self.is_ending:
-            self._shutdown.begin(CloseRequest(CloseCode.SERVICE_RESTART, reason, drains=True, by_server=True))
+            code = self._sender.close_code or CloseCode.SERVICE_RESTART
+            self._shutdown.begin(CloseRequest(code, reason, drains=True, by_server=True))
             self._mailbox.notify()
 
     def note_labels(self) -> None:

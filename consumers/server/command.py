@@ -4,10 +4,11 @@ import argparse
 import re
 from typing import Any
 
-from .settings import GRACE
+from .settings import GRACE, ShutdownOptions, shutdown_options
 
 ENDING = ("grace", "retry", "batch", "spread")
 FLAG = argparse.BooleanOptionalAction
+LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
 UVICORN: dict[str, dict[str, Any]] = {
     "--host": {"help": "the address to listen on (default: 127.0.0.1)"},
@@ -41,7 +42,7 @@ UVICORN: dict[str, dict[str, Any]] = {
     "--factory": {"action": "store_true", "help": "the application is what a function returns"},
     "--access-log": {"action": FLAG, "help": "log HTTP requests (default: no)"},
     "--log-config": {"metavar": "FILE", "help": "the logging, as uvicorn takes it"},
-    "--log-level": {"help": "critical, error, warning, info, debug or trace (default: info)"},
+    "--log-level": {"choices": LEVELS, "metavar": "LEVEL", "help": f"{', '.join(LEVELS)} (default: info)"},
 }
 """uvicorn's settings that a server needs; where one is not given, `serve()` or uvicorn decides."""
 
@@ -81,10 +82,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
         server.add_argument(flag, default=argparse.SUPPRESS, **arguments)
 
 
-def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the keyword arguments of `serve()`."""
-    names = {*ENDING, *(flag.removeprefix("--").replace("-", "_") for flag in UVICORN)}
-    return {name: value for name, value in vars(options).items() if name in names}
+def arguments_of(options: argparse.Namespace) -> tuple[ShutdownOptions, dict[str, Any]]:
+    """Return how the server ends, and uvicorn's settings.
+
+    Raises:
+        ValueError: a value cannot work.
+    """
+    given, names = vars(options), [flag.removeprefix("--").replace("-", "_") for flag in UVICORN]
+    ending = shutdown_options(**{name: given[name] for name in ENDING})
+    return ending, {name: given[name] for name in names if name in given}
 
 
 def retry_of(text: str) -> tuple[float, float]:

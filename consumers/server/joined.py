@@ -101,8 +101,17 @@ class JoinedTransport:
             data = pending[0] if len(pending) == 1 else b"".join(pending)
             pending.clear()
             self._size = 0
-            if not self.is_closing():  # else uvloop raises, where asyncio drops it
-                self._transport.write(data)
+            self.write_now(data)
+
+    def write_now(self, data: bytes) -> None:
+        """Write some bytes at once, as nothing waits. What fails is not the sender's error, who may be anybody."""
+        if self.is_closing():  # else uvloop raises, where asyncio drops it
+            return
+        try:
+            self._transport.write(data)
+        except Exception as error:
+            self._transport.abort()  # a client that lacks this must not get what follows
+            self._step.report(error)
 
     def set_blocked(self, is_blocked: bool) -> None:
         """Note whether nothing is to be written, for the client does not read, or has gone."""
@@ -164,15 +173,15 @@ class Batch:
     def flush(self) -> None:
         """Write the frames, to each connection together with what waits there."""
         data = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
-        for connection in self._remaining:  # kept, so that an error of one is not the others'
+        for connection in self._remaining:  # kept, so that KeyboardInterrupt in one is not the others'
             if connection._batch is not self:
                 continue
             connection._batch = None
             if connection._pending:
                 connection._add(data)
                 connection.flush()
-            elif not connection.is_closing():
-                connection._transport.write(data)
+            else:
+                connection.write_now(data)
 
 
 class Step:
@@ -215,6 +224,10 @@ class Step:
             self._batches.remove(batch)
             self._flush_batches([batch])
 
+    def report(self, error: Exception) -> None:
+        """Have the event loop's exception handler hear of a write that has failed."""
+        self._get_loop().call_exception_handler({"message": "A client's transport failed", "exception": error})
+
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
@@ -228,7 +241,7 @@ class Step:
         remaining = iter(transports)
         try:
             _flush_all(remaining)
-        finally:  # KeyboardInterrupt and SystemExit leave a step, and an error of one transport is not the others'
+        finally:  # KeyboardInterrupt and SystemExit leave a step, and the loop may be run again
             if left := list(remaining):
                 self._transports[:0] = left
                 self._schedule()

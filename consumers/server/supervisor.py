@@ -4,7 +4,7 @@ A worker:  STARTING ──▶ SERVING ──▶ LEAVING ──▶ (ended)
 
 SIGTERM, SIGINT    all leave; a second one: all end at once
 SIGHUP             each is replaced, one after the other: the new one serves before the old one leaves
-a worker ends      another one takes its place, unless none of them could start
+a worker ends      another one takes its place, unless none of them could start; later, if it has not lived long
 
 The workers share one listening socket. What comes while one of them leaves, the others accept.
 """
@@ -25,6 +25,7 @@ from typing import Any
 import uvicorn
 
 from .settings import STARTUP_FAILURE, ShutdownOptions
+from .socket_file import SocketFile, remove_stale
 from .uvicorn_server import FORCED
 from .worker import END, LEAVE, work
 
@@ -33,7 +34,7 @@ logger = logging.getLogger("consumers.server")
 SPAWN = multiprocessing.get_context("spawn")
 
 RETRY = 1.0
-"""Seconds until another process is started in the place of one that could not start."""
+"""Seconds that a process has to serve, or another one is started in its place so much later."""
 
 LATENESS = 5.0
 """Seconds, beyond the grace time, that a process may take to end: then it is killed."""
@@ -60,8 +61,11 @@ class Worker:
 
     Attributes:
         state: how far it is.
-        killed_at: when it is killed, by `time.monotonic()`, once it leaves.
+        since: since when it starts, or serves, by `time.monotonic()`.
+        killed_at: when it is killed, once it leaves.
     """
+
+    _is_deaf = False  # it was to leave before it served, and may never hear an order
 
     def __init__(self, settings: dict[str, Any], options: ShutdownOptions, listener: socket.socket) -> None:
         self.state = State.STARTING
@@ -70,6 +74,7 @@ class Worker:
         self.pipe, theirs = SPAWN.Pipe()
         self.process = SPAWN.Process(target=work, args=(settings, options, [listener], theirs))
         self.process.start()
+        self.since = time.monotonic()
         theirs.close()
 
     @property
@@ -85,14 +90,15 @@ class Worker:
             self.pipe.recv()
         except (EOFError, OSError):
             return False
-        self.state = State.SERVING
+        self.state, self.since = State.SERVING, time.monotonic()
         return True
 
     def leave(self) -> None:
         """Have it drain, and end."""
         if self.state is State.LEAVING:
             return
-        if self.state is State.STARTING:  # it hears nothing yet, and has nobody to send away
+        if self.state is State.STARTING:  # it has nobody to send away
+            self._is_deaf = True
             self.process.terminate()
         else:
             self._say(LEAVE)
@@ -101,6 +107,8 @@ class Worker:
 
     def end(self) -> None:
         """Have it end at once."""
+        if self._is_deaf:
+            self.process.terminate()  # for the second time
         self._say(END)
         self.killed_at = time.monotonic() + FORCED + LATENESS
 
@@ -126,27 +134,50 @@ class Supervisor:
         self._signals: deque[int] = deque()
         self._is_ending = False
         self._status = 0
-        self._start_at: float | None = None  # when a worker is to be started in the place of one that could not start
+        self._start_at = 0.0  # when a worker may be started in the place of another, by `time.monotonic()`
         self._old: deque[Worker] = deque()  # those that are to be replaced
         self._new: Worker | None = None  # what is to take the place of the first of them
         self._leaving: Worker | None = None  # the one that has been replaced
+        self._socket_file: SocketFile | None = None
 
     def run(self) -> int:
-        """Serve until a signal; return the exit status: 3 if no worker could start."""
-        self._listener = self._config.bind_socket()
-        with self._noting_signals() as self._waker, self._listener:
-            for _ in range(self._config.workers):
-                self._start()
-            while self._workers or self._start_at is not None:
+        """Serve until a signal; return the exit status, 0.
+
+        Raises:
+            SystemExit: with status 3: there is nothing to listen on, or no worker could start.
+        """
+        with self._listening() as self._listener, self._noting_signals() as self._waker:
+            self._go_on()
+            while self._workers or not self._is_ending:
                 self._wait()
                 while self._signals:
                     self._on_signal(self._signals.popleft())
                 for worker in list(self._workers):
                     self._look_at(worker)
                 self._go_on()
-        return self._status
+        if self._status:
+            raise SystemExit(self._status)
+        return 0
 
     # What happens
+
+    @contextmanager
+    def _listening(self) -> Iterator[socket.socket]:
+        path = self._config.uds
+        if path is not None:
+            remove_stale(path)
+        try:
+            listener = self._config.bind_socket()
+        except OSError as error:  # uvicorn itself expects it of all but file descriptors
+            logger.error("cannot listen on file descriptor %s: %s", self._config.fd, error)
+            raise SystemExit(STARTUP_FAILURE) from None
+        with listener:
+            if path is not None:
+                self._socket_file = SocketFile(path)
+            try:
+                yield listener
+            finally:
+                self._remove_socket_file()
 
     @contextmanager
     def _noting_signals(self) -> Iterator[socket.socket]:
@@ -170,7 +201,9 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Wait until something happens, or it is time for something."""
-        times = [self._start_at, *(worker.killed_at for worker in self._workers)]
+        times = [worker.killed_at for worker in self._workers]
+        if self._count_missing():
+            times.append(self._start_at)
         first = min((at for at in times if at is not None), default=None)
         timeout = None if first is None else max(0.0, first - time.monotonic())
         pipes = [worker.pipe for worker in self._workers if worker.state is State.STARTING]
@@ -181,8 +214,9 @@ class Supervisor:
     def _on_signal(self, number: int) -> None:
         logger.info("%s: %s", signal.Signals(number).name, "replacing" if number == REPLACING else "ending")
         if number == REPLACING:
-            if not (self._is_ending or self._old or self._new):
-                self._old.extend(worker for worker in self._workers if worker.state is State.SERVING)
+            if not self._is_ending:  # what is new already may have been made of code that is old by now
+                there = [worker for worker in self._workers if worker.state is not State.LEAVING]
+                self._old.extend(worker for worker in there if worker not in self._old)
         elif self._is_ending:
             for worker in self._workers:
                 worker.end()
@@ -191,9 +225,10 @@ class Supervisor:
 
     def _end(self, status: int = 0) -> None:
         """Have all leave."""
-        self._is_ending, self._status, self._start_at = True, status, None
+        self._is_ending, self._status = True, status
         self._old.clear()
         self._listener.close()  # or clients would wait in its queue
+        self._remove_socket_file()
         for worker in self._workers:
             worker.leave()
 
@@ -217,17 +252,19 @@ class Supervisor:
         if worker.state is State.SERVING:
             level = logging.ERROR if status else logging.INFO  # 0 is that of `limit_max_requests`
             logger.log(level, "%s has ended with status %s: another takes its place", worker.name, status)
-            self._start()
+            self._start_at = max(self._start_at, worker.since + RETRY)
         elif worker is self._new:
             logger.error("%s could not start (status %s): the others go on as they are", worker.name, status)
             self._old.clear()
             self._new = None
-        elif any(other.state is State.SERVING for other in self._workers):
-            logger.error("%s could not start (status %s): once more in %g s", worker.name, status, RETRY)
-            self._start_at = time.monotonic() + RETRY
         else:
             logger.error("%s could not start (status %s)", worker.name, status)
-            self._end(STARTUP_FAILURE)
+            self._start_at = time.monotonic() + RETRY
+            if not any(other.state is not State.LEAVING for other in self._workers):
+                self._end(STARTUP_FAILURE)
+        if worker in self._old:
+            self._old.remove(worker)
+            self._new = None  # what was to take its place has done so
 
     # What is to be done
 
@@ -236,17 +273,22 @@ class Supervisor:
         self._workers.append(worker)
         return worker
 
+    def _count_missing(self) -> int:
+        """Return how many workers are to be started now, or when their time has come."""
+        states = [worker.state for worker in self._workers if worker is not self._new]
+        if self._is_ending or (State.STARTING in states and State.SERVING not in states):  # can any of them start?
+            return 0
+        return self._config.workers - len(states) + states.count(State.LEAVING)
+
     def _go_on(self) -> None:
         """Do what it is time for."""
-        if self._start_at is not None and self._start_at <= time.monotonic():
-            self._start_at = None
-            self._start()
+        if self._start_at <= time.monotonic():
+            for _ in range(self._count_missing()):
+                self._start()
         if self._leaving in self._workers:
             return
         self._leaving = None
         if self._new is None:
-            while self._old and self._old[0].state is not State.SERVING:
-                self._old.popleft()
             if self._old:
                 self._new = self._start()
         elif self._new.state is not State.STARTING:
@@ -255,3 +297,7 @@ class Supervisor:
             if self._leaving is not None:
                 logger.info("%s is replaced", self._leaving.name)
                 self._leaving.leave()
+
+    def _remove_socket_file(self) -> None:
+        if self._socket_file is not None:
+            self._socket_file.remove()

@@ -1,10 +1,12 @@
 """One process that serves: uvicorn, which drains before it ends."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -15,14 +17,18 @@ import uvicorn
 
 from .draining import LAST_PART, drain
 from .settings import DRAINING_PART, STARTUP_FAILURE, ShutdownOptions
+from .socket_file import SocketFile
 
 logger = logging.getLogger("consumers.server")
 
 FORCED = 2.0
-"""Seconds that a process has to end after the second signal."""
+"""Seconds that a process has to end after the second signal, or after its grace time: then it is killed."""
 
 LEAST = 1.0
-"""Seconds that uvicorn has for its own end, at least."""
+"""Seconds that requests have to end, at least."""
+
+LIFESPAN_PART = 0.1
+"""The part of the grace time that is kept for the application's lifespan, however long requests take."""
 
 FLUSH = 2.0
 """Seconds that a client has to read what has been written to it, once its handlers are cancelled or have ended."""
@@ -36,26 +42,44 @@ class Server(uvicorn.Server):
         options: how it ends.
     """
 
+    _draining: asyncio.Task[None] | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _socket_file: SocketFile | None = None
+
     def __init__(self, config: uvicorn.Config, options: ShutdownOptions) -> None:
         super().__init__(config)
         self._options = options
-        self._signals = 0
-        self._draining: asyncio.Task[None] | None = None
+        self._killers: list[threading.Timer] = []
+        self.is_signalled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+            if sockets is None and self.config.uds:
+                self._socket_file = SocketFile(self.config.uds)
+        except OSError as error:  # uvicorn itself expects it of host and port only
+            config = self.config
+            logger.error(
+                "cannot listen on %s: %s", f"file descriptor {config.fd}" if config.uds is None else config.uds, error
+            )
+            await self.lifespan.shutdown()
+            sys.exit(STARTUP_FAILURE)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, send the WebSockets' clients away, then end as uvicorn does."""
-        ends_at = time.monotonic() + self._options.grace
+        grace = self._options.grace
+        ends_at = time.monotonic() + grace
+        if not self._killers:  # it ends by itself, after `limit_max_requests`
+            self.kill_after(grace + FORCED)
         self._stop_listening(sockets)
         if not self.force_exit:
             self._draining = asyncio.create_task(self._drain())
             with suppress(asyncio.CancelledError):
                 await self._draining
-        self.config.timeout_graceful_shutdown = max(LEAST, ends_at - time.monotonic())  # type: ignore[assignment]
+        left = ends_at - grace * LIFESPAN_PART - time.monotonic()
+        self.config.timeout_graceful_shutdown = max(LEAST, left)  # type: ignore[assignment]
         resetting = asyncio.create_task(self._reset_deaf(FLUSH))
         try:
             await super().shutdown(sockets)
@@ -65,24 +89,47 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end, or, at the second signal, end at once."""
         super().handle_exit(sig, frame)
-        self._signals += 1
-        if self._signals > 1:
+        if self.is_signalled:
             self.end_now(sig)
+        else:
+            self.is_signalled = True
+            self.leave(sig)
+
+    def leave(self, sig: int = signal.SIGTERM) -> None:
+        """Begin to end; may be called in any thread."""
+        self.should_exit = True
+        self.kill_after(self._options.grace + FORCED, sig)
 
     def end_now(self, sig: int = signal.SIGTERM) -> None:
         """End without waiting for anybody; may be called in any thread."""
         self.should_exit = self.force_exit = True
-        killer = threading.Timer(FORCED, os._exit, [128 + sig])
-        killer.daemon = True
-        killer.start()
-        with suppress(RuntimeError):  # its loop is closed
-            self._loop.call_soon_threadsafe(self._stop_draining)
+        self.kill_after(FORCED, sig)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._stop_draining)
+
+    def kill_after(self, seconds: float, sig: int = signal.SIGTERM) -> None:
+        """Kill the process later: a handler may block the event loop, and a thread or the lifespan never end."""
+        self._killers += [
+            threading.Timer(seconds, _tell_where_it_hangs),
+            threading.Timer(seconds + 0.1, os._exit, [128 + sig]),  # also if nothing can be written
+        ]
+        for killer in self._killers[-2:]:
+            killer.daemon = True
+            killer.start()
+
+    def spare(self) -> None:
+        """Kill the process no more: it has ended to serve."""
+        for killer in self._killers:
+            killer.cancel()
 
     def _stop_draining(self) -> None:
         if self._draining is not None:
             self._draining.cancel()
 
     def _stop_listening(self, sockets: list[socket.socket] | None) -> None:
+        if self._socket_file is not None:
+            self._socket_file.remove()
         for server in self.servers:
             server.close()
         for listener in sockets or ():
@@ -122,8 +169,16 @@ def run(config: uvicorn.Config, options: ShutdownOptions) -> int:
         SystemExit: the server could not start.
     """
     server = Server(config, options)
-    with suppress(KeyboardInterrupt):  # which uvicorn raises at its end, after SIGINT
-        server.run()
-    if not server.started:
+    try:
+        with suppress(KeyboardInterrupt):  # which uvicorn raises at its end, after SIGINT
+            server.run()
+    finally:
+        server.spare()
+    if not (server.started or server.is_signalled):
         raise SystemExit(STARTUP_FAILURE)
     return 0
+
+
+def _tell_where_it_hangs() -> None:
+    logger.error("process %d has not ended in time, and is killed: here is what its threads do", os.getpid())
+    faulthandler.dump_traceback()

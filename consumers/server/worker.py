@@ -34,7 +34,8 @@ class WorkerServer(Server):
         """Listen, and say so."""
         await super().startup(sockets)
         if self.started:
-            self._pipe.send(READY)
+            with suppress(OSError):  # the supervisor is gone, which is noticed below
+                self._pipe.send(READY)
             threading.Thread(target=self._follow, name="orders", daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -46,16 +47,12 @@ class WorkerServer(Server):
             super().handle_exit(sig, frame)
 
     def _follow(self) -> None:
-        order = None
-        while order != END:
-            try:
-                order = self._pipe.recv()
-            except (EOFError, OSError):  # the supervisor is gone: nobody else ends this process
-                self.should_exit = True
-                return
-            if order == END:
-                self.end_now()
-            self.should_exit = True
+        try:
+            while self._pipe.recv() == LEAVE:
+                self.leave()
+            self.end_now()
+        except (EOFError, OSError):  # the supervisor is gone: nobody else ends this process
+            self.leave()
 
 
 def work(settings: dict[str, Any], options: ShutdownOptions, sockets: list[socket.socket], pipe: Connection) -> None:

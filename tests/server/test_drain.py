@@ -263,6 +263,20 @@ async def test_what_has_ended_is_not_known_any_more(layer: InMemoryChannelLayer)
     assert len(open_connections.here()) == 0
 
 
+@pytest.mark.parametrize("by_drain", [True, False])
+async def test_what_has_closed_itself_hears_its_own_code(by_drain: bool, layer: InMemoryChannelLayer) -> None:
+    class Closing(Member):
+        async def receive(self, text_data: str) -> None:
+            await self.close(4001)
+
+    async with connected(Closing.as_asgi()) as wire:
+        wire.text("close")
+        assert (await wire.next())["code"] == 4001
+        await (drain() if by_drain else layer.close_group("everyone", 4002, "bye"))
+        await wire.end()
+    assert Closing.codes == [4001]
+
+
 async def test_a_connection_that_ends_already_is_waited_for(layer: InMemoryChannelLayer) -> None:
     log: list[Any] = []
     async with connected(Recorder.as_asgi(log=log)) as wire:

@@ -319,6 +319,26 @@ async def test_a_client_that_vanishes_while_it_does_not_read_ends_at_once(
         await asyncio.wait_for(ended.wait(), PATIENCE / 2)
 
 
+@pytest.mark.parametrize("size", [1, AT_ONCE])
+@pytest.mark.filterwarnings("ignore")
+async def test_a_client_that_cannot_be_written_to_is_reset_and_the_others_get_everything(
+    layer: InMemoryChannelLayer, watched: type[Watched], size: int
+) -> None:
+    def fail(data: bytes) -> None:
+        raise MemoryError
+
+    async with serving(Member.as_asgi(), watched) as server, members(server, 3) as clients:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        watched.all[1].counting.write = fail  # type: ignore[method-assign]
+        for number in range(3):
+            await layer.group_send("room", shared(f"{number}:{'x' * size}"))
+        for client in (clients[0], clients[2]):
+            assert [str(await client.next())[0] for _ in range(3)] == list("012")
+        with pytest.raises((ConnectionError, AssertionError)):
+            await clients[1].next()
+        assert clients[1].frames[1:] == []
+
+
 # Endings
 
 

@@ -4,15 +4,17 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed
 
 from .pages import ROOT
@@ -33,17 +35,35 @@ class Served:
         options: of the command line.
         app: the application.
         environment: further variables.
+        uds: the Unix domain socket to listen on.
+        listener: what to listen on, given as a file descriptor.
     """
 
     port: int
 
-    def __init__(self, *options: str, app: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        *options: str,
+        app: str = "tests.support.served_app:app",
+        environment: dict[str, str] | None = None,
+        uds: str | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
         self._clients: list[ClientConnection] = []
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by serving())
+        self._uds = uds
+        where, files = ["--port", "0"], list[int]()
+        if uds is not None:
+            where = ["--uds", uds]
+        elif listener is not None:
+            files = [listener.fileno()]
+            where = ["--fd", str(files[0])]
+            self.port = listener.getsockname()[1]
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "consumers", "serve", app, "--port", "0", *options],
+            [sys.executable, "-W", "error", "-m", "consumers", "serve", app, *where, *options],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            pass_fds=files,
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,
@@ -67,14 +87,19 @@ class Served:
 
     async def ready(self, workers: int) -> None:
         """Wait until so many processes serve."""
-        address = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
-        self.port = int((await self.until(lambda: address.search(self.text())))[1])
+        address = re.compile(r"running on (?:http://127\.0\.0\.1:(\d+)|(?:unix )?socket)")
+        found = await self.until(lambda: address.search(self.text()))
+        if found[1] is not None:
+            self.port = int(found[1])
         await self.until(lambda: len(self.lines("up")) >= workers)
         await self.until(lambda: self.text().count("Application startup complete") >= workers)
 
     async def open(self, path: str) -> ClientConnection:
         """Connect a client."""
-        client = await connect(f"ws://127.0.0.1:{self.port}/{path}", open_timeout=PATIENCE, proxy=None)
+        if self._uds is None:
+            client = await connect(f"ws://127.0.0.1:{self.port}/{path}", open_timeout=PATIENCE, proxy=None)
+        else:
+            client = await unix_connect(self._uds, f"ws://localhost/{path}", open_timeout=PATIENCE)
         self._clients.append(client)
         return client
 
@@ -92,21 +117,14 @@ class Served:
 
     def workers(self) -> list[int]:
         """Return the processes that it has started to serve, the oldest first, and that live."""
-        return [pid for pid in (int(line.split()[1]) for line in self.lines("up")) if os.path.exists(f"/proc/{pid}")]
+        return [pid for pid in (int(line.split()[1]) for line in self.lines("up")) if lives(pid)]
 
 
 @asynccontextmanager
-async def serving(
-    *options: str,
-    workers: int = 1,
-    app: str = "tests.support.served_app:app",
-    environment: dict[str, str] | None = None,
-) -> AsyncIterator[Served]:
-    """Serve until the block ends; nothing of it is left then."""
-    more = ["--workers", str(workers)] if workers > 1 else []
-    served = Served(*options, *more, app=app, environment=environment or {})
+async def running(*options: str, workers: int = 1, **more: Any) -> AsyncIterator[Served]:
+    """Run the processes, which may not serve yet, until the block ends; nothing of them is left then."""
+    served = Served(*options, *(["--workers", str(workers)] if workers > 1 else []), **more)
     try:
-        await served.ready(workers)
         yield served
     finally:
         for client in served._clients:
@@ -117,9 +135,26 @@ async def serving(
         served._output.close()
 
 
+@asynccontextmanager
+async def serving(*options: str, workers: int = 1, **more: Any) -> AsyncIterator[Served]:
+    """Serve until the block ends."""
+    async with running(*options, workers=workers, **more) as served:
+        await served.ready(workers)
+        yield served
+
+
 async def close_of(client: ClientConnection) -> Close:
     """Wait for the end of a connection; return the code and the reason that the client sees."""
     with suppress(ConnectionClosed):
         while True:
             await asyncio.wait_for(client.recv(), PATIENCE)
     return client.close_code, client.close_reason
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended may be there until its parent has asked for its status."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
