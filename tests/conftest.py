@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from consumers import InMemoryChannelLayer, channel_layers, limits
 
+from .support.slow import left_to_ci
+
 collect_ignore = ["parity"]  # `make test-parity` runs these, in environments of their own
 
 # A sixth of the examples while one works, and all of them where changes are checked. `--hypothesis-profile` chooses.
@@ -21,6 +23,16 @@ if not os.environ.get("CI"):
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run every asynchronous test on both event loops."""
     return str(request.param)
+
+
+@pytest.fixture(params=["websockets-sansio", *left_to_ci("consumers.server")])
+def ws(request: pytest.FixtureRequest) -> Any:
+    """Return uvicorn's own way to speak WebSocket, and ours, which shares frames and joins writes."""
+    if request.param == "websockets-sansio":
+        return request.param
+    from consumers.server import WebSocketProtocol
+
+    return WebSocketProtocol
 
 
 @pytest.fixture

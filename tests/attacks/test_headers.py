@@ -14,8 +14,10 @@ from starlette.routing import Route, WebSocketRoute
 
 from consumers import AsyncHttpConsumer, AsyncWebsocketConsumer
 from consumers._connection.events import pairs
+from consumers.server import WebSocketProtocol
 
 from ..support.servers import Server, uvicorn_server
+from ..support.slow import left_to_ci
 
 SMUGGLED = [
     (b"x-name", b"value\r\nset-cookie: evil=1"),
@@ -63,6 +65,7 @@ class Answering(AsyncHttpConsumer):
     scope="module",
     params=[
         "websockets-sansio",
+        *left_to_ci(WebSocketProtocol),
         "wsproto",
         pytest.param("websockets", marks=pytest.mark.filterwarnings("ignore")),  # deprecated, and in use
     ],

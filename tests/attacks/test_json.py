@@ -13,8 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from consumers import AsyncJsonWebsocketConsumer, BaseWSEndpoint, InMemoryChannelLayer, JsonWebsocketConsumer
+from consumers.server import WebSocketProtocol
 
 from ..support.servers import uvicorn_server
+from ..support.slow import left_to_ci
 from ..support.wire import connected
 
 pytestmark = pytest.mark.anyio
@@ -146,6 +148,7 @@ class RawTexts(Texts):
 @pytest.fixture(
     params=[
         "websockets-sansio",
+        *left_to_ci(WebSocketProtocol),
         "wsproto",
         pytest.param("websockets", marks=pytest.mark.filterwarnings("ignore")),  # deprecated, and in use
     ]

@@ -305,13 +305,13 @@ async def clients(url: str, count: int) -> AsyncIterator[list[Any]]:
 
 
 @only_asyncio
-async def test_real_clients_see_the_code_and_the_reason(layer: InMemoryChannelLayer) -> None:
+async def test_real_clients_see_the_code_and_the_reason(layer: InMemoryChannelLayer, ws: Any) -> None:
     async def greet(self: Any) -> None:
         await self.accept()
         await self.send("in")
 
     consumer = a_member(AsyncWebsocketConsumer, connect=greet)
-    with uvicorn_server(consumer.as_asgi()) as server:
+    with uvicorn_server(consumer.as_asgi(), ws=ws) as server:
         async with clients(f"ws://{server.host}/", 3) as opened:
             for client in opened:
                 assert await client.recv() == "in"

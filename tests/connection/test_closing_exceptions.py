@@ -261,11 +261,11 @@ async def test_nor_has_a_named_channel(layer: InMemoryChannelLayer, caplog: pyte
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_client_of_a_real_server_sees_the_code(
-    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, place: str
+    layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, place: str, ws: Any
 ) -> None:
     log: list[Any] = []
     app = raising(Raising, place, ERRORS[0]).as_asgi(log=log)
-    with uvicorn_server(app) as server, websockets.sync.client.connect(f"ws://{server.host}") as client:
+    with uvicorn_server(app, ws=ws) as server, websockets.sync.client.connect(f"ws://{server.host}") as client:
         with pytest.raises(ConnectionClosed) as closed:
             client.send("go")
             client.recv(5)

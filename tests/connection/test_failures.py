@@ -289,7 +289,7 @@ async def test_bad_messages_of_an_endpoint_that_are_found_at_once_are_one_line(
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_servers_log_has_the_error_once_with_its_place_and_no_log_the_messages_content(
-    unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
+    unchecked_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, ws: Any
 ) -> None:
     class Slow(AsyncWebsocketConsumer):
         disconnect_timeout = 0.01
@@ -299,7 +299,7 @@ async def test_a_servers_log_has_the_error_once_with_its_place_and_no_log_the_me
 
     caplog.set_level(logging.DEBUG, "consumers")
     caplog.set_level(logging.INFO, "uvicorn")
-    async with serving(Failing.as_asgi()) as server:
+    async with serving(Failing.as_asgi(), ws) as server:
         async with connect(server.url("/chat")) as client:
             await client.send(f'["{SECRET}", "boom"]')
             assert (await close_of(client))[0] == 1011
@@ -310,7 +310,7 @@ async def test_a_servers_log_has_the_error_once_with_its_place_and_no_log_the_me
             await unchecked_layer.group_send("everyone", {"type": "unknown", "text": SECRET})
             await unchecked_layer.group_send("everyone", {"type": 5, "text": SECRET})
             await unchecked_layer.group_send("everyone", {"text": SECRET})
-    async with serving(Slow.as_asgi()) as server, connect(server.url("/chat")) as client:
+    async with serving(Slow.as_asgi(), ws) as server, connect(server.url("/chat")) as client:
         await client.send(SECRET)
         await client.send(SECRET)
     formatter = logging.Formatter()

@@ -23,9 +23,21 @@ from consumers import (
 )
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..support.shared import SharingWire
+from ..support.slow import left_to_ci
 from ..support.wire import Wire, connected, connecting, eventually
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["handlers", *left_to_ci("shared")])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run on a server that shares frames, too."""
+    if request.param == "shared":
+        monkeypatch.setattr("tests.support.wire.Wire", SharingWire)
+
+
+both_ways = pytest.mark.usefixtures("way")
 
 
 class Listener(AsyncWebsocketConsumer):
@@ -52,6 +64,7 @@ async def listening(count: int) -> AsyncIterator[list[Wire]]:
         yield wires
 
 
+@both_ways
 async def test_a_frame_reaches_every_client_without_a_handler(layer: InMemoryChannelLayer) -> None:
     async with listening(3) as wires:
         await layer.group_send("room", frame("hello"))
@@ -68,6 +81,7 @@ async def test_a_frame_is_sent_by_the_members_own_task(layer: InMemoryChannelLay
         assert await wire.next_text() == "hello"
 
 
+@both_ways
 async def test_frames_and_handled_messages_keep_their_order(layer: InMemoryChannelLayer) -> None:
     async with listening(1) as (wire,):
         expected = [str(number) for number in range(20)]
@@ -76,6 +90,7 @@ async def test_frames_and_handled_messages_keep_their_order(layer: InMemoryChann
         assert [await wire.next_text() for _ in expected] == expected
 
 
+@both_ways
 async def test_frames_behind_a_busy_handler_wait_for_it(layer: InMemoryChannelLayer) -> None:
     async with listening(1) as (wire,):
         wire.hold_sends = anyio.Event()
@@ -88,6 +103,7 @@ async def test_frames_behind_a_busy_handler_wait_for_it(layer: InMemoryChannelLa
         assert [await wire.next_text() for _ in range(3)] == ["first", "second", "third"]
 
 
+@both_ways
 async def test_a_slow_client_delays_no_other_and_gets_its_frames_in_order(layer: InMemoryChannelLayer) -> None:
     async with listening(2) as (slow, quick):
         slow.hold_sends = anyio.Event()
@@ -99,6 +115,7 @@ async def test_a_slow_client_delays_no_other_and_gets_its_frames_in_order(layer:
         assert [await slow.next_text() for _ in range(5)] == list("01234")
 
 
+@both_ways
 async def test_a_client_that_does_not_read_misses_frames_and_they_are_counted(layer: InMemoryChannelLayer) -> None:
     async with listening(1) as (wire,):
         wire.hold_sends = anyio.Event()
@@ -109,6 +126,7 @@ async def test_a_client_that_does_not_read_misses_frames_and_they_are_counted(la
         assert await wire.next_text() == "0"
 
 
+@both_ways
 async def test_a_connection_that_is_not_accepted_gets_no_frame(layer: InMemoryChannelLayer) -> None:
     class Undecided(Listener):
         async def connect(self) -> None:
@@ -122,6 +140,7 @@ async def test_a_connection_that_is_not_accepted_gets_no_frame(layer: InMemoryCh
         assert wire.sent == []
 
 
+@both_ways
 async def test_a_closed_socket_gets_no_frame(layer: InMemoryChannelLayer) -> None:
     class Closing(Listener):
         async def receive(self, text_data: str) -> None:
@@ -135,6 +154,7 @@ async def test_a_closed_socket_gets_no_frame(layer: InMemoryChannelLayer) -> Non
         assert [event["type"] for event in wire.sent] == ["websocket.accept", "websocket.close"]
 
 
+@both_ways
 async def test_it_has_to_be_switched_on(layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture) -> None:
     class Careful(Listener):
         raw_frames = False
@@ -148,6 +168,7 @@ async def test_it_has_to_be_switched_on(layer: InMemoryChannelLayer, caplog: pyt
     )
 
 
+@both_ways
 async def test_a_handler_of_the_class_goes_first(layer: InMemoryChannelLayer) -> None:
     class Handling(Listener):
         async def websocket_send(self, event: Message) -> None:
@@ -158,6 +179,7 @@ async def test_a_handler_of_the_class_goes_first(layer: InMemoryChannelLayer) ->
         assert await wire.next_text() == "HELLO"
 
 
+@both_ways
 @pytest.mark.parametrize("content", [{}, {"text": 1}, {"text": None, "bytes": "no bytes"}])
 async def test_what_is_no_frame_is_dropped_and_logged_once(
     layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture, content: dict[str, Any]
@@ -173,6 +195,7 @@ async def test_what_is_no_frame_is_dropped_and_logged_once(
     assert caplog.text.count("a raw frame needs a str as its 'text' or bytes as its 'bytes'") == 1
 
 
+@both_ways
 async def test_several_handlers_at_once_and_frames(layer: InMemoryChannelLayer) -> None:
     class Concurrent(Listener):
         max_tasks = 4
@@ -314,6 +337,7 @@ async def test_a_server_that_fails_ends_that_connection_alone(layer: InMemoryCha
         assert isinstance(wire.error, ValueError)
 
 
+@both_ways
 @pytest.mark.parametrize("raw_first", [True, False])
 async def test_a_group_of_several_kinds_of_members_gets_it(layer: InMemoryChannelLayer, raw_first: bool) -> None:
     class Handling(Listener):
@@ -449,6 +473,7 @@ async def test_a_failed_send_keeps_no_other_connection_alive(layer: InMemoryChan
     assert not connections
 
 
+@both_ways
 async def test_a_client_that_has_gone_is_no_error(
     layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -491,6 +516,7 @@ async def test_a_frame_that_is_half_sent_is_given_up_with_its_connection(
     assert started or anyio_backend == "trio"
 
 
+@both_ways
 async def test_sync_consumers_take_them_too(layer: InMemoryChannelLayer, anyio_backend: str) -> None:
     if anyio_backend == "trio":  # sync consumers need asyncio
         return
@@ -534,6 +560,7 @@ class PlainBoard(JsonWebsocketConsumer):
         return super().encode_json(content)
 
 
+@both_ways
 @pytest.mark.parametrize("board", [Board, PlainBoard])
 async def test_a_group_gets_json_that_was_encoded_once(
     layer: InMemoryChannelLayer, anyio_backend: str, board: type[Board]

@@ -280,14 +280,14 @@ async def test_a_cancellation_that_comes_back_from_a_thread_is_nobodys_error(how
     assert wire.error is None
 
 
-def test_a_real_server_logs_the_place_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_real_server_logs_the_place_and_goes_on(caplog: pytest.LogCaptureFixture, ws: Any) -> None:
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
     app = raising("receive", escape, 1)
     app.groups = []
     log: list[Any] = []
-    with uvicorn_server(app.as_asgi(log=log), log_config=None) as server:
+    with uvicorn_server(app.as_asgi(log=log), ws=ws, log_config=None) as server:
         for _ in range(2):
             with connect(f"ws://{server.host}") as client:
                 client.send("go")

@@ -282,10 +282,10 @@ def test_starlettes_test_client_sees_the_code_and_no_error(place: str, backend: 
 
 @pytest.mark.parametrize("place", PLACES + OWN_TASKS)
 def test_a_client_of_a_real_server_sees_the_code_and_the_log_no_traceback(
-    place: str, caplog: pytest.LogCaptureFixture
+    place: str, caplog: pytest.LogCaptureFixture, ws: Any
 ) -> None:
     Endpoint = raising(place)
-    with uvicorn_serving(Endpoint, "websockets-sansio") as url:
+    with uvicorn_serving(Endpoint, ws) as url:
         with websockets.sync.client.connect(url) as client:
             with pytest.raises(ConnectionClosed) as closed:
                 client.send("go")

@@ -17,9 +17,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 
 from consumers.endpoint import BaseWSEndpoint
+from consumers.server import WebSocketProtocol
 from consumers.types import Message
 
 from ..support.endpoints import Noted, accepted, served, uvicorn_serving, wait_for
+from ..support.slow import left_to_ci
 
 asynchronous = pytest.mark.anyio
 
@@ -398,7 +400,7 @@ def test_starlettes_test_client_raises_the_original_error_in_the_with_block(back
     assert Endpoint.seen[-1] == ("disconnected", 1011)
 
 
-@pytest.mark.parametrize("protocol", ["wsproto", "websockets-sansio"])
+@pytest.mark.parametrize("protocol", ["wsproto", "websockets-sansio", *left_to_ci(WebSocketProtocol)])
 def test_a_real_server_and_client(protocol: Any, caplog: pytest.LogCaptureFixture) -> None:
     class Endpoint(Noted):
         pass

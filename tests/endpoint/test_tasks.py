@@ -547,11 +547,11 @@ def test_starlettes_test_client_sees_what_its_tasks_send_and_raise(backend: Any)
     assert Endpoint.seen[-2:] == ["subscription ended", ("disconnected", 1011)]
 
 
-def test_a_client_of_a_real_server_does_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_of_a_real_server_does_too(caplog: pytest.LogCaptureFixture, ws: Any) -> None:
     class Endpoint(Talking):
         pass
 
-    with uvicorn_serving(Endpoint, "websockets-sansio") as url:
+    with uvicorn_serving(Endpoint, ws) as url:
         with websockets.sync.client.connect(url) as client:
             for text in ("hello", "fail"):
                 client.send(text)

@@ -10,12 +10,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from consumers import AsyncJsonWebsocketConsumer, InMemoryChannelLayer, JsonWebsocketConsumer
+from consumers.server import WebSocketProtocol
 
 from ..support.serving import PATIENCE, close_of, serving
+from ..support.slow import left_to_ci
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
-PROTOCOLS = ["websockets-sansio", "wsproto"]
+PROTOCOLS = ["websockets-sansio", "wsproto", *left_to_ci(WebSocketProtocol)]
 
 
 class Log:
@@ -114,7 +116,7 @@ with_both = pytest.mark.parametrize("consumer", [Chat, SyncChat])
 
 @with_both
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_a_room_from_the_handshake_to_the_teardown(consumer: Any, protocol: str) -> None:
+async def test_a_room_from_the_handshake_to_the_teardown(consumer: Any, protocol: Any) -> None:
     async with serving(app_of(consumer), protocol) as server:
         async with connect(server.url("/chat/a?token=ann")) as ann, connect(server.url("/chat/a?token=bob")) as bob:
             assert [await ann.recv(), await bob.recv()] == ['"hello ann, session"', '"hello bob, session"']
@@ -130,8 +132,8 @@ async def test_a_room_from_the_handshake_to_the_teardown(consumer: Any, protocol
 
 
 @with_both
-async def test_the_servers_shutdown_ends_all_in_the_same_order(consumer: Any) -> None:
-    async with serving(app_of(consumer)) as server:
+async def test_the_servers_shutdown_ends_all_in_the_same_order(consumer: Any, ws: Any) -> None:
+    async with serving(app_of(consumer), ws) as server:
         client = await connect(server.url("/chat/a?token=ann"))
         await client.recv()
     assert await close_of(client) == (1012, "")
@@ -140,7 +142,7 @@ async def test_the_servers_shutdown_ends_all_in_the_same_order(consumer: Any) ->
 
 @with_both
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_refusals_have_their_status(consumer: Any, protocol: str) -> None:
+async def test_refusals_have_their_status(consumer: Any, protocol: Any) -> None:
     wanted = {
         "/chat/a?token=teapot": (418, b'{"detail":{"why":"a teapot"}}'),
         "/chat/private?token=ann": (403, b'{"detail":"members only"}'),

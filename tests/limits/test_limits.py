@@ -118,7 +118,7 @@ def test_an_unknown_limit_or_more_class_groups_than_it_allows_is_an_error() -> N
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_real_client_sees_the_code_of_each_limit(lines: Lines) -> None:
+async def test_a_real_client_sees_the_code_of_each_limit(lines: Lines, ws: Any) -> None:
     class Undecided(Counter):
         handshake_timeout = 0.1
 
@@ -133,7 +133,7 @@ async def test_a_real_client_sees_the_code_of_each_limit(lines: Lines) -> None:
     routes += [route(f"/{letter}/size", kind, max_message_size=10) for letter, kind in both]
     routes += [route(f"/{letter}/idle", kind, idle_timeout=0.1) for letter, kind in both]
     app = Starlette(routes=[*routes, WebSocketRoute("/undecided", Undecided.as_asgi())])
-    async with serving(app) as server:
+    async with serving(app, ws) as server:
         for letter, _ in both:
             for name, code in (("rate", 1008), ("size", 1009), ("idle", 1001)):
                 async with connect(server.url(f"/{letter}/{name}")) as client:
@@ -151,7 +151,7 @@ async def test_a_real_client_sees_the_code_of_each_limit(lines: Lines) -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_real_client_that_does_not_read_is_cut_off_within_the_deadline(lines: Lines) -> None:
+async def test_a_real_client_that_does_not_read_is_cut_off_within_the_deadline(lines: Lines, ws: Any) -> None:
     ended: asyncio.Queue[int] = asyncio.Queue()
 
     class Flood(AsyncWebsocketConsumer):
@@ -169,7 +169,7 @@ async def test_a_real_client_that_does_not_read_is_cut_off_within_the_deadline(l
         async def disconnect(self, code: int) -> None:
             ended.put_nowait(code)
 
-    async with serving(Flood.as_asgi()) as server:
+    async with serving(Flood.as_asgi(), ws) as server:
         client = await connect(server.url("/"), max_queue=1, compression=None, ping_interval=None)
         assert await asyncio.wait_for(ended.get(), PATIENCE) == 1013
         assert "send_timeout" in lines.only()

@@ -160,7 +160,7 @@ async def stop_a_crowd(served: Served, clients: list[Client]) -> None:
 
 
 @pytest.mark.parametrize("clients", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("ws", ["websockets-sansio", *left_to_ci("wsproto", "websockets")])
+@pytest.mark.parametrize("ws", ["websockets-sansio", *left_to_ci("consumers.server", "wsproto", "websockets")])
 async def test_every_client_is_told_every_disconnect_runs_and_the_layer_is_closed_last(ws: str, clients: int) -> None:
     async with serving(ws=ws) as served:
         await stop_a_crowd(served, await served.connect(*["member"] * clients))

@@ -135,7 +135,7 @@ class Noted(BaseWSEndpoint):
 
 
 @contextmanager
-def uvicorn_serving(endpoint: type[BaseWSEndpoint], protocol: str) -> Iterator[str]:
+def uvicorn_serving(endpoint: type[BaseWSEndpoint], protocol: Any) -> Iterator[str]:
     app = Starlette(routes=[WebSocketRoute("/", endpoint)])
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, ws=protocol, lifespan="off", log_config=None))

@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 
 from consumers._connection.shared import EXTENSION
-from consumers.types import ASGIApp
+from consumers.types import ASGIApp, Scope
 
-from .wire import Wire, run_app, websocket_scope
+from .wire import Wire, start
 
 
 class SharingWire(Wire):
@@ -27,10 +27,15 @@ class SharingWire(Wire):
         self.written: list[str | bytes] = []
         self.is_paused = False
 
+    def scope_of(self, **fields: Any) -> Scope:
+        extensions = {EXTENSION: {"encode": encode, "connection": self}}
+        return super().scope_of(**{"extensions": extensions, **fields})
+
     @property
     def takes_frames(self) -> bool:
         is_accepted = any(event["type"] == "websocket.accept" for event in self.sent)
-        return is_accepted and self.close_code is None and not self.is_paused
+        is_held = self.hold_sends is not None and not self.hold_sends.is_set()
+        return is_accepted and self.close_code is None and not (self.is_paused or is_held or self.gone)
 
     def write_all(self, connections: list["SharingWire"], frame: bytes) -> None:
         for connection in connections:
@@ -40,7 +45,9 @@ class SharingWire(Wire):
         assert self.takes_frames
         content: str | bytes = frame[1:].decode() if frame[:1] == b"T" else frame[1:]
         self.written.append(content)
-        self._from_app.put({"type": "websocket.send", "text" if isinstance(content, str) else "bytes": content})
+        event = {"type": "websocket.send", "text" if isinstance(content, str) else "bytes": content}
+        self.sent.append(event)
+        self._from_app.put(event)
 
     async def next_content(self) -> str | bytes:
         """Return the payload of the next frame, whichever way it has come."""
@@ -74,10 +81,9 @@ async def sharing(
 @asynccontextmanager
 async def _sharing(app: ASGIApp, offers: bool, accepted: bool, scope: dict[str, Any]) -> AsyncIterator[SharingWire]:
     wire = SharingWire()
-    extensions: dict[str, Any] = {EXTENSION: {"encode": encode, "connection": wire}} if offers else {}
+    extensions: dict[str, Any] = {} if offers else {"extensions": {}}
     async with anyio.create_task_group() as tasks:
-        wire.client("connect")
-        tasks.start_soon(run_app, wire, app, websocket_scope(extensions=extensions, **scope))
+        start(tasks, wire, app, **extensions, **scope)
         try:
             if accepted:
                 await wire.accepted()

@@ -27,6 +27,7 @@ from consumers import (
     lifespan,
 )
 from consumers.layers.base import BaseChannelLayer
+from consumers.server import WebSocketProtocol
 
 HUNG_FOR = 1.0  # seconds: `disconnect_timeout` and `cleanup_timeout` of the consumers that hang
 
@@ -218,7 +219,11 @@ def serve(listener: int, ws: str, grace: int | None, redis_layer: str, redis_url
     routes = [WebSocketRoute(f"/{name}", consumer.as_asgi()) for name, consumer in CONSUMERS.items()]
     routes += [WebSocketRoute(f"/{name}", endpoint) for name, endpoint in ENDPOINTS.items()]
     app = Starlette(routes=routes, lifespan=lifespan)
-    arguments: dict[str, Any] = {"ws": ws, "timeout_graceful_shutdown": grace, "log_level": "error"}
+    arguments: dict[str, Any] = {
+        "ws": WebSocketProtocol if ws == "consumers.server" else ws,
+        "timeout_graceful_shutdown": grace,
+        "log_level": "error",
+    }
     uvicorn.Server(uvicorn.Config(app, **arguments)).run(sockets=[socket.socket(fileno=listener)])
 
 

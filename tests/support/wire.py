@@ -72,6 +72,9 @@ class Wire:
         self.sent.append(event)
         self._from_app.put(event)
 
+    def scope_of(self, **fields: Any) -> Scope:
+        return websocket_scope(**fields)
+
     def event(self, event: Message) -> None:
         self._to_app.put(event)
 
@@ -152,7 +155,7 @@ async def connected(app: ASGIApp, **scope: Any) -> AsyncIterator[Wire]:
 
 def start(tasks: TaskGroup, wire: Wire, app: ASGIApp, **scope: Any) -> None:
     wire.client("connect")
-    tasks.start_soon(run_app, wire, app, websocket_scope(**scope))
+    tasks.start_soon(run_app, wire, app, wire.scope_of(**scope))
 
 
 async def eventually(condition: Callable[[], Any]) -> None:

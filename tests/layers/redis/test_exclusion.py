@@ -186,10 +186,14 @@ class PlainBoard(JsonWebsocketConsumer):
 
 @pytest.mark.parametrize("board", [Board, PlainBoard])
 async def test_clients_of_a_server_get_json_that_another_has_sent(
-    layer: RedisLayer, board: Any, no_layer: None
+    layer: RedisLayer, board: Any, no_layer: None, ws: Any
 ) -> None:
     channel_layers.set("default", layer)
-    async with serving(board.as_asgi()) as server, connect(server.url("/")) as one, connect(server.url("/")) as other:
+    async with (
+        serving(board.as_asgi(), ws) as server,
+        connect(server.url("/")) as one,
+        connect(server.url("/")) as other,
+    ):
         await until(lambda: len(layer.groups.get("room", ())) == 2)
         for index, (sender, receiver) in enumerate([(one, other), (other, one)] * 2):
             await sender.send(str(index))
