@@ -79,7 +79,7 @@ def check_drain(retry: tuple[float, float], batch: int, spread: float, timeout: 
     """
     if not 0 <= retry[0] <= retry[1] < math.inf:
         raise ValueError(f"retry is {retry!r}: give two numbers of seconds, at least and at most")
-    if batch < 1:
+    if not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch is {batch!r}: give the number of clients that are told at once")
     if not 0 < timeout < math.inf:
         raise ValueError(f"timeout is {timeout!r}: give a number of seconds above 0")

@@ -170,6 +170,23 @@ async def test_they_are_told_in_batches_within_the_spread(layer: InMemoryChannel
     assert len(ended) == 30
 
 
+async def test_ten_thousand_are_told_in_equal_parts_within_the_spread() -> None:
+    class Stub:
+        def _drain(self, reason: str, at_once: bool) -> None:
+            times.append(anyio.current_time())
+            open_connections.here().discard(self)
+
+    times: list[float] = []
+    for _ in range(10_000):
+        open_connections.here().add(Stub())
+    began = anyio.current_time()
+    assert await drain(spread=0.5) == 0
+    batches = [times[start : start + 2000] for start in range(0, 10_000, 2000)]
+    for number, batch in enumerate(batches):
+        assert batch[0] - began >= 0.1 * number
+    assert times[-1] - began < 0.5 + 0.5  # the latter for a busy machine
+
+
 async def test_all_are_told_at_once_without_a_spread(layer: InMemoryChannelLayer) -> None:
     member, wires = a_member(), [Wire() for _ in range(30)]
     async with anyio.create_task_group() as tasks:
@@ -313,7 +330,15 @@ def test_an_event_loop_that_has_ended_is_not_kept(anyio_backend: str) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("retry", (20, 5)), ("retry", (-1, 5)), ("batch", 0), ("timeout", 0), ("spread", -1), ("spread", 16)],
+    [
+        ("retry", (20, 5)),
+        ("retry", (-1, 5)),
+        ("batch", 0),
+        ("batch", 1.5),
+        ("timeout", 0),
+        ("spread", -1),
+        ("spread", 16),
+    ],
 )
 async def test_an_argument_that_cannot_work_is_refused_before_anything_happens(argument: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{argument} is "):

@@ -15,8 +15,9 @@ import pytest
 from consumers.__main__ import main
 from consumers.server import serve
 
+from ..support import tls
 from ..support.pages import ROOT
-from ..support.served import running, serving
+from ..support.served import close_of, running, serving
 from ..support.slow import left_to_ci
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +94,20 @@ async def test_a_file_descriptor_is_served(workers: int) -> None:
             assert int(await client.recv()) in served.workers()
             served.signal(signal.SIGTERM)
             await served.end()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", *left_to_ci("uvloop")])
+async def test_tls_is_spoken_to_the_end_on_each_event_loop(loop: str) -> None:
+    files = [word for name, path in tls.server_options().items() for word in (f"--{name.replace('_', '-')}", str(path))]
+    async with serving("--loop", loop, *files, tls=tls.client_context()) as served:
+        clients = [await served.open("member") for _ in range(3)]
+        await clients[0].send("soon")
+        assert await clients[0].recv() == "begun"
+        served.signal(signal.SIGTERM)
+        assert await clients[0].recv() == "done"
+        assert {await close_of(client) for client in clients} == {(1012, "retry=5-20")}
+        await served.end()
+        assert "Traceback" not in served.text()
 
 
 # What cannot be

@@ -1,5 +1,6 @@
 """An application that tells its clients how they are served; see `test_gunicorn`."""
 
+import asyncio
 import gc
 
 import uvicorn
@@ -20,6 +21,11 @@ class Member(AsyncWebsocketConsumer):
         await self.send(f"{', '.join(offered)}, {size}")
 
     async def receive(self, text_data: str) -> None:
+        if text_data.startswith("wait "):
+            await self.send("begun")
+            await asyncio.sleep(float(text_data.split()[1]))
+            await self.send("done")
+            return
         await self.group_send("room", {"type": "chat.message", "text": text_data})
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ class Served:
         environment: further variables.
         uds: the Unix domain socket to listen on.
         listener: what to listen on, given as a file descriptor.
+        tls: with which clients connect.
     """
 
     port: int
@@ -48,10 +50,11 @@ class Served:
         environment: dict[str, str] | None = None,
         uds: str | None = None,
         listener: socket.socket | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._clients: list[ClientConnection] = []
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by serving())
-        self._uds = uds
+        self._uds, self._tls = uds, tls
         where, files = ["--port", "0"], list[int]()
         if uds is not None:
             where = ["--uds", uds]
@@ -87,7 +90,7 @@ class Served:
 
     async def ready(self, workers: int) -> None:
         """Wait until so many processes serve."""
-        address = re.compile(r"running on (?:http://127\.0\.0\.1:(\d+)|(?:unix )?socket)")
+        address = re.compile(r"running on (?:https?://127\.0\.0\.1:(\d+)|(?:unix )?socket)")
         found = await self.until(lambda: address.search(self.text()))
         if found[1] is not None:
             self.port = int(found[1])
@@ -97,7 +100,8 @@ class Served:
     async def open(self, path: str) -> ClientConnection:
         """Connect a client."""
         if self._uds is None:
-            client = await connect(f"ws://127.0.0.1:{self.port}/{path}", open_timeout=PATIENCE, proxy=None)
+            url = f"ws://127.0.0.1:{self.port}/{path}" if self._tls is None else f"wss://localhost:{self.port}/{path}"
+            client = await connect(url, ssl=self._tls, open_timeout=PATIENCE, proxy=None)
         else:
             client = await unix_connect(self._uds, f"ws://localhost/{path}", open_timeout=PATIENCE)
         self._clients.append(client)
