@@ -11,7 +11,7 @@ from uvicorn_worker import UvicornWorker
 
 from .protocol import WebSocketProtocol
 from .settings import GRACE, SETTINGS, shutdown_options
-from .uvicorn_server import Server
+from .uvicorn_server import LEAST, Server
 
 GRACE_PART = 0.8
 """The part of gunicorn's `graceful_timeout` that the end may take. After all of it, gunicorn kills the worker."""
@@ -57,7 +57,7 @@ class GunicornWorker(UvicornWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until gunicorn ends it."""
-        grace = min(GRACE, self.cfg.graceful_timeout * GRACE_PART)
+        grace = min(GRACE, max(LEAST, self.cfg.graceful_timeout * GRACE_PART))
         self.config.app = self.wsgi
         server = NotifyingServer(self.config, shutdown_options(grace, self.retry, self.batch, None))
         signal.signal(signal.SIGQUIT, lambda number, _: server.end_now(number))  # gunicorn's quick end
