@@ -12,10 +12,13 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from consumers import AsyncWebsocketConsumer, channel_layers, lifespan
+from consumers._connection.shared import EXTENSION
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
+from consumers.relays import _Value as Value
 from consumers.types import ASGIApp, Message, Receive, Scope, Send
 
 from .records import Kind, Recorder
+from .wire import payload_of
 
 GROUP = "soak.room."
 
@@ -89,7 +92,7 @@ class SoakConsumer(AsyncWebsocketConsumer):
         self.tally: Counts = self.scope["soak"]
         self.tally.handled += 1
         self.record(Kind.OPENED, self.tally.conn)
-        self.is_slow = self.scope["path_params"]["manner"] == "slow"
+        self.is_slow = self.scope["path_params"].get("manner") == "slow"
         self.rooms: set[int] = set()
         await super().websocket_connect(message)
 
@@ -121,7 +124,7 @@ class SoakConsumer(AsyncWebsocketConsumer):
         self.record(Kind.GOT, self.tally.conn, event["of"], event["number"])
         if self.is_slow:
             await asyncio.sleep(SLOWNESS)
-        await self._tell(f"said {event['of']} {event['number']} {event['text']}")
+        await self._tell(event["text"])
 
     async def layer_gap(self, event: Message) -> None:
         if event["group"] is None:  # else it is one group's, besides: Redis was killed, and all are told of that
@@ -145,7 +148,7 @@ class SoakConsumer(AsyncWebsocketConsumer):
         conn, outcome = self.tally.conn, Kind.UNKNOWN
         self.record(Kind.PUBLISH, conn, number, room=room)
         try:
-            event = {"type": "soak.said", "of": conn, "number": number, "text": text}
+            event = {"type": "soak.said", "of": conn, "number": number, "text": f"said {conn} {number} {text}"}
             await self.channel_layer.group_send(f"{GROUP}{room}", event)
             outcome = Kind.PUBLISHED
         except TimeoutError:  # Redis may execute it yet
@@ -174,6 +177,21 @@ class SoakConsumer(AsyncWebsocketConsumer):
             await self.channel_layer.group_discard(f"{GROUP}{room}", self.channel_name)
 
 
+class NotedRelay(Value):
+    """A relay that notes which messages take the handlers' way; `Watched` notes the others."""
+
+    async def send(self, consumer: Any, event: Message) -> None:
+        consumer.record(Kind.GOT, consumer.tally.conn, event["of"], event["number"])
+        await super().send(consumer, event)
+        consumer.tally.sent += 1
+
+
+class SharingConsumer(SoakConsumer):
+    """A member to whom the server writes what is said, wherever it can."""
+
+    soak_said: Any = NotedRelay("text")
+
+
 class Watched:
     """Notes what passes between a server and an application.
 
@@ -184,12 +202,13 @@ class Watched:
     Attributes:
         open: how many connections there are now.
         most: how many there have been at once.
+        shared: how many frames went past the handlers.
     """
 
     def __init__(self, app: ASGIApp, record: Recorder) -> None:
         self._app = app
         self._record = record
-        self.open = self.most = 0
+        self.open = self.most = self.shared = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application."""
@@ -207,6 +226,19 @@ class Watched:
                 tally.read += 1
             return message
 
+        extension = scope["extensions"][EXTENSION]
+        write = extension["write"]
+
+        def noted_write(frame: bytes) -> bool:
+            if not write(frame):
+                return False
+            _, conn, number, *_ = payload_of(frame).split(b" ", 3)
+            record(Kind.GOT, tally.conn, int(conn), int(number))
+            tally.sent += 1
+            self.shared += 1
+            return True
+
+        extension["write"] = noted_write
         record(Kind.OPENING, tally.conn)
         self.open += 1
         self.most = max(self.most, self.open)
@@ -257,5 +289,8 @@ def make(url: str, kind: str, record: Recorder) -> tuple[Watched, Any]:
     layer = LAYERS[kind]([url], on_disconnect=lambda: record(Kind.DOWN), timeout=3)
     layer.record = SoakConsumer.record = record
     channel_layers.configure({"default": layer})
-    route = WebSocketRoute("/soak/{conn:int}/{room:int}/{manner}", SoakConsumer.as_asgi())
-    return Watched(Starlette(routes=[route], lifespan=lifespan), record), layer
+    routes = [
+        WebSocketRoute("/soak/{conn:int}/{room:int}/shared", SharingConsumer.as_asgi()),
+        WebSocketRoute("/soak/{conn:int}/{room:int}/{manner}", SoakConsumer.as_asgi()),
+    ]
+    return Watched(Starlette(routes=routes, lifespan=lifespan), record), layer

@@ -101,6 +101,8 @@ class Client:
     async def connect(self, room: int, manner: str = "plain", receive_buffer: int | None = None) -> Connection:
         """Connect, without a handshake, to one of the servers."""
         conn = next(self.world.numbers)
+        if manner == "plain" and conn % 2:
+            manner = "shared"
         self._said = 0
         port = self.chance.choice(self.world.ports)
         return await Connection.to(port, conn, f"/soak/{conn}/{room}/{manner}", self.world.record, receive_buffer)

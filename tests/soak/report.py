@@ -60,6 +60,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield "clients: " + ", ".join(f"{count} {kind}" for kind, count in crowd(options.clients).items())
     yield "sessions: " + ", ".join(f"{count} {kind}" for kind, count in outcome.sessions.items())
     yield "most connections at once: " + ", ".join(str(look["most"]) for look in outcome.looks)
+    yield "frames shared: " + ", ".join(f"{look['shared']:,}" for look in outcome.looks)
     yield "share of a core used: " + ", ".join(f"{load:.0%}" for load in outcome.load)
     yield ""
     yield from (f"{count:>10,}  {what}" for what, count in sorted(account.counts.items()))

@@ -71,6 +71,7 @@ class Station:
         return {
             "open": self._app.open,
             "most": self._app.most,
+            "shared": self._app.shared,
             "dropped": self._layer.dropped,
             "overfull": self._layer._overfull,
             "errors": self._log.errors,

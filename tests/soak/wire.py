@@ -23,6 +23,19 @@ NORMAL = (1000).to_bytes(2, "big")
 """What a close frame says when all is well."""
 
 
+def measure(buffer: bytes, at: int) -> tuple[int, int]:
+    """Return the size of the payload of a frame at a place, of at most 64 KiB, and where it starts."""
+    size = buffer[at + 1]
+    if size == 126:
+        return int.from_bytes(buffer[at + 2 : at + 4], "big"), at + 4
+    return size, at + 2
+
+
+def payload_of(frame: bytes) -> bytes:
+    """Return the payload of a frame that is not masked."""
+    return frame[measure(frame, 0)[1] :]
+
+
 class Connection(asyncio.Protocol):
     """A WebSocket client that notes which messages come.
 
@@ -140,12 +153,10 @@ class Connection(asyncio.Protocol):
     def _read_frames(self) -> None:
         buffer, at = self._buffer, 0
         while len(buffer) - at >= 2:
-            opcode, size, start = buffer[at] & 0xF, buffer[at + 1], at + 2
-            if size == 126:
-                size, start = int.from_bytes(buffer[at + 2 : at + 4], "big"), at + 4
+            size, start = measure(buffer, at)
             if len(buffer) < start + size:
                 break
-            self._on_frame(opcode, buffer[start : start + size])
+            self._on_frame(buffer[at] & 0xF, buffer[start : start + size])
             at = start + size
         self._buffer = buffer[at:]
 
