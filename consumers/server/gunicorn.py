@@ -6,11 +6,10 @@ import socket
 import sys
 from typing import ClassVar
 
-from gunicorn.arbiter import Arbiter
 from uvicorn_worker import UvicornWorker
 
 from .protocol import WebSocketProtocol
-from .settings import GRACE, SETTINGS, shutdown_options
+from .settings import GRACE, SETTINGS, STARTUP_FAILURE, shutdown_options
 from .uvicorn_server import LEAST, Server
 
 GRACE_PART = 0.8
@@ -63,4 +62,4 @@ class GunicornWorker(UvicornWorker):  # type: ignore[misc]
         signal.signal(signal.SIGQUIT, lambda number, _: server.end_now(number))  # gunicorn's quick end
         server.run(self.sockets)
         if not server.started:
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+            sys.exit(STARTUP_FAILURE)  # to gunicorn it means the same
