@@ -14,8 +14,8 @@ pytestmark = pytest.mark.anyio
 APP = "tests.support.hanging_app:app"
 GRACE = ("--grace", "1", "--spread", "0")
 KILLED = 128 + signal.SIGTERM
-LATE = 4.0
-"""Seconds: the grace time, two more, and a slow machine."""
+LATE = 15.0
+"""Seconds that the end takes at most: the grace time, two more, and what a slow machine needs."""
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ async def test_a_handler_that_blocks_its_thread_holds_nothing(path: str, workers
 
 
 async def test_a_response_without_an_end_is_cancelled_and_the_lifespan_has_time_to_end() -> None:
-    async with serving("--grace", "2", app=APP) as served:
+    async with serving("--grace", "4", app=APP) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n")
         await reader.readuntil(b"data: tick")

@@ -231,6 +231,7 @@ async def test_workers_that_die_as_soon_as_they_serve_are_not_started_without_a_
         assert time.monotonic() - began > 3
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_while_they_are_replaced_is_replaced_once(tmp_path: Path) -> None:
     async with serving(app=HANGING, environment={"HANGS": str(tmp_path)}, workers=2) as served:
         old = served.workers()
