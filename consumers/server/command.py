@@ -39,6 +39,7 @@ UVICORN: dict[str, dict[str, Any]] = {
         "help": "seconds to wait for the next HTTP request (default: 5)",
     },
     "--loop": {"help": "auto, asyncio or uvloop (default: uvloop if it is installed)"},
+    "--reload": {"action": "store_true", "help": argparse.SUPPRESS},  # for the answer that `serve()` has
     "--factory": {"action": "store_true", "help": "the application is what a function returns"},
     "--access-log": {"action": FLAG, "help": "log HTTP requests (default: no)"},
     "--log-config": {"metavar": "FILE", "help": "the logging, as uvicorn takes it"},

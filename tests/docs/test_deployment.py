@@ -90,8 +90,8 @@ async def test_draining_under_hypercorn(tmp_path: Path) -> None:
 
 def test_the_tables_name_options_that_there_are() -> None:
     options = {*UVICORN, *(f"--{name}" for name in ENDING)}
-    named = set(re.findall(r"`(--[\w-]+)", TEXT)) - {"--reload"}
-    assert named <= {*options, "--time"}
+    named = set(re.findall(r"`(--[\w-]+)", TEXT))
+    assert named <= {*options, "--graceful-timeout", "--max-requests"}  # which are gunicorn's
     assert set(re.findall(r"^\| `(\w+)`", TEXT, re.MULTILINE)) <= set(SETTINGS)
 
 

@@ -128,7 +128,7 @@ SETTINGS: list[tuple[list[str], str]] = [
     (["--ssl-certfile", "nowhere.pem"], "ssl_certfile is 'nowhere.pem'"),
     (["--log-config", "nowhere.json"], "log_config is 'nowhere.json'"),
     (["--log-level", "loud"], "invalid choice: 'loud'"),
-    (["--reload"], "unrecognized arguments: --reload"),
+    (["--reload"], "run `uvicorn --reload`"),
     (["--grace", "0"], "grace is 0.0"),
     (["--grace", "1", "--spread", "2"], "spread is 2.0"),
     (["--retry", "5"], "'5' is not of the form 5-20"),
