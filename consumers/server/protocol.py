@@ -11,6 +11,8 @@ from websockets.frames import Frame, Opcode
 from .._connection.shared import EXTENSION
 from .joined import JoinedTransport
 
+_GOING = (State.CLOSING, State.CLOSED)
+
 
 def encode(content: str | bytes) -> bytes:
     """Return the frame of a message, not compressed, which RFC 7692 allows on every connection.
@@ -51,6 +53,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
         self.writable.set()
         self.loop.call_soon(self._unblock)
+
+    def shutdown(self) -> None:
+        """End with the server; of what is being closed already uvicorn 0.35 would raise an error, and end nothing."""
+        if self.conn.state in _GOING:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the connection has gone: nobody is to wait for a client that reads."""

@@ -171,6 +171,8 @@ class Supervisor:
         except OSError as error:  # uvicorn itself expects it of all but file descriptors
             logger.error("cannot listen on file descriptor %s: %s", self._config.fd, error)
             raise SystemExit(STARTUP_FAILURE) from None
+        except SystemExit:
+            raise SystemExit(STARTUP_FAILURE) from None  # uvicorn's own differs between its versions
         with listener:
             if path is not None:
                 self._socket_file = SocketFile(path)

@@ -66,6 +66,9 @@ class Server(uvicorn.Server):
             )
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
+        if self.started and self.should_exit:  # uvicorn 0.35 would leave, and not end the lifespan
+            await self.shutdown(sockets)
+            self.started = False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, send the WebSockets' clients away, then end as uvicorn does."""
@@ -172,6 +175,10 @@ def run(config: uvicorn.Config, options: ShutdownOptions) -> int:
     try:
         with suppress(KeyboardInterrupt):  # which uvicorn raises at its end, after SIGINT
             server.run()
+    except SystemExit:
+        if server.started:  # it is the application's
+            raise
+        raise SystemExit(STARTUP_FAILURE) from None  # uvicorn's own differs between its versions
     finally:
         server.spare()
     if not (server.started or server.is_signalled):

@@ -33,10 +33,11 @@ class WorkerServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
         await super().startup(sockets)
-        if self.started:
+        if self.started and self._loop is not None:
             with suppress(OSError):  # the supervisor is gone, which is noticed below
                 self._pipe.send(READY)
-            threading.Thread(target=self._follow, name="orders", daemon=True).start()
+            orders = threading.Thread(target=self._follow, name="orders", daemon=True)
+            self._loop.call_soon(orders.start)  # not within the start, see `Server.startup()`
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end at a signal that is meant for this process alone.

@@ -145,7 +145,7 @@ async def test_uvicorn_has_what_this_relies_on() -> None:
     assert inspect.iscoroutinefunction(protocol.run_asgi)
     assert protocol.transport is None
     assert list(inspect.signature(WebSocketsSansIOProtocol.run_asgi).parameters) == ["self"]
-    for name in ("pause_writing", "resume_writing"):  # of asyncio.Protocol, before uvicorn 0.53
+    for name in ("shutdown", "pause_writing", "resume_writing"):  # the latter of asyncio.Protocol, before uvicorn 0.53
         assert list(inspect.signature(getattr(WebSocketsSansIOProtocol, name)).parameters) == ["self"]
 
 
@@ -184,6 +184,20 @@ async def test_what_uvicorn_has_closed_takes_no_frame(layer: InMemoryChannelLaye
         assert protocol.transport.takes_frames
         protocol.shutdown()
         assert not protocol.transport.takes_frames
+
+
+async def test_the_servers_end_is_not_held_up_by_what_is_being_closed(
+    layer: InMemoryChannelLayer, watched: type[Watched]
+) -> None:
+    async with serving(Member.as_asgi(), watched) as server, members(server, 2) as clients:
+        protocol = watched.all[0]
+        protocol.conn.send_close(4001)
+        protocol.transport.write(b"".join(protocol.conn.data_to_send()))
+        for each in watched.all:
+            each.shutdown()
+        for client in clients:
+            await client.rest()
+        assert [client.close_code for client in clients] == [4001, 1012]
 
 
 # Order
