@@ -45,7 +45,11 @@ OTHER_LANGUAGES = {
     },
     "docs/howto/deployment.md": {"ini": "not run: there is no systemd in a test", "sh": COMMANDS},
     "docs/howto/observability.md": {"sh": "not run: it takes minutes"},
-    "docs/howto/porting.md": {"console": "tests/docs/test_porting.py", "sh": "tests/docs/test_porting.py"},
+    "docs/howto/porting.md": {
+        "console": "tests/docs/test_porting.py",
+        "sh": "tests/docs/test_porting.py",
+        "toml": "one line of a configuration of uv's",
+    },
     "docs/howto/presence.md": {"javascript": "tests/docs/test_presence.py", "text": "one line of a configuration"},
     "docs/howto/proxies.md": {
         "caddy": "tests/docs/test_proxies.py",

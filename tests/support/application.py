@@ -16,8 +16,17 @@ SECRET = "a secret of 32 bytes at the least"
 
 
 def copy_of_the_application(folder: Path) -> Path:
-    """Copy the application, as the reader has it, into a folder below this one, and return that."""
-    return Path(shutil.copytree(APPLICATION, folder / "application", ignore=shutil.ignore_patterns("__pycache__")))
+    """Copy the application out of the repository as the page's command does, and return where it is.
+
+    Args:
+        folder: stands for the reader's home.
+    """
+    [command] = [command for block in blocks(PAGE, "sh") for command in block.commands if command.startswith("cp ")]
+    copied, entered = (part.split() for part in command.split(" && "))
+    source, target = copied[2:]
+    assert entered == ["cd", target] and ROOT / source == APPLICATION
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(ROOT / source, folder / target.removeprefix("~/"), ignore=ignored))
 
 
 @contextmanager
