@@ -65,11 +65,12 @@ async def execute(mistake: Mistake, **given: Any) -> dict[str, Any]:
     return namespace
 
 
-async def make(mistake: Mistake, **given: Any) -> str | None:
+async def make(mistake: Mistake, *, sends: bool = True, **given: Any) -> str | None:
     """Execute the code of a mistake and, if it says so, let a client connect.
 
     Args:
         mistake: the mistake.
+        sends: whether the client also sends a message.
         given: more names that it has.
 
     Returns:
@@ -78,24 +79,25 @@ async def make(mistake: Mistake, **given: Any) -> str | None:
     try:
         made = await execute(mistake, **given)
         if mistake.opens:
-            await visit(made["app"], mistake.opens)
+            await visit(made["app"], mistake.opens, sends=sends)
     except Exception as error:
         return last_line(error)
     return None
 
 
-async def answers(mistake: Mistake, caplog: pytest.LogCaptureFixture, **given: Any) -> list[str]:
+async def answers(mistake: Mistake, caplog: pytest.LogCaptureFixture, *, sends: bool = True, **given: Any) -> list[str]:
     """Make a mistake, and return all that is raised and logged, from level DEBUG on."""
     caplog.set_level(logging.DEBUG, "consumers")
-    raised = await make(mistake, **given)
+    raised = await make(mistake, sends=sends, **given)
     return ([] if raised is None else [raised]) + logged(caplog)
 
 
-async def visit(app: ASGIApp, path: str = "/ws") -> None:
-    """Connect, send an empty JSON object, and leave."""
+async def visit(app: ASGIApp, path: str = "/ws", *, sends: bool = True) -> None:
+    """Connect, send an empty JSON object unless told not to, and leave."""
     client = WebsocketCommunicator(app, path, subprotocols=["chat.v1"])
     accepted, _ = await client.connect()
     if accepted:
-        await client.send_to(text_data="{}")
+        if sends:
+            await client.send_to(text_data="{}")
         await anyio.wait_all_tasks_blocked()  # what a handler sends to itself must come before the disconnect
     await client.disconnect()

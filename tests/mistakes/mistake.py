@@ -28,6 +28,11 @@ class Mistake:
         return textwrap.dedent(self.code).strip("\n") + "\n"
 
     @property
+    def needs_a_message(self) -> bool:
+        """Whether the answer comes when the client sends a message, and not when it connects."""
+        return "def receive" in self.code and bool(self.opens)
+
+    @property
     def is_logged(self) -> bool:
         """Whether the answer is a line of the log, and not an exception."""
         return self.answer.startswith(("WARNING ", "DEBUG "))

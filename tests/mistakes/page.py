@@ -21,12 +21,15 @@ INTRODUCTION = """\
 
 # Mistakes and their answers
 
-Here you look up an exception, or a line of log, that you do not understand. Search the page for the words that you got.
-Each mistake is shown with its answer. The answer says what to write.
+Here you look up an exception, or a line of log, that you do not understand. Search the page for two or three words of
+it that are not names of your own. Long answers are broken into lines here, so a whole sentence is not found. Each
+mistake is shown with its answer. The answer says what to write.
+
+An exception of a connection is in your server's log. If the client still waits for the handshake, it gets HTTP 500.
+After the accept it gets the close code 1011.
 
 - The examples leave out what they import from `consumers`, `fastapi` and `starlette`.
 - `ChatConsumer` is a WebSocket consumer. `layer` is the default channel layer.
-- Long answers are broken into lines here.
 - A line of the log begins with its level and its logger. [Logging](logging.md) lists the loggers.
 """
 
@@ -48,8 +51,9 @@ class Section(NamedTuple):
 SECTIONS = [
     Section(
         "Routes and applications",
-        "The routers of `consumers` refuse what is no ASGI application when they are made. Those of Starlette and "
-        "FastAPI take it, so the answer comes with the first client. The log tells of each such route once.",
+        "The routers of `consumers` look at their routes when they are made. What is no ASGI application is an "
+        "exception then. The routers of Starlette and FastAPI do not look. So the answer comes when a client opens the "
+        "route. A line of the log about a route comes once.",
         WIRINGS,
     ),
     Section(
@@ -73,12 +77,15 @@ SECTIONS = [
     Section(
         "Sending",
         "What cannot be right is an exception at the sender. What may be right, such as a message to an empty group, "
-        "is a line at level DEBUG. From another process, a wrong message is logged and dropped where it arrives.",
+        "is a line at level DEBUG, which is off by default: see [Logging](logging.md). From another process, a wrong "
+        "message is logged and dropped where it arrives. What goes wrong without a mistake in the code is in "
+        "[Send from anywhere](../howto/send.md#what-may-go-wrong).",
         SENDING,
     ),
     Section(
         "Channel layers",
-        "A consumer needs a layer for its groups, and for messages from elsewhere. Without one it works until then.",
+        "A consumer needs a channel layer to join groups, and to send or get messages by it. One that does neither "
+        "works without a layer. The exception comes when it first needs one.",
         [*NO_LAYER, SEVERAL_PROCESSES],
     ),
 ]
@@ -90,7 +97,7 @@ def page() -> str:
 
 
 def _section(section: Section) -> Iterator[str]:
-    yield f"## {section.title}\n\n{textwrap.fill(section.text, 120)}\n"
+    yield f"## {section.title}\n\n{_filled(section.text)}\n"
     for mistake in section.mistakes:
         yield f"### {mistake.title}\n\n```py\n{mistake.source}```\n"
         yield f"{_when(mistake)}\n\n```text\n{_wrapped(mistake.answer)}\n```\n"
@@ -100,7 +107,14 @@ def _when(mistake: Mistake) -> str:
     if mistake is SEVERAL_PROCESSES:
         return "The log of each process says when it starts:"
     who = "The log says" if mistake.is_logged else "An exception says"
-    return f"{who}, when a client opens `{mistake.opens}`:" if mistake.opens else f"{who} at once:"
+    if not mistake.opens:
+        return f"{who} at once:"
+    what = "sends a message" if mistake.needs_a_message else f"opens `{mistake.opens}`"
+    return f"{who}, when a client {what}:"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _wrapped(answer: str) -> str:

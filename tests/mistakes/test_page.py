@@ -2,8 +2,13 @@
 
 import itertools
 
+import pytest
+
 from ..support.pages import ROOT, blocks
+from .answers import answers
+from .mistake import Mistake
 from .page import COMMAND, PAGE, SECTIONS, page
+from .records import CONNECTING
 
 MISTAKES = [mistake for section in SECTIONS for mistake in section.mistakes]
 
@@ -26,3 +31,16 @@ def test_no_title_is_there_twice() -> None:
 
 def test_no_type_checker_is_asked_about_wrong_code() -> None:
     assert blocks(str(PAGE.relative_to(ROOT)), "python") == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "mistake",
+    [mistake for mistake in MISTAKES if mistake.opens and mistake not in CONNECTING],
+    ids=lambda mistake: mistake.title,
+)
+async def test_the_answer_comes_when_the_page_says(
+    mistake: Mistake, no_layer: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = await answers(mistake, caplog, sends=False)
+    assert heard == ([] if mistake.needs_a_message else [mistake.answer])
