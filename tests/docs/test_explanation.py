@@ -18,7 +18,7 @@ from consumers import (
 )
 from consumers._connection import log, sender, undecided
 from consumers._sync import _ending_threads, _threads
-from consumers.layers import _feed, _full_mailboxes, _history
+from consumers.layers import _feed, _full_mailboxes, _history, _presence
 from consumers.layers.redis import history as redis_history
 from consumers.layers.redis import known_log, pubsub_exchange
 from consumers.server.settings import MIB, SETTINGS
@@ -303,6 +303,10 @@ async def test_a_type_that_a_client_chooses_reaches_no_method_but_handlers(
         assert called == []
 
 
+ENDING = AsyncWebsocketConsumer.disconnect_timeout, AsyncWebsocketConsumer.cleanup_timeout
+"""Seconds that an ending may take at most."""
+
+
 def test_the_pages_say_the_numbers_of_the_code() -> None:
     facts = [
         ("life", "after five seconds the log says so", undecided.UNDECIDED == 5),
@@ -322,6 +326,8 @@ def test_the_pages_say_the_numbers_of_the_code() -> None:
         ("cancellation", "There are 40 threads for all sync consumers", _threads._max_workers == 40),
         ("cancellation", "Endings have 40 others", _ending_threads._max_workers == 40),
         ("cancellation", "`EXIT_MAX_DELAY` each: 60 s", BaseWSEndpoint.EXIT_MAX_DELAY == 60),
+        ("reliability", "`lease` + 2 seconds: 17 s by default", _presence.PresenceOptions().lease + 2 == 17),
+        ("reliability", "above 70 with the defaults", sum(ENDING) == 70),
         ("security", "After a hundred types", log.MAX_LOGGED_TYPES == 100),
         ("security", "`TypedConsumer` and `serve` have 1 MiB", TypedConsumer.max_message_size == MIB),
         ("security", "`TypedConsumer` and `serve` have 1 MiB", SETTINGS["ws_max_size"] == MIB),
