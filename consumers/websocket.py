@@ -18,6 +18,7 @@ from ._connection.groups import require_groups, send_to_group
 from ._connection.not_json import dumps
 from ._connection.positions import TAKES_POSITION, require_no_place, require_object
 from ._connection.request import RequestAttributes
+from ._connection.subprotocols import ANY_CONSUMER, without_tokens
 from ._sync import awaitable, maybe_await, run_on_loop, sync_method
 from .consumer import AsyncConsumer, SyncConsumer
 from .exceptions import AcceptConnection, DenyConnection, InvalidFrame, StopConsumer
@@ -26,12 +27,6 @@ from .layers._adapt import leaves_at_once, remembers
 from .types import CloseCode, Message, hook
 
 logger = logging.getLogger("consumers.connection")
-
-ANY_CONSUMER = "consumers.any"
-"""A subprotocol that this library's clients offer: browsers close a connection for which none of theirs is chosen."""
-
-TOKEN = "token."
-"""What a subprotocol begins with that has a token in it, as base64url without padding; see `consumers.typed.token`."""
 
 
 class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
@@ -45,11 +40,7 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
             self.groups = []
 
     async def websocket_connect(self, message: Message) -> None:
-        """Handle the handshake: join the class's groups, then call `connect()`.
-
-        Args:
-            message: the ASGI event.
-        """
+        """Handle the handshake: join the class's groups, then call `connect()`."""
         await maybe_await(self._join_groups)
         try:
             await maybe_await(self.connect, **self._arguments_of_connect())
@@ -82,7 +73,7 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
             logger.warning(
                 "rejected %.200r: it offers the subprotocols %.200r, not %r",
                 self.scope.get("path"),
-                [name if not name.startswith(TOKEN) else f"{TOKEN}…" for name in offered],
+                without_tokens(offered),
                 subprotocol,
             )
             await maybe_await(self.close)
@@ -107,9 +98,6 @@ class AsyncWebsocketConsumer(Connectable, RequestAttributes, AsyncConsumer):
 
     async def websocket_receive(self, message: Message) -> None:
         """Handle a frame: pass it to `receive()`.
-
-        Args:
-            message: the ASGI event.
 
         Raises:
             InvalidFrame: `receive()` has no parameter for this kind of data (close code 1003).

@@ -396,6 +396,5 @@ class Connection:
 
     def _on_overflow(self) -> None:
         if self._consumer.overflow == "close":
-            limit = f"{self._mailbox.layer_limit} layer messages wait"
-            hit = LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "messages come faster than you read")
-            self._shutdown.begin_by_limit(hit)
+            limit = f"{self._mailbox.layer_limit} layer messages wait", "messages come faster than you read"
+            self._shutdown.begin_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, *limit))

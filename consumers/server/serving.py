@@ -40,7 +40,7 @@ def serve(
             `ws_max_size` is 1 MiB, `ws_per_message_deflate` is off, and handshakes are not logged.
 
     Returns:
-        The exit status after a graceful end of several workers, 0. A single process ends by its signal if that is SIGTERM.
+        The exit status after a graceful end of several workers, 0. A single process ends by its signal, if SIGTERM.
 
     Raises:
         ImportError: uvicorn is not installed.

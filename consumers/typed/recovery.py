@@ -17,8 +17,8 @@ from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
 from .._connection.positions import AT, Place, shared_with_member, with_member
+from .._connection.subprotocols import TOKEN
 from ..layers._history import HISTORY, Joined, Mark
-from ..websocket import TOKEN
 from .models import TAG
 
 SUBPROTOCOL = "consumers.v1"

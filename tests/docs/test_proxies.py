@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from consumers.server import GunicornWorker
-from consumers.server.command import add_options, settings_of
+from consumers.server.command import add_options
 from consumers.server.settings import SETTINGS
 
 from ..support.examples import run
@@ -168,7 +168,7 @@ def options_of(words: list[str]) -> dict[str, Any]:
     assert words[:5] == ["python", "-m", "consumers", "serve", "chat:app"]
     parser = argparse.ArgumentParser()
     add_options(parser)
-    return settings_of(parser.parse_args(words[5:]))
+    return vars(parser.parse_args(words[5:]))
 
 
 def test_the_dockerfile_serves_the_file_on_the_port_that_it_exposes() -> None:

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import inspect
 import ssl
-import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,14 +17,13 @@ from websockets.protocol import State
 
 from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer, relay
 from consumers.server import WebSocketProtocol
-from consumers.server.joined import JoinedTransport
+from consumers.server.joined import AT_ONCE, JoinedTransport
 from consumers.types import Message, Receive, Scope, Send
 
 from ..support import tls
 from ..support.serving import Server, serving
 from ..support.slow import left_to_ci
 from ..support.strict import PATIENCE, StrictClient, dialing, opening
-from ..support.threads import in_two_threads
 
 pytestmark = pytest.mark.anyio
 
