@@ -114,7 +114,9 @@ def _routes(router: Router) -> Iterable[tuple[object, str, object]]:
 
 
 def _consumer(application: Any) -> str | None:
-    """Return how to make the application of the WebSocket consumer that an application is, or wraps; None if none.
+    """Return how to make an application that is a WebSocket consumer's, or wraps it; None if it is neither.
+
+    With the wrapper, which may be what checks origins: without, the consumer would be open to every site.
 
     The same of a `BaseWSEndpoint`, whose class is the application.
     """
@@ -134,5 +136,8 @@ def _consumer(application: Any) -> str | None:
         return f"{consumer.__name__}.{method}()"
     if kind is FunctionType and "consumer_class" in vars(application):
         return f"{application.consumer_class.__name__}.as_endpoint()"
-    applications = (found for found in unwrapped(application) if type(found) is ConsumerApplication)
-    return next((repr(found) for found in applications if unbound(found.consumer_class, "websocket_connect")), None)
+    for found in unwrapped(application):
+        if type(found) is ConsumerApplication and unbound(found.consumer_class, "websocket_connect"):
+            wrapper = application.__name__ if kind is FunctionType else kind.__name__
+            return repr(found) if found is application else f"{wrapper}({found!r}, …)"
+    return None

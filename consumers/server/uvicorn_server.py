@@ -98,6 +98,11 @@ class Server(uvicorn.Server):
             self.is_signalled = True
             self.leave(sig)
 
+    def hang_up(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end as at SIGTERM: what replaces workers finds only this process."""
+        logger.info("SIGHUP: this is the only process, so it ends; with --workers 2 each would be replaced")
+        self.handle_exit(signal.SIGTERM, frame)
+
     def leave(self, sig: int = signal.SIGTERM) -> None:
         """Begin to end; may be called in any thread."""
         self.should_exit = True
@@ -172,6 +177,13 @@ def run(config: uvicorn.Config, options: ShutdownOptions) -> int:
         SystemExit: the server could not start.
     """
     server = Server(config, options)
+    hears_hangup = (
+        hasattr(signal, "SIGHUP")
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # `nohup` has it ignored
+    )
+    if hears_hangup:
+        signal.signal(signal.SIGHUP, server.hang_up)
     try:
         with suppress(KeyboardInterrupt):  # which uvicorn raises at its end, after SIGINT
             server.run()
@@ -181,6 +193,8 @@ def run(config: uvicorn.Config, options: ShutdownOptions) -> int:
         raise SystemExit(STARTUP_FAILURE) from None  # uvicorn's own differs between its versions
     finally:
         server.spare()
+        if hears_hangup:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if not (server.started or server.is_signalled):
         raise SystemExit(STARTUP_FAILURE)
     return 0
