@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocketDisconnect
 
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.fastapi import IN_PLACE_OF
@@ -60,6 +61,25 @@ def test_the_typed_chat_takes_a_token_and_misses_nothing(no_layer: None) -> None
         assert (said["user"], said["text"], said["at"][0]) == ("ann", "hi", "room")
 
 
+def test_a_browser_is_told_by_a_close_code_why_it_is_refused(no_layer: None) -> None:
+    client = client_of("Ticket")
+    offered = ["consumers.v1", "token." + urlsafe_b64encode(b"secret-of-ann").decode().rstrip("=")]
+    with client.websocket_connect("/tickets/1", subprotocols=offered) as websocket:
+        assert websocket.receive_json() == {"ticket": 1}
+    for subprotocols, told in (([], (4401, "Sign in first")), (offered, (4403, "Not your ticket"))):
+        with client.websocket_connect("/tickets/2", subprotocols=subprotocols) as websocket:
+            with pytest.raises(WebSocketDisconnect) as caught:
+                websocket.receive_json()
+        assert (caught.value.code, caught.value.reason) == told
+
+
+def test_the_handler_logs_the_parameter_that_the_path_lacks(no_layer: None, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(WebSocketDisconnect) as caught, client_of("Misnamed").websocket_connect("/misnamed/cats"):
+        pass
+    assert caught.value.code == 1008
+    assert f"It says `{caplog.messages[-1]}`." in TEXT
+
+
 def test_the_greeter_takes_its_supers_parameters(no_layer: None) -> None:
     with client_of("Greeter").websocket_connect("/greet?name=ann&greeting=hi") as websocket:
         assert websocket.receive_json() == "hi, ann"
@@ -79,6 +99,6 @@ def test_the_room_gets_what_the_path_has(no_layer: None) -> None:
 
 def test_every_example_is_tried_and_every_refused_type_named() -> None:
     names = [re.findall(r"^class (\w+)\(.*Consumer", block.text, re.M) for block in blocks(PAGE, "python")]
-    assert names == [["Chat"], ["TypedChat"], ["ForUsers"], ["Private"], ["Room"]]
+    assert names == [["Chat"], ["TypedChat"], ["ForUsers"], ["Ticket"], ["Misnamed"], ["Private"], ["Room"]]
     for kind in IN_PLACE_OF:
         assert f"`{kind.__name__}" in TEXT

@@ -28,7 +28,7 @@ from consumers.server.settings import SETTINGS
 from ..support.examples import run
 from ..support.pages import ROOT, blocks
 from ..support.processes import PATIENCE, serve
-from ..support.redis_server import RedisServer, running_redis
+from ..support.redis_server import RedisServer, free_port, running_redis
 from ..support.web_proxies import running_caddy, running_nginx
 
 PAGE = "docs/howto/proxies.md"
@@ -161,6 +161,27 @@ def test_behind_nginx_another_process_answers_a_handshake_that_an_ending_one_ref
         for client in clients:
             client.join(PATIENCE)
         assert answers == [second.pid] * 2
+
+
+def test_behind_nginx_a_process_that_is_back_gets_clients_at_once(tmp_path: Path) -> None:
+    alone = "from fastapi import FastAPI\napp = FastAPI()"
+    (tmp_path / "where.py").write_text(WHERE.replace("from chat import app", alone))
+    words = "-m", "consumers", "serve", "where:app", "--grace", "1"
+    with ExitStack() as stack:
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv("HESITATES", "0")
+        port, first = stack.enter_context(serve(*words, cwd=tmp_path))
+        away = free_port()
+        site = Site(stack.enter_context(running_nginx(NGINX.text, [away, port], tmp_path)), [])
+
+        def come() -> int:
+            with site.open("/where") as client:
+                return int(json.loads(client.recv(PATIENCE))[3])
+
+        assert {come() for _ in range(4)} == {first.pid}  # some were tried with the port that is closed
+        _, back = stack.enter_context(serve(*words, cwd=tmp_path, port=away))
+        first.terminate()
+        first.wait(PATIENCE)
+        assert {come() for _ in range(4)} == {back.pid}
 
 
 def options_of(words: list[str]) -> dict[str, Any]:
