@@ -67,7 +67,7 @@ OTHER_LANGUAGES = {
     "docs/index.md": {"sh": "tools/dist.py installs the same extras"},
     "docs/reference/command-line.md": {"console": "tests/docs/test_command_line.py"},
     "docs/reference/mistakes.md": {"py": "tests/mistakes", "text": "tests/mistakes"},
-    "docs/reference/redis.md": {"text": "tests/layers/redis/test_acl.py"},
+    "docs/reference/redis.md": {"text": "tests/layers/redis/test_acl.py; two lines of a configuration"},
     **{
         f"docs/tutorial/{step}.md": dict.fromkeys(languages, "tests/docs/test_tutorial.py")
         for step, *languages in (

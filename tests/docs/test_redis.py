@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from redis.exceptions import RedisError
 
+from consumers import channel_layers
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.layers.redis.hosts import decode_hosts
+from consumers.testing import WebsocketCommunicator
 
-from ..support.pages import ROOT
+from ..support.examples import connect, run
+from ..support.pages import ROOT, blocks
 from ..support.redis_server import RedisServer, running_redis
 
 TEXT = (ROOT / "docs/reference/redis.md").read_text(encoding="utf-8")
@@ -39,6 +43,28 @@ def test_every_kind_of_host_is_taken() -> None:
         ]
         assert hosts
         decode_hosts([host for host in hosts if host != "rediss://…"])
+
+
+@pytest.mark.anyio
+async def test_while_redis_is_away_the_example_closes_with_a_hint_and_without_a_traceback(
+    no_layer: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    [chat] = [block.text for block in blocks("docs/reference/redis.md", "python") if "on_error" in block.text]
+    with running_redis() as server:
+        channel_layers.set("default", RedisPubSubChannelLayer(hosts=[server.url], timeout=1))
+        application = run(chat)["application"]
+        client = await connect(application, "/")
+        await client.send_json_to({"text": "hello"})
+        assert await client.receive_json_from() == {"text": "hello"}
+        server.stop()
+        caplog.clear()
+        await client.send_json_to({"text": "away"})
+        closed = await client.receive_output(5)
+        assert (closed["code"], closed["reason"]) == (1013, "retry=1-5")
+        await client.disconnect()
+        assert not any(record.exc_info for record in caplog.records)
+        with pytest.raises(RedisError):
+            await WebsocketCommunicator(application, "/").connect(timeout=5)
 
 
 @pytest.fixture
