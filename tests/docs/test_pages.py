@@ -71,7 +71,7 @@ OTHER_LANGUAGES = {
     **{
         f"docs/tutorial/{step}.md": dict.fromkeys(languages, "tests/docs/test_tutorial.py")
         for step, *languages in (
-            ("deployment", "sh"),
+            ("deployment", "py", "sh"),
             ("echo", "console"),
             ("index", "sh"),
             ("presence", "html"),

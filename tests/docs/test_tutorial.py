@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
@@ -27,7 +30,7 @@ from consumers.server.settings import GRACE
 from consumers.testing import WebsocketCommunicator
 
 from ..support import examples
-from ..support.pages import ROOT
+from ..support.pages import ROOT, blocks
 from ..support.processes import PATIENCE, run_pytest, stopped, workers_of
 from ..support.redis_server import running_redis
 from ..support.serving import close_of
@@ -77,6 +80,14 @@ def test_the_pages_numbers_are_those_of_the_code() -> None:
     assert f"at most {_presence.GATHER * 1000:g} ms later" in presence.read_text(encoding="utf-8")
     assert f"after {GRACE:g} seconds at most" in deployment.read_text(encoding="utf-8")
     assert "5 to 20 seconds" in redis.read_text(encoding="utf-8")  # as a test below sees
+
+
+def test_the_page_on_deployment_lists_the_files_and_where_each_was_last_shown() -> None:
+    text = (ROOT / page_of("deployment")).read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| [^|]+ \| (?:this page|\[[^]]+\]\(([a-z-]+)\.md)", text, re.MULTILINE)
+    last = {name: [step for step in STEPS if name in files_in(step)][-1] for name in files_after("deployment")}
+    programs = {name: step for name, step in last.items() if step != "tests" and name != "bob.py"}
+    assert {name: step or "deployment" for name, step in rows} == programs
 
 
 # The first steps, in this process
@@ -325,6 +336,14 @@ def test_the_readers_tests_pass(tmp_path: Path) -> None:
     ended = run_pytest("-q", "-p", "anyio", "-W", "error", cwd=write_step("tests", tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "5 passed" in ended.stdout
+
+
+def test_the_lines_for_a_health_check_answer_it() -> None:
+    [lines] = blocks(page_of("deployment"), "py")
+    app = FastAPI()
+    exec(lines.text, {"app": app})
+    with TestClient(app) as client:
+        assert client.get("/health").json() == {"status": "ok"}
 
 
 @served("deployment", with_redis=True)
