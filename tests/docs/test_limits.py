@@ -86,7 +86,9 @@ def test_the_limits_for_all_hold_for_a_class_without_its_own(no_limits: None) ->
 
 
 @pytest.mark.anyio
-async def test_a_kind_of_message_has_a_limit_of_its_own(no_limits: None, no_layer: None) -> None:
+async def test_a_kind_of_message_has_a_limit_of_its_own_that_only_the_client_hears_of(
+    no_limits: None, no_layer: None, caplog: pytest.LogCaptureFixture
+) -> None:
     client = await connect(run(ONE_KIND)["application"], "/")
     for number in range(4):
         await client.send_json_to({"type": "search", "text": "x", "id": number})
@@ -94,6 +96,7 @@ async def test_a_kind_of_message_has_a_limit_of_its_own(no_limits: None, no_laye
     assert [answer["type"] for answer in answers] == ["found"] * 3 + ["error"]
     assert answers[3]["code"] == "rate_limited"
     await client.disconnect()
+    assert not [record for record in caplog.records if record.name.startswith("consumers")]
 
 
 def test_a_user_has_so_many_connections_at_once(no_limits: None, no_layer: None) -> None:
