@@ -10,13 +10,17 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, build_opener, urlopen
 
 import pytest
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from consumers.testing import WebsocketCommunicator
+
 from ..parity.transcripts.differences import WANTED
+from ..support import examples
 from ..support.chatting import chat, enter, read
 from ..support.pages import ROOT, Block, blocks
 from ..support.processes import run_python, serve
@@ -147,8 +151,27 @@ def test_the_oldest_versions_are_those_that_are_required() -> None:
 
 
 def test_every_example_is_run_by_a_test() -> None:
-    others = [FILES[name] for name in ("serve.py", "mysite/auth.py", "main.py")]
+    others = [FILES[name] for name in ("serve.py", "mysite/auth.py", "main.py", "routes.py")]
     assert sorted([*INSTALL, *STEPS, *WITH_DJANGO, *others], key=lambda block: block.line) == BLOCKS
+
+
+@pytest.mark.anyio
+async def test_starlettes_routes_take_the_place_of_the_url_router(caplog: pytest.LogCaptureFixture) -> None:
+    app = examples.run(FILES["routes.py"].text)["app"]
+
+    async def open_(path: str, origin: str) -> Any:
+        client = WebsocketCommunicator(app, path, headers=[(b"origin", origin.encode())])
+        connected, _ = await client.connect()
+        text = await client.receive_from() if connected else None
+        await client.disconnect()
+        return text
+
+    assert await open_("/ws/chat/cats/", "https://example.com") == "cats"
+    assert await open_("/ws/chat/cats/", "https://elsewhere.com") is None
+    assert caplog.messages
+    caplog.clear()
+    assert await open_("/ws/chat/c-a-t/", "https://example.com") is None
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("row", sorted({wanted.row for wanted in WANTED}))
