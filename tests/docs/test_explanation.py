@@ -2,6 +2,7 @@
 
 import json
 import re
+from inspect import signature
 from typing import Any
 
 import anyio
@@ -21,6 +22,7 @@ from consumers._sync import _ending_threads, _threads
 from consumers.layers import _feed, _full_mailboxes, _history, _presence
 from consumers.layers.redis import history as redis_history
 from consumers.layers.redis import known_log, pubsub_exchange
+from consumers.server import serve
 from consumers.server.settings import MIB, SETTINGS
 from consumers.testing import WebsocketCommunicator
 from consumers.typed import TypedConsumer
@@ -327,6 +329,12 @@ def test_the_pages_say_the_numbers_of_the_code() -> None:
         ("cancellation", "Endings have 40 others", _ending_threads._max_workers == 40),
         ("cancellation", "`EXIT_MAX_DELAY` each: 60 s", BaseWSEndpoint.EXIT_MAX_DELAY == 60),
         ("reliability", "`lease` + 2 seconds: 17 s by default", _presence.PresenceOptions().lease + 2 == 17),
+        ("reliability", "come back after 5 to 20 s", signature(serve).parameters["retry"].default == (5, 20)),
+        (
+            "reliability",
+            "leaves the [presence](../howto/presence.md) within 17 s",
+            _presence.PresenceOptions().lease == 15,
+        ),
         ("reliability", "above 70 with the defaults", sum(ENDING) == 70),
         ("security", "After a hundred types", log.MAX_LOGGED_TYPES == 100),
         ("security", "`TypedConsumer` and `serve` have 1 MiB", TypedConsumer.max_message_size == MIB),

@@ -163,7 +163,8 @@ def test_behind_nginx_another_process_answers_a_handshake_that_an_ending_one_ref
         assert answers == [second.pid] * 2
 
 
-def test_behind_nginx_a_process_that_is_back_gets_clients_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_a_process_that_is_back_gets_clients_before_the_other_one_goes(name: str, tmp_path: Path) -> None:
     alone = "from fastapi import FastAPI\napp = FastAPI()"
     (tmp_path / "where.py").write_text(WHERE.replace("from chat import app", alone))
     words = "-m", "consumers", "serve", "where:app", "--grace", "1"
@@ -171,7 +172,8 @@ def test_behind_nginx_a_process_that_is_back_gets_clients_at_once(tmp_path: Path
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("HESITATES", "0")
         port, first = stack.enter_context(serve(*words, cwd=tmp_path))
         away = free_port()
-        site = Site(stack.enter_context(running_nginx(NGINX.text, [away, port], tmp_path)), [])
+        running, config = PROXIES[name]
+        site = Site(stack.enter_context(running(config, [away, port], tmp_path)), [])
 
         def come() -> int:
             with site.open("/where") as client:
