@@ -38,14 +38,13 @@ class GunicornWorker(UvicornWorker):  # type: ignore[misc]
 
     It drains when gunicorn ends or replaces it. That takes 25 seconds at most, and four fifths of `graceful_timeout`.
     It needs the packages `gunicorn` and `uvicorn-worker`. Derive a class to change what it has.
-
-    Attributes:
-        retry: as of `drain()`: the seconds after which clients are to come back, at least and at most (5 to 20).
-        batch: as of `drain()`: how many clients are told at once, at least (100).
     """
 
     retry: ClassVar[tuple[float, float]] = (5, 20)
+    """The seconds after which clients are to come back, at least and at most; as of `drain()`."""
+
     batch: ClassVar[int] = 100
+    """How many clients are told at once, at least; as of `drain()`."""
 
     CONFIG_KWARGS = {
         **UvicornWorker.CONFIG_KWARGS,
