@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from consumers import AsyncWebsocketConsumer, channel_layers, lifespan
+from consumers._aio.sharing import Connection
 from consumers._connection.shared import EXTENSION
 from consumers.layers.redis import RedisChannelLayer, RedisPubSubChannelLayer
 from consumers.relays import _Value as Value
@@ -192,6 +193,29 @@ class SharingConsumer(SoakConsumer):
     soak_said: Any = NotedRelay("text")
 
 
+class NotedConnection:
+    """The server's side of a connection, which notes the shared frames that it is given.
+
+    Args:
+        connection: the server's own.
+        note: is told whose message a frame is, and its number.
+    """
+
+    def __init__(self, connection: Connection, note: Callable[[int, int], None]) -> None:
+        self._connection = connection
+        self._note = note
+
+    @property
+    def takes_frames(self) -> bool:
+        return self._connection.takes_frames
+
+    def write_all(self, connections: list["NotedConnection"], frame: bytes) -> None:
+        _, conn, number, *_ = payload_of(frame).split(b" ", 3)
+        for each in connections:
+            each._note(int(conn), int(number))
+        self._connection.write_all([each._connection for each in connections], frame)
+
+
 class Watched:
     """Notes what passes between a server and an application.
 
@@ -226,19 +250,13 @@ class Watched:
                 tally.read += 1
             return message
 
-        extension = scope["extensions"][EXTENSION]
-        write = extension["write"]
-
-        def noted_write(frame: bytes) -> bool:
-            if not write(frame):
-                return False
-            _, conn, number, *_ = payload_of(frame).split(b" ", 3)
-            record(Kind.GOT, tally.conn, int(conn), int(number))
+        def note(conn: int, number: int) -> None:
+            record(Kind.GOT, tally.conn, conn, number)
             tally.sent += 1
             self.shared += 1
-            return True
 
-        extension["write"] = noted_write
+        extension = scope["extensions"][EXTENSION]
+        extension["connection"] = NotedConnection(extension["connection"], note)
         record(Kind.OPENING, tally.conn)
         self.open += 1
         self.most = max(self.most, self.open)
