@@ -246,6 +246,7 @@ def test_any_text_is_an_origin_in_one_spelling_or_none(text: str) -> None:
         assert not Rule.parse("https://good.com").allows(origin) or origin == ("https", "good.com", 443)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["msgpack", "json"])
 @given(st.binary(max_size=300) | st.integers(1, 100_000) | json_like.map(lambda text: text.encode(errors="replace")))
 @settings(bounded, max_examples=10 * EXAMPLES)

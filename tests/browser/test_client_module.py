@@ -81,6 +81,7 @@ def test_the_module_is_small() -> None:
     assert size <= LARGEST
 
 
+@pytest.mark.slow
 def test_the_module_has_the_types_that_it_says(tmp_path: Path) -> None:
     command = [str(npm_modules() / ".bin" / "tsc"), *STRICT, "--allowJs", "--checkJs", "--lib", "es2023,dom"]
     done = subprocess.run([*command, "consumers.js", "consumers.d.ts"], cwd=FOLDER, capture_output=True, text=True)
@@ -108,6 +109,7 @@ def test_the_package_for_npm_has_what_the_page_gets() -> None:
         assert (FOLDER / file).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "first", "last"), [("retry=5-20", 5000, 20_000), ("", 0, 500), ("full, retry=0.5-1.5", 500, 1500)]
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from ..support.clock import ManualClock
+from ..support.slow import anyio_backend as anyio_backend
 from .stage import Stage, staged
 
 

@@ -61,6 +61,7 @@ async def expect_drain(process: "subprocess.Popen[bytes]", port: int) -> None:
     assert await asyncio.to_thread(process.wait, PATIENCE) in (0, -signal.SIGTERM)
 
 
+@pytest.mark.slow
 async def test_serve_from_python(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "chat.py").write_text(CHAT.format(", lifespan"))
@@ -70,6 +71,7 @@ async def test_serve_from_python(tmp_path: Path) -> None:
         await expect_drain(process, port)
 
 
+@pytest.mark.slow
 async def test_draining_by_a_signal_handler_under_uvicorn(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "draining.py").write_text(SIGNAL)

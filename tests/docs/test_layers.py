@@ -41,6 +41,7 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_layer_of_the_example_keeps_the_contract_on_both_event_loops(folder: Path) -> None:
     ended = run_pytest("-q", "-p", "anyio", "-W", "error", "test_plain_layer.py", cwd=folder)
     said = ended.stdout + ended.stderr

@@ -24,6 +24,7 @@ for _ in range(2):  # as in a test suite
 """
 
 
+@pytest.mark.slow
 def test_the_pages_example_measures_what_it_says(tmp_path: Path) -> None:
     run = _run_with_example(tmp_path, CLIENT)
     flushed, end = json.JSONDecoder().raw_decode(run.stdout)

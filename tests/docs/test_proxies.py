@@ -110,6 +110,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield site
 
 
+@pytest.mark.slow
 def test_clients_of_both_processes_hear_each_other_through_the_proxy(site: Site) -> None:
     assert httpx.get(f"http://127.0.0.1:{site.port}/health", trust_env=False).json() == {"status": "ok"}
     with site.open("/where") as one, site.open("/where") as two:
@@ -119,12 +120,14 @@ def test_clients_of_both_processes_hear_each_other_through_the_proxy(site: Site)
             assert [json.loads(client.recv(PATIENCE)) for client in (ann, bob)] == [{"text": "hello"}] * 2
 
 
+@pytest.mark.slow
 def test_the_application_sees_the_clients_address_scheme_and_host(site: Site) -> None:
     forged = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     with site.open("/where", **forged) as client:
         assert json.loads(client.recv(PATIENCE))[:3] == ["127.0.0.1", "ws", f"127.0.0.1:{site.port}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_when_a_process_ends_its_clients_come_back_to_the_other_one(
     name: str, tmp_path: Path, redis_server: RedisServer
@@ -140,6 +143,7 @@ def test_when_a_process_ends_its_clients_come_back_to_the_other_one(
                 assert json.loads(client.recv(PATIENCE))[3] == second.pid
 
 
+@pytest.mark.slow
 def test_behind_nginx_another_process_answers_a_handshake_that_an_ending_one_refuses(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
@@ -163,6 +167,7 @@ def test_behind_nginx_another_process_answers_a_handshake_that_an_ending_one_ref
         assert answers == [second.pid] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_process_that_is_back_gets_clients_before_the_other_one_goes(name: str, tmp_path: Path) -> None:
     alone = "from fastapi import FastAPI\napp = FastAPI()"

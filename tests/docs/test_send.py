@@ -60,12 +60,14 @@ def heard(client: ClientConnection) -> dict[str, str]:
     return told
 
 
+@pytest.mark.slow
 def test_both_kinds_of_endpoints_reach_the_clients(port: int, ann: ClientConnection) -> None:
     for path in ("/headlines", "/headlines/from-a-thread"):
         assert httpx.post(f"http://127.0.0.1:{port}{path}", json=path, trust_env=False).status_code == 200
         assert heard(ann) == {"text": path}
 
 
+@pytest.mark.slow
 def test_a_task_reaches_its_users_clients_alone(folder: Path, port: int, ann: ClientConnection) -> None:
     code = "from mysite.tasks import make_report; make_report('bob'); make_report('ann')"
     done = run_python(code, cwd=folder, path=ROOT)
@@ -73,6 +75,7 @@ def test_a_task_reaches_its_users_clients_alone(folder: Path, port: int, ann: Cl
     assert heard(ann) == {"url": "/reports/ann.pdf"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["announce.py", "announce_all.py"])
 def test_a_script_reaches_the_clients_and_ends_without_a_word(folder: Path, ann: ClientConnection, script: str) -> None:
     done = run_python(script, "hello", cwd=folder, path=ROOT)

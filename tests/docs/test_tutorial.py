@@ -265,6 +265,7 @@ async def test_a_message_is_checked_and_answered(site: Site) -> None:
         assert (await close_of(socket))[0] == 1008
 
 
+@pytest.mark.slow
 @served("recovery")
 async def test_the_program_that_comes_and_goes_misses_nothing(site: Site) -> None:
     program = site.folder / "bob.py"
@@ -306,6 +307,7 @@ def lives(pid: int) -> bool:
     return os.path.exists(f"/proc/{pid}")
 
 
+@pytest.mark.slow
 @served("redis", with_redis=True)
 async def test_on_two_workers_nobody_misses_a_message_while_both_are_replaced(site: Site) -> None:
     one, other = workers_of(site.process.pid)
@@ -332,6 +334,7 @@ async def test_on_two_workers_nobody_misses_a_message_while_both_are_replaced(si
         assert await back.hear(1) == ["while bob is away"]
 
 
+@pytest.mark.slow
 def test_the_readers_tests_pass(tmp_path: Path) -> None:
     ended = run_pytest("-q", "-p", "anyio", "-W", "error", cwd=write_step("tests", tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -346,6 +349,7 @@ def test_the_lines_for_a_health_check_answer_it() -> None:
         assert client.get("/health").json() == {"status": "ok"}
 
 
+@pytest.mark.slow
 @served("deployment", with_redis=True)
 async def test_in_production_a_client_is_held_to_its_limits_and_asked_to_come_back(site: Site) -> None:
     async with site.entered(await site.sign_in("ann")) as ann:

@@ -114,6 +114,7 @@ def app_of(consumer: Any) -> FastAPI:
 with_both = pytest.mark.parametrize("consumer", [Chat, SyncChat])
 
 
+@pytest.mark.slow
 @with_both
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_a_room_from_the_handshake_to_the_teardown(consumer: Any, protocol: Any) -> None:
@@ -140,6 +141,7 @@ async def test_the_servers_shutdown_ends_all_in_the_same_order(consumer: Any, ws
     assert log.lines == ["open", "disconnect 1012", "closed"]
 
 
+@pytest.mark.slow
 @with_both
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_refusals_have_their_status(consumer: Any, protocol: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from consumers._connection import enforce
 
 from ..support.limited import Lines
+from ..support.slow import anyio_backend as anyio_backend
 
 
 @pytest.fixture

@@ -186,6 +186,7 @@ UVICORN = ("uvicorn", "app:app", "--port", "0")
 STARTED = "Application startup complete"
 
 
+@pytest.mark.slow
 def test_each_of_uvicorns_workers_warns_once_when_it_starts(tmp_path: Path) -> None:
     with serving(tmp_path, *UVICORN, "--workers", "2") as lines:
         assert warnings_until(lines, STARTED, 2) == [TEXT, TEXT]

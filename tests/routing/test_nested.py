@@ -296,6 +296,7 @@ async def test_a_function_that_calls_no_router_is_no_prefix(app: Recorder) -> No
     assert [message["type"] for message in await refused(router, "/e/b/")] == ["websocket.close"]
 
 
+@pytest.mark.slow
 async def test_the_search_for_a_wrapped_router_ends_soon() -> None:
     class Node:
         looked_at = 0

@@ -65,6 +65,7 @@ def close_of(client: ClientConnection) -> tuple[int | None, str | None]:
     return client.close_code, client.close_reason
 
 
+@pytest.mark.slow
 def test_its_clients_get_shared_frames() -> None:
     with running() as gunicorn, gunicorn.open() as client:
         assert client.recv(PATIENCE) == "consumers.frame, 1048576"

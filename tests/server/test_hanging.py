@@ -9,7 +9,7 @@ import pytest
 from ..support.served import Served, running, serving
 from ..support.slow import left_to_ci
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 APP = "tests.support.hanging_app:app"
 GRACE = ("--grace", "1", "--spread", "0")

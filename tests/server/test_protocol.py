@@ -293,6 +293,7 @@ async def test_its_mailbox_has_the_layers_capacity(layer: InMemoryChannelLayer, 
         assert numbers == list(range(sent + 300 - layer.dropped))
 
 
+@pytest.mark.slow
 async def test_a_slow_client_delays_no_other(layer: InMemoryChannelLayer, watched: type[Watched]) -> None:
     async with serving(Member.as_asgi(), watched) as server, members(server, 2) as (_, quick):
         for number in range(200):

@@ -45,6 +45,7 @@ async def test_the_listener_closes_first_then_clients_go_and_the_lifespan_ends_l
         assert served.lines("disconnect").count("disconnect 1012") == 3
 
 
+@pytest.mark.slow
 async def test_clients_are_told_in_batches_and_when_to_come_back() -> None:
     async with serving("--batch", "10", "--spread", "4", "--retry", "1-2.5") as served:
         clients = [await served.open("member") for _ in range(40)]
@@ -72,6 +73,7 @@ async def test_a_handshake_that_is_not_decided_is_refused_with_a_time_to_come_ba
         await served.end()
 
 
+@pytest.mark.slow
 async def test_requests_are_answered_and_idle_connections_closed() -> None:
     """A proxy that keeps connections open would send new handshakes by them."""
     async with serving() as served:
@@ -96,6 +98,7 @@ async def request(served: Served, path: str) -> tuple[asyncio.StreamReader, asyn
     return reader, writer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["ignore", *left_to_ci("hang")])
 async def test_a_second_signal_ends_it_at_once(what: str) -> None:
     async with serving() as served:
@@ -145,6 +148,7 @@ async def test_a_client_that_does_not_read_holds_it_no_longer_than_the_grace_tim
         assert served.lines("disconnect").count("disconnect 1012") == 2
 
 
+@pytest.mark.slow
 async def test_the_log_has_no_query_string_and_no_line_for_each_client() -> None:
     async with serving() as served:
         client = await served.open("member?token=secret")
@@ -157,6 +161,7 @@ async def test_the_log_has_no_query_string_and_no_line_for_each_client() -> None
         assert "INFO" in served.text()
 
 
+@pytest.mark.slow
 async def test_a_message_larger_than_the_limit_closes_with_1009() -> None:
     async with serving("--ws-max-size", "1000") as served:
         client = await served.open("member")

@@ -20,7 +20,7 @@ from ..support.pages import ROOT
 from ..support.served import close_of, running, serving
 from ..support.slow import left_to_ci
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 HANGING = "tests.support.hanging_app:app"
 

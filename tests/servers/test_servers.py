@@ -182,6 +182,7 @@ def test_text_binary_subprotocol_and_the_clients_code(served: Served) -> None:
     served.wait_for_log("echo", 4123 if served.kind.reports_codes else 1006, "ended")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["member", "endpoint"])
 @pytest.mark.parametrize("code", CODES)
 def test_the_applications_close_code_reaches_the_client_and_disconnect(served: Served, code: int, path: str) -> None:

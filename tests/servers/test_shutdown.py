@@ -227,6 +227,7 @@ async def test_what_ignores_its_cancellation_is_ended_by_force(kind: str) -> Non
         assert "ignores its cancellation" in served.errors()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["blocking", *left_to_ci("shielded", "stubborn-beside")])
 async def test_a_grace_period_that_is_shorter_holds_too(kind: str) -> None:
     async with serving(grace=1) as served:

@@ -105,6 +105,7 @@ async def ended(member: Any, layer: InMemoryChannelLayer) -> int:
     return code
 
 
+@pytest.mark.slow
 async def test_every_ending_runs_disconnect_once_and_leaves_nothing(
     member: Any, layer: InMemoryChannelLayer, protocol: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -259,6 +260,7 @@ async def test_a_client_that_floods_and_then_vanishes_is_gone_within_stall_timeo
         await client.close()
 
 
+@pytest.mark.slow
 async def test_a_client_that_never_reads_costs_bounded_memory_and_delays_nobody(layer: InMemoryChannelLayer) -> None:
     Member.codes = asyncio.Queue()
     text = "x" * 100_000

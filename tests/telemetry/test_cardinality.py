@@ -35,6 +35,7 @@ async def hostile(app: ASGIApp, path: str, code: int, *frames: str) -> None:
         await wire.end()
 
 
+@pytest.mark.slow
 async def test_a_hostile_client_adds_no_series(measured: Measured, layer: InMemoryChannelLayer) -> None:
     app = URLRouter([re_path(r"^(?P<room>.*)$", Relay.as_asgi())])
     variants = [f"a{a}b{b}c{c}d{d}e" for a in "._" for b in "._" for c in "._" for d in "._"]

@@ -92,6 +92,7 @@ def test_a_usage_error_says_what_is_wrong(words: list[str], message: str, capsys
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_pydantic_the_error_says_what_to_install(tmp_path: Path) -> None:
     code = "import sys; sys.modules['pydantic'] = None; from consumers.__main__ import main; main(['asyncapi', 'a:b'])"
     done = run_python(code, cwd=tmp_path)
@@ -99,6 +100,7 @@ def test_without_pydantic_the_error_says_what_to_install(tmp_path: Path) -> None
     assert done.stderr.endswith("error: consumers.typed needs pydantic: pip install 'starlette-consumers[typed]'\n")
 
 
+@pytest.mark.slow
 def test_the_worker_needs_no_pydantic() -> None:
     code = "import sys, consumers.__main__; print('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

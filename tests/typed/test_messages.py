@@ -214,6 +214,7 @@ async def test_ten_errors_are_listed_and_the_others_counted() -> None:
         assert (error["errors"], error["more"]) == ([], 101)
 
 
+@pytest.mark.slow
 async def test_a_large_message_of_wrong_numbers_is_answered_with_a_small_one() -> None:
     class Large(Chat):
         max_message_size = 4 * 1024 * 1024
@@ -237,6 +238,7 @@ async def test_a_large_message_is_what_a_small_one_is() -> None:
             assert (await ask(wire, content))["code"] == code
 
 
+@pytest.mark.slow
 async def test_an_error_costs_no_copies_of_the_message() -> None:
     class Form(BaseModel):
         type: Literal["form"] = "form"

@@ -389,6 +389,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 def test_no_text_can_end_what_it_stands_in(tmp_path: Path) -> None:
     fields: dict[str, Any] = {
         f"field{number}": (Literal[hostile] | None, Field(default=hostile, alias=hostile, description=hostile))

@@ -83,6 +83,7 @@ def next_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_command_when_the_handler_is_done(number: signal.Signals, project: Path) -> None:
     with start_worker(project, "shop.asgi:application", "go.on", "images", "mails") as process:

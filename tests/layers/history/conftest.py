@@ -10,6 +10,7 @@ from consumers.layers.base import Layer
 from ...support.contract import MakeLayer
 from ...support.history import HISTORY
 from ...support.kinds import run_on_kinds
+from ...support.slow import anyio_backend as anyio_backend
 
 
 @pytest.hookimpl(tryfirst=True)  # before the backends of every test are

@@ -170,6 +170,7 @@ async def test_presence_and_counts_need_the_rights_that_are_documented_for_them(
     assert all("connect" in line for line in lines(caplog))
 
 
+@pytest.mark.slow
 async def test_who_lacks_the_rights_for_presence_is_told_what_redis_says(
     kind: str, layer: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,6 +195,7 @@ async def test_who_lacks_the_rights_for_presence_is_told_what_redis_says(
     assert "presence and counts do not work" in line
 
 
+@pytest.mark.slow
 async def test_rights_for_presence_that_come_later_are_used_then(
     kind: str, layer: RedisLayer, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +225,7 @@ async def test_the_queue_layer_works_without_rights_on_client(
     assert not lines(caplog)
 
 
+@pytest.mark.slow
 async def test_a_lost_connection_is_made_again_with_the_documented_rights(
     kind: str, layer: RedisLayer, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:

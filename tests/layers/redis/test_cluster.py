@@ -141,6 +141,7 @@ async def test_the_pubsub_layer_reaches_members_at_every_node(
     assert not lines(caplog)
 
 
+@pytest.mark.slow
 async def test_the_pubsub_layer_outlives_a_node_that_is_not_its_own(nodes: list[RedisServer]) -> None:
     one, other = nodes
     async with layer_on("pubsub", one.port) as layer:
@@ -161,6 +162,7 @@ async def test_the_nodes_of_a_cluster_are_divided_among_as_hosts_too(nodes: list
             await until(lambda member=member: member.numbers == [1])  # type: ignore[misc]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 async def test_presence_and_counts_say_that_they_do_not_work_on_a_cluster(
     count: int, caplog: pytest.LogCaptureFixture

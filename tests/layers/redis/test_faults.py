@@ -282,6 +282,7 @@ async def members_come_without_presence(layer: RedisLayer, server: RedisServer, 
         assert time.monotonic() - started < other.timeout / 2
 
 
+@pytest.mark.slow
 async def test_asking_again_for_a_lease_of_a_read_only_redis_harms_no_message(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +300,7 @@ async def test_asking_again_for_a_lease_of_a_read_only_redis_harms_no_message(
             await until(lambda: sorted(member.numbers) == list(numbers))
 
 
+@pytest.mark.slow
 async def test_members_come_without_presence_where_redis_takes_no_more_connections(
     kind: str, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -414,6 +416,7 @@ def knows_master(sentinel: RedisServer) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 async def test_sentinel_fails_over(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with running_redis() as master, running_redis(f"replicaof 127.0.0.1 {master.port}") as replica:

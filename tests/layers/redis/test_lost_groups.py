@@ -108,6 +108,7 @@ async def test_a_consumer_hears_which_group_has_a_gap(
     assert "layer_gap" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("was_there", [False, True], ids=["for the first time", "after it was left"])
 async def test_a_group_whose_join_is_on_its_way_is_not_taken_for_lost(
     was_there: bool, make: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture

@@ -161,6 +161,7 @@ def hear(client: ClientConnection, last: str) -> list[str]:
     return heard
 
 
+@pytest.mark.slow
 def test_the_example_chats_across_two_processes_and_misses_nothing_or_says_so(server: RedisServer) -> None:
     with example_by_two_processes(server) as (port, workers), contextlib.ExitStack() as stack:
         clients = []

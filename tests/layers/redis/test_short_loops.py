@@ -106,6 +106,7 @@ def test_channels_groups_and_messages_outlive_the_loops_that_made_them(
     assert left_of(server) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_message_that_is_sent_just_before_its_loop_ends_arrives(kind: str, run: Run, server: RedisServer) -> None:
     layer = LAYERS[kind]([server.url])
@@ -357,6 +358,7 @@ USES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["queue", *left_to_ci("pubsub")])
 def test_a_loop_ends_without_a_warning(kind: str, server: RedisServer) -> None:
     todo = [(ending, use, textwrap.dedent(code)) for ending in RUNS for use, code in USES.items()]

@@ -79,6 +79,7 @@ async def test_a_group_is_joined_without_a_command_of_presence(kind: str, server
             assert since(client, before, "eval", "publish") == {"eval": joins, "publish": 0}
 
 
+@pytest.mark.slow
 async def test_a_heartbeat_costs_as_much_for_many_as_for_one(kind: str, server: RedisServer) -> None:
     counts = []
     async with processes(kind, 1, server.url, presence={"lease": 1, "grace": 5}, timeout=10) as [layer]:

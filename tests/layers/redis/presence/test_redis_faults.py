@@ -212,6 +212,7 @@ async def test_a_diff_that_follows_a_lost_one_hides_nothing(kind: str, server: R
         await soon(lambda: set(watcher.known) == {"cat"}, 3)
 
 
+@pytest.mark.slow
 async def test_who_ended_while_redis_was_away_for_long_is_kept_in_no_list(kind: str, server: RedisServer) -> None:
     async with processes(kind, 1, server.url, timeout=0.3) as [layer]:
         await tracked(layer, "ann")
@@ -270,6 +271,7 @@ async def test_a_track_that_redis_did_not_confirm_is_none(kind: str, server: Red
         await soon_reads(direct, {"ann": [{"tab": 1}]})
 
 
+@pytest.mark.slow
 async def test_who_tracks_when_the_lease_has_ended_waits_for_redis_and_is_told_so(
     kind: str, server: RedisServer
 ) -> None:
