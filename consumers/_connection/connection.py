@@ -7,7 +7,7 @@ one way through `_work()`. `shutdown` has the endings, and the phases between th
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from starlette.websockets import WebSocketDisconnect
@@ -24,7 +24,7 @@ from ..types import CloseCode, ConnectionObserver, Receive, Send
 from . import events, open_connections
 from .backlog import Taken
 from .close_request import CloseRequest, code_to_send
-from .consumer import Consumer
+from .consumer import Consumer, Expires
 from .dispatch import Dispatcher, table_of
 from .enforce import LimitHit, make_enforcer, make_sender
 from .errors import Errors
@@ -41,16 +41,6 @@ from .undecided import Undecided
 logger = logging.getLogger("consumers.connection")
 
 DEFAULT_CAPACITY = 100
-
-
-class Expires(Protocol):
-    """What ends a connection at a certain time."""
-
-    def opened(self) -> None:
-        """Note that `connect()` has returned."""
-
-    def stop(self) -> None:
-        """Note that the connection ends."""
 
 
 class Connection:
@@ -377,12 +367,12 @@ class Connection:
 
     def _on_sender_change(self, close_code: int | None) -> None:
         """Watch the open socket; of a closed one, the server has a while to report the disconnect that must follow."""
-        if close_code is not None:
-            self._mailbox.shortcut = None
         if close_code is None:
             if self._enforcer is not None:
                 self._enforcer.opened()
-        elif not self.is_ending:
+            return
+        self._mailbox.shortcut = None
+        if not self.is_ending:
             if self._enforcer is not None:
                 self._enforcer.stop()
             self._tasks.expect_disconnect(self._consumer.disconnect_timeout)
@@ -396,5 +386,6 @@ class Connection:
 
     def _on_overflow(self) -> None:
         if self._consumer.overflow == "close":
-            limit = f"{self._mailbox.layer_limit} layer messages wait", "messages come faster than you read"
-            self._shutdown.begin_by_limit(LimitHit(CloseCode.TRY_AGAIN_LATER, *limit))
+            limit = f"{self._mailbox.layer_limit} layer messages wait"
+            hit = LimitHit(CloseCode.TRY_AGAIN_LATER, limit, "messages come faster than you read")
+            self._shutdown.begin_by_limit(hit)

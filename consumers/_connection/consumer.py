@@ -1,4 +1,4 @@
-"""What a connection needs of its consumer."""
+"""What a connection needs of its consumer, and of what may end it in time."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol
@@ -35,3 +35,13 @@ class Consumer(Protocol):
     def dispatch(self, message: Message) -> Awaitable[None]: ...
     def _place_after(self, event: Mapping[str, Any]) -> tuple[str, str] | None: ...
     async def _on_error(self, exc: Exception, message: Message | None) -> None: ...
+
+
+class Expires(Protocol):
+    """What ends a connection at a certain time."""
+
+    def opened(self) -> None:
+        """Note that `connect()` has returned."""
+
+    def stop(self) -> None:
+        """Note that the connection ends."""

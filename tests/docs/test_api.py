@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ..support.pages import ROOT
+from ..support.public import MODULES
 
 PAGES = sorted((ROOT / "docs/reference/api").glob("*.md"))
 
@@ -18,17 +19,6 @@ SHOWN = [
     for found in re.finditer(r"^::: ([\w.]+)\n((?:    .*\n)*)", page.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 """The pages, what each shows, and the members that are listed for it."""
-
-MODULES = (
-    "consumers",
-    "consumers.layers",
-    "consumers.layers.redis",
-    "consumers.typed",
-    "consumers.client",
-    "consumers.server",
-    "consumers.testing",
-    "consumers.telemetry",
-)
 
 
 def named(path: str) -> Any:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -16,9 +15,9 @@ import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
-from websockets.typing import Subprotocol
 
 from ..support.application import APPLICATION, PAGE, SECRET, copy_of_the_application, serving_the_application
+from ..support.examples import offered
 from ..support.pages import ROOT
 from ..support.processes import PATIENCE, run_pytest, run_python, stopped, workers_of
 from ..support.redis_server import running_redis
@@ -87,12 +86,8 @@ class Site:
     async def enter(self, token: str, since: str = "", worker: int | None = None) -> "Visitor":
         """Enter the room of cats; if a worker is named, by that one."""
         address = f"ws://127.0.0.1:{self.port}/rooms/cats" + (f"?since=room:{since}" if since else "")
-        offered = [
-            Subprotocol("consumers.v1"),
-            Subprotocol(f"token.{urlsafe_b64encode(token.encode()).decode().rstrip('=')}"),
-        ]
         with stopped(self.workers[1 - worker]) if worker is not None else nullcontext():
-            visitor = Visitor(await connect(address, subprotocols=offered, open_timeout=PATIENCE))
+            visitor = Visitor(await connect(address, subprotocols=offered(token), open_timeout=PATIENCE))
             visitor.people = (await visitor.next("people"))["names"]
         return visitor
 

@@ -4,13 +4,12 @@ What it was before is not run, as chanx is no requirement of the tests. It has t
 """
 
 import ast
-from base64 import urlsafe_b64encode
 
 import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.testclient import WebSocketTestSession as Session
 
-from ..support.examples import run
+from ..support.examples import offered, run
 from ..support.pages import blocks
 
 PAGE = "docs/howto/chanx.md"
@@ -19,8 +18,7 @@ PAGE = "docs/howto/chanx.md"
 
 
 def connect(client: TestClient, name: str) -> Session:
-    secret = urlsafe_b64encode(f"secret-of-{name}".encode()).decode().rstrip("=")
-    return client.websocket_connect("/chat", subprotocols=["consumers.v1", f"token.{secret}"])
+    return client.websocket_connect("/chat", subprotocols=offered(f"secret-of-{name}"))
 
 
 def test_all_hear_what_one_says_and_what_the_house_announces(no_layer: None) -> None:

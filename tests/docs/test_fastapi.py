@@ -1,7 +1,6 @@
 """docs/howto/fastapi.md: its examples run, and its tables are right."""
 
 import re
-from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.fastapi import IN_PLACE_OF
 
+from ..support.examples import offered
 from ..support.pages import ROOT, blocks
 
 PAGE = "docs/howto/fastapi.md"
@@ -50,12 +50,13 @@ def test_the_typed_chat_takes_a_token_and_misses_nothing(no_layer: None) -> None
     history = {"chat.*": {"size": 10, "ttl": 60}}
     channel_layers.set("default", InMemoryChannelLayer(history=history))
     assert refused(client, "/chat/cats") == (401, "Log in first")
-    offered = ["consumers.v1", "token." + urlsafe_b64encode(b"secret-of-ann").decode().rstrip("=")]
-    with client.websocket_connect("/chat/cats", subprotocols=offered) as websocket:
+    with client.websocket_connect("/chat/cats", subprotocols=offered("secret-of-ann")) as websocket:
         position = websocket.receive_json()["position"]
         websocket.send_json({"type": "say", "text": "hi", "id": 1})
         assert {websocket.receive_json()["type"] for _ in range(2)} == {"said", "ack"}
-    with client.websocket_connect(f"/chat/cats?since=room:{position}", subprotocols=offered) as websocket:
+    with client.websocket_connect(
+        f"/chat/cats?since=room:{position}", subprotocols=offered("secret-of-ann")
+    ) as websocket:
         assert websocket.receive_json()["missed"] == 1
         said = websocket.receive_json()
         assert (said["user"], said["text"], said["at"][0]) == ("ann", "hi", "room")
@@ -63,10 +64,9 @@ def test_the_typed_chat_takes_a_token_and_misses_nothing(no_layer: None) -> None
 
 def test_a_browser_is_told_by_a_close_code_why_it_is_refused(no_layer: None) -> None:
     client = client_of("Ticket")
-    offered = ["consumers.v1", "token." + urlsafe_b64encode(b"secret-of-ann").decode().rstrip("=")]
-    with client.websocket_connect("/tickets/1", subprotocols=offered) as websocket:
+    with client.websocket_connect("/tickets/1", subprotocols=offered("secret-of-ann")) as websocket:
         assert websocket.receive_json() == {"ticket": 1}
-    for subprotocols, told in (([], (4401, "Sign in first")), (offered, (4403, "Not your ticket"))):
+    for subprotocols, told in (([], (4401, "Sign in first")), (offered("secret-of-ann"), (4403, "Not your ticket"))):
         with client.websocket_connect("/tickets/2", subprotocols=subprotocols) as websocket:
             with pytest.raises(WebSocketDisconnect) as caught:
                 websocket.receive_json()

@@ -5,13 +5,12 @@ same events.
 """
 
 import ast
-from base64 import urlsafe_b64encode
 
 import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.testclient import WebSocketTestSession as Session
 
-from ..support.examples import run
+from ..support.examples import offered, run
 from ..support.pages import ROOT, blocks
 
 PAGE = "docs/howto/socketio.md"
@@ -21,8 +20,7 @@ TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 
 
 def connect(client: TestClient, name: str) -> Session:
-    secret = urlsafe_b64encode(f"secret-of-{name}".encode()).decode().rstrip("=")
-    return client.websocket_connect("/chat", subprotocols=["consumers.v1", f"token.{secret}"])
+    return client.websocket_connect("/chat", subprotocols=offered(f"secret-of-{name}"))
 
 
 def test_who_entered_hears_what_is_said_and_the_speaker_gets_an_answer(no_layer: None) -> None:

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -21,7 +20,6 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
-from websockets.typing import Subprotocol
 
 from consumers import InMemoryChannelLayer, channel_layers
 from consumers.client import Client
@@ -30,6 +28,7 @@ from consumers.server.settings import GRACE
 from consumers.testing import WebsocketCommunicator
 
 from ..support import examples
+from ..support.examples import offered
 from ..support.pages import ROOT, blocks
 from ..support.processes import PATIENCE, run_pytest, stopped, workers_of
 from ..support.redis_server import running_redis
@@ -229,12 +228,6 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 def served(step: str, with_redis: bool = False) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("site", [(step, with_redis)], indirect=True, ids=[step])
-
-
-def offered(token: str) -> list[Subprotocol]:
-    """Return what the library's clients offer in the handshake."""
-    encoded = urlsafe_b64encode(token.encode()).decode().rstrip("=")
-    return [Subprotocol("consumers.v1"), Subprotocol("consumers.any"), Subprotocol(f"token.{encoded}")]
 
 
 @served("sign-in")

@@ -2,7 +2,6 @@
 
 import json
 import re
-from base64 import urlsafe_b64encode
 
 import pytest
 from pydantic import BaseModel
@@ -13,7 +12,7 @@ from consumers.typed import TypedConsumer, group_send_message
 from consumers.typed.models import RESERVED
 from consumers.typed.problems import FAILED, INVALID, NOT_JSON, RATE_LIMITED, UNKNOWN_TYPE
 
-from ..support.examples import connect, run
+from ..support.examples import connect, offered, run
 from ..support.pages import ROOT, blocks
 
 pytestmark = pytest.mark.anyio
@@ -56,10 +55,10 @@ async def test_the_prices(layer: InMemoryChannelLayer) -> None:
 
 async def test_a_client_goes_on_where_it_was(no_layer: None) -> None:
     app = run(RECOVERY)["app"]
-    offered = ["consumers.v1", f"token.{urlsafe_b64encode(b'secret-of-ann').decode().rstrip('=')}"]
 
     async def enter(query: str = "") -> WebsocketCommunicator:
-        client = WebsocketCommunicator(app, f"/chat/one?client=a-key-of-22-characters{query}", subprotocols=offered)
+        address = f"/chat/one?client=a-key-of-22-characters{query}"
+        client = WebsocketCommunicator(app, address, subprotocols=offered("secret-of-ann"))
         assert await client.connect() == (True, "consumers.v1")
         return client
 

@@ -1,6 +1,9 @@
 """Examples of the documentation: run, and connected to."""
 
+from base64 import urlsafe_b64encode
 from typing import Any
+
+from websockets.typing import Subprotocol
 
 from consumers.testing import WebsocketCommunicator
 
@@ -17,3 +20,9 @@ async def connect(application: Any, path: str) -> WebsocketCommunicator:
     client = WebsocketCommunicator(application, path)
     assert (await client.connect())[0]
     return client
+
+
+def offered(token: str) -> list[Subprotocol]:
+    """Return what the library's clients offer in the handshake, with a token."""
+    encoded = urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    return [Subprotocol(name) for name in ("consumers.v1", "consumers.any", f"token.{encoded}")]

@@ -11,20 +11,11 @@ import pytest
 from consumers import SyncConsumer
 
 from ..support.language_server import language_server
+from ..support.public import MODULES
 
 pytestmark = pytest.mark.slow
 
-MODULES = (
-    "consumers",
-    "consumers.layers",
-    "consumers.layers.redis",
-    "consumers.typed",
-    "consumers.client",
-    "consumers.server",
-    "consumers.testing",
-    "consumers.telemetry",
-    "consumers.limits",
-)
+HOVERED = (*MODULES, "consumers.limits")
 
 LIMITS = ["Limits", "configure"]
 """The public names of `consumers.limits`, which also has what other modules need."""
@@ -97,13 +88,13 @@ def members(one: object) -> Iterator[str]:
 def hovers(tmp_path_factory: pytest.TempPathFactory) -> list[Hover]:
     folder = tmp_path_factory.mktemp("hovers").resolve()
     names: dict[str, bool] = {}
-    for module in map(importlib.import_module, MODULES):
+    for module in map(importlib.import_module, HOVERED):
         for name in public_names(module):
             one = getattr(module, name)
             is_sync = isinstance(one, type) and issubclass(one, SyncConsumer)
             for path in (name, *(f"{name}.{member}" for member in members(one))):
                 names[f"{module.__name__}.{path}"] = is_sync
-    lines = [*(f"import {module}" for module in MODULES), *(name for name in names if name not in LEFT_OUT)]
+    lines = [*(f"import {module}" for module in HOVERED), *(name for name in names if name not in LEFT_OUT)]
     file = folder / "names.py"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     found = []
@@ -111,7 +102,7 @@ def hovers(tmp_path_factory: pytest.TempPathFactory) -> list[Hover]:
         for line, shown in zip(lines, server.hovers(file), strict=True):
             signature, _, docstring = (shown or "").partition("\n---\n")
             found.append(Hover(line, names.get(line, False), signature, docstring))
-    return found[len(MODULES) :]
+    return found[len(HOVERED) :]
 
 
 def test_an_editor_shows_a_docstring_of_every_public_name(hovers: list[Hover]) -> None:
