@@ -258,8 +258,8 @@ class Contract:
         for name, owner, model in unmarked_methods(self.consumer_class):
             if model not in handled and field_called(model, TAG) and not is_read(name, self.consumer_class):
                 raise TypeError(
-                    f"{owner}.{name}() takes the model {model.__name__} and nothing calls it: write @on above it, or "
-                    "@on_event for what is sent to groups"
+                    f"{owner}.{name}() takes the model {model.__name__} and nothing here calls it: write @on above it, "
+                    f"or @on_event for what is sent to groups; if code elsewhere calls it, name it _{name}()"
                 )
 
 

@@ -281,8 +281,9 @@ def test_a_handler_without_its_decorator_is_told() -> None:
     class Chat(TypedConsumer):
         async def say(self, message: Say) -> None: ...
 
-    text = "Chat.say() takes the model Say and nothing calls it: write @on above it, or @on_event for what is sent to"
+    text = "Chat.say() takes the model Say and nothing here calls it: write @on above it, or @on_event for what is sent"
     assert refusal(Chat).startswith(text)
+    assert refusal(Chat).endswith("if code elsewhere calls it, name it _say()")
 
 
 def test_a_method_that_takes_a_model_is_no_handler_where_code_calls_it_or_another_handles_the_model() -> None:
@@ -302,7 +303,10 @@ def test_a_method_that_takes_a_model_is_no_handler_where_code_calls_it_or_anothe
     class Takes(TypedConsumer):
         async def store(self, message: Untyped, room: str) -> None: ...
 
-    for consumer_class in (Calls, Handles, Takes):
+    class Private(TypedConsumer):
+        async def _store(self, message: Say) -> None: ...
+
+    for consumer_class in (Calls, Handles, Takes, Private):
         consumer_class.as_asgi()
 
 
