@@ -18,6 +18,8 @@ TESTS =
 # What checks generated documents. Without npm its tests are skipped.
 NPM = $(if $(shell command -v npm),tests/npm/node_modules/installed)
 
+# Half of the time its tests wait: for servers, clients and Redis.
+test: PARALLEL = --numprocesses $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)) --dist worksteal
 test: .venv/dev.installed .venv-daphne/installed $(NPM)
 	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL) $(TESTS)
 
