@@ -233,22 +233,24 @@ class Mailbox(DeliversMany):
             failed: called if that raises.
             yields_between: how often to yield to the loop between two messages.
         """
-        while not (self.is_closed and not self.messages):
-            if not self.messages or self.is_stopped:
-                await self.wait()
-                continue
-            message, size = self.take()
-            try:
-                handling = handle(message, size != FROM_LAYER)
-                if handling is not None:
-                    await handling
-            except BaseException as error:
-                await failed(error, message)
-            if size > 0:
-                self.release(size)
-            message, handling = {}, None  # an idle connection is not to keep them
-            if yields_between and (self.messages or self.is_closed) and not self.is_stopped:
-                await checkpoints(yields_between)
+        messages = self.messages
+        while True:
+            while messages and not self.is_stopped:
+                message, size = self.take()
+                try:
+                    handling = handle(message, size != FROM_LAYER)
+                    if handling is not None:
+                        await handling
+                except BaseException as error:
+                    await failed(error, message)
+                if size > 0:
+                    self.release(size)
+                message, handling = {}, None  # an idle connection is not to keep them
+                if yields_between and (messages or self.is_closed) and not self.is_stopped:
+                    await checkpoints(yields_between)
+            if self.is_closed and not messages:
+                return
+            await self.wait()
 
     # How it hears, which differs
 

@@ -95,8 +95,10 @@ class SteppingMailbox(Mailbox):
             self._needs_task = True  # it will end, or wait for something else
             self._step_now()
 
-    def wait(self) -> Awaitable[Any]:
-        return self
+    @coroutine
+    def wait(self) -> Generator[Any, Any, None]:
+        self._asyncio_future_blocking = True
+        yield self
 
     def serve(self, handle: Handle, failed: Failed, yields_between: int = 0) -> Awaitable[None]:
         self._task, self._coroutine = asyncio.current_task(), self.serve_in_turn(handle, failed, yields_between)
@@ -151,10 +153,6 @@ class SteppingMailbox(Mailbox):
         self._context.run(self._callback, self)
 
     # What a task, and anyio, ask of a future
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        self._asyncio_future_blocking = True
-        yield self
 
     def get_loop(self) -> Any:
         return self._turn.get_loop()

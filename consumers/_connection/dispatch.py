@@ -57,6 +57,9 @@ class HandlerNames(dict[str, str | None]):
         return name
 
 
+NO_HANDLERS = HandlerNames(frozenset())
+
+
 class DispatchTable:
     """What the messages of one consumer class reach, made by `as_asgi()`.
 
@@ -68,7 +71,7 @@ class DispatchTable:
         reserved: the names that no message of a layer may reach.
         handlers: of the methods, those for a layer's messages: functions that take one event.
         names: their names by the types of messages.
-        direct: of the handlers, those that are coroutine functions, for which `dispatch()` has nothing to check.
+        direct: the same for those that are coroutine functions, for which `dispatch()` has nothing to check.
         relays: of the handlers, those that only pass something on: what that is.
         connects_with: the parameters of `connect()`, and whether each has to be given.
     """
@@ -95,7 +98,7 @@ class DispatchTable:
             if not name.startswith("_") and _is_handler(attributes[name], consumer_class)
         )
         self.names = HandlerNames(self.handlers)
-        self.direct = frozenset(name for name in self.handlers if _is_async_function(attributes[name]))
+        self.direct = HandlerNames(frozenset(name for name in self.handlers if _is_async_function(attributes[name])))
         self.relays: dict[str, Relay] = {
             name: relay for name in self.handlers if (relay := relay_of(attributes[name])) is not None
         }
@@ -215,7 +218,7 @@ class Dispatcher:
         self._target: Dispatches = consumer if observer is None else ObservedConsumer(consumer, observer)
         self._table = table_of(type(consumer))
         # What is called without `dispatch()`, and without `websocket_receive()`, which would only pass a message on.
-        self._direct: frozenset[str] = frozenset()
+        self._direct = NO_HANDLERS
         self._gives_text: bool | None = False  # None: to be seen at the first text, before which it may be replaced
 
     def release(self) -> None:
@@ -249,7 +252,7 @@ class Dispatcher:
         """
         consumer: Any = self._consumer
         kind = message.get("type")
-        name = "dispatch"
+        name: str | None = None
         handling: Awaitable[None] | None
         if is_clients:
             if self._gives_text is None:
@@ -259,12 +262,10 @@ class Dispatcher:
                 handling = consumer.receive(text_data=text)
             else:
                 handling = self._target.dispatch(message)
-        elif type(kind) is str and (found := self._table.names[kind]) is not None:
-            if found in self._direct:
-                name = found
-                handling = getattr(consumer, name)(message)
-            else:
-                handling = self._target.dispatch(message)
+        elif type(kind) is str and (name := self._direct[kind]) is not None:
+            handling = getattr(consumer, name)(message)
+        elif type(kind) is str and self._table.names[kind] is not None:
+            handling = self._target.dispatch(message)
         elif self._frames is not None and kind == FRAME:
             return self._frames.send(message, consumer)
         elif self._table.accepts(consumer, message, consumer.strict_types):
@@ -274,6 +275,7 @@ class Dispatcher:
                 self._observer.dropped("no_handler")
             return None
         if handling is None:
+            name = name or "dispatch"
             raise TypeError(f"{type(consumer).__name__}.{name}() must be `async def`: this is an async consumer")
         return handling
 
