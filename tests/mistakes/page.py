@@ -93,8 +93,8 @@ SECTIONS = [
     ),
     Section(
         "Presence and history",
-        "A wrong argument is an exception at the caller. The history of a group that has none is an empty page. That is "
-        "logged once.",
+        "A wrong argument is an exception at the caller. The history of a group that has none is an empty page. "
+        "That is logged once.",
         GROUPS,
     ),
     Section(
