@@ -25,7 +25,7 @@ from ._aio.budget import ByteBudget
 from ._checks.misused import StarletteEndpoint
 from ._connection import events, open_connections
 from ._connection.client import ClientWebSocket
-from ._connection.close_request import asks_to_close, close_of, code_to_send
+from ._connection.close_codes import asks_to_close, close_of, code_to_send
 from ._connection.enforce import LimitHit, make_enforcer
 from ._connection.failures import HOW_TO_END, NotAnException, as_failure
 from ._connection.log import ConnectionLog

@@ -11,6 +11,12 @@ from .source import Source, dotted_name
 
 SETTING = f"CHANNEL_LAYERS: {BY_HAND[GETTER]}"
 
+OF_COMPAT = {
+    "configure": "natively nothing reads settings; write channel_layers.configure({...}) in its place",
+    "install": "natively nothing imports `channels`; remove it",
+}
+"""What stands in for Django's settings and for Channels' modules, and is to go once nothing needs either."""
+
 
 def note(plan: Plan) -> None:
     """Tell a person where a file has native layers already; those that become native are told of with their edits."""
@@ -21,6 +27,11 @@ def note(plan: Plan) -> None:
                     plan.note_by_hand(node, GETTER)
             case cst.Attribute() if dotted_name(node) == "consumers.get_channel_layer":
                 plan.note_by_hand(node, GETTER)
+            case cst.Attribute() if (name := dotted_name(node).removeprefix("compat.")) in OF_COMPAT:
+                plan.note(node, f"compat.{name}: {OF_COMPAT[name]}", Kind.TODO)
+            case cst.ImportFrom(names=[*aliases]) if dotted_name(node.module) == "compat" and not node.relative:
+                for name in OF_COMPAT.keys() & {dotted_name(alias.name) for alias in aliases}:
+                    plan.note(node, f"compat.{name}: {OF_COMPAT[name]}", Kind.TODO)
             case cst.DictElement(key=cst.SimpleString() as key, value=cst.SimpleString() as value):
                 if key.evaluated_value == "BACKEND" and value.raw_value.startswith("consumers."):
                     plan.note(value, SETTING, Kind.LAYERS)

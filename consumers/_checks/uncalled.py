@@ -20,6 +20,10 @@ OF_LAYERS = frozenset({"layer_gap", "presence_diff", "presence_state", "presence
 """The handlers of what layers send by themselves."""
 
 
+MARK = "__consumers_mark__"
+"""The attribute of a typed consumer's method that says what it handles; what `functools.wraps()` makes of it has it."""
+
+
 def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> Iterator[str]:
     """Yield, for each method that seems to wait for a call in vain, what to write.
 
@@ -43,6 +47,10 @@ def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> I
             text = f"{called} is never called: did you mean {hook}()?"
         elif name in OF_ENDPOINTS and _needed(function) > 2:
             text = f"{called} is never called, as this is no endpoint of Starlette's: write {OF_ENDPOINTS[name]}"
+        elif hasattr(function, MARK) and not hasattr(framework, "sends"):
+            text = (
+                f"{called} has @on or @on_event, which nothing here reads: derive {owner.__name__} from TypedConsumer"
+            )
         elif name == "receive_json" and hasattr(framework, "sends"):
             text = f"{called} is never called: a typed consumer has a method with @on for each model that it takes"
         elif name == "receive_json" and {"receive", "websocket_receive"} <= missing:

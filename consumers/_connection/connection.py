@@ -21,9 +21,9 @@ from ..layers._adapt import Pump, attach_connection
 from ..layers.registry import channel_layers
 from ..limits import LimitedLayer
 from ..types import CloseCode, ConnectionObserver, Receive, Send
-from . import events, open_connections
+from . import close_codes, events, open_connections
 from .backlog import Taken
-from .close_request import CloseRequest, code_to_send
+from .close_codes import CloseRequest, code_to_send
 from .consumer import Consumer, Expires
 from .dispatch import Dispatcher, table_of
 from .enforce import LimitHit, make_enforcer, make_sender
@@ -145,11 +145,11 @@ class Connection:
                 if not self._tasks.scope.cancel_called:  # as after most disconnects: one scope will do
                     await self._clean_up(self._shutdown.clean_up())
         except Exception as error:
-            self._shutdown.begin(CloseRequest(CloseCode.INTERNAL_ERROR), error)
+            self._shutdown.begin_by_error(error)
         except BaseException:
             if not self.is_ending:
                 logger.info("%s ends: its worker was cancelled by something else than the server", self._log)
-            self._shutdown.begin(CloseRequest(CloseCode.SERVICE_RESTART))
+            self._shutdown.begin(close_codes.by_server(None))
             raise
         finally:
             try:
@@ -198,14 +198,13 @@ class Connection:
 
     def end(self, code: int, reason: str) -> None:
         """End at once: handlers are cancelled, and the client gets this close code and reason."""
-        self._shutdown.begin(CloseRequest(self._sender.close_code or code, reason, rejects=True))
+        self._shutdown.begin(close_codes.at_once(self._sender.close_code or code, reason))
 
     def _drain(self, reason: str, at_once: bool) -> None:
         if at_once or self._sender.state is State.CONNECTING:
             self.end(CloseCode.SERVICE_RESTART, reason)
         elif not self.is_ending:
-            code = self._sender.close_code or CloseCode.SERVICE_RESTART
-            self._shutdown.begin(CloseRequest(code, reason, drains=True, by_server=True))
+            self._shutdown.begin(close_codes.by_drain(self._sender.close_code, reason))
             self._mailbox.notify()
 
     def note_labels(self) -> None:
@@ -262,7 +261,7 @@ class Connection:
             await self._scheduler.handle_oldest()
             if self._sender.is_rejected and not self.is_ending:  # not every server reports a disconnect then
                 code = None if self._consumer._codes_as_reported else self._sender.close_code
-                self._shutdown.begin(CloseRequest(code or CloseCode.ABNORMAL_CLOSURE))
+                self._shutdown.begin(close_codes.by_rejection(code))
             elif self._sender.state is State.CONNECTING and not self.is_ending:
                 self._undecided = Undecided(self._sender, self._warn_undecided, self._tasks.group)
         self._shutdown.opened()

@@ -11,8 +11,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from ..exceptions import InvalidFrame, PresenceFull, RequestAborted, StopConsumer, TooManyGroups
 from ..types import CloseCode, Message
-from . import events
-from .close_request import CLOSE_EXCEPTIONS, CloseException, CloseRequest, close_of
+from . import close_codes, events
+from .close_codes import CLOSE_EXCEPTIONS, CloseException, close_of
 from .consumer import Consumer
 from .enforce import LimitHit
 from .failures import NotAnException, as_failure, only
@@ -111,7 +111,7 @@ class Errors:
             failure, StopConsumer, TooManyGroups, PresenceFull, *CLOSE_EXCEPTIONS, RequestAborted, HTTPException
         ):
             case StopConsumer():
-                self._shutdown.begin(CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True))
+                self._shutdown.begin(close_codes.STOPPED)
             case TooManyGroups() as too_many:
                 limit = f"more than max_groups ({too_many.max_groups})"
                 self._shutdown.begin_by_limit(LimitHit(CloseCode.POLICY_VIOLATION, limit, "too many groups"))
@@ -137,21 +137,21 @@ class Errors:
         code, reason = close_of(asked, self._sender.is_open)
         if self._shutdown.request is None:
             self._log.closed_by_exception(asked, code)
-        self._shutdown.begin(CloseRequest(code, reason, rejects=True))
+        self._shutdown.begin(close_codes.at_once(code, reason))
 
     async def _answer(self, answer: HTTPException) -> None:
         """Answer the handshake by HTTP, or let a Starlette application, which may have its own way, do so."""
         scope = self._consumer.scope
         if not events.can_deny(scope):
-            self._shutdown.begin(CloseRequest(CloseCode.POLICY_VIOLATION, rejects=True))
+            self._shutdown.begin(close_codes.REFUSED)
         elif isinstance(scope.get("app"), Starlette):
             self._sender.answered = self._sender.is_rejected = True
-            self._shutdown.begin(CloseRequest(CloseCode.ABNORMAL_CLOSURE), answer)
+            self._shutdown.begin(close_codes.ANSWERED, answer)
         else:
             response = PlainTextResponse(str(answer.detail), answer.status_code, answer.headers)
             for event in events.denial(response.status_code, bytes(response.body), response.raw_headers):
                 await self._sender.send(event)
-            self._shutdown.begin(CloseRequest(CloseCode.ABNORMAL_CLOSURE, rejects=True))
+            self._shutdown.begin(close_codes.ANSWERED)
 
     def _client_has_gone(self, error: Exception) -> None:
         logger.debug("%s: a handler ended because the client has gone: %r", self._log, error)

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 from starlette.websockets import WebSocketDisconnect
 
 from ..types import Message, Scope
-from .close_request import CloseException
+from .close_codes import CloseException
 
 logger = logging.getLogger("consumers.connection")
 

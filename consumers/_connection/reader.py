@@ -4,9 +4,8 @@ import anyio
 
 from .._aio.mailbox import Mailbox
 from ..types import CloseCode, ConnectionObserver, Message, Receive
-from . import events
+from . import close_codes, events
 from .backlog import Taken
-from .close_request import CloseRequest
 from .consumer import Consumer
 from .enforce import Enforcer, LimitHit
 from .sender import Sender
@@ -59,9 +58,9 @@ class Reader:
                 self._mailbox.notify_now()  # most connections end within
                 await self._shutdown.wait()  # here, so that a cancellation is seen while the worker drains
         except Exception as error:
-            self._shutdown.begin(CloseRequest(CloseCode.ABNORMAL_CLOSURE), error)
+            self._shutdown.begin(close_codes.UNREADABLE, error)
         except BaseException:
-            self._shutdown.begin(CloseRequest(self._sender.close_code or CloseCode.SERVICE_RESTART))
+            self._shutdown.begin(close_codes.by_server(self._sender.close_code))
             raise
 
     async def _read(self) -> Message | None:
@@ -100,12 +99,10 @@ class Reader:
         return False
 
     def _on_disconnect(self, message: Message) -> None:
-        code = message.get("code")
-        code = CloseCode.NO_STATUS_RECEIVED if code is None else code
-        drains = code != CloseCode.SERVICE_RESTART  # uvicorn's shutdown
+        code = close_codes.reported(message)
         own = self._sender.lost(code)
         code = code if self._consumer._codes_as_reported else own
-        self._shutdown.begin(CloseRequest(code, message.get("reason") or "", drains=drains))
+        self._shutdown.begin(close_codes.by_client(code, message.get("reason")))
 
 
 class ChannelReader(Reader):

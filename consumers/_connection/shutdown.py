@@ -19,8 +19,7 @@ import logging
 import anyio
 
 from .._aio.mailbox import Mailbox
-from ..types import CloseCode
-from .close_request import INTERNAL_ERROR_REASON, CloseRequest
+from .close_codes import FAILED, CloseRequest
 from .consumer import Consumer
 from .enforce import LimitHit
 from .log import ConnectionLog
@@ -112,7 +111,7 @@ class Shutdown:
 
     def begin_by_error(self, error: Exception) -> None:
         """End because the application has failed."""
-        self.begin(CloseRequest(CloseCode.INTERNAL_ERROR, INTERNAL_ERROR_REASON), error)
+        self.begin(FAILED, error)
 
     def begin_by_limit(self, hit: LimitHit) -> None:
         """End because of a limit, unless something else has ended it."""

@@ -263,4 +263,7 @@ def note_forged(message: Message, to: str) -> None:
 
 def not_tracked(group: str, channel: str) -> ValueError:
     """Return the error for a channel that is to be updated and is not tracked."""
-    return ValueError(f"channel {channel!r:.200} is not tracked in group {group!r:.200}: presence_track() it first")
+    return ValueError(
+        f"channel {channel!r:.200} is not tracked in group {group!r:.200}: track it first, with group_track() or "
+        "presence_track()"
+    )

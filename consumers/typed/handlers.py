@@ -10,13 +10,11 @@ from typing import Any, Literal, TypeVar, get_type_hints, overload
 
 from pydantic import BaseModel
 
+from .._checks.uncalled import MARK
 from .._connection.framework import is_framework
 from ..limits import check_value
 
 H = TypeVar("H", bound=Callable[..., Any])
-
-MARK = "__consumers_mark__"
-"""The attribute of a method that says what it handles. What `functools.wraps()` makes of the method has it too."""
 
 _WORD = re.compile(r"[^\W\d]\w*")
 

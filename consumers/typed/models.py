@@ -1,6 +1,7 @@
 """Models as messages: by which `type` each is known, and what unions of them are made of."""
 
 import enum
+import re
 from collections.abc import Collection, Iterable
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -14,9 +15,9 @@ TAG = "type"
 RESERVED = frozenset({"error", "ack", "joined", "gap", "ping", "pong", "expires"})
 """The types of messages that are the framework's own."""
 
-HOW = 'type: Literal["say"] = "say"'
-
 Model = type[BaseModel]
+
+_WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class Choice(NamedTuple):
@@ -74,6 +75,12 @@ def require_distinct(choices: Iterable[tuple[Choice, str]], where: str) -> dict[
     return {tag: place for tag, (_, place) in seen.items()}
 
 
+def _type_of(name: str) -> str:
+    """Return how to write the type that a model of this name would have."""
+    tag = _WORD_BEGINS.sub("_", name).lower()
+    return f'type: Literal["{tag}"] = "{tag}"'
+
+
 def _names(choice: Choice) -> str:
     return " | ".join(model.__name__ for model in choice.models)
 
@@ -94,7 +101,9 @@ def _members(annotation: Any, where: str) -> list[Choice]:
         return [member for each in get_args(annotation) for member in _members(each, where)]
     if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         name = getattr(annotation, "__name__", None) or repr(annotation)
-        raise TypeError(f"{where}: {name:.200} is no message: write a pydantic model with {HOW}, or a union of such")
+        raise TypeError(
+            f"{where}: {name:.200} is no message: write a pydantic model with {_type_of('Say')}, or a union of such"
+        )
     return [Choice(annotation, tags_of(annotation), (annotation,))]
 
 
@@ -117,7 +126,7 @@ def tags_of(model: Model) -> tuple[str, ...]:
     if field is None:
         other = _other_discriminator(model)
         if other is None:
-            raise TypeError(f"{name} has no type to be known by: write {HOW} in it")
+            raise TypeError(f"{name} has no type to be known by: write {_type_of(name)} in it")
         raise TypeError(
             f'{name} is known by "{other}" in JSON, and messages are by "type": rename the field, or write '
             f'Field(alias="type")'
@@ -128,7 +137,7 @@ def tags_of(model: Model) -> tuple[str, ...]:
     values = get_args(kind) if get_origin(kind) is Literal else ()
     tags = [value.value if isinstance(value, enum.Enum) else value for value in values]
     if not tags or not all(isinstance(tag, str) for tag in tags):
-        raise TypeError(f"{name}.type must be a Literal of str, not {kind!r:.200}: write {HOW}")
+        raise TypeError(f"{name}.type must be a Literal of str, not {kind!r:.200}: write {_type_of(name)}")
     for tag in tags:
         if tag in RESERVED:
             raise TypeError(f"{name}: type {tag!r} is reserved for the framework: choose another")

@@ -54,7 +54,32 @@ def test_the_native_port_is_complete_once_something_configures_the_layers(
     (project / "asgi.py").write_text(f"{call}\n")
     capsys.readouterr()
     assert main(["port", "--check", "--native", "."]) == 0
-    assert capsys.readouterr().out == "2 files looked at, nothing to port.\n"
+    report = capsys.readouterr().out
+    assert "Needs a person" not in report
+    assert report.endswith("2 files looked at, nothing to port.\n")
+
+
+@pytest.mark.parametrize("source", ["import compat\ncompat.{}({})\n", "from compat import {}\n{0}({})\n"])
+@pytest.mark.parametrize(
+    ("call", "argument", "advice"),
+    [
+        (
+            "configure",
+            "CHANNEL_LAYERS=LAYERS",
+            "natively nothing reads settings; write channel_layers.configure",
+        ),
+        ("install", "", "natively nothing imports `channels`; remove it"),
+    ],
+)
+def test_the_native_port_says_what_stands_in_for_djangos_settings_and_can_go(
+    project: Path, source: str, call: str, argument: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "asgi.py").write_text(source.replace("{0}", call).format(call, argument))
+    assert main(["port", "--check", "."]) == 0
+    assert "compat" not in capsys.readouterr().out
+    assert main(["port", "--check", "--native", "."]) == 0
+    line = 1 + source.startswith("import")
+    assert f"Worth a look:\n  asgi.py:{line}: compat.{call}: {advice}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("steps", [[["--native"]], [[], ["--native"]]])

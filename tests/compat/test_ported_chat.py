@@ -49,6 +49,7 @@ def test_it_is_written_for_channels_alone(name: str) -> None:
     assert not {module.partition(".")[0] for module in imported} & {"compat", "consumers", "starlette"}
 
 
+@pytest.mark.slow
 def test_where_channels_is_installed_the_demo_says_what_to_do_and_serves_the_rest(tmp_path: Path) -> None:
     (tmp_path / "channels.py").touch()
     code = """

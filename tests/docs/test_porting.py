@@ -120,6 +120,7 @@ def test_a_fastapi_endpoint_reaches_a_room_of_the_mounted_chat(tmp_path: Path) -
         assert build_opener().open(f"http://127.0.0.1:{port}/").status == 200
 
 
+@pytest.mark.slow
 def test_the_readmes_commands_run(tmp_path: Path) -> None:
     (block,) = (block for block in blocks("README.md", "sh") if "compat" in block.text)
     shutil.copytree(ROOT / "example_project" / "ported_chat", tmp_path / "mysite")

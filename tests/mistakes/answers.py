@@ -5,20 +5,36 @@ import inspect
 import logging
 import traceback
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
 from fastapi import Depends, FastAPI
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount, Route, Router, WebSocketRoute
 
 import consumers
+from consumers import typed
 from consumers.testing import WebsocketCommunicator
 from consumers.types import ASGIApp
 
 from .mistake import Mistake
+
+
+class Say(BaseModel):
+    """What a client of the examples sends."""
+
+    type: Literal["say"] = "say"
+    text: str
+
+
+class Said(BaseModel):
+    """What it gets."""
+
+    type: Literal["said"] = "said"
+    text: str
 
 
 class ChatConsumer(consumers.AsyncWebsocketConsumer):
@@ -26,11 +42,12 @@ class ChatConsumer(consumers.AsyncWebsocketConsumer):
 
 
 def names() -> dict[str, Any]:
-    """Return what the code of a mistake has without importing it: the public names, and a consumer that is right."""
-    public = {name: getattr(consumers, name) for name in consumers.__all__}
+    """Return what the code of a mistake has without importing it: the public names, and some things that are right."""
+    public = {name: getattr(module, name) for module in (typed, consumers) for name in module.__all__}
     routes = {cls.__name__: cls for cls in (FastAPI, Starlette, Request, Mount, Route, Router, WebSocketRoute)}
     depends = {"Depends": Depends, "current_user": dict}
-    return {**public, **routes, **depends, "ChatConsumer": ChatConsumer, "__name__": "mistake"}
+    models = {"BaseModel": BaseModel, "Literal": Literal, "Say": Say, "Said": Said}
+    return {**public, **routes, **depends, **models, "ChatConsumer": ChatConsumer, "__name__": "mistake"}
 
 
 def last_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from ..support.pages import ROOT
 from .mistake import Mistake
 from .records import CONNECTING, HOOKS, OPTIONS, WIRINGS
 from .sending_records import NO_LAYER, SENDING, SEVERAL_PROCESSES
+from .typed_records import GROUPS, TYPED
 
 PAGE = ROOT / "docs/reference/mistakes.md"
 
@@ -28,8 +29,9 @@ mistake is shown with its answer. The answer says what to write.
 An exception of a connection is in your server's log. If the client still waits for the handshake, it gets HTTP 500.
 After the accept it gets the close code 1011.
 
-- The examples leave out what they import from `consumers`, `fastapi` and `starlette`.
+- The examples leave out what they import from `consumers`, `consumers.typed`, `fastapi`, `pydantic` and `starlette`.
 - `ChatConsumer` is a WebSocket consumer. `layer` is the default channel layer.
+- `Say` is the model of a message that clients send, `Said` that of one which they get. Each has a `type` and a `text`.
 - A line of the log begins with its level and its logger. [Logging](logging.md) lists the loggers.
 """
 
@@ -81,6 +83,19 @@ SECTIONS = [
         "message is logged and dropped where it arrives. What goes wrong without a mistake in the code is in "
         "[Send from anywhere](../howto/send.md#what-may-go-wrong).",
         SENDING,
+    ),
+    Section(
+        "Typed messages",
+        "`as_asgi()` and `as_endpoint()` look at the handlers and at their models, so most answers come before the "
+        "first client. What a client sends wrong is no exception: it gets an error. See "
+        "[what the server sends](protocol.md#what-the-server-sends).",
+        TYPED,
+    ),
+    Section(
+        "Presence and history",
+        "A wrong argument is an exception at the caller. The history of a group that has none is an empty page. "
+        "That is logged once.",
+        GROUPS,
     ),
     Section(
         "Channel layers",

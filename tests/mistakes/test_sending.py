@@ -16,11 +16,12 @@ from consumers.types import Message
 from .answers import answers, last_line, log_lines
 from .mistake import Mistake
 from .sending_records import SENDING
+from .typed_records import GROUPS, TYPED
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("mistake", SENDING, ids=lambda mistake: mistake.title)
+@pytest.mark.parametrize("mistake", [*SENDING, *TYPED, *GROUPS], ids=lambda mistake: mistake.title)
 async def test_the_answer_is_given_once(
     mistake: Mistake, layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
 ) -> None:

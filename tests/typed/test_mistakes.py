@@ -91,7 +91,7 @@ def refusal(consumer_class: Any, error: type[Exception] = TypeError) -> str:
 @pytest.mark.parametrize(
     ("annotation", "error"),
     [
-        (Untyped, 'Untyped has no type to be known by: write type: Literal["say"] = "say" in it'),
+        (Untyped, 'Untyped has no type to be known by: write type: Literal["untyped"] = "untyped" in it'),
         (Loose, "Loose.type must be a Literal of str, not <class 'str'>"),
         (Kind, 'Kind is known by "kind" in JSON, and messages are by "type": rename the field, or write Field(alias='),
         (Numbered, "Numbered.type must be a Literal of str, not typing.Literal[1, 2]"),

@@ -181,7 +181,9 @@ async def test_a_channel_that_has_ended_cannot_be_tracked(layer: Layer) -> None:
 
 async def test_a_channel_that_is_not_tracked_cannot_be_updated(layer: Layer) -> None:
     name = await arrive(layer, "room", "ann")
-    text = f"channel {name!r} is not tracked in group 'elsewhere': presence_track() it first"
+    text = (
+        f"channel {name!r} is not tracked in group 'elsewhere': track it first, with group_track() or presence_track()"
+    )
     with pytest.raises(ValueError, match=re.escape(text)):
         await layer.presence_update("elsewhere", name, meta={})
     await layer.presence_untrack("room", name)
