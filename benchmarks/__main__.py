@@ -38,7 +38,7 @@ def parse() -> Options:
     parser.add_argument("--rounds", type=int, default=13, help="measurements for each median")
     parser.add_argument("--seconds", type=float, default=0.12, help="about how long one measurement in a process takes")
     parser.add_argument("--wire-seconds", type=float, default=0.3, help="the same for one over sockets")
-    parser.add_argument("--minutes", type=float, default=10, help="when to stop, whatever is left")
+    parser.add_argument("--minutes", type=float, default=30, help="when to stop, whatever is left")
     parser.add_argument(
         "--sleep",
         action="store_true",
