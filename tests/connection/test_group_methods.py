@@ -23,6 +23,7 @@ from consumers.types import LayerGap, Message, PresenceCount, PresenceDiff, Pres
 
 from ..support.foreign import Foreign, Least
 from ..support.limited import CLIENT, Lines, closed
+from ..support.slow import left_to_ci
 from ..support.wire import Wire, connected, eventually
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +76,7 @@ kinds = pytest.mark.parametrize(
     ("anyio_backend", "member"),
     [
         ("asyncio", Member),
-        ("trio", Member),
+        *left_to_ci(("trio", Member)),
         ("asyncio", SyncMember),
         ("asyncio", PortedMember),
         ("asyncio", PortedSyncMember),

@@ -284,7 +284,7 @@ class TrioPresenceMachine(PresenceMachine):
 
 TestOnAsyncio = PresenceMachine.TestCase
 TestWithoutGrace = WithoutGrace.TestCase
-TestOnTrio = TrioPresenceMachine.TestCase
+TestOnTrio = pytest.mark.slow(TrioPresenceMachine.TestCase)
 TestOnAsyncio.settings = TestWithoutGrace.settings = TestOnTrio.settings = settings(
     max_examples=settings().max_examples * 3 // 5, stateful_step_count=40, deadline=None
 )
