@@ -36,7 +36,9 @@ class Client(Generic[T_co]):
     gives the application's messages, in order and each once. It ends when the connection is closed for good. The
     answers to requests are not among them.
 
-    All further arguments are given by name: `consumers.client.options.Options` lists them with their defaults.
+    All further arguments are given by name: `token`, `since`, `on_state`, `on_gap`, `on_expires`, `retry`, `heartbeat`,
+    `queue_limit`, `inbox_limit`, `max_size`, `id_key`, `headers`, `ssl_context`, and, for tests, `connect`, `clock` and
+    `chance`. `consumers.client.options.Options` says what each means, and its default.
 
     Args:
         url: the consumer's address: `wss://host/path`, `ws://host:port/path`, or the same with `https` and `http`.

@@ -1,11 +1,13 @@
 """Only Python's client needs websockets, and nothing of it is loaded before somebody asks."""
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 
 import consumers.client
+from consumers.client.options import DEFAULTS
 
 
 def run(code: str) -> str:
@@ -35,3 +37,9 @@ def test_every_public_name_is_there() -> None:
         assert getattr(consumers.client, name)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         consumers.client.Nothing  # noqa: B018
+
+
+def test_help_names_every_option() -> None:
+    described = inspect.getdoc(consumers.client.Client)
+    assert described is not None
+    assert [name for name in DEFAULTS if f"`{name}`" not in described] == []
