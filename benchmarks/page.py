@@ -62,7 +62,7 @@ def page(results: Results, options: Options) -> str:
             "measurements, for which the libraries take turns; every frame is counted and compared.",
             "`benchmarks/plan.py` says what runs, and `benchmarks/peers` how each library is used. The goals compare",
             "two libraries round by round, and take the median of the ratios. The machine is faster in some minutes",
-            "than in others. [Performance](performance.md) says what the figures mean, and what has changed since.",
+            "than in others. [Performance](performance.md) says what the figures mean.",
             "",
             "## In one process",
             "",

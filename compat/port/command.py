@@ -16,7 +16,10 @@ from .report import Result, diff, left, report
 from .source import TOO_DEEP, Source, Unreadable, require_syntax
 
 MENTIONS = (b"channels", b"daphne")
-INDIRECT = (b"django.urls", b"AllowedHostsOriginValidator", b"channel_layer", b"CHANNEL_LAYERS", b"compat")
+INDIRECT = (
+    *(b"django.urls", b"AllowedHostsOriginValidator", b"channel_layer", b"CHANNEL_LAYERS"),
+    *(b"import compat", b"from compat", b"compat.configure"),
+)
 """What a file must have somewhere to be worth a closer look."""
 
 SHADOWED = ("consumers", "compat")

@@ -42,6 +42,7 @@ def plan(source: Source, *, native: bool, django: bool | None = None) -> Plan:
         strings.visit(plan, node)
     if native:
         layers.note(plan)
+        layers.note_stand_ins(plan, uses, from_imports, plain_imports)
     uncovered.note(plan, from_imports, plain_imports)
     return plan
 

@@ -8,14 +8,15 @@ from ..moves import BY_HAND
 from .plan import GETTER, Kind, Plan
 from .report import Result
 from .source import Source, dotted_name
+from .uses import Uses
 
 SETTING = f"CHANNEL_LAYERS: {BY_HAND[GETTER]}"
 
-OF_COMPAT = {
-    "configure": "natively nothing reads settings; write channel_layers.configure({...}) in its place",
-    "install": "natively nothing imports `channels`; remove it",
+STAND_INS = {
+    "configure": "natively channel_layers.configure({...}) has the layers; keep what sessions and users of compat read",
+    "install": "natively remove it, unless an installed package imports `channels`",
 }
-"""What stands in for Django's settings and for Channels' modules, and is to go once nothing needs either."""
+"""What `compat` has in the place of Django's settings and of Channels' modules, and what becomes of it."""
 
 
 def note(plan: Plan) -> None:
@@ -27,14 +28,26 @@ def note(plan: Plan) -> None:
                     plan.note_by_hand(node, GETTER)
             case cst.Attribute() if dotted_name(node) == "consumers.get_channel_layer":
                 plan.note_by_hand(node, GETTER)
-            case cst.Attribute() if (name := dotted_name(node).removeprefix("compat.")) in OF_COMPAT:
-                plan.note(node, f"compat.{name}: {OF_COMPAT[name]}", Kind.TODO)
-            case cst.ImportFrom(names=[*aliases]) if dotted_name(node.module) == "compat" and not node.relative:
-                for name in OF_COMPAT.keys() & {dotted_name(alias.name) for alias in aliases}:
-                    plan.note(node, f"compat.{name}: {OF_COMPAT[name]}", Kind.TODO)
             case cst.DictElement(key=cst.SimpleString() as key, value=cst.SimpleString() as value):
                 if key.evaluated_value == "BACKEND" and value.raw_value.startswith("consumers."):
                     plan.note(value, SETTING, Kind.LAYERS)
+
+
+def note_stand_ins(plan: Plan, uses: Uses, from_imports: list[cst.ImportFrom], imports: list[cst.Import]) -> None:
+    """Tell a person where a file calls what a native project may do without."""
+    found: list[tuple[cst.CSTNode, str]] = []
+    for statement in from_imports:
+        if dotted_name(statement.module) == "compat" and not statement.relative:
+            names = () if isinstance(statement.names, cst.ImportStar) else statement.names
+            found += [(statement, dotted_name(alias.name)) for alias in names]
+    for plain in imports:
+        for alias in plain.names:
+            if dotted_name(alias.name) == "compat":
+                local = dotted_name(alias.asname.name) if alias.asname else "compat"
+                found += [(use.node, use.parts[1]) for use, by in uses.of(local) if plain in by and len(use.parts) > 1]
+    for node, name in found:
+        if name in STAND_INS:
+            plan.note(node, f"compat.{name}: {STAND_INS[name]}", Kind.TODO)
 
 
 def are_configured_in(source: Source) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from . import connecting
 from .misspelt import closest, misspelt, options
-from .uncalled import uncalled
+from .uncalled import uncalled, unread
 
 logger = logging.getLogger("consumers.connection")
 
@@ -91,13 +91,13 @@ def check_options(consumer_class: Any, framework: type) -> None:
 
 
 def check_uncalled(consumer_class: Any, framework: type) -> None:
-    """Raise TypeError for a method that nothing calls, though it looks like a hook; of `compat`'s classes, log it.
+    """Raise TypeError for a method that seems to wait for a call in vain; of `compat`'s classes, log it.
 
     Args:
         consumer_class: the application's class.
         framework: the framework's class that it derives from.
     """
-    for text in uncalled(consumer_class, framework, HOOKS):
+    for text in (*unread(consumer_class, framework), *uncalled(consumer_class, framework, HOOKS)):
         if consumer_class._is_native:
             raise TypeError(text)
         logger.warning("%s", text)

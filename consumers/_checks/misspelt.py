@@ -104,10 +104,11 @@ def _fits(value: object, option: str, default: object) -> bool:
 def is_read(name: str, consumer_class: type) -> bool:
     """Tell whether the class's code, or its modules', reads an attribute of this name: then it is the application's."""
     own = {cls.__module__ for cls in consumer_class.__mro__} - {"builtins"}
-    modules = [sys.modules[path] for path in own if path.partition(".")[0] != "consumers" and path in sys.modules]
+    theirs = {path for path in own if path.partition(".")[0] != "consumers"}
+    modules = [sys.modules[path] for path in theirs if path in sys.modules]
     near = [value for module in modules for value in vars(module).copy().values()]
     return any(_reads(code, name, LOOKS_UP | NAMES) for code in _codes(consumer_class.__mro__, own)) or any(
-        _reads(code, name, LOOKS_UP) for code in _codes(near, own)
+        _reads(code, name, LOOKS_UP) for code in _codes(near, theirs)
     )
 
 

@@ -4,6 +4,7 @@ A method may be the handler of a layer's message, or be called by the applicatio
 is one slip away from a hook that the class has not overridden, or if it cannot be a handler, and if no code reads it.
 """
 
+import inspect
 from collections.abc import Collection, Iterator
 from types import FunctionType
 
@@ -21,7 +22,7 @@ OF_LAYERS = frozenset({"layer_gap", "presence_diff", "presence_state", "presence
 
 
 MARK = "__consumers_mark__"
-"""The attribute of a typed consumer's method that says what it handles; what `functools.wraps()` makes of it has it."""
+"""The attribute of a typed consumer's method that says what it handles. `functools.wraps()` copies it."""
 
 
 def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> Iterator[str]:
@@ -47,10 +48,6 @@ def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> I
             text = f"{called} is never called: did you mean {hook}()?"
         elif name in OF_ENDPOINTS and _needed(function) > 2:
             text = f"{called} is never called, as this is no endpoint of Starlette's: write {OF_ENDPOINTS[name]}"
-        elif hasattr(function, MARK) and not hasattr(framework, "sends"):
-            text = (
-                f"{called} has @on or @on_event, which nothing here reads: derive {owner.__name__} from TypedConsumer"
-            )
         elif name == "receive_json" and hasattr(framework, "sends"):
             text = f"{called} is never called: a typed consumer has a method with @on for each model that it takes"
         elif name == "receive_json" and {"receive", "websocket_receive"} <= missing:
@@ -59,6 +56,19 @@ def uncalled(consumer_class: type, framework: type, hooks: Collection[str]) -> I
             )
         if text is not None and not is_read(name, consumer_class):
             yield text
+
+
+def unread(consumer_class: type, framework: type) -> Iterator[str]:
+    """Yield, for each method with a mark that only a typed consumer reads, what to write; see `uncalled()`."""
+    typed = [base for base in consumer_class.__mro__ if base.__module__ == "consumers.typed.consumer"]
+    if framework in typed or not hasattr(framework, "receive"):
+        return
+    name = consumer_class.__name__
+    kind = "TypedConsumer" if framework.__name__.startswith("Async") else "SyncTypedConsumer"
+    instead = f"write {typed[0].__name__} as its first base" if typed else f"derive {name} from {kind}"
+    for method in dir(consumer_class):
+        if hasattr(inspect.getattr_static(consumer_class, method), MARK):
+            yield f"{name}.{method}() has @on or @on_event, which this class does not read: {instead}"
 
 
 def _needed(function: FunctionType) -> int:

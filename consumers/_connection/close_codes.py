@@ -24,7 +24,7 @@ class CloseRequest(NamedTuple):
         drains: finish what runs and waits first.
         rejects: answer a handshake that is still pending with a rejection; else the server answers HTTP 500.
         limit: the limit that was hit, for the log; "" if none was.
-        by_server: the client is still there, and knows nothing of it.
+        is_read_on: the client is still there, and is read until the clean-up.
     """
 
     code: int
@@ -32,7 +32,7 @@ class CloseRequest(NamedTuple):
     drains: bool = False
     rejects: bool = False
     limit: str = ""
-    by_server: bool = False
+    is_read_on: bool = False
 
 
 STOPPED = CloseRequest(CloseCode.NORMAL_CLOSURE, rejects=True)
@@ -51,24 +51,25 @@ UNREADABLE = CloseRequest(CloseCode.ABNORMAL_CLOSURE)
 """By an error of the server's `receive()`."""
 
 
-def by_client(code: int, reason: str | None) -> CloseRequest:
+def by_client(code: int, reported: int, reason: str | None) -> CloseRequest:
     """Return how a connection ends whose client has gone; uvicorn reports its own shutdown as that, too.
 
     Args:
-        code: as reported, or the application's own.
-        reason: as reported.
+        code: the code that counts: the reported one, or the application's own.
+        reported: the code that the server reports.
+        reason: the reason that it reports.
     """
-    return CloseRequest(code, reason or "", drains=code != CloseCode.SERVICE_RESTART)
+    return CloseRequest(code, reason or "", drains=reported != CloseCode.SERVICE_RESTART)
 
 
-def by_server(sent: int | None) -> CloseRequest:
-    """Return how a connection ends whose task the server has cancelled; `sent`: the code of a close frame before."""
+def by_cancellation(sent: int | None) -> CloseRequest:
+    """Return how a connection ends whose task was cancelled, as servers do; `sent`: its close frame's code, if any."""
     return CloseRequest(sent or CloseCode.SERVICE_RESTART)
 
 
 def by_drain(sent: int | None, reason: str) -> CloseRequest:
     """Return how a connection ends that is drained, while its client is still there."""
-    return CloseRequest(sent or CloseCode.SERVICE_RESTART, reason, drains=True, by_server=True)
+    return CloseRequest(sent or CloseCode.SERVICE_RESTART, reason, drains=True, is_read_on=True)
 
 
 def by_rejection(sent: int | None) -> CloseRequest:

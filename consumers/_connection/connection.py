@@ -149,7 +149,7 @@ class Connection:
         except BaseException:
             if not self.is_ending:
                 logger.info("%s ends: its worker was cancelled by something else than the server", self._log)
-            self._shutdown.begin(close_codes.by_server(None))
+            self._shutdown.begin(close_codes.by_cancellation(None))
             raise
         finally:
             try:

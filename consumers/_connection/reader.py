@@ -60,7 +60,7 @@ class Reader:
         except Exception as error:
             self._shutdown.begin(close_codes.UNREADABLE, error)
         except BaseException:
-            self._shutdown.begin(close_codes.by_server(self._sender.close_code))
+            self._shutdown.begin(close_codes.by_cancellation(self._sender.close_code))
             raise
 
     async def _read(self) -> Message | None:
@@ -99,10 +99,10 @@ class Reader:
         return False
 
     def _on_disconnect(self, message: Message) -> None:
-        code = close_codes.reported(message)
-        own = self._sender.lost(code)
-        code = code if self._consumer._codes_as_reported else own
-        self._shutdown.begin(close_codes.by_client(code, message.get("reason")))
+        reported = close_codes.reported(message)
+        own = self._sender.lost(reported)
+        code = reported if self._consumer._codes_as_reported else own
+        self._shutdown.begin(close_codes.by_client(code, reported, message.get("reason")))
 
 
 class ChannelReader(Reader):

@@ -122,7 +122,7 @@ class Shutdown:
         """Go on to the clean-up, within a new scope of the worker's; return what has ended the connection."""
         assert self.request is not None
         self.phase = CLEANING_UP
-        if self._tasks.is_running or self.request.by_server:  # whose reader reads on
+        if self._tasks.is_running or self.request.is_read_on:
             self._tasks.group.cancel_scope.cancel()
         self._tasks.limit_clean_up(self._consumer.cleanup_timeout)
         return self.request

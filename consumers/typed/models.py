@@ -77,7 +77,8 @@ def require_distinct(choices: Iterable[tuple[Choice, str]], where: str) -> dict[
 
 def _type_of(name: str) -> str:
     """Return how to write the type that a model of this name would have."""
-    tag = _WORD_BEGINS.sub("_", name).lower()
+    words = _WORD_BEGINS.sub("_", name.partition("[")[0]).lower()
+    tag = f"{words}_message" if words in RESERVED else words
     return f'type: Literal["{tag}"] = "{tag}"'
 
 

@@ -167,6 +167,32 @@ async def test_uvicorns_shutdown_code_cancels_handlers_at_once(layer: InMemoryCh
     assert disconnects(log) == [("disconnect", 1012)]
 
 
+@pytest.mark.parametrize(("own", "reported", "end"), [(4000, 1012, "cancelled"), (1012, 1000, "finished")])
+async def test_the_code_that_the_server_reports_says_whether_handlers_finish(
+    own: int, reported: int, end: str, layer: InMemoryChannelLayer
+) -> None:
+    closed, ends = anyio.Event(), []
+
+    class Closing(Recorder):
+        async def receive(self, text_data: str) -> None:
+            await self.close(own)
+            closed.set()
+            try:
+                await anyio.wait_all_tasks_blocked()
+                ends.append("finished")
+            except anyio.get_cancelled_exc_class():
+                ends.append("cancelled")
+                raise
+
+    log: list[Any] = []
+    async with connected(Closing.as_asgi(log=log)) as wire:
+        wire.text("go")
+        await closed.wait()
+        wire.disconnect(reported)
+        await wire.end()
+    assert (ends, disconnects(log)) == ([end], [("disconnect", own)])
+
+
 async def test_a_disconnect_that_hangs_is_cut_and_logged(
     layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
 ) -> None:

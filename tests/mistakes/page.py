@@ -31,7 +31,7 @@ After the accept it gets the close code 1011.
 
 - The examples leave out what they import from `consumers`, `consumers.typed`, `fastapi`, `pydantic` and `starlette`.
 - `ChatConsumer` is a WebSocket consumer. `layer` is the default channel layer.
-- `Say` is the model of a message that clients send, `Said` that of one which they get. Each has a `type` and a `text`.
+- `Say` is the model of a message from clients, `Said` of one to them. Each has a `type` and a `text`.
 - A line of the log begins with its level and its logger. [Logging](logging.md) lists the loggers.
 """
 

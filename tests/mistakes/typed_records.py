@@ -26,7 +26,7 @@ TYPED = [
 
         Chat.as_asgi()
         """,
-        "TypeError: Chat.say() has @on or @on_event, which nothing here reads: derive Chat from TypedConsumer",
+        "TypeError: Chat.say() has @on or @on_event, which this class does not read: derive Chat from TypedConsumer",
     ),
     Mistake(
         "A handler that does not say which model it takes",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pytest
 from pydantic import AliasChoices, AliasPath, BaseModel, Field, computed_field
 
+from consumers import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer, JsonWebsocketConsumer
 from consumers.typed import SyncTypedConsumer, TypedConsumer, on, on_event
 
 from .models import Moved, Said, Say
@@ -13,6 +14,10 @@ M = TypeVar("M")
 
 
 class Untyped(BaseModel):
+    text: str
+
+
+class Joined(BaseModel):
     text: str
 
 
@@ -92,6 +97,7 @@ def refusal(consumer_class: Any, error: type[Exception] = TypeError) -> str:
     ("annotation", "error"),
     [
         (Untyped, 'Untyped has no type to be known by: write type: Literal["untyped"] = "untyped" in it'),
+        (Joined, 'Joined has no type to be known by: write type: Literal["joined_message"] = "joined_message" in it'),
         (Loose, "Loose.type must be a Literal of str, not <class 'str'>"),
         (Kind, 'Kind is known by "kind" in JSON, and messages are by "type": rename the field, or write Field(alias='),
         (Numbered, "Numbered.type must be a Literal of str, not typing.Literal[1, 2]"),
@@ -110,6 +116,25 @@ def refusal(consumer_class: Any, error: type[Exception] = TypeError) -> str:
 )
 def test_a_handler_takes_models_with_a_type_each(decorator: Any, annotation: Any, error: str) -> None:
     assert refusal(handling(annotation, decorator=decorator)).startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("bases", "instead"),
+    [
+        ((AsyncWebsocketConsumer,), "derive Chat from TypedConsumer"),
+        ((JsonWebsocketConsumer,), "derive Chat from SyncTypedConsumer"),
+        ((AsyncJsonWebsocketConsumer, TypedConsumer), "write TypedConsumer as its first base"),
+    ],
+)
+@pytest.mark.parametrize("name", ["say", "_say", "receive"])
+def test_a_mark_that_nothing_reads_is_refused(bases: tuple[type, ...], instead: str, name: str) -> None:
+    async def say(self: Any, message: Say) -> None: ...
+
+    marked = on(say)
+    wanted = f"Chat.{name}() has @on or @on_event, which this class does not read: {instead}"
+    assert refusal(type("Chat", bases, {name: marked})) == wanted
+    refusal_of_mixin = refusal(type("Chat", (type("Mixin", (), {name: marked}), *bases), {}))
+    assert refusal_of_mixin == wanted
 
 
 @pytest.mark.parametrize(("model", "field"), [(WithId, "id"), (WithAlias, "number"), (WithIdInside, "number")])
