@@ -81,7 +81,7 @@ def perform(block: Block, directory: Path) -> None:
             assert block.language != "console" or ended.stdout == block.output, f"{PAGE}, line {block.line}"
 
 
-@pytest.mark.slow  # the readme's commands below do much of it
+@pytest.mark.slow
 def test_the_chat_is_ported_step_by_step_and_served_after_each(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "example_project", tmp_path / "example_project", ignore=ignored)
