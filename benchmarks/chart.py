@@ -3,14 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import cycle
 
 WIDTH, HEIGHT = 860, 500
 LEFT, RIGHT, TOP, BOTTOM = 80, 140, 50, 60
 LINE = 15
 """The least distance between two labels."""
 
-COLOURS = ("#1b1b1b", "#0072b2", "#d55e00", "#a33f00", "#009e73", "#cc79a7", "#8a6d00", "#6a3d9a")
-"""Okabe and Ito's, for the most part: told apart with any eyesight."""
+COLOURS = ("#1b1b1b", "#0072b2", "#d55e00", "#a33f00", "#009e73", "#cc79a7", "#8a6d00", "#6a3d9a", "#5b6b7b", "#b0187b")
+"""Okabe and Ito's, for the most part: told apart with any eyesight. With more lines, they begin anew."""
 
 Points = Sequence[tuple[int, float]]
 
@@ -50,7 +51,7 @@ def draw(series: Mapping[str, Points]) -> str:
         *_grid(across, up),
     ]
     labels = []
-    for colour, (name, points) in zip(COLOURS, series.items(), strict=False):
+    for colour, (name, points) in zip(cycle(COLOURS), series.items(), strict=False):
         places = [(across(x), up(y)) for x, y in points]
         path = " ".join(f"{x},{y}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
