@@ -67,8 +67,13 @@ def unread(consumer_class: type, framework: type) -> Iterator[str]:
     kind = "TypedConsumer" if framework.__name__.startswith("Async") else "SyncTypedConsumer"
     instead = f"write {typed[0].__name__} as its first base" if typed else f"derive {name} from {kind}"
     for method in dir(consumer_class):
-        if hasattr(inspect.getattr_static(consumer_class, method), MARK):
+        if is_marked(inspect.getattr_static(consumer_class, method)):
             yield f"{name}.{method}() has @on or @on_event, which this class does not read: {instead}"
+
+
+def is_marked(value: object) -> bool:
+    """Tell whether a class attribute has a mark. None of its code runs: it may be a proxy, which has any attribute."""
+    return inspect.getattr_static(value, MARK, None) is not None
 
 
 def _needed(function: FunctionType) -> int:

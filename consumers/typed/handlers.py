@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_type_hints, overload
 
 from pydantic import BaseModel
 
-from .._checks.uncalled import MARK
+from .._checks.uncalled import MARK, is_marked
 from .._connection.framework import is_framework
 from ..limits import check_value
 
@@ -119,9 +119,7 @@ def _local_names(handler: FunctionType) -> dict[str, Any]:
 
 def marked_names(consumer_class: type) -> frozenset[str]:
     """Return the names that are, or in a base were, methods with a mark."""
-    return frozenset(
-        name for base in consumer_class.__mro__ for name, value in vars(base).items() if hasattr(value, MARK)
-    )
+    return frozenset(name for base in consumer_class.__mro__ for name, value in vars(base).items() if is_marked(value))
 
 
 def marked_methods(consumer_class: type) -> Iterator[tuple[str, FunctionType, Mark]]:

@@ -137,6 +137,20 @@ def test_a_mark_that_nothing_reads_is_refused(bases: tuple[type, ...], instead: 
     assert refusal_of_mixin == wanted
 
 
+@pytest.mark.parametrize("base", [TypedConsumer, AsyncWebsocketConsumer])
+def test_a_proxy_among_the_attributes_is_not_asked_for_a_mark(base: type) -> None:
+    asked: list[str] = []
+
+    class Proxy:
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            return self
+
+    consumer_class: Any = type("Chat", (base,), {"server": Proxy()})
+    consumer_class.as_asgi()
+    assert "__consumers_mark__" not in asked
+
+
 @pytest.mark.parametrize(("model", "field"), [(WithId, "id"), (WithAlias, "number"), (WithIdInside, "number")])
 def test_the_id_is_the_envelopes(model: Any, field: str) -> None:
     text = refusal(handling(model))
