@@ -16,18 +16,22 @@ class ByteBudget:
         is_spent: whether no more is to be read; a single message is never too much, however large it is.
     """
 
-    __slots__ = ("_bytes", "_limit", "_messages", "_small", "is_spent")
+    __slots__ = ("_bytes", "_limit", "_messages", "_short", "_small", "is_spent")
 
     def __init__(self, limit: int, messages: int) -> None:
         self._limit = limit
         self._small = limit // messages
+        self._short = self._small // 4 - 80  # in characters: they take up to four bytes each, and str has a head
         self._bytes = 0
         self._messages = 0
         self.is_spent = False
 
     def size_of(self, message: Message) -> int:
         """Return how many bytes a message counts for: 0 if it is small."""
-        size = getsizeof(message.get("text") or message.get("bytes") or message.get("body"))
+        content = message.get("text") or message.get("bytes") or message.get("body") or ""
+        if len(content) <= self._short:
+            return 0
+        size = getsizeof(content)
         return size if size > self._small else 0
 
     def take(self, size: int) -> None:

@@ -104,12 +104,14 @@ class Mailbox(DeliversMany):
         """Whether the client's messages have reached a limit."""
         return len(self.messages) - self.layer_count >= self._client_limit or self._budget.is_spent
 
-    def put(self, message: Message) -> None:
-        """Add a message of the client's; its reader, within `feed()`, minds `is_full`."""
+    def put(self, message: Message) -> bool:
+        """Add a message of the client's, as its reader, within `feed()`; return whether there is room for another."""
         size = self._budget.size_of(message)
         if size:
             self._budget.take(size)
         self.messages.append((message, size))
+        # As `is_full`, which would be one more call for each message.
+        return len(self.messages) - self.layer_count < self._client_limit and not self._budget.is_spent
 
     async def wait_for_room(self) -> None:
         """Wait, as the reader, until a message of the client's has been taken."""
@@ -245,7 +247,8 @@ class Mailbox(DeliversMany):
                     await failed(error, message)
                 if size > 0:
                     self.release(size)
-                message, handling = {}, None  # an idle connection is not to keep them
+                handling = None
+                del message  # an idle connection is not to keep it
                 if yields_between and (messages or self.is_closed) and not self.is_stopped:
                     await checkpoints(yields_between)
             if self.is_closed and not messages:

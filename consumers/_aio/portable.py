@@ -18,9 +18,10 @@ class PortableMailbox(Mailbox):
         super().__init__(client_limit, byte_limit, layer_limit, owner)
         self._news: anyio.Event | None = None  # what the worker waits for
 
-    def put(self, message: Message) -> None:
-        super().put(message)
+    def put(self, message: Message) -> bool:
+        has_room = super().put(message)
         self.notify()
+        return has_room
 
     def notify(self) -> None:
         if self._news is not None:

@@ -106,22 +106,20 @@ class SteppingMailbox(Mailbox):
 
     @coroutine
     def feed(self, reading: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-        step: Callable[[Any], Any] = reading.send
-        value: Any = None
+        thrown: BaseException | None = None
         while True:
             try:
-                waits_for = step(value)
+                waits_for = reading.send(None) if thrown is None else reading.throw(thrown)
             except StopIteration:
                 return
             finally:
-                value = None  # an error's traceback refers to this frame
+                thrown = None  # its traceback refers to this frame
             if self.messages and self.is_idle:
                 self._step_now()
-            step = reading.send
             try:
-                value = yield waits_for
+                yield waits_for  # a task sends nothing in
             except BaseException as error:
-                step, value = reading.throw, error
+                thrown = error
 
     # Steps
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from functools import partialmethod, singledispatchmethod
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from .._checks import connecting
@@ -251,33 +251,31 @@ class Dispatcher:
             TypeError: the handler is a plain function.
         """
         consumer: Any = self._consumer
+        handling: Awaitable[None]
         kind = message.get("type")
-        name: str | None = None
-        handling: Awaitable[None] | None
         if is_clients:
+            if self._gives_text and kind == "websocket.receive" and (text := message.get("text")) is not None:
+                handling = consumer.receive(text_data=text) or self._refuse_plain("receive")
+                return handling
             if self._gives_text is None:
                 self._gives_text = self._table.gives_text(consumer)
-            if self._gives_text and kind == "websocket.receive" and (text := message.get("text")) is not None:
-                name = "receive"
-                handling = consumer.receive(text_data=text)
-            else:
-                handling = self._target.dispatch(message)
+                return self.call(message, is_clients)
         elif type(kind) is str and (name := self._direct[kind]) is not None:
-            handling = getattr(consumer, name)(message)
+            handling = getattr(consumer, name)(message) or self._refuse_plain(name)
+            return handling
         elif type(kind) is str and self._table.names[kind] is not None:
-            handling = self._target.dispatch(message)
+            pass
         elif self._frames is not None and kind == FRAME:
             return self._frames.send(message, consumer)
-        elif self._table.accepts(consumer, message, consumer.strict_types):
-            handling = self._target.dispatch(message)
-        else:
+        elif not self._table.accepts(consumer, message, consumer.strict_types):
             if self._observer is not None and not _is_optional(message):
                 self._observer.dropped("no_handler")
             return None
-        if handling is None:
-            name = name or "dispatch"
-            raise TypeError(f"{type(consumer).__name__}.{name}() must be `async def`: this is an async consumer")
-        return handling
+        return self._target.dispatch(message) or self._refuse_plain("dispatch")
+
+    def _refuse_plain(self, name: str) -> NoReturn:
+        """Refuse a method that has returned nothing to await."""
+        raise TypeError(f"{type(self._consumer).__name__}.{name}() must be `async def`: this is an async consumer")
 
 
 def _is_optional(message: Message) -> bool:

@@ -76,10 +76,9 @@ class Reader:
                 return None
             if takes_early is not None and takes_early(message):
                 continue
-            mailbox.put(message)
-            del message  # an idle connection is not to keep it
-            if mailbox.is_full and not await self._wait_for_room():
+            if not mailbox.put(message) and not await self._wait_for_room():
                 return None
+            del message  # an idle connection is not to keep it
         return message
 
     async def _wait_for_room(self) -> bool:
