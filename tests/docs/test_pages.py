@@ -29,7 +29,7 @@ OTHER_LANGUAGES = {
     "CONTRIBUTING.md": {"sh": "what `.ci/run` calls, and `make docs DOCS=serve`"},
     "README.md": {"sh": "tests/docs/test_porting.py; make and pip: `.ci/run`, and tools/dist.py"},
     "docs/explanation/cancellation.md": {"text": "tests/docs/test_explanation.py compares the line of the log"},
-    "docs/explanation/performance.md": {"sh": "not run: it takes 23 minutes"},
+    "docs/explanation/performance.md": {"sh": "not run: it takes 20 minutes"},
     "docs/howto/application.md": {
         "html": "tests/browser/test_application.py",
         "js": "tests/browser/test_application.py",
