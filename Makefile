@@ -11,15 +11,14 @@ export PYTHONDONTWRITEBYTECODE =
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
 
-PARALLEL = --numprocesses auto --dist worksteal
+# Half of the time the tests wait: for servers, clients and Redis.
+PARALLEL = --numprocesses $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)) --dist worksteal
 # TESTS="tests/layers -k groups" runs some of them; so does pytest itself, in one process.
 TESTS =
 
 # What checks generated documents. Without npm its tests are skipped.
 NPM = $(if $(shell command -v npm),tests/npm/node_modules/installed)
 
-# Half of the time its tests wait: for servers, clients and Redis.
-test: PARALLEL = --numprocesses $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)) --dist worksteal
 test: .venv/dev.installed .venv-daphne/installed $(NPM)
 	DAPHNE_PYTHON=.venv-daphne/bin/python .venv/bin/python -m pytest $(PARALLEL) $(TESTS)
 
