@@ -11,8 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 demo: .venv/demo.installed
 	@.venv/bin/python -m example_project
 
-# Half of the time the tests wait: for servers, clients and Redis.
-PARALLEL = --numprocesses $$((3 * $$(getconf _NPROCESSORS_ONLN) / 2)) --dist worksteal
+PARALLEL = --numprocesses auto --dist worksteal
 # TESTS="tests/layers -k groups" runs some of them; so does pytest itself, in one process.
 TESTS =
 

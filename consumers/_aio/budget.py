@@ -4,6 +4,12 @@ from sys import getsizeof
 
 from ..types import Message
 
+MOST_OF_A_CHARACTER = 8
+"""Bytes: four, and as many again where Python keeps the text as UTF-8, too."""
+
+HEAD_OF_A_TEXT = 80
+"""Bytes that a text takes beside its characters, at most."""
+
 
 class ByteBudget:
     """Counts the client's messages that wait or are handled, but not those that are too small to matter.
@@ -16,21 +22,20 @@ class ByteBudget:
         is_spent: whether no more is to be read; a single message is never too much, however large it is.
     """
 
-    __slots__ = ("_bytes", "_limit", "_messages", "_short", "_small", "is_spent")
+    __slots__ = ("_bytes", "_limit", "_messages", "_small", "is_spent")
 
     def __init__(self, limit: int, messages: int) -> None:
         self._limit = limit
         self._small = limit // messages
-        self._short = self._small // 4 - 80  # in characters: they take up to four bytes each, and str has a head
         self._bytes = 0
         self._messages = 0
         self.is_spent = False
 
     def size_of(self, message: Message) -> int:
         """Return how many bytes a message counts for: 0 if it is small."""
-        content = message.get("text") or message.get("bytes") or message.get("body") or ""
-        if len(content) <= self._short:
-            return 0
+        content = message.get("text") or message.get("bytes") or message.get("body")
+        if isinstance(content, str) and MOST_OF_A_CHARACTER * len(content) + HEAD_OF_A_TEXT <= self._small:
+            return 0  # without a question that takes as long as a function call
         size = getsizeof(content)
         return size if size > self._small else 0
 

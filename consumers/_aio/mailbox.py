@@ -101,16 +101,20 @@ class Mailbox(DeliversMany):
 
     @property
     def is_full(self) -> bool:
-        """Whether the client's messages have reached a limit."""
+        """Whether the client's messages have reached a limit. `put()` has the same rule."""
         return len(self.messages) - self.layer_count >= self._client_limit or self._budget.is_spent
 
     def put(self, message: Message) -> bool:
-        """Add a message of the client's, as its reader, within `feed()`; return whether there is room for another."""
+        """Add a message of the client's. Only its reader may, within `feed()`.
+
+        Returns:
+            Whether there is room for another.
+        """
         size = self._budget.size_of(message)
         if size:
             self._budget.take(size)
         self.messages.append((message, size))
-        # As `is_full`, which would be one more call for each message.
+        # `not self.is_full`, without one more call for each message.
         return len(self.messages) - self.layer_count < self._client_limit and not self._budget.is_spent
 
     async def wait_for_room(self) -> None:

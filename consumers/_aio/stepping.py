@@ -113,11 +113,11 @@ class SteppingMailbox(Mailbox):
             except StopIteration:
                 return
             finally:
-                thrown = None  # its traceback refers to this frame
+                thrown = None  # it is thrown once, and its traceback refers to this frame
             if self.messages and self.is_idle:
                 self._step_now()
             try:
-                yield waits_for  # a task sends nothing in
+                yield waits_for  # which gives None: a task sends nothing else
             except BaseException as error:
                 thrown = error
 

@@ -11,7 +11,6 @@ from difflib import get_close_matches
 from functools import partialmethod, singledispatchmethod
 from types import FunctionType
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary
 
 from .._checks import connecting
 from .._checks.classes import takes
@@ -34,6 +33,8 @@ OPTIONAL = frozenset({"layer_gap", "presence_diff", "presence_state", "presence_
 
 MOST_SPELLINGS = 1000
 """How many types one class' table remembers at most; others are worked out each time."""
+
+_KEPT = "_dispatch_table"
 
 _AROUND_FUNCTIONS = (staticmethod, classmethod, partialmethod, singledispatchmethod)
 
@@ -189,14 +190,15 @@ class DispatchTable:
         return strict
 
 
-_tables: WeakKeyDictionary[type, DispatchTable] = WeakKeyDictionary()
-
-
 def table_of(consumer_class: type) -> DispatchTable:
-    """Return the table of a class, made the first time."""
-    table = _tables.get(consumer_class)
+    """Return the table of a class, made the first time and kept by the class itself.
+
+    A table of all classes would keep those for ever whose functions refer to them, as `super()` does.
+    """
+    table: DispatchTable | None = vars(consumer_class).get(_KEPT)
     if table is None:
-        table = _tables[consumer_class] = DispatchTable(consumer_class)
+        table = DispatchTable(consumer_class)
+        setattr(consumer_class, _KEPT, table)
     return table
 
 
@@ -248,33 +250,38 @@ class Dispatcher:
             is_clients: whether it came from the client, rather than from the layer.
 
         Raises:
-            TypeError: the handler is a plain function.
+            TypeError: what was called is a plain function.
         """
         consumer: Any = self._consumer
-        handling: Awaitable[None]
+        handling: Awaitable[None] | None
         kind = message.get("type")
         if is_clients:
-            if self._gives_text and kind == "websocket.receive" and (text := message.get("text")) is not None:
-                handling = consumer.receive(text_data=text) or self._refuse_plain("receive")
-                return handling
             if self._gives_text is None:
                 self._gives_text = self._table.gives_text(consumer)
-                return self.call(message, is_clients)
+            if self._gives_text and kind == "websocket.receive" and (text := message.get("text")) is not None:
+                handling = consumer.receive(text_data=text)
+                return self._refuse_plain("receive") if handling is None else handling
         elif type(kind) is str and (name := self._direct[kind]) is not None:
-            handling = getattr(consumer, name)(message) or self._refuse_plain(name)
-            return handling
-        elif type(kind) is str and self._table.names[kind] is not None:
-            pass
+            handling = getattr(consumer, name)(message)
+            return self._refuse_plain(name) if handling is None else handling
         elif self._frames is not None and kind == FRAME:
             return self._frames.send(message, consumer)
-        elif not self._table.accepts(consumer, message, consumer.strict_types):
+        elif not self._has_handler(message):
             if self._observer is not None and not _is_optional(message):
                 self._observer.dropped("no_handler")
             return None
-        return self._target.dispatch(message) or self._refuse_plain("dispatch")
+        handling = self._target.dispatch(message)
+        return self._refuse_plain("dispatch") if handling is None else handling
+
+    def _has_handler(self, message: Message) -> bool:
+        """Tell whether a layer's message may be dispatched; if not, log its type once."""
+        kind, consumer = message.get("type"), self._consumer
+        if type(kind) is str and self._table.names[kind] is not None:
+            return True
+        return self._table.accepts(consumer, message, consumer.strict_types)
 
     def _refuse_plain(self, name: str) -> NoReturn:
-        """Refuse a method that has returned nothing to await."""
+        """Refuse a method that has returned None, where there must be something to await."""
         raise TypeError(f"{type(self._consumer).__name__}.{name}() must be `async def`: this is an async consumer")
 
 

@@ -74,9 +74,8 @@ class Reader:
                 if observer is not None:
                     observer.dropped("limit")
                 return None
-            if takes_early is not None and takes_early(message):
-                continue
-            if not mailbox.put(message) and not await self._wait_for_room():
+            is_taken = takes_early is not None and takes_early(message)
+            if not is_taken and not mailbox.put(message) and not await self._wait_for_room():
                 return None
             del message  # an idle connection is not to keep it
         return message

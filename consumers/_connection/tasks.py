@@ -87,7 +87,8 @@ class Tasks:
 
     def cancel_background(self) -> None:
         """Cancel what runs in the background, and let handlers go on: the disconnect has come."""
-        self.group.cancel_scope.deadline = math.inf  # which `expect_disconnect()` may have set
+        if self.group.cancel_scope.deadline != math.inf:  # which `expect_disconnect()` has set
+            self.group.cancel_scope.deadline = math.inf
         for scope in self._background:
             scope.cancel()
 
@@ -139,7 +140,8 @@ class Tasks:
         if self.server is None:
             self.scope.deadline = anyio.current_time() + seconds
         else:  # which also notices a clean-up that ignores its cancellation
-            self.scope.deadline = math.inf  # of the drain
+            if self.scope.deadline != math.inf:  # of the drain
+                self.scope.deadline = math.inf
             self.expect_end(seconds, self.scope)
 
     def expect_disconnect(self, seconds: float) -> None:

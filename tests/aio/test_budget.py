@@ -1,5 +1,6 @@
 """Which of the client's messages count, and when no more are to be read."""
 
+from contextlib import suppress
 from sys import getsizeof
 
 import pytest
@@ -10,10 +11,16 @@ LIMIT, MESSAGES = 40_000, 10
 SMALL = LIMIT // MESSAGES
 
 
-@pytest.mark.parametrize("character", ["a", "é", "語", "😀"], ids=["one byte", "latin", "two bytes", "four bytes"])
-@pytest.mark.parametrize("length", [0, 1, SMALL // 8, SMALL // 4 - 81, SMALL // 4, SMALL // 2, SMALL, 2 * SMALL])
-def test_a_text_counts_for_what_it_takes_in_memory_unless_that_is_little(character: str, length: int) -> None:
+@pytest.mark.parametrize("character", ["a", "é", "語", "😀"], ids=["ASCII", "Latin-1", "two bytes", "four bytes"])
+@pytest.mark.parametrize("length", [0, 1, SMALL // 8 - 10, SMALL // 8, SMALL // 4, SMALL // 2, SMALL, 2 * SMALL])
+@pytest.mark.parametrize("is_kept_as_utf8", [False, True])
+def test_a_text_of_more_than_its_share_counts_for_what_it_takes_in_memory(
+    character: str, length: int, is_kept_as_utf8: bool
+) -> None:
     text = character * length
+    if is_kept_as_utf8:
+        with suppress(SyntaxError):
+            compile(text, "a text", "exec")
     expected = getsizeof(text) if getsizeof(text) > SMALL else 0
     assert ByteBudget(LIMIT, MESSAGES).size_of({"type": "websocket.receive", "text": text}) == expected
 
@@ -29,6 +36,13 @@ def test_bytes_count_by_the_same_rule(key: str, length: int) -> None:
 def test_what_has_no_content_counts_for_nothing() -> None:
     budget = ByteBudget(LIMIT, MESSAGES)
     assert budget.size_of({"type": "websocket.connect"}) == budget.size_of({"type": "x", "text": None}) == 0
+
+
+@pytest.mark.parametrize("content", [5, True, 1.5, object(), memoryview(b"abc"), bytearray(b"abc")])
+def test_content_of_another_kind_counts_too(content: object) -> None:
+    few = ByteBudget(10, 10)
+    assert few.size_of({"type": "sensor.value", "body": content}) == getsizeof(content)
+    assert ByteBudget(LIMIT, MESSAGES).size_of({"type": "sensor.value", "body": content}) == 0
 
 
 def test_a_budget_of_few_bytes_counts_every_message() -> None:

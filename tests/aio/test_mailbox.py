@@ -107,6 +107,16 @@ async def test_a_capacity_without_an_end_is_one(monkeypatch: pytest.MonkeyPatch)
     assert [message["text"] for message in log] == [str(number) for number in range(200)]
 
 
+async def test_only_the_clients_messages_take_up_the_clients_room() -> None:
+    mailbox = PortableMailbox(client_limit=2, byte_limit=2**20, layer_limit=10)
+    for number in range(5):
+        mailbox.put_layer(note(str(number)))
+    assert mailbox.put({"type": "websocket.receive", "text": "one"})
+    assert not mailbox.is_full
+    assert not mailbox.put({"type": "websocket.receive", "text": "two"})
+    assert mailbox.is_full
+
+
 async def test_mailboxes_that_are_half_full_or_closed_are_left_to_be_filled_one_by_one() -> None:
     mailboxes = [PortableMailbox(client_limit=100, byte_limit=2**20, layer_limit=10) for _ in range(5)]
     for mailbox, waiting in zip(mailboxes, (0, 4, 5, 0, 0), strict=True):

@@ -502,3 +502,25 @@ def test_workers_of_two_event_loops_go_on_at_the_same_time() -> None:
             mailbox.put_layer({})
 
     in_two_threads(lambda: asyncio.run(main()))
+
+
+async def test_what_is_thrown_into_a_reader_is_thrown_once() -> None:
+    mailbox = make_mailbox()
+    caught: list[BaseException] = []
+
+    async def read() -> None:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(60)
+            except ZeroDivisionError as error:
+                caught.append(error)
+        await asyncio.sleep(0)
+
+    reading: Any = mailbox.feed(read())
+    reading.send(None)
+    errors = [ZeroDivisionError(), ZeroDivisionError()]
+    for error in errors:
+        reading.throw(error)
+    with pytest.raises(StopIteration):
+        reading.send(None)
+    assert caught == errors

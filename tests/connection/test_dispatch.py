@@ -1,18 +1,29 @@
 """Which handler a layer's message reaches."""
 
+import gc
+from collections.abc import Awaitable, Generator
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from consumers import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer, InMemoryChannelLayer, InvalidChannelLayerError
+from consumers import (
+    AsyncConsumer,
+    AsyncJsonWebsocketConsumer,
+    AsyncWebsocketConsumer,
+    InMemoryChannelLayer,
+    InvalidChannelLayerError,
+)
+from consumers._checks.classes import takes
 from consumers._connection.dispatch import HandlerNames
+from consumers.types import Message
 
 from ..support.recorder import Recorder
 from ..support.slow import left_to_ci
-from ..support.wire import Wire, connected, connecting, eventually, start
+from ..support.wire import Wire, connected, connecting, eventually, run_app, start
 
 pytestmark = pytest.mark.anyio
 
@@ -257,3 +268,63 @@ async def test_what_replaces_websocket_receive_before_the_first_text_is_called(l
         assert await wire.next_text() == "replaced"
         wire.text("hello")
         await eventually(lambda: got == ["other hello"])
+
+
+class Nothing:
+    """To be awaited, and false as an empty list is."""
+
+    def __init__(self, awaited: Awaitable[None]) -> None:
+        self.awaited = awaited
+
+    def __len__(self) -> int:
+        return 0
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self.awaited.__await__()
+
+
+async def test_what_a_handler_returns_may_be_false_if_it_can_be_awaited(layer: InMemoryChannelLayer) -> None:
+    class Member(AsyncWebsocketConsumer):
+        groups = ["room"]
+
+        async def _answer(self, text: str) -> None:
+            await self.send(text)
+
+        def dispatch(self, message: Message) -> Awaitable[None]:
+            return Nothing(super().dispatch(message))
+
+        def note(self, event: dict[str, Any]) -> Awaitable[None]:
+            return Nothing(self._answer(event["text"]))
+
+    async with connected(Member.as_asgi()) as wire:
+        await layer.group_send("room", {"type": "note", "text": "hello"})
+        assert await wire.next_text() == "hello"
+
+
+async def test_the_content_of_a_protocol_of_ones_own_may_be_anything() -> None:
+    class Sensor(AsyncConsumer):
+        async def sensor_value(self, message: dict[str, Any]) -> None:
+            await self.send({"type": "sensor.answer", "body": message["body"] + 1})
+
+    wire = Wire()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_app, wire, Sensor.as_asgi(), {"type": "sensor"})
+        for body in (21, 0.5):
+            wire.event({"type": "sensor.value", "body": body})
+            assert await wire.next() == {"type": "sensor.answer", "body": body + 1}
+        tasks.cancel_scope.cancel()
+
+
+def test_a_class_that_nobody_uses_any_more_is_freed() -> None:
+    def make_application() -> ref[type]:
+        class Member(AsyncWebsocketConsumer):
+            async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+                await super().receive(text_data, bytes_data)  # so this refers to the class
+
+        Member.as_asgi()
+        return ref(Member)
+
+    freed = make_application()
+    takes.cache_clear()  # which keeps a thousand functions at most
+    gc.collect()
+    assert freed() is None

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import weakref
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -75,6 +76,21 @@ async def test_a_ping_is_answered_and_is_no_invalid_message() -> None:
         wire.text('{"type": "ping", "padding": "%s"}' % ("x" * 200))
         await wire.end()
         assert wire.close_code == 1008
+
+
+class Event(dict[str, Any]):
+    """An event that can be referred to weakly."""
+
+
+async def test_an_idle_connection_keeps_no_ping() -> None:
+    async with connected(Chat.as_asgi()) as wire:
+        event = Event(type="websocket.receive", text='{"type": "ping"}')
+        kept = weakref.ref(event)
+        wire.event(event)
+        del event
+        assert await heard(wire) == {"type": "pong"}
+        await anyio.wait_all_tasks_blocked()
+        assert kept() is None
 
 
 async def test_a_ping_is_answered_while_a_handler_runs() -> None:
