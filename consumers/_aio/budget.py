@@ -22,11 +22,11 @@ class ByteBudget:
         is_spent: whether no more is to be read; a single message is never too much, however large it is.
     """
 
-    __slots__ = ("_bytes", "_limit", "_messages", "_small", "is_spent")
+    __slots__ = ("_bytes", "_limit", "_messages", "_short", "is_spent")
 
     def __init__(self, limit: int, messages: int) -> None:
         self._limit = limit
-        self._small = limit // messages
+        self._short = (limit // messages - HEAD_OF_A_TEXT) // MOST_OF_A_CHARACTER  # in characters
         self._bytes = 0
         self._messages = 0
         self.is_spent = False
@@ -34,10 +34,10 @@ class ByteBudget:
     def size_of(self, message: Message) -> int:
         """Return how many bytes a message counts for: 0 if it is small."""
         content = message.get("text") or message.get("bytes") or message.get("body")
-        if isinstance(content, str) and MOST_OF_A_CHARACTER * len(content) + HEAD_OF_A_TEXT <= self._small:
+        if isinstance(content, str) and len(content) <= self._short:
             return 0  # without a question that takes as long as a function call
         size = getsizeof(content)
-        return size if size > self._small else 0
+        return size if size > MOST_OF_A_CHARACTER * self._short + HEAD_OF_A_TEXT else 0
 
     def take(self, size: int) -> None:
         """Count a message of this size, as `size_of()` returned it."""

@@ -251,12 +251,11 @@ class Mailbox(DeliversMany):
                     await failed(error, message)
                 if size > 0:
                     self.release(size)
-                handling = None
-                del message  # an idle connection is not to keep it
                 if yields_between and (messages or self.is_closed) and not self.is_stopped:
                     await checkpoints(yields_between)
             if self.is_closed and not messages:
                 return
+            message, handling = {}, None  # an idle connection is not to keep them
             await self.wait()
 
     # How it hears, which differs

@@ -74,10 +74,12 @@ class Reader:
                 if observer is not None:
                     observer.dropped("limit")
                 return None
-            is_taken = takes_early is not None and takes_early(message)
-            if not is_taken and not mailbox.put(message) and not await self._wait_for_room():
+            if takes_early is not None and takes_early(message):
+                del message  # an idle connection is not to keep it
+                continue
+            if not mailbox.put(message) and not await self._wait_for_room():
                 return None
-            del message  # an idle connection is not to keep it
+            del message
         return message
 
     async def _wait_for_room(self) -> bool:
