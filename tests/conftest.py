@@ -20,8 +20,10 @@ if not os.environ.get("CI"):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """Let three processes share two processors: half of the time the tests wait, for servers, clients and Redis."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None  # and pytest-xdist takes that number
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, 3 * processors // 2)
 

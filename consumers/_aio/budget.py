@@ -4,29 +4,32 @@ from sys import getsizeof
 
 from ..types import Message
 
-MOST_OF_A_CHARACTER = 8
-"""Bytes: four, and as many again where Python keeps the text as UTF-8, too."""
+MAX_BYTES_PER_CHARACTER = 8
+"""What a character of a str takes at most: four bytes, and four more once Python keeps the text as UTF-8, too."""
 
-HEAD_OF_A_TEXT = 80
-"""Bytes that a text takes beside its characters, at most."""
+MAX_STR_OVERHEAD = 80
+"""Bytes that a str takes beside its characters, at most."""
 
 
 class ByteBudget:
-    """Counts the client's messages that wait or are handled, but not those that are too small to matter.
+    """Counts the client's messages that wait or are handled, but not the small ones.
+
+    Small is what takes no more than its share of the limit: as many of these as may be held do not reach it.
 
     Args:
         limit: bytes, in memory, at which no more are read.
-        messages: how many messages may be held anyway. So many small ones do not reach the limit and are not counted.
+        messages: how many messages may be held anyway.
 
     Attributes:
         is_spent: whether no more is to be read; a single message is never too much, however large it is.
     """
 
-    __slots__ = ("_bytes", "_limit", "_messages", "_short", "is_spent")
+    __slots__ = ("_bytes", "_limit", "_messages", "_share", "_short", "is_spent")
 
     def __init__(self, limit: int, messages: int) -> None:
         self._limit = limit
-        self._short = (limit // messages - HEAD_OF_A_TEXT) // MOST_OF_A_CHARACTER  # in characters
+        self._share = limit // messages
+        self._short = (self._share - MAX_STR_OVERHEAD) // MAX_BYTES_PER_CHARACTER  # so many characters are small
         self._bytes = 0
         self._messages = 0
         self.is_spent = False
@@ -35,9 +38,9 @@ class ByteBudget:
         """Return how many bytes a message counts for: 0 if it is small."""
         content = message.get("text") or message.get("bytes") or message.get("body")
         if isinstance(content, str) and len(content) <= self._short:
-            return 0  # without a question that takes as long as a function call
+            return 0  # `getsizeof()` takes as long as a function of ours
         size = getsizeof(content)
-        return size if size > MOST_OF_A_CHARACTER * self._short + HEAD_OF_A_TEXT else 0
+        return size if size > self._share else 0
 
     def take(self, size: int) -> None:
         """Count a message of this size, as `size_of()` returned it."""

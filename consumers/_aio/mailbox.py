@@ -101,11 +101,11 @@ class Mailbox(DeliversMany):
 
     @property
     def is_full(self) -> bool:
-        """Whether the client's messages have reached a limit. `put()` has the same rule."""
+        """Whether the client's messages have reached a limit; in step with the end of `put()`."""
         return len(self.messages) - self.layer_count >= self._client_limit or self._budget.is_spent
 
     def put(self, message: Message) -> bool:
-        """Add a message of the client's. Only its reader may, within `feed()`.
+        """Add a message of the client's. Only the reader calls this, while `feed()` runs it.
 
         Returns:
             Whether there is room for another.

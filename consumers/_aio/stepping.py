@@ -117,7 +117,7 @@ class SteppingMailbox(Mailbox):
             if self.messages and self.is_idle:
                 self._step_now()
             try:
-                yield waits_for  # which gives None: a task sends nothing else
+                yield waits_for  # a task sends nothing but None
             except BaseException as error:
                 thrown = error
 

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import partialmethod, singledispatchmethod
 from types import FunctionType
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary, ref
 
 from .._checks import connecting
 from .._checks.classes import takes
@@ -33,8 +34,6 @@ OPTIONAL = frozenset({"layer_gap", "presence_diff", "presence_state", "presence_
 
 MOST_SPELLINGS = 1000
 """How many types one class' table remembers at most; others are worked out each time."""
-
-_KEPT = "_dispatch_table"
 
 _AROUND_FUNCTIONS = (staticmethod, classmethod, partialmethod, singledispatchmethod)
 
@@ -115,7 +114,9 @@ class DispatchTable:
         if _is_frameworks(consumer_class, "websocket_receive"):
             self._passing_on["websocket_receive"] = attributes["websocket_receive"]
         receive = attributes.get("receive")
-        self._text_receiver = receive if _is_async_function(receive) and "text_data" in takes(receive) else None
+        is_text_receiver = _is_async_function(receive) and "text_data" in takes(receive)
+        # Weak: a method that calls `super()` refers to its class, which would be kept for ever, as the key of this.
+        self._text_receiver = ref(receive) if is_text_receiver else None
 
     def passes_on(self, consumer: Any, name: str) -> bool:
         """Tell whether a consumer's method is one that only passes a message on, so that it can be left out."""
@@ -127,7 +128,7 @@ class DispatchTable:
         own = self._text_receiver
         return (
             own is not None
-            and getattr(consumer.receive, "__func__", None) is own
+            and getattr(consumer.receive, "__func__", None) is own()
             and self.passes_on(consumer, "websocket_receive")
         )
 
@@ -190,15 +191,14 @@ class DispatchTable:
         return strict
 
 
-def table_of(consumer_class: type) -> DispatchTable:
-    """Return the table of a class, made the first time and kept by the class itself.
+_tables: WeakKeyDictionary[type, DispatchTable] = WeakKeyDictionary()
 
-    A table of all classes would keep those for ever whose functions refer to them, as `super()` does.
-    """
-    table: DispatchTable | None = vars(consumer_class).get(_KEPT)
+
+def table_of(consumer_class: type) -> DispatchTable:
+    """Return the table of a class, made the first time."""
+    table = _tables.get(consumer_class)
     if table is None:
-        table = DispatchTable(consumer_class)
-        setattr(consumer_class, _KEPT, table)
+        table = _tables[consumer_class] = DispatchTable(consumer_class)
     return table
 
 
@@ -243,7 +243,7 @@ class Dispatcher:
         return self._target.dispatch(message)
 
     def call(self, message: Message, is_clients: bool) -> Awaitable[None] | None:
-        """Call what handles a message; return what it returned, to be awaited at once. None if nothing does.
+        """Call what handles a message; return what it returned, to be awaited at once. None: there is no handler.
 
         Args:
             message: the message.
@@ -266,14 +266,14 @@ class Dispatcher:
             return self._refuse_plain(name) if handling is None else handling
         elif self._frames is not None and kind == FRAME:
             return self._frames.send(message, consumer)
-        elif not self._has_handler(message):
+        elif not self._may_dispatch(message):
             if self._observer is not None and not _is_optional(message):
                 self._observer.dropped("no_handler")
             return None
         handling = self._target.dispatch(message)
         return self._refuse_plain("dispatch") if handling is None else handling
 
-    def _has_handler(self, message: Message) -> bool:
+    def _may_dispatch(self, message: Message) -> bool:
         """Tell whether a layer's message may be dispatched; if not, log its type once."""
         kind, consumer = message.get("type"), self._consumer
         if type(kind) is str and self._table.names[kind] is not None:
@@ -281,7 +281,7 @@ class Dispatcher:
         return self._table.accepts(consumer, message, consumer.strict_types)
 
     def _refuse_plain(self, name: str) -> NoReturn:
-        """Refuse a method that has returned None, where there must be something to await."""
+        """Refuse a method that has returned None instead of something to await: it is a plain `def`."""
         raise TypeError(f"{type(self._consumer).__name__}.{name}() must be `async def`: this is an async consumer")
 
 

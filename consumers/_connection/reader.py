@@ -79,7 +79,7 @@ class Reader:
                 continue
             if not mailbox.put(message) and not await self._wait_for_room():
                 return None
-            del message
+            del message  # as above
         return message
 
     async def _wait_for_room(self) -> bool:

@@ -270,7 +270,7 @@ async def test_what_replaces_websocket_receive_before_the_first_text_is_called(l
         await eventually(lambda: got == ["other hello"])
 
 
-class Nothing:
+class FalsyAwaitable:
     """To be awaited, and false as an empty list is."""
 
     def __init__(self, awaited: Awaitable[None]) -> None:
@@ -291,10 +291,10 @@ async def test_what_a_handler_returns_may_be_false_if_it_can_be_awaited(layer: I
             await self.send(text)
 
         def dispatch(self, message: Message) -> Awaitable[None]:
-            return Nothing(super().dispatch(message))
+            return FalsyAwaitable(super().dispatch(message))
 
         def note(self, event: dict[str, Any]) -> Awaitable[None]:
-            return Nothing(self._answer(event["text"]))
+            return FalsyAwaitable(self._answer(event["text"]))
 
     async with connected(Member.as_asgi()) as wire:
         await layer.group_send("room", {"type": "note", "text": "hello"})

@@ -4,8 +4,9 @@ from typing import Any
 
 import anyio
 import pytest
+from trio.testing import MockClock
 
-from consumers import InMemoryChannelLayer
+from consumers import AsyncWebsocketConsumer, InMemoryChannelLayer
 from consumers.types import ASGIApp
 
 from ..support.recorder import Recorder, disconnects, nothing_left
@@ -113,3 +114,22 @@ async def test_a_cancellation_while_it_drains_ends_the_drain(layer: InMemoryChan
         await wire.end()
     assert disconnects(log) == [("disconnect", 1001)]
     assert nothing_left(layer)
+
+
+@pytest.mark.parametrize("anyio_backend", [("trio", {"clock": MockClock(autojump_threshold=0)})])
+async def test_a_handler_that_has_closed_gets_the_time_of_a_drain_once_the_disconnect_is_reported() -> None:
+    log: list[str] = []
+
+    class Closing(AsyncWebsocketConsumer):
+        async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+            await self.close()
+            await anyio.sleep(1.5 * self.disconnect_timeout)
+            log.append("done")
+
+    async with connected(Closing.as_asgi()) as wire:
+        wire.text("bye")
+        await anyio.sleep(0.9 * Closing.disconnect_timeout)
+        assert wire.close_code == 1000
+        wire.disconnect()
+        await wire.finished.wait()
+    assert log == ["done"]
