@@ -87,8 +87,7 @@ class Tasks:
 
     def cancel_background(self) -> None:
         """Cancel what runs in the background, and let handlers go on: the disconnect has come."""
-        if self.group.cancel_scope.deadline != math.inf:  # `expect_disconnect()` has set it
-            self.group.cancel_scope.deadline = math.inf
+        self.group.cancel_scope.deadline = math.inf  # which `expect_disconnect()` may have set
         for scope in self._background:
             scope.cancel()
 
@@ -140,8 +139,7 @@ class Tasks:
         if self.server is None:
             self.scope.deadline = anyio.current_time() + seconds
         else:  # which also notices a clean-up that ignores its cancellation
-            if self.scope.deadline != math.inf:  # `Shutdown.begin()` has set it, for the drain
-                self.scope.deadline = math.inf
+            self.scope.deadline = math.inf  # which `Shutdown.begin()` may have set, for the drain
             self.expect_end(seconds, self.scope)
 
     def expect_disconnect(self, seconds: float) -> None:
